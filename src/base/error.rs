@@ -1,0 +1,117 @@
+//! The one error type: what was wrong, where, what was expected and what was found.
+//!
+//! A wrong shape *inside* the crate is a bug and panics with both shapes. Everything that comes from
+//! outside (a file, a flag, an image, a checkpoint) is an [`Error`], and each variant knows its exit code.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Shorthand for a result with this crate's [`enum@Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong from the outside.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A flag or a configuration key has a value that cannot work.
+    #[error("{key}: expected {expected}, found {found}")]
+    Setting {
+        /// The flag (`--mask-ratio`) or configuration key (`mask.ratio`).
+        key: String,
+        /// What would have been right, as advice.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// A file was read, but its content is not what it should be.
+    #[error("{}: {field}: expected {expected}, found {found}", path.display())]
+    Input {
+        /// The file or folder.
+        path: PathBuf,
+        /// The part of it that is wrong: `magic number`, `blocks.0.norm1.weight`, `line 3`.
+        field: String,
+        /// What was expected there.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A path could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A path could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A loss or a tensor stopped being a finite number during training.
+    #[error(
+        "step {step}: {tensor} is not finite. The last checkpoint is kept. \
+         Try a lower --blr, more warm-up (--warmup-epochs) or --clip-grad 1"
+    )]
+    NotFinite {
+        /// The optimiser step, counted from 0.
+        step: u64,
+        /// The first tensor (or `loss`) with a value that is not finite.
+        tensor: String,
+    },
+    /// The user interrupted the run; it was saved first.
+    #[error("interrupted at step {step}; the run is saved in {}", run.display())]
+    Interrupted {
+        /// The run directory.
+        run: PathBuf,
+        /// The last finished optimiser step.
+        step: u64,
+    },
+}
+
+impl Error {
+    /// A flag or key with an impossible value.
+    pub fn setting(key: impl Into<String>, expected: impl Into<String>, found: impl ToString) -> Self {
+        Self::Setting { key: key.into(), expected: expected.into(), found: found.to_string() }
+    }
+
+    /// A file whose content is wrong.
+    pub fn input(
+        path: impl AsRef<Path>,
+        field: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl ToString,
+    ) -> Self {
+        Self::Input {
+            path: path.as_ref().to_path_buf(),
+            field: field.into(),
+            expected: expected.into(),
+            found: found.to_string(),
+        }
+    }
+
+    /// For `map_err` on a failed read.
+    pub fn read(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Read { path, source }
+    }
+
+    /// For `map_err` on a failed write.
+    pub fn write(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Write { path, source }
+    }
+
+    /// The process's exit code: 1 failed, 2 bad usage or input, 130 interrupted after saving.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Setting { .. } | Self::Input { .. } | Self::Read { .. } => 2,
+            Self::Write { .. } | Self::NotFinite { .. } => 1,
+            Self::Interrupted { .. } => 130,
+        }
+    }
+}

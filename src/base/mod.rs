@@ -1,0 +1,9 @@
+//! What every other layer of the house stands on: the number type, errors, addressed randomness.
+
+pub mod error;
+pub mod math;
+pub mod real;
+pub mod rng;
+
+pub use error::{Error, Result};
+pub use real::Real;

@@ -1,0 +1,8 @@
+//! Masked autoencoders (ViT-MAE, He et al. 2022) trained from scratch on a CPU.
+//!
+//! Every layer's forward and backward pass is written by hand over [`ndarray`]. The modules form a
+//! house whose imports only point down: see `docs/architecture.md`.
+
+pub mod base;
+
+pub use base::{Error, Real, Result};
