@@ -4,5 +4,9 @@
 //! house whose imports only point down: see `docs/architecture.md`.
 
 pub mod base;
+pub mod exec;
+pub mod layers;
+pub mod mae;
+pub mod params;
 
 pub use base::{Error, Real, Result};

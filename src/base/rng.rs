@@ -33,7 +33,6 @@ pub fn rng(seed: u64, purpose: Purpose, epoch: u64, sample: u64) -> ChaCha8Rng {
 }
 
 /// A number in `[0, 1)` with 53 random bits.
-#[expect(clippy::cast_precision_loss, reason = "53 bits fit an f64 exactly")]
 pub fn uniform(rng: &mut impl Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }

@@ -1,0 +1,77 @@
+//! Cutting row loops and products into bands whose borders depend on the shape alone.
+//!
+//! Whatever is summed across rows is summed per band first and then in the order of the bands, whether
+//! the bands ran on one thread or on sixteen: parallel execution changes no bits.
+
+use crate::base::Real;
+use ndarray::{Array2, ArrayBase, Data, Ix2};
+use rayon::prelude::*;
+use std::slice::{Chunks, ChunksMut};
+use std::sync::LazyLock;
+
+/// Rows in a band of a row loop.
+pub const BAND: usize = 64;
+
+static ARCH: LazyLock<pulp::Arch> = LazyLock::new(pulp::Arch::new);
+
+/// Runs `work` compiled for the widest vector instructions of this machine (AVX-512, AVX2 with FMA, or
+/// the baseline), chosen at run time; loops inside vectorise accordingly.
+#[inline]
+pub fn widest<R>(work: impl FnOnce() -> R) -> R {
+    ARCH.dispatch(work)
+}
+
+/// Runs `work` on each task, in parallel or one after another.
+pub fn each<T: Send>(parallel: bool, tasks: impl Iterator<Item = T>, work: impl Fn(T) + Sync + Send) {
+    if parallel {
+        let tasks: Vec<T> = tasks.collect();
+        tasks.into_par_iter().for_each(|task| widest(|| work(task)));
+    } else {
+        widest(|| tasks.for_each(work));
+    }
+}
+
+/// How many bands `rows` rows make.
+#[must_use]
+pub fn count(rows: usize) -> usize {
+    rows.div_ceil(BAND)
+}
+
+/// The bands of a matrix: each a slice of whole rows, the last one perhaps shorter.
+///
+/// # Panics
+/// If the matrix is not in row-major order.
+pub fn of<F, S: Data<Elem = F>>(x: &ArrayBase<S, Ix2>) -> Chunks<'_, F> {
+    let columns = x.ncols().max(1);
+    x.as_slice().expect("activations are row-major").chunks(BAND * columns)
+}
+
+/// The bands of a matrix, to be written.
+///
+/// # Panics
+/// If the matrix is not in row-major order.
+pub fn of_mut<F>(x: &mut Array2<F>) -> ChunksMut<'_, F> {
+    let columns = x.ncols().max(1);
+    x.as_slice_mut().expect("activations are row-major").chunks_mut(BAND * columns)
+}
+
+/// Adds partial sums, one row of `sums.len()` values a band, to `sums` in the order of the bands.
+pub fn add_partials<F: Real>(partials: &[F], sums: &mut [F]) {
+    for partial in partials.chunks(sums.len().max(1)) {
+        for (sum, &p) in sums.iter_mut().zip(partial) {
+            *sum += p;
+        }
+    }
+}
+
+/// Rows of the output that one task of a split product computes: a power-of-two share of `m`, at least
+/// 128 rows so that packing the other operand again pays, and all of them if the product is small.
+#[must_use]
+pub fn product_rows(m: usize, n: usize, k: usize) -> usize {
+    const WORTH_SPLITTING: usize = 1 << 21;
+    let mut parts = 1;
+    while parts < 16 && m / (2 * parts) >= 128 && m * n * k / parts >= WORTH_SPLITTING {
+        parts *= 2;
+    }
+    m.div_ceil(parts)
+}

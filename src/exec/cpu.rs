@@ -1,0 +1,70 @@
+//! The two CPU backends behind [`Gemm`]: thin calls into the `gemm` and `matrixmultiply` crates.
+#![allow(unsafe_code, reason = "both crates take raw pointers; the views vouch for every element")]
+
+use super::gemm::Gemm;
+use crate::base::Real;
+use ndarray::{ArrayView2, ArrayViewMut2};
+use std::any::TypeId;
+
+/// The `gemm` crate, without its own threads.
+pub struct GemmCrate;
+
+impl<F: Real> Gemm<F> for GemmCrate {
+    fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, mut c: ArrayViewMut2<F>) {
+        let ((m, k), n) = (a.dim(), b.ncols());
+        let (sa, sb, sc) = (a.strides(), b.strides(), [c.strides()[0], c.strides()[1]]);
+        // SAFETY: pointers, dimensions and strides are those of live views that do not overlap
+        // (`c` is borrowed mutably), and the crate stays inside them. `F` is f32 or f64.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                k,
+                c.as_mut_ptr(),
+                sc[1],
+                sc[0],
+                beta != F::zero(),
+                a.as_ptr(),
+                sa[1],
+                sa[0],
+                b.as_ptr(),
+                sb[1],
+                sb[0],
+                beta,
+                alpha,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            );
+        }
+    }
+}
+
+/// The `matrixmultiply` crate, without its own threads.
+pub struct MatrixMultiply;
+
+impl<F: Real> Gemm<F> for MatrixMultiply {
+    fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, mut c: ArrayViewMut2<F>) {
+        let ((m, k), n) = (a.dim(), b.ncols());
+        let (sa, sb, sc) = (a.strides(), b.strides(), [c.strides()[0], c.strides()[1]]);
+        let (pa, pb, pc) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+        // SAFETY: as above; the casts are between a type and itself, as the `TypeId` shows.
+        unsafe {
+            if TypeId::of::<F>() == TypeId::of::<f32>() {
+                let (alpha, beta) = (f32::of(alpha.f64()), f32::of(beta.f64()));
+                let (pa, pb, pc) = (pa.cast(), pb.cast(), pc.cast());
+                matrixmultiply::sgemm(
+                    m, k, n, alpha, pa, sa[0], sa[1], pb, sb[0], sb[1], beta, pc, sc[0], sc[1],
+                );
+            } else {
+                assert!(TypeId::of::<F>() == TypeId::of::<f64>(), "products are in f32 or f64");
+                let (alpha, beta) = (alpha.f64(), beta.f64());
+                let (pa, pb, pc) = (pa.cast(), pb.cast(), pc.cast());
+                matrixmultiply::dgemm(
+                    m, k, n, alpha, pa, sa[0], sa[1], pb, sb[0], sb[1], beta, pc, sc[0], sc[1],
+                );
+            }
+        }
+    }
+}

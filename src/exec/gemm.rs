@@ -1,0 +1,39 @@
+//! The one seam through which every matrix product goes: the [`Gemm`] trait and the choice of backend.
+
+use super::cpu::{GemmCrate, MatrixMultiply};
+use crate::base::Real;
+use ndarray::{ArrayView2, ArrayViewMut2};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Something that multiplies matrices.
+pub trait Gemm<F>: Send + Sync {
+    /// `C ← α·A·B + β·C` for any strides; with `β = 0`, `C` is written without being read.
+    ///
+    /// `A: [m, k]`, `B: [k, n]`, `C: [m, n]`; a transpose is a view with swapped strides. Runs on the
+    /// calling thread, and the bits of an element depend on its row of `A`, its column of `B` and the
+    /// inner dimension alone, so that a caller may split the rows.
+    fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, c: ArrayViewMut2<F>);
+}
+
+/// The CPU backends that `--gemm` selects from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// The `gemm` crate: AVX2 and AVX-512 kernels chosen at run time; the fastest measured.
+    #[default]
+    Gemm,
+    /// The `matrixmultiply` crate: the portable reference.
+    Matrixmultiply,
+}
+
+impl Backend {
+    /// The backend itself.
+    #[must_use]
+    pub fn build<F: Real>(self) -> Arc<dyn Gemm<F>> {
+        match self {
+            Self::Gemm => Arc::new(GemmCrate),
+            Self::Matrixmultiply => Arc::new(MatrixMultiply),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Where the work is carried out: matrix products, recycled buffers, row bands, and the tracing probe.
+//!
+//! Layers say *what* is computed; [`Exec`] is handed to them and decides *how*. There are no globals.
+
+pub mod bands;
+pub mod cpu;
+pub mod gemm;
+pub mod pool;
+pub mod probe;
+pub mod rows;
+pub mod tree;
+
+use crate::base::Real;
+use gemm::Gemm;
+use ndarray::{Array2, ArrayBase, ArrayView2, ArrayViewMut2, Data, Dimension};
+use pool::Pool;
+use probe::Probe;
+use std::fmt::{Display, Write};
+use std::sync::Arc;
+
+pub use gemm::Backend;
+
+/// The means by which one task computes: a product backend, a buffer pool and, when tracing, a probe.
+pub struct Exec<F: Real> {
+    gemm: Arc<dyn Gemm<F>>,
+    pool: Pool<F>,
+    split: bool,
+    probe: Option<Box<dyn Probe<F>>>,
+    path: String,
+}
+
+impl<F: Real> Exec<F> {
+    /// Computes with `backend` on the calling thread alone.
+    pub fn new(backend: Backend) -> Self {
+        Self { gemm: backend.build(), pool: Pool::default(), split: false, probe: None, path: String::new() }
+    }
+
+    /// Whether products and row loops themselves spread over rayon's threads. That changes no bits:
+    /// the borders are fixed by the shapes (see [`bands`]).
+    #[must_use]
+    pub fn split(mut self, split: bool) -> Self {
+        self.split = split;
+        self
+    }
+
+    /// Lets `probe` see every named intermediate and gradient.
+    #[must_use]
+    pub fn with_probe(mut self, probe: impl Probe<F> + 'static) -> Self {
+        self.probe = Some(Box::new(probe));
+        self
+    }
+
+    /// The buffer pool, for its counters.
+    pub fn pool(&self) -> &Pool<F> {
+        &self.pool
+    }
+
+    /// The product backend, to be called inside [`Exec::each`].
+    pub fn backend(&self) -> &dyn Gemm<F> {
+        &*self.gemm
+    }
+
+    // ── buffers ─────────────────────────────────────────────────────────────────────────────────
+
+    /// A matrix with unspecified content, from the pool: every element must be written before it is read.
+    pub fn take(&mut self, rows: usize, columns: usize) -> Array2<F> {
+        self.pool.take(rows, columns)
+    }
+
+    /// A matrix of zeros, from the pool.
+    pub fn zeros(&mut self, rows: usize, columns: usize) -> Array2<F> {
+        let mut matrix = self.pool.take(rows, columns);
+        matrix.fill(F::zero());
+        matrix
+    }
+
+    /// Gives a matrix back to the pool.
+    pub fn recycle(&mut self, matrix: Array2<F>) {
+        self.pool.give(matrix);
+    }
+
+    // ── computing ───────────────────────────────────────────────────────────────────────────────
+
+    /// `C ← α·A·B + β·C`. With [`Exec::split`], the rows of `C` are computed in parallel.
+    ///
+    /// # Panics
+    /// If the shapes do not fit together.
+    pub fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, mut c: ArrayViewMut2<F>) {
+        let (m, k) = a.dim();
+        let n = b.ncols();
+        assert!(b.nrows() == k && c.dim() == (m, n), "{:?} · {:?} → {:?}", a.dim(), b.dim(), c.dim());
+        let rows = if self.split { bands::product_rows(m, n, k) } else { m };
+        let gemm = self.backend();
+        if rows >= m {
+            return gemm.gemm(alpha, a, b, beta, c);
+        }
+        let tasks =
+            a.axis_chunks_iter(ndarray::Axis(0), rows).zip(c.axis_chunks_iter_mut(ndarray::Axis(0), rows));
+        self.each(tasks, |(a, c)| gemm.gemm(alpha, a, b, beta, c));
+    }
+
+    /// `A·B` in a matrix from the pool.
+    pub fn matmul(&mut self, a: ArrayView2<F>, b: ArrayView2<F>) -> Array2<F> {
+        let mut c = self.pool.take(a.nrows(), b.ncols());
+        self.gemm(F::one(), a, b, F::zero(), c.view_mut());
+        c
+    }
+
+    /// Runs `work` on each task, in parallel with [`Exec::split`], compiled for the widest vectors that
+    /// this machine has. Tasks must not depend on each other.
+    pub fn each<T: Send>(&self, tasks: impl Iterator<Item = T>, work: impl Fn(T) + Sync + Send) {
+        bands::each(self.split, tasks, work);
+    }
+
+    /// `y += x`, element by element.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn add_assign(&self, y: &mut Array2<F>, x: &Array2<F>) {
+        assert_eq!(y.dim(), x.dim(), "a residual has its branch's shape");
+        self.each(bands::of_mut(y).zip(bands::of(x)), |(y, x)| {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y += x;
+            }
+        });
+    }
+
+    /// `sums[j] += Σ_r x[r, j]`, summed per band of rows and then in the order of the bands.
+    pub fn add_column_sums(&self, x: &ArrayView2<F>, sums: &mut [F]) {
+        let mut partial = vec![F::zero(); sums.len() * bands::count(x.nrows())];
+        self.each(bands::of(x).zip(partial.chunks_mut(sums.len().max(1))), |(x, partial)| {
+            for row in x.chunks_exact(partial.len()) {
+                for (p, &v) in partial.iter_mut().zip(row) {
+                    *p += v;
+                }
+            }
+        });
+        bands::add_partials(&partial, sums);
+    }
+
+    // ── tracing ─────────────────────────────────────────────────────────────────────────────────
+
+    /// Runs `work` with `name` appended to the path under which intermediates are recorded.
+    pub fn inside<R>(&mut self, name: impl Display, work: impl FnOnce(&mut Self) -> R) -> R {
+        if self.probe.is_none() {
+            return work(self);
+        }
+        let outer = self.path.len();
+        let _ = write!(self.path, "{name}."); // writing to a String cannot fail
+        let result = work(self);
+        self.path.truncate(outer);
+        result
+    }
+
+    /// Shows an intermediate of the forward pass to the probe, as `act.PATH.NAME`.
+    pub fn saw<S: Data<Elem = F>, D: Dimension>(&mut self, name: &str, value: &ArrayBase<S, D>) {
+        self.record("act.", name, value);
+    }
+
+    /// Shows the gradient with respect to an intermediate to the probe, as `gact.PATH.NAME`.
+    pub fn saw_gradient<S: Data<Elem = F>, D: Dimension>(&mut self, name: &str, value: &ArrayBase<S, D>) {
+        self.record("gact.", name, value);
+    }
+
+    fn record<S: Data<Elem = F>, D: Dimension>(&mut self, kind: &str, name: &str, value: &ArrayBase<S, D>) {
+        if let Some(probe) = &mut self.probe {
+            let path = self.path.as_str();
+            let full = if name.is_empty() {
+                format!("{kind}{}", path.trim_end_matches('.'))
+            } else {
+                format!("{kind}{path}{name}")
+            };
+            probe.record(&full, value.view().into_dyn());
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Multi-head self-attention: each token asks every token of its image, head by head.
+//!
+//! `[Q K V] = x Wᵀ_qkv + b`, `P = softmax(Q Kᵀ / √d_h)`, `o = P V`, `y = o Wᵀ_proj + b`.
+
+use super::linear::{Linear, LinearCache};
+use crate::base::Real;
+use crate::exec::{Exec, rows};
+use crate::params;
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+
+params! {
+    /// Multi-head self-attention among the tokens of one image.
+    pub struct Attention {
+        layers {
+            /// `D → 3D`: query, key and value stacked in this order; head `h` owns columns
+            /// `h·d_h .. (h+1)·d_h` of each.
+            qkv: Linear<F>,
+            /// `D → D`.
+            proj: Linear<F>,
+        }
+        plain {
+            /// `H`.
+            num_heads: usize,
+        }
+    }
+}
+
+/// What [`Attention::backward`] needs: `Q, K, V`, and the probabilities `P` of every image and head.
+#[must_use]
+pub struct AttentionCache<F> {
+    x: LinearCache<F>,
+    context: LinearCache<F>,
+    qkv: Array2<F>,
+    /// `[B · H · N, N]`: the probabilities of image `b`, head `h` are rows `(b·H + h)·N ..`.
+    probabilities: Array2<F>,
+}
+
+impl<F: Real> Attention<F> {
+    /// All zeros.
+    ///
+    /// # Panics
+    /// If the heads do not divide the width.
+    #[must_use]
+    pub fn new(width: usize, num_heads: usize) -> Self {
+        assert!(width.is_multiple_of(num_heads), "{num_heads} heads do not divide width {width}");
+        Self { qkv: Linear::new(width, 3 * width), proj: Linear::new(width, width), num_heads }
+    }
+
+    /// `x: [B·N, D] → y: [B·N, D]`, `N = tokens`.
+    ///
+    /// # Panics
+    /// If the rows are not whole images.
+    pub fn forward(&self, x: Array2<F>, tokens: usize, cx: &mut Exec<F>) -> (Array2<F>, AttentionCache<F>) {
+        let (r, d) = x.dim();
+        assert!(r.is_multiple_of(tokens), "{r} rows are not whole images of {tokens} tokens");
+        let (qkv, x) = self.qkv.forward(x, cx);
+        cx.saw("qkv", &qkv);
+
+        let scale = self.scale();
+        let mut context = cx.take(r, d);
+        let mut probabilities = cx.take(r * self.num_heads, tokens);
+        let images = qkv
+            .axis_chunks_iter(Axis(0), tokens)
+            .zip(context.axis_chunks_iter_mut(Axis(0), tokens))
+            .zip(probabilities.axis_chunks_iter_mut(Axis(0), self.num_heads * tokens));
+        let gemm = cx.backend();
+        cx.each(images, |((qkv, mut context), mut probabilities)| {
+            for h in 0..self.num_heads {
+                let [q, k, v] = self.head(&qkv, h);
+                let mut p = probabilities.slice_mut(s![h * tokens..(h + 1) * tokens, ..]);
+                // P = softmax(Q Kᵀ / √d_h)
+                gemm.gemm(scale, q, k.t(), F::zero(), p.view_mut());
+                softmax_rows(&mut p);
+                // o = P V
+                gemm.gemm(F::one(), p.view(), v, F::zero(), context.slice_mut(s![.., self.columns(0, h)]));
+            }
+        });
+        cx.saw("probabilities", &probabilities);
+        cx.saw("context", &context);
+        let (y, context) = self.proj.forward(context, cx);
+        (y, AttentionCache { x, context, qkv, probabilities })
+    }
+
+    /// Returns `dx`; per image and head `dV = Pᵀ do`, `dP = do Vᵀ`, `dS = P ⊙ (dP − Σ_j dP ⊙ P)`,
+    /// `dQ = dS K / √d_h`, `dK = dSᵀ Q / √d_h`.
+    pub fn backward(
+        &self,
+        cache: AttentionCache<F>,
+        tokens: usize,
+        dy: ArrayView2<F>,
+        grad: &mut Self,
+        cx: &mut Exec<F>,
+    ) -> Array2<F> {
+        let AttentionCache { x, context, qkv, mut probabilities } = cache;
+        let dcontext = self.proj.backward(context, dy, &mut grad.proj, cx);
+        cx.saw_gradient("context", &dcontext);
+
+        let scale = self.scale();
+        let mut dqkv = cx.take(qkv.nrows(), qkv.ncols());
+        let mut dscores = cx.take(qkv.nrows(), tokens);
+        let images = qkv
+            .axis_chunks_iter(Axis(0), tokens)
+            .zip(dcontext.axis_chunks_iter(Axis(0), tokens))
+            .zip(probabilities.axis_chunks_iter_mut(Axis(0), self.num_heads * tokens))
+            .zip(dqkv.axis_chunks_iter_mut(Axis(0), tokens))
+            .zip(dscores.axis_chunks_iter_mut(Axis(0), tokens));
+        let gemm = cx.backend();
+        cx.each(images, |((((qkv, dcontext), mut probabilities), mut dqkv), mut ds)| {
+            for h in 0..self.num_heads {
+                let [q, k, v] = self.head(&qkv, h);
+                let p = probabilities.slice_mut(s![h * tokens..(h + 1) * tokens, ..]);
+                let dout = dcontext.slice(s![.., self.columns(0, h)]);
+                let mut into = |part, alpha, a: ArrayView2<F>, b: ArrayView2<F>| {
+                    gemm.gemm(alpha, a, b, F::zero(), dqkv.slice_mut(s![.., self.columns(part, h)]));
+                };
+                // o = P V  ⇒  dV = Pᵀ do,  dP = do Vᵀ
+                into(2, F::one(), p.t(), dout);
+                gemm.gemm(F::one(), dout, v.t(), F::zero(), ds.view_mut());
+                // P = softmax(S)  ⇒  dS = P ⊙ (dP − Σ_j dP ⊙ P)
+                softmax_rows_backward(&p.view(), &mut ds);
+                // S = Q Kᵀ / √d_h  ⇒  dQ = dS K / √d_h,  dK = dSᵀ Q / √d_h
+                into(0, scale, ds.view(), k);
+                into(1, scale, ds.t(), q);
+            }
+        });
+        cx.saw_gradient("qkv", &dqkv);
+        let dx = self.qkv.backward(x, dqkv.view(), &mut grad.qkv, cx);
+        for buffer in [qkv, probabilities, dcontext, dqkv, dscores] {
+            cx.recycle(buffer);
+        }
+        dx
+    }
+
+    /// `1/√d_h`.
+    fn scale(&self) -> F {
+        let head_width = self.proj.bias.len() / self.num_heads;
+        F::one() / F::of(head_width as f64).sqrt()
+    }
+
+    /// The columns of head `h` in part 0 (query, or the context), 1 (key) or 2 (value).
+    fn columns(&self, part: usize, h: usize) -> std::ops::Range<usize> {
+        let width = self.proj.bias.len();
+        let head_width = width / self.num_heads;
+        let first = part * width + h * head_width;
+        first..first + head_width
+    }
+
+    /// Query, key and value of head `h`: strided views, no copies.
+    fn head<'a>(&self, qkv: &'a ArrayView2<F>, h: usize) -> [ArrayView2<'a, F>; 3] {
+        [0, 1, 2].map(|part| qkv.slice(s![.., self.columns(part, h)]))
+    }
+}
+
+/// `p_j = e^(s_j − max s) / Σ_j e^(s_j − max s)` in each row.
+fn softmax_rows<F: Real>(scores: &mut ArrayViewMut2<F>) {
+    let n = scores.ncols();
+    let scores = scores.as_slice_mut().expect("scores are row-major");
+    for row in scores.chunks_exact_mut(n) {
+        let max = rows::max(row);
+        for s in row.iter_mut() {
+            *s = (*s - max).exp_row();
+        }
+        let inverse = F::one() / rows::sum(row);
+        for s in row.iter_mut() {
+            *s *= inverse;
+        }
+    }
+}
+
+/// `ds = p ⊙ (dp − Σ_j dp_j p_j)` in each row, over `dp`.
+fn softmax_rows_backward<F: Real>(p: &ArrayView2<F>, dp: &mut ArrayViewMut2<F>) {
+    let n = p.ncols();
+    let p = p.as_slice().expect("probabilities are row-major");
+    let dp = dp.as_slice_mut().expect("scores are row-major");
+    for (p, dp) in p.chunks_exact(n).zip(dp.chunks_exact_mut(n)) {
+        let sum = rows::dot(p, dp);
+        for (dp, &p) in dp.iter_mut().zip(p) {
+            *dp = p * (*dp - sum);
+        }
+    }
+}

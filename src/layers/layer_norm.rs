@@ -1,0 +1,124 @@
+//! Layer norm: `y = γ ⊙ x̂ + β` with `x̂ = (x − μ) / √(σ² + ε)` over the features of each token.
+
+use crate::base::Real;
+use crate::exec::{Exec, bands, rows};
+use crate::params;
+use ndarray::{Array1, Array2};
+
+params! {
+    /// `y = γ ⊙ x̂ + β`, `x̂ = (x − μ) / √(σ² + ε)`; `μ` and `σ²` (divisor D) of each row.
+    pub struct LayerNorm {
+        tensors {
+            /// `γ: [D]`.
+            weight: Array1<F> = Norm,
+            /// `β: [D]`.
+            bias: Array1<F> = Norm,
+        }
+        plain {
+            /// `ε`; the reference uses 1e-6, not PyTorch's default 1e-5.
+            eps: f64,
+        }
+    }
+}
+
+/// What [`LayerNorm::backward`] needs: the normalised rows and `1/√(σ² + ε)` of each.
+#[must_use]
+pub struct LayerNormCache<F> {
+    x_hat: Array2<F>,
+    inv_std: Array2<F>,
+}
+
+impl<F: Real> LayerNorm<F> {
+    /// `γ = β = 0`; [`super::init`] gives the initial values.
+    #[must_use]
+    pub fn new(width: usize, eps: f64) -> Self {
+        Self { weight: Array1::zeros(width), bias: Array1::zeros(width), eps }
+    }
+
+    /// `x: [R, D] → y: [R, D]`.
+    ///
+    /// # Panics
+    /// If `x` does not have `D` columns.
+    pub fn forward(&self, x: &Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, LayerNormCache<F>) {
+        let (r, d) = x.dim();
+        let (gamma, beta) = (slice(&self.weight), slice(&self.bias));
+        assert_eq!(d, gamma.len(), "layer norm of width {} given {:?}", gamma.len(), x.dim());
+        let (n, eps) = (F::of(d as f64), F::of(self.eps));
+        let (mut y, mut x_hat, mut inv_std) = (cx.take(r, d), cx.take(r, d), cx.take(r, 1));
+        let tasks = bands::of(x)
+            .zip(bands::of_mut(&mut y))
+            .zip(bands::of_mut(&mut x_hat))
+            .zip(bands::of_mut(&mut inv_std));
+        cx.each(tasks, |(((x, y), x_hat), inv_std)| {
+            let rows = x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(x_hat.chunks_exact_mut(d));
+            for (((x, y), x_hat), inv_std) in rows.zip(inv_std) {
+                let mean = rows::sum(x) / n;
+                for (h, &x) in x_hat.iter_mut().zip(x) {
+                    *h = x - mean;
+                }
+                *inv_std = F::one() / (rows::dot(x_hat, x_hat) / n + eps).sqrt();
+                for (((y, h), &g), &b) in y.iter_mut().zip(x_hat).zip(gamma).zip(beta) {
+                    *h *= *inv_std;
+                    *y = *h * g + b;
+                }
+            }
+        });
+        (y, LayerNormCache { x_hat, inv_std })
+    }
+
+    /// `dγ += Σ_r dy ⊙ x̂`, `dβ += Σ_r dy`; returns
+    /// `dx = (dx̂ − mean(dx̂) − x̂ · mean(dx̂ ⊙ x̂)) / √(σ² + ε)` with `dx̂ = dy ⊙ γ`.
+    ///
+    /// The two means are how `μ` and `σ²` depend on `x`.
+    pub fn backward(
+        &self,
+        cache: LayerNormCache<F>,
+        dy: &Array2<F>,
+        grad: &mut Self,
+        cx: &mut Exec<F>,
+    ) -> Array2<F> {
+        let LayerNormCache { x_hat, inv_std } = cache;
+        let (r, d) = x_hat.dim();
+        let (gamma, n) = (slice(&self.weight), F::of(d as f64));
+        let mut dx = cx.take(r, d);
+        // One row of [dγ, dβ] a band, added below in the order of the bands.
+        let mut partials = vec![F::zero(); bands::count(r) * 2 * d];
+        let tasks = bands::of(dy)
+            .zip(bands::of(&x_hat))
+            .zip(bands::of(&inv_std))
+            .zip(bands::of_mut(&mut dx))
+            .zip(partials.chunks_exact_mut(2 * d));
+        cx.each(tasks, |((((dy, x_hat), inv_std), dx), partial)| {
+            let (dgamma, dbeta) = partial.split_at_mut(d);
+            let rows = dy.chunks_exact(d).zip(x_hat.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
+            for (((dy, x_hat), dx), &inv_std) in rows.zip(inv_std) {
+                for (((dg, db), &dy), &h) in dgamma.iter_mut().zip(dbeta.iter_mut()).zip(dy).zip(x_hat) {
+                    // y = γ ⊙ x̂ + β
+                    *dg += dy * h;
+                    *db += dy;
+                }
+                for ((dx, &dy), &g) in dx.iter_mut().zip(dy).zip(gamma) {
+                    *dx = dy * g;
+                }
+                let mean = rows::sum(dx) / n;
+                let mean_along = rows::dot(dx, x_hat) / n;
+                for (dx, &h) in dx.iter_mut().zip(x_hat) {
+                    *dx = (*dx - mean - h * mean_along) * inv_std;
+                }
+            }
+        });
+        let (dgamma, dbeta) = (grad.weight.as_slice_mut(), grad.bias.as_slice_mut());
+        let (dgamma, dbeta) = (dgamma.expect("contiguous"), dbeta.expect("contiguous"));
+        for partial in partials.chunks_exact(2 * d) {
+            bands::add_partials(&partial[..d], dgamma);
+            bands::add_partials(&partial[d..], dbeta);
+        }
+        cx.recycle(x_hat);
+        cx.recycle(inv_std);
+        dx
+    }
+}
+
+fn slice<F>(vector: &Array1<F>) -> &[F] {
+    vector.as_slice().expect("a vector is contiguous")
+}

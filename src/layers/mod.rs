@@ -1,0 +1,21 @@
+//! The layers, one short file each: equation, forward, cache, backward, in this order.
+//!
+//! `forward(&self, x, …) -> (y, Cache)`; `backward(&self, cache, dy, grad, …) -> dx` consumes the cache
+//! and *adds* to `grad`, which is a value of the layer's own type. Activations are token matrices
+//! `[R, D]`, `R = images · tokens`.
+
+pub mod attention;
+pub mod block;
+pub mod init;
+pub mod layer_norm;
+pub mod linear;
+pub mod mlp;
+pub mod patch_embed;
+pub mod pos_embed;
+
+pub use attention::Attention;
+pub use block::Block;
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;
+pub use mlp::Mlp;
+pub use patch_embed::PatchEmbed;

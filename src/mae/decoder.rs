@@ -1,0 +1,199 @@
+//! The decoder: a narrow, shallow transformer that sees every position, removed ones as mask tokens.
+
+use super::config::MaeConfig;
+use super::encoder::rounded_to_f32;
+use super::masking::Masks;
+use crate::base::Real;
+use crate::exec::Exec;
+use crate::layers::block::BlockCache;
+use crate::layers::layer_norm::LayerNormCache;
+use crate::layers::linear::LinearCache;
+use crate::layers::{Block, LayerNorm, Linear, pos_embed};
+use crate::params;
+use ndarray::{Array2, Array3, Axis, s};
+
+params! {
+    /// Embedding, mask tokens, unshuffle, positions, blocks, norm, prediction of pixels.
+    pub struct Decoder {
+        tensors {
+            /// `[1, 1, E]`, stands for every removed patch.
+            mask_token: Array3<F> = Token,
+            /// `[1, 1 + L, E]`, fixed; row 0 (the class token's) is 0.
+            decoder_pos_embed: Array3<F> = Position,
+        }
+        layers {
+            /// `D → E`.
+            decoder_embed: Linear<F>,
+            /// The transformer.
+            decoder_blocks: Vec<Block<F>>,
+            /// After the last block.
+            decoder_norm: LayerNorm<F>,
+            /// `E → P = p·p·C`.
+            decoder_pred: Linear<F>,
+        }
+    }
+}
+
+/// What [`Decoder::backward`] needs.
+#[must_use]
+pub struct DecoderCache<F> {
+    decoder_embed: LinearCache<F>,
+    decoder_blocks: Vec<BlockCache<F>>,
+    decoder_norm: LayerNormCache<F>,
+    decoder_pred: LinearCache<F>,
+}
+
+impl<F: Real> Decoder<F> {
+    /// All zeros but the fixed positions.
+    #[must_use]
+    pub fn new(c: &MaeConfig) -> Self {
+        let (rows, columns) = c.grid();
+        let width = c.decoder_embed_dim;
+        let positions = pos_embed::sincos(width, rows, columns, true);
+        let block = Block::new(width, c.decoder_num_heads, c.hidden(width), c.layer_norm_eps);
+        Self {
+            mask_token: Array3::zeros((1, 1, width)),
+            decoder_pos_embed: positions.mapv(rounded_to_f32).insert_axis(Axis(0)),
+            decoder_embed: Linear::new(c.embed_dim, width),
+            decoder_blocks: vec![block; c.decoder_depth],
+            decoder_norm: LayerNorm::new(width, c.layer_norm_eps),
+            decoder_pred: Linear::new(width, c.patch_len()),
+        }
+    }
+
+    /// `latent: [B·(1 + K), D] → pred: [B·L, P]`.
+    pub fn forward(
+        &self,
+        latent: Array2<F>,
+        masks: &Masks,
+        cx: &mut Exec<F>,
+    ) -> (Array2<F>, DecoderCache<F>) {
+        let (embedded, decoder_embed) = self.decoder_embed.forward(latent, cx);
+        cx.saw("decoder_embed", &embedded);
+        let mut x = self.unshuffle(&embedded, masks, cx);
+        cx.recycle(embedded);
+        cx.saw("decoder_input", &x);
+        let positions = self.decoder_pos_embed.slice(s![0, .., ..]);
+        let tokens = positions.nrows();
+        for mut image in x.axis_chunks_iter_mut(Axis(0), tokens) {
+            image += &positions;
+        }
+        cx.saw("decoder_input_pos", &x);
+
+        let mut decoder_blocks = Vec::with_capacity(self.decoder_blocks.len());
+        for (i, block) in self.decoder_blocks.iter().enumerate() {
+            let name = format_args!("decoder_blocks.{i}");
+            let (y, cache) = cx.inside(name, |cx| block.forward(x, tokens, cx));
+            decoder_blocks.push(cache);
+            x = y;
+        }
+        let (normed, decoder_norm) = self.decoder_norm.forward(&x, cx);
+        cx.recycle(x);
+        cx.saw("decoder_norm", &normed);
+        let patches = drop_class_rows(&normed, tokens, cx);
+        cx.recycle(normed);
+        let (pred, decoder_pred) = self.decoder_pred.forward(patches, cx);
+        (pred, DecoderCache { decoder_embed, decoder_blocks, decoder_norm, decoder_pred })
+    }
+
+    /// Accumulates every gradient; `dpred: [B·L, P] → dlatent: [B·(1 + K), D]`.
+    pub fn backward(
+        &self,
+        cache: DecoderCache<F>,
+        masks: &Masks,
+        dpred: &Array2<F>,
+        grad: &mut Self,
+        cx: &mut Exec<F>,
+    ) -> Array2<F> {
+        let tokens = self.decoder_pos_embed.dim().1;
+        let dpatches =
+            self.decoder_pred.backward(cache.decoder_pred, dpred.view(), &mut grad.decoder_pred, cx);
+        let dnormed = restore_class_rows(&dpatches, tokens, cx);
+        cx.recycle(dpatches);
+        cx.saw_gradient("decoder_norm", &dnormed);
+        let mut dx = self.decoder_norm.backward(cache.decoder_norm, &dnormed, &mut grad.decoder_norm, cx);
+        cx.recycle(dnormed);
+        for (i, cache) in cache.decoder_blocks.into_iter().enumerate().rev() {
+            let (block, grad) = (&self.decoder_blocks[i], &mut grad.decoder_blocks[i]);
+            let name = format_args!("decoder_blocks.{i}");
+            dx = cx.inside(name, |cx| block.backward(cache, tokens, dx, grad, cx));
+        }
+        // Positions are added, so the gradient passes unchanged: both names stand for one tensor.
+        cx.saw_gradient("decoder_input_pos", &dx);
+        cx.saw_gradient("decoder_input", &dx);
+        let dembedded = self.unshuffle_backward(&dx, masks, grad, cx);
+        cx.recycle(dx);
+        cx.saw_gradient("decoder_embed", &dembedded);
+        let dlatent =
+            self.decoder_embed.backward(cache.decoder_embed, dembedded.view(), &mut grad.decoder_embed, cx);
+        cx.recycle(dembedded);
+        cx.saw_gradient("latent", &dlatent);
+        dlatent
+    }
+
+    /// Mask tokens appended and the order restored: `x[b, 0] = y[b, 0]`, and `x[b, 1 + l]` is
+    /// `y[b, 1 + ids_restore[l]]` where patch `l` was kept, else `mask_token`.
+    fn unshuffle(&self, y: &Array2<F>, masks: &Masks, cx: &mut Exec<F>) -> Array2<F> {
+        let (len, keep) = (masks[0].ids_shuffle.len(), masks[0].len_keep);
+        let mask_token = self.mask_token.slice(s![0, 0, ..]);
+        let mut x = cx.take(masks.len() * (1 + len), y.ncols());
+        for (b, mask) in masks.iter().enumerate() {
+            x.row_mut(b * (1 + len)).assign(&y.row(b * (1 + keep)));
+            for (l, &place) in mask.ids_restore.iter().enumerate() {
+                let mut row = x.row_mut(b * (1 + len) + 1 + l);
+                if place < keep {
+                    row.assign(&y.row(b * (1 + keep) + 1 + place));
+                } else {
+                    row.assign(&mask_token);
+                }
+            }
+        }
+        x
+    }
+
+    /// The adjoint: each row goes back to where it came from; `dmask_token` is the sum over all removed.
+    fn unshuffle_backward(
+        &self,
+        dx: &Array2<F>,
+        masks: &Masks,
+        grad: &mut Self,
+        cx: &mut Exec<F>,
+    ) -> Array2<F> {
+        let (len, keep) = (masks[0].ids_shuffle.len(), masks[0].len_keep);
+        let mut dmask_token = grad.mask_token.slice_mut(s![0, 0, ..]);
+        let mut dy = cx.take(masks.len() * (1 + keep), dx.ncols());
+        for (b, mask) in masks.iter().enumerate() {
+            dy.row_mut(b * (1 + keep)).assign(&dx.row(b * (1 + len)));
+            for (l, &place) in mask.ids_restore.iter().enumerate() {
+                let row = dx.row(b * (1 + len) + 1 + l);
+                if place < keep {
+                    dy.row_mut(b * (1 + keep) + 1 + place).assign(&row);
+                } else {
+                    dmask_token += &row;
+                }
+            }
+        }
+        dy
+    }
+}
+
+/// `[B·N, E] → [B·(N − 1), E]`: the class token predicts no pixels. (The reference predicts for it, too,
+/// and throws the result away.)
+fn drop_class_rows<F: Real>(x: &Array2<F>, tokens: usize, cx: &mut Exec<F>) -> Array2<F> {
+    let mut y = cx.take(x.nrows() / tokens * (tokens - 1), x.ncols());
+    for (x, mut y) in x.axis_chunks_iter(Axis(0), tokens).zip(y.axis_chunks_iter_mut(Axis(0), tokens - 1)) {
+        y.assign(&x.slice(s![1.., ..]));
+    }
+    y
+}
+
+/// The adjoint of [`drop_class_rows`]: a row of zeros for every class token.
+fn restore_class_rows<F: Real>(dy: &Array2<F>, tokens: usize, cx: &mut Exec<F>) -> Array2<F> {
+    let mut dx = cx.take(dy.nrows() / (tokens - 1) * tokens, dy.ncols());
+    for (mut dx, dy) in dx.axis_chunks_iter_mut(Axis(0), tokens).zip(dy.axis_chunks_iter(Axis(0), tokens - 1))
+    {
+        dx.row_mut(0).fill(F::zero());
+        dx.slice_mut(s![1.., ..]).assign(&dy);
+    }
+    dx
+}

@@ -1,0 +1,123 @@
+//! The masked autoencoder as a whole: forward, loss, backward.
+
+use super::config::MaeConfig;
+use super::decoder::{Decoder, DecoderCache};
+use super::encoder::{Encoder, EncoderCache};
+use super::loss::{self, PixelTarget};
+use super::masking::Masks;
+use crate::base::Real;
+use crate::exec::Exec;
+use crate::layers::init::init;
+use crate::params;
+use ndarray::{Array1, Array2, Array4, ArrayView4};
+
+params! {
+    /// Encoder and decoder; the tensors carry the reference's names without a prefix.
+    pub struct Mae {
+        flat {
+            /// Sees what was kept.
+            encoder: Encoder<F>,
+            /// Predicts what was removed.
+            decoder: Decoder<F>,
+        }
+        plain {
+            /// The architecture.
+            config: MaeConfig,
+        }
+    }
+}
+
+/// What a forward pass yields.
+#[derive(Debug)]
+pub struct MaeOutput<F> {
+    /// `[B·L, P]`: the prediction for every patch, in the units of the target.
+    pub pred: Array2<F>,
+    /// `[B·L, P]`: what it should have been.
+    pub target: Array2<F>,
+    /// `[B·L]`: mean squared error of every patch, kept ones included.
+    pub loss_per_patch: Array1<F>,
+    /// `Σ` of the removed patches' losses; divide by the batch's number of removed patches.
+    pub loss_sum: f64,
+}
+
+/// What [`Mae::backward`] needs.
+#[must_use]
+pub struct MaeCache<F> {
+    encoder: EncoderCache<F>,
+    decoder: DecoderCache<F>,
+}
+
+impl<F: Real> Mae<F> {
+    /// All zeros but the fixed positions.
+    #[must_use]
+    pub fn new(config: MaeConfig) -> Self {
+        Self { encoder: Encoder::new(&config), decoder: Decoder::new(&config), config }
+    }
+
+    /// With the reference's initial values, drawn from `seed`.
+    #[must_use]
+    pub fn initialised(config: MaeConfig, seed: u64) -> Self {
+        let mut model = Self::new(config);
+        init(&mut model, seed);
+        model
+    }
+
+    /// `images: [B, C, H, W]`, one mask an image.
+    pub fn forward(
+        &self,
+        images: ArrayView4<F>,
+        masks: &Masks,
+        cx: &mut Exec<F>,
+    ) -> (MaeOutput<F>, MaeCache<F>) {
+        let (latent, encoder) = self.encoder.forward(images, masks, cx);
+        let (pred, decoder) = self.decoder.forward(latent, masks, cx);
+        let target = self.target().target(images);
+        let loss_per_patch = loss::loss_per_patch(&pred, &target);
+        let loss_sum = loss::masked_sum(&loss_per_patch, masks);
+        (MaeOutput { pred, target, loss_per_patch, loss_sum }, MaeCache { encoder, decoder })
+    }
+
+    /// Adds the gradient of `loss = Σ loss_sum / removed_in_batch` to `grad`; returns the gradient with
+    /// respect to the patch embedding's output, from which [`Mae::images_gradient`] continues.
+    pub fn backward(
+        &self,
+        cache: MaeCache<F>,
+        output: &MaeOutput<F>,
+        masks: &Masks,
+        removed_in_batch: usize,
+        grad: &mut Self,
+        cx: &mut Exec<F>,
+    ) -> Array2<F> {
+        let dpred = loss::backward(&output.pred, &output.target, masks, removed_in_batch, cx);
+        cx.saw_gradient("pred", &dpred);
+        let dlatent = self.decoder.backward(cache.decoder, masks, &dpred, &mut grad.decoder, cx);
+        let dpatches = self.encoder.backward(cache.encoder, masks, &dlatent, &mut grad.encoder, cx);
+        cx.recycle(dpred);
+        cx.recycle(dlatent);
+        dpatches
+    }
+
+    /// The gradient with respect to the images, for audits: `(through the network with the target held
+    /// constant, through the target alone)`. The reference's graph has their sum.
+    pub fn images_gradient(
+        &self,
+        images: ArrayView4<F>,
+        output: &MaeOutput<F>,
+        masks: &Masks,
+        dpatches: &Array2<F>,
+        cx: &mut Exec<F>,
+    ) -> (Array4<F>, Array4<F>) {
+        let [height, width] = self.config.img_size;
+        let network = self.encoder.patch_embed.images_gradient(dpatches.view(), height, width, cx);
+        let removed = masks.iter().map(super::Mask::removed).sum();
+        // loss = mean((pred − target)²)  ⇒  dtarget = −dpred
+        let dtarget = -loss::backward(&output.pred, &output.target, masks, removed, cx);
+        (network, self.target().images_gradient(images, dtarget))
+    }
+
+    /// What the decoder predicts.
+    #[must_use]
+    pub fn target(&self) -> PixelTarget {
+        PixelTarget { patch_size: self.config.patch_size, norm_pix_loss: self.config.norm_pix_loss }
+    }
+}

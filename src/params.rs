@@ -1,0 +1,212 @@
+//! A model's tensors: what role each has, how a layer declares them once, and the one walk over them.
+//!
+//! Weights, gradients, optimiser moments and a teacher's moving average are all values of the layer's
+//! own type, so the same walk serves them all. The names it yields are the checkpoint's names.
+
+use crate::base::Real;
+use ndarray::{Array, Dimension};
+
+/// What a tensor is for. What a role implies is decided elsewhere: initial values in
+/// [`crate::layers::init`], weight decay in [`crate::optim::groups`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A matrix (or the patch projection's kernel) that multiplies activations.
+    Weight,
+    /// An offset added after a product.
+    Bias,
+    /// Scale or shift of a layer norm.
+    Norm,
+    /// A learnt token: class or mask.
+    Token,
+    /// A table of position embeddings.
+    Position,
+}
+
+/// One tensor seen by the walk.
+#[derive(Clone, Debug)]
+pub struct Tensor<'a, F> {
+    /// The checkpoint's name, for example `blocks.0.attn.qkv.weight`.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// The checkpoint's shape.
+    pub shape: Vec<usize>,
+    /// Its elements in row-major order.
+    pub data: &'a [F],
+}
+
+/// One tensor seen by the walk, to be written.
+#[derive(Debug)]
+pub struct TensorMut<'a, F> {
+    /// The checkpoint's name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// The checkpoint's shape.
+    pub shape: Vec<usize>,
+    /// Its elements in row-major order.
+    pub data: &'a mut [F],
+}
+
+/// Something that owns tensors: a layer, a stack of layers, a model. Implemented by [`params!`].
+pub trait Params<F: Real>: Clone + Send + Sync {
+    /// Appends this layer's tensors, named `PREFIXfield`.
+    fn walk<'a>(&'a self, prefix: &str, out: &mut Vec<Tensor<'a, F>>);
+
+    /// As [`Params::walk`], in the same order, to be written.
+    fn walk_mut<'a>(&'a mut self, prefix: &str, out: &mut Vec<TensorMut<'a, F>>);
+
+    /// All tensors in the order of their declaration.
+    fn tensors(&self) -> Vec<Tensor<'_, F>> {
+        let mut out = Vec::new();
+        self.walk("", &mut out);
+        out
+    }
+
+    /// All tensors, to be written.
+    fn tensors_mut(&mut self) -> Vec<TensorMut<'_, F>> {
+        let mut out = Vec::new();
+        self.walk_mut("", &mut out);
+        out
+    }
+
+    /// Sets every element to zero.
+    fn clear(&mut self) {
+        for tensor in self.tensors_mut() {
+            tensor.data.fill(F::zero());
+        }
+    }
+
+    /// The same layer with every element zero: an empty gradient.
+    #[must_use]
+    fn zeros_like(&self) -> Self {
+        let mut zeros = self.clone();
+        zeros.clear();
+        zeros
+    }
+
+    /// `self += other`, tensor by tensor.
+    fn accumulate(&mut self, other: &Self) {
+        for (mine, theirs) in self.tensors_mut().into_iter().zip(other.tensors()) {
+            crate::exec::bands::widest(|| {
+                for (a, &b) in mine.data.iter_mut().zip(theirs.data) {
+                    *a += b;
+                }
+            });
+        }
+    }
+
+    /// How many numbers the layer holds.
+    fn count(&self) -> usize {
+        self.tensors().iter().map(|t| t.data.len()).sum()
+    }
+}
+
+/// Several layers of one type are named by their index: `blocks.0`, `blocks.1`, …
+impl<F: Real, P: Params<F>> Params<F> for Vec<P> {
+    fn walk<'a>(&'a self, prefix: &str, out: &mut Vec<Tensor<'a, F>>) {
+        for (i, layer) in self.iter().enumerate() {
+            layer.walk(&format!("{prefix}{i}."), out);
+        }
+    }
+
+    fn walk_mut<'a>(&'a mut self, prefix: &str, out: &mut Vec<TensorMut<'a, F>>) {
+        for (i, layer) in self.iter_mut().enumerate() {
+            layer.walk_mut(&format!("{prefix}{i}."), out);
+        }
+    }
+}
+
+/// One tensor's entry in the walk; used by [`params!`].
+pub fn tensor<'a, F, D: Dimension>(name: String, role: Role, array: &'a Array<F, D>) -> Tensor<'a, F> {
+    let shape = array.shape().to_vec();
+    let data = array.as_slice().expect("tensors are stored in row-major order");
+    Tensor { name, role, shape, data }
+}
+
+/// One tensor's entry in the walk, to be written; used by [`params!`].
+pub fn tensor_mut<'a, F, D: Dimension>(
+    name: String,
+    role: Role,
+    array: &'a mut Array<F, D>,
+) -> TensorMut<'a, F> {
+    let shape = array.shape().to_vec();
+    let data = array.as_slice_mut().expect("tensors are stored in row-major order");
+    TensorMut { name, role, shape, data }
+}
+
+/// Declares a layer: its own `tensors` with their roles, its sub-`layers`, `flat` parts (whose tensors
+/// carry no prefix), and `plain` fields that are no tensors. Each appears once, here.
+///
+/// ```
+/// use ndarray::{Array1, Array2};
+/// use vit_mae::params::Params;
+///
+/// vit_mae::params! {
+///     /// `y = x Wᵀ + b`.
+///     pub struct Affine {
+///         tensors {
+///             /// `[out, in]`.
+///             weight: Array2<F> = Weight,
+///             /// `[out]`.
+///             bias: Array1<F> = Bias,
+///         }
+///     }
+/// }
+/// let layer = Affine::<f32> { weight: Array2::zeros((2, 3)), bias: Array1::zeros(2) };
+/// assert_eq!(layer.tensors()[1].name, "bias");
+/// assert_eq!(layer.count(), 8);
+/// ```
+#[macro_export]
+macro_rules! params {
+    (
+        $(#[$meta:meta])*
+        pub struct $layer:ident {
+            $(tensors { $($(#[$tmeta:meta])* $tensor:ident: $ttype:ty = $role:ident),* $(,)? })?
+            $(layers { $($(#[$lmeta:meta])* $sub:ident: $ltype:ty),* $(,)? })?
+            $(flat { $($(#[$fmeta:meta])* $part:ident: $ftype:ty),* $(,)? })?
+            $(plain { $($(#[$pmeta:meta])* $plain:ident: $ptype:ty),* $(,)? })?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug)]
+        pub struct $layer<F> {
+            $($($(#[$tmeta])* pub $tensor: $ttype,)*)?
+            $($($(#[$lmeta])* pub $sub: $ltype,)*)?
+            $($($(#[$fmeta])* pub $part: $ftype,)*)?
+            $($($(#[$pmeta])* pub $plain: $ptype,)*)?
+        }
+
+        impl<F: $crate::Real> $crate::params::Params<F> for $layer<F> {
+            fn walk<'a>(&'a self, prefix: &str, out: &mut Vec<$crate::params::Tensor<'a, F>>) {
+                $($({
+                    let name = format!("{prefix}{}", stringify!($tensor));
+                    out.push($crate::params::tensor(name, $crate::params::Role::$role, &self.$tensor));
+                })*)?
+                $($($crate::params::Params::walk(
+                    &self.$sub,
+                    &format!("{prefix}{}.", stringify!($sub)),
+                    out,
+                );)*)?
+                $($($crate::params::Params::walk(&self.$part, prefix, out);)*)?
+            }
+
+            fn walk_mut<'a>(&'a mut self, prefix: &str, out: &mut Vec<$crate::params::TensorMut<'a, F>>) {
+                $($({
+                    let name = format!("{prefix}{}", stringify!($tensor));
+                    out.push($crate::params::tensor_mut(
+                        name,
+                        $crate::params::Role::$role,
+                        &mut self.$tensor,
+                    ));
+                })*)?
+                $($($crate::params::Params::walk_mut(
+                    &mut self.$sub,
+                    &format!("{prefix}{}.", stringify!($sub)),
+                    out,
+                );)*)?
+                $($($crate::params::Params::walk_mut(&mut self.$part, prefix, out);)*)?
+            }
+        }
+    };
+}
