@@ -7,6 +7,7 @@ pub mod base;
 pub mod exec;
 pub mod layers;
 pub mod mae;
+pub mod optim;
 pub mod params;
 
 pub use base::{Error, Real, Result};

@@ -29,7 +29,7 @@ pub fn patchify<F: Real>(images: ArrayView4<F>, p: usize) -> Array2<F> {
 /// If the patches do not make up whole images.
 pub fn unpatchify<F: Real>(patches: ArrayView2<F>, (c, h, w): (usize, usize, usize), p: usize) -> Array4<F> {
     let per_image = (h / p) * (w / p);
-    assert!(patches.ncols() == p * p * c && patches.nrows() % per_image == 0, "{:?}", patches.dim());
+    assert!(patches.ncols() == p * p * c && patches.nrows().is_multiple_of(per_image), "{:?}", patches.dim());
     let mut images = Array4::zeros((patches.nrows() / per_image, c, h, w));
     for (i, patch) in patches.outer_iter().enumerate() {
         for (j, &value) in patch.iter().enumerate() {
