@@ -1,6 +1,7 @@
 //! The masked autoencoder: patches, random masking, encoder on what is visible, decoder on everything,
 //! loss on what was removed (He et al. 2022).
 
+pub mod baseline;
 pub mod config;
 pub mod decoder;
 pub mod encoder;
@@ -8,6 +9,7 @@ pub mod loss;
 pub mod masking;
 pub mod model;
 pub mod patchify;
+pub mod reconstruct;
 
 pub use config::MaeConfig;
 pub use decoder::Decoder;
