@@ -1,18 +1,26 @@
-//! Data: images and the file formats that they come from.
+//! Data: file formats and augmentation.
 //!
-//! Reading order: [`image`] (what a picture is) → [`formats`] (where pictures come from).
+//! Reading order: [`image`] (what a picture is) → [`formats`] (where pictures come from) → [`resample`] →
+//! [`augment`] → [`normalise`]. Nothing here knows a model.
 
 use std::sync::Arc;
 
 use crate::base::Result;
 
+pub mod augment;
 pub mod decode;
 pub mod formats;
 pub mod image;
+pub mod normalise;
+pub mod resample;
+pub mod stats;
 
+pub use augment::{Augment, evaluation_image};
 pub use decode::load_image;
 pub use formats::{Format, open};
 pub use image::Image;
+pub use normalise::normalise;
+pub use stats::{ChannelStats, channel_stats};
 
 /// Which half of a data set is meant, where its files tell the halves apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
