@@ -1,17 +1,21 @@
-//! Data: file formats and augmentation.
+//! Data: file formats, augmentation, and a loader that prepares batches ahead of training.
 //!
 //! Reading order: [`image`] (what a picture is) → [`formats`] (where pictures come from) → [`resample`] →
-//! [`augment`] → [`normalise`]. Nothing here knows a model.
+//! [`augment`] → [`normalise`] → [`loader`] (how they become batches). Nothing here knows a model.
 
 use std::sync::Arc;
 
 use crate::base::Result;
 
 pub mod augment;
+mod cache;
 pub mod decode;
 pub mod formats;
 pub mod image;
+pub mod loader;
 pub mod normalise;
+pub mod order;
+mod prefetch;
 pub mod resample;
 pub mod stats;
 
@@ -19,7 +23,9 @@ pub use augment::{Augment, evaluation_image};
 pub use decode::load_image;
 pub use formats::{Format, open};
 pub use image::Image;
+pub use loader::{Batch, Loader, LoaderConfig};
 pub use normalise::normalise;
+pub use prefetch::Prefetch;
 pub use stats::{ChannelStats, channel_stats};
 
 /// Which half of a data set is meant, where its files tell the halves apart.
