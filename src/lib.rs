@@ -10,5 +10,6 @@ pub mod layers;
 pub mod mae;
 pub mod optim;
 pub mod params;
+pub mod train;
 
 pub use base::{Error, Real, Result};

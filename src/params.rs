@@ -96,6 +96,13 @@ pub trait Params<F: Real>: Clone + Send + Sync {
         }
     }
 
+    /// `self *= factor`.
+    fn scale(&mut self, factor: F) {
+        for tensor in self.tensors_mut() {
+            tensor.data.iter_mut().for_each(|x| *x *= factor);
+        }
+    }
+
     /// How many numbers the layer holds.
     fn count(&self) -> usize {
         self.tensors().iter().map(|t| t.data.len()).sum()

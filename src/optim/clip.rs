@@ -20,9 +20,7 @@ pub fn norm<F: Real>(grad: &impl Params<F>, groups: &[Group]) -> f64 {
 pub fn clip<F: Real>(grad: &mut impl Params<F>, norm: f64, limit: f64) {
     let scale = limit / (norm + 1e-6);
     if scale < 1.0 {
-        for tensor in grad.tensors_mut() {
-            tensor.data.iter_mut().for_each(|g| *g *= F::of(scale));
-        }
+        grad.scale(F::of(scale));
     }
 }
 

@@ -1,0 +1,49 @@
+//! The command line: parses, prints, draws progress; no algorithm lives here.
+
+pub(crate) mod pretrain;
+pub(crate) mod progress;
+pub(crate) mod reconstruct;
+
+use clap::{Parser, Subcommand};
+use vit_mae::{Error, Result};
+
+/// Masked autoencoders (ViT-MAE, He et al. 2022), trained from scratch on a CPU, every backward pass by hand.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae pretrain                             train on the embedded images, a few minutes
+  vit-mae pretrain --preset photo --data data/photos
+  vit-mae reconstruct --checkpoint runs/0001 photo.jpg --out rebuilt.png
+
+Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving.";
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a masked autoencoder and draw what it reconstructs
+    Pretrain(Box<pretrain::Args>),
+    /// Hide patches of any images and draw what a trained model makes of the rest
+    Reconstruct(reconstruct::Args),
+}
+
+/// Starts rayon's threads; `None` takes one a core.
+pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.unwrap_or(cores);
+    if threads == 0 || threads > MOST_THREADS {
+        return Err(Error::setting("--threads", format!("1 to {MOST_THREADS}"), threads));
+    }
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .map_err(|e| Error::setting("--threads", "as many threads as the system gives", e))?;
+    Ok(threads)
+}
+
+const MOST_THREADS: usize = 1024;
