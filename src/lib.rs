@@ -4,5 +4,6 @@
 //! house whose imports only point down: see `docs/architecture.md`.
 
 pub mod base;
+pub mod checkpoint;
 
 pub use base::{Error, Real, Result};
