@@ -5,5 +5,6 @@
 
 pub mod base;
 pub mod checkpoint;
+pub mod train;
 
 pub use base::{Error, Real, Result};
