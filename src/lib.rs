@@ -4,6 +4,7 @@
 //! house whose imports only point down: see `docs/architecture.md`.
 
 pub mod base;
+pub mod checkpoint;
 pub mod data;
 pub mod exec;
 pub mod layers;

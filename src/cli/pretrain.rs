@@ -197,7 +197,10 @@ impl Args {
                 [height, width] => [height, width],
                 _ => return Err(Error::setting("--img-size", "one or two numbers", format!("{sides:?}"))),
             };
-            put("model.img_size", Some(vec![whole("--img-size", height)?, whole("--img-size", width)?].into()));
+            put(
+                "model.img_size",
+                Some(vec![whole("--img-size", height)?, whole("--img-size", width)?].into()),
+            );
         }
         for (flag, key, value) in [
             ("--in-chans", "model.in_chans", self.in_chans),
@@ -207,7 +210,9 @@ impl Args {
         ] {
             put(key, value.map(|n| whole(flag, n)).transpose()?);
         }
-        for (flag, key, value) in [("--epochs", "optim.epochs", self.epochs), ("--seed", "run.seed", self.seed)] {
+        for (flag, key, value) in
+            [("--epochs", "optim.epochs", self.epochs), ("--seed", "run.seed", self.seed)]
+        {
             put(key, value.map(|n| whole(flag, n)).transpose()?);
         }
         for (key, value) in [
@@ -249,7 +254,9 @@ fn name(choice: &impl clap::ValueEnum) -> Value {
 
 /// `section.key=value`, the value in TOML.
 fn parse_assignment(text: &str) -> Result<(String, Value)> {
-    let wrong = |found: &dyn ToString| Error::setting("--set", "section.key=value, the value in TOML", found.to_string());
+    let wrong = |found: &dyn ToString| {
+        Error::setting("--set", "section.key=value, the value in TOML", found.to_string())
+    };
     let (key, value) = text.split_once('=').ok_or_else(|| wrong(&text))?;
     let mut table: toml::Table = format!("value = {value}").parse().map_err(|_| wrong(&text))?;
     Ok((key.trim().to_owned(), table.remove("value").ok_or_else(|| wrong(&text))?))

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .iter()
         .map(|path| held_out::input_image(&config, &load_image(path)?))
         .collect::<Result<Vec<_>>>()?;
-    let views: Vec<_> = images.iter().map(ndarray::Array3::view).collect();
+    let views: Vec<_> = images.iter().map(|image| image.view()).collect();
     let images = ndarray::stack(ndarray::Axis(0), &views).expect("input images share the model's shape");
     let png = gallery::draw(&model, &config, images.view(), &masks, args.stats)?;
     write_atomic(&args.out, &png)?;
@@ -90,7 +90,8 @@ fn mask_from_file(path: &Path, patches: usize) -> Result<Mask> {
     let bare = text.trim().trim_start_matches('[').trim_end_matches(']');
     let mut removed = vec![false; patches];
     for word in bare.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty()) {
-        let index: usize = word.parse().map_err(|_| Error::input(path, "patch", &expected, format!("`{word}`")))?;
+        let index: usize =
+            word.parse().map_err(|_| Error::input(path, "patch", &expected, format!("`{word}`")))?;
         let patch = removed.get_mut(index).ok_or_else(|| Error::input(path, "patch", &expected, index))?;
         if std::mem::replace(patch, true) {
             return Err(Error::input(path, "patch", "each index once", format!("{index} twice")));

@@ -121,20 +121,24 @@ impl Config {
     /// An unknown preset or key, a value of the wrong type, a file that is not TOML, or settings that
     /// cannot work together; the error names the file or the flag.
     pub fn resolve(preset: &str, file: Option<&Path>, overrides: Vec<(String, Value)>) -> Result<Self> {
-        let mut table: Table = presets::text(preset)?.parse().map_err(|e| Error::setting("--preset", "TOML", e))?;
+        let mut table: Table =
+            presets::text(preset)?.parse().map_err(|e| Error::setting("--preset", "TOML", e))?;
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(Error::read(path))?;
-            let wrong = |e: toml::de::Error| Error::input(path, "settings", "known keys in TOML", one_line(&e));
+            let wrong =
+                |e: toml::de::Error| Error::input(path, "settings", "known keys in TOML", one_line(&e));
             merge(&mut table, text.parse::<Table>().map_err(wrong)?);
             table.clone().try_into::<Self>().map_err(wrong)?;
         }
         for (key, value) in overrides {
             let found = format!("{key} = {value}");
             set(&mut table, &key, value)?;
-            let wrong = |e: toml::de::Error| Error::setting(&found, "a known key with a fitting value", one_line(&e));
+            let wrong =
+                |e: toml::de::Error| Error::setting(&found, "a known key with a fitting value", one_line(&e));
             table.clone().try_into::<Self>().map_err(wrong)?;
         }
-        let config: Self = table.try_into().map_err(|e| Error::setting("settings", "all of them", one_line(&e)))?;
+        let config: Self =
+            table.try_into().map_err(|e| Error::setting("settings", "all of them", one_line(&e)))?;
         config.validate()?;
         Ok(config)
     }
@@ -144,7 +148,8 @@ impl Config {
     /// # Errors
     /// If the text, which stands in `path`, is not a complete configuration.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self> {
-        let wrong = |e: toml::de::Error| Error::input(path, "settings", "a complete configuration", one_line(&e));
+        let wrong =
+            |e: toml::de::Error| Error::input(path, "settings", "a complete configuration", one_line(&e));
         let config: Self = toml::from_str(text).map_err(wrong)?;
         config.validate()?;
         Ok(config)
@@ -237,11 +242,7 @@ impl Config {
     /// How masks are drawn.
     #[must_use]
     pub fn masking(&self) -> Masking {
-        Masking {
-            strategy: self.mask.strategy,
-            mask_ratio: self.mask.mask_ratio,
-            grid: self.model.grid(),
-        }
+        Masking { strategy: self.mask.strategy, mask_ratio: self.mask.mask_ratio, grid: self.model.grid() }
     }
 
     /// The learning-rate schedule, in absolute rates.

@@ -95,7 +95,11 @@ fn picture(config: &Config, bytes: &[u8]) -> Picture {
 
 /// The first `count` images of a batch with their masks, for the sheet of a run.
 #[must_use]
-pub fn first<'a>(images: &'a ndarray::Array4<f32>, masks: &'a [Mask], count: usize) -> (ArrayView4<'a, f32>, &'a [Mask]) {
+pub fn first<'a>(
+    images: &'a ndarray::Array4<f32>,
+    masks: &'a [Mask],
+    count: usize,
+) -> (ArrayView4<'a, f32>, &'a [Mask]) {
     let count = count.min(masks.len());
     (images.slice_axis(Axis(0), (0..count).into()), &masks[..count])
 }

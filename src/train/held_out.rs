@@ -33,7 +33,7 @@ impl HeldOut {
         let images: Vec<Array3<f32>> = (0..count)
             .map(|i| input_image(config, &dataset.image(i * dataset.len() / count)?))
             .collect::<Result<_>>()?;
-        let views: Vec<_> = images.iter().map(Array3::view).collect();
+        let views: Vec<_> = images.iter().map(|image| image.view()).collect();
         let images = stack(Axis(0), &views).expect("input images share the model's shape");
         let masking = config.masking();
         let masks = (0..count).map(|i| masking.mask(config.run.seed, EPOCH, i as u64)).collect();
@@ -48,12 +48,8 @@ impl HeldOut {
     /// What trivial predictors reach.
     pub fn baselines(&self, model: &Mae<f32>, workers: &Workers<f32, Mae<f32>>) -> Baselines {
         let removed: usize = self.masks.iter().map(Mask::removed).sum();
-        let sums =
-            workers.run(false, |cx| baselines(model.target(), self.images.view(), &self.masks, cx));
-        Baselines {
-            zero: sums.zero / removed as f64,
-            visible_mean: sums.visible_mean / removed as f64,
-        }
+        let sums = workers.run(false, |cx| baselines(model.target(), self.images.view(), &self.masks, cx));
+        Baselines { zero: sums.zero / removed as f64, visible_mean: sums.visible_mean / removed as f64 }
     }
 }
 

@@ -81,7 +81,8 @@ impl Pretraining {
         source.complete(&mut config)?;
         let loader = Loader::new(source.train.clone(), loader_config(&config))?;
         let count = config.run.held_out_images;
-        let held_out = source.held_out.as_ref().ok().map(|test| HeldOut::new(&config, test, count)).transpose()?;
+        let held_out =
+            source.held_out.as_ref().ok().map(|test| HeldOut::new(&config, test, count)).transpose()?;
         let pictured = source.held_out.as_ref().unwrap_or(&source.train);
         let pictured = HeldOut::new(&config, pictured, PICTURES)?;
         let data_digest = source.train.digest()?;
@@ -205,7 +206,8 @@ impl Pretraining {
             let masks: Vec<Mask> = batch.samples.iter().map(mask).collect();
             let micro_batch = self.config.optim.micro_batch;
             let images = batch.images.view();
-            let (loss, grad) = step::loss_and_gradient(&self.model, images, &masks, micro_batch, &self.workers);
+            let (loss, grad) =
+                step::loss_and_gradient(&self.model, images, &masks, micro_batch, &self.workers);
             total = Some(match total {
                 None => (loss, grad),
                 Some((sum, mut gradients)) => {
@@ -261,7 +263,8 @@ impl Pretraining {
     /// Writes `loss.svg` and `report.html`.
     fn report(&self, records: &[Record], command: &str, wall_secs: f64) -> Result<Outcome> {
         let last = self.history.last().cloned().expect("at least one epoch was trained");
-        let baselines = self.held_out.as_ref().unwrap_or(&self.pictured).baselines(&self.model, &self.workers);
+        let baselines =
+            self.held_out.as_ref().unwrap_or(&self.pictured).baselines(&self.model, &self.workers);
         let images = last.epoch as f64 * self.steps_per_epoch() as f64;
         let images = images * (self.config.optim.batch_size * self.config.optim.accum_iter) as f64;
         let skipped = self.loader.skipped();

@@ -23,7 +23,11 @@ pub fn save(run: &Path, state: State, model: &Mae<f32>, adamw: &AdamW<Mae<f32>>)
     Checkpoint::write(run, state, |weights, moments| {
         Ok(Checksums {
             model: tensors::write(weights, entries(model, ""), &about)?,
-            optimizer: tensors::write(moments, entries(&adamw.m, "m.").chain(entries(&adamw.v, "v.")), &steps)?,
+            optimizer: tensors::write(
+                moments,
+                entries(&adamw.m, "m.").chain(entries(&adamw.v, "v.")),
+                &steps,
+            )?,
         })
     })
 }

@@ -81,6 +81,10 @@ fn embedded() -> Result<PathBuf> {
     let candidates = [PathBuf::from(EMBEDDED), Path::new(env!("CARGO_MANIFEST_DIR")).join(EMBEDDED)];
     candidates.into_iter().find(|path| path.is_dir()).ok_or_else(|| {
         let found = format!("no folder {EMBEDDED} here or where the program was built");
-        Error::setting("--data", "a folder of images, IDX or CIFAR files (there is no embedded data here)", found)
+        Error::setting(
+            "--data",
+            "a folder of images, IDX or CIFAR files (there is no embedded data here)",
+            found,
+        )
     })
 }
