@@ -148,6 +148,16 @@ fn an_image_cut_in_half_is_refused() {
 }
 
 #[test]
+fn a_broken_image_in_a_folder_is_named_when_it_is_read() {
+    let dir = TempDir::new().unwrap();
+    put(dir.path(), "a.png", &png());
+    put(dir.path(), "b.png", b"no image");
+    let data = open(dir.path(), None, Split::Train).unwrap();
+    assert!(data.image(0).is_ok());
+    assert!(data.image(1).unwrap_err().to_string().contains("b.png: image format"));
+}
+
+#[test]
 fn a_damaged_png_is_refused() {
     let mut bytes = encoded(64, 64, ImageFormat::Png);
     let middle = bytes.len() / 2;

@@ -1,9 +1,7 @@
 //! Data: file formats, augmentation, and a loader that prepares batches ahead of training.
 //!
 //! Reading order: [`image`] (what a picture is) → [`formats`] (where pictures come from) → [`resample`] →
-//! [`augment`] → [`normalise`] → [`loader`] (how they become batches). Nothing here knows a model.
-
-use std::sync::Arc;
+//! [`augment`] → [`mod@normalise`] → [`loader`] (how they become batches). Nothing here knows a model.
 
 use crate::base::Result;
 
@@ -84,9 +82,6 @@ pub trait Dataset: Send + Sync {
         false
     }
 }
-
-/// A data set shared by the threads that read it.
-pub type SharedDataset = Arc<dyn Dataset>;
 
 /// `1 image`, `2 images`, `10 classes`.
 fn count(n: usize, one: &str, many: &str) -> String {

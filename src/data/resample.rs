@@ -4,7 +4,8 @@
 //! filter widens by the same factor, so that every input pixel is counted: this is what tells Pillow from
 //! libraries whose bicubic filter always looks at 4 × 4 pixels. First the rows, then the columns, with
 //! 8 bits in between. The weights are rounded to 22-bit fixed point, so results are the same everywhere;
-//! `tests/data_pillow.rs` compares them with recorded images.
+//! `tests/data_pillow.rs` compares them with recorded images. (The crate
+//! `fast_image_resize` 6.1, columns first and with coarser weights, is up to 8 of 255 levels off on them.)
 
 use super::Image;
 
@@ -33,7 +34,7 @@ impl CropBox {
 /// filter never sees what lies outside of the crop.
 ///
 /// # Panics
-/// If the crop is empty or reaches out of the image, or the new size is 0.
+/// If the crop is empty or reaches out of the image, the new size is 0, or there are more than 4 channels.
 #[must_use]
 pub fn crop_and_resize(image: &Image, crop: CropBox, height: usize, width: usize) -> Image {
     assert!(
@@ -44,8 +45,7 @@ pub fn crop_and_resize(image: &Image, crop: CropBox, height: usize, width: usize
         image.height,
         image.width
     );
-    let rows = resize_width(&cut(image, crop), width);
-    resize_height(rows, height)
+    resize_height(resize_width(cut(image, crop), width), height)
 }
 
 /// The part of `image` in `crop`.
@@ -60,23 +60,35 @@ fn cut(image: &Image, crop: CropBox) -> Image {
 }
 
 /// `out[y, x, c] = Σ_k w_x[k] · in[y, first_x + k, c]`.
-fn resize_width(image: &Image, width: usize) -> Image {
+fn resize_width(image: Image, width: usize) -> Image {
     if width == image.width {
-        return image.clone();
+        return image;
     }
-    let channels = image.channels;
     let taps = taps(image.width, width);
-    let mut pixels = Vec::with_capacity(image.height * width * channels);
-    for row in image.pixels.chunks_exact(image.width * channels) {
-        for tap in &taps {
-            for c in 0..channels {
-                let values = row[tap.first * channels + c..].iter().step_by(channels);
-                let sum: i32 = tap.weights.iter().zip(values).map(|(&w, &v)| w * i32::from(v)).sum();
-                pixels.push(to_8_bits(sum + HALF));
+    let rows = image.pixels.chunks_exact(image.width * image.channels);
+    let mut pixels = Vec::with_capacity(image.height * width * image.channels);
+    match image.channels {
+        1 => rows.for_each(|row| resize_row::<1>(row, &taps, &mut pixels)),
+        2 => rows.for_each(|row| resize_row::<2>(row, &taps, &mut pixels)),
+        3 => rows.for_each(|row| resize_row::<3>(row, &taps, &mut pixels)),
+        4 => rows.for_each(|row| resize_row::<4>(row, &taps, &mut pixels)),
+        more => panic!("an image has 1 to 4 channels, not {more}"),
+    }
+    Image::new(image.height, width, image.channels, pixels)
+}
+
+/// One row of [`resize_width`], with the number of channels known to the compiler.
+fn resize_row<const C: usize>(row: &[u8], taps: &[Tap], out: &mut Vec<u8>) {
+    let (row, _) = row.as_chunks::<C>();
+    for tap in taps {
+        let mut sums = [HALF; C];
+        for (&weight, pixel) in tap.weights.iter().zip(&row[tap.first..]) {
+            for c in 0..C {
+                sums[c] += weight * i32::from(pixel[c]);
             }
         }
+        out.extend(sums.map(to_8_bits));
     }
-    Image::new(image.height, width, channels, pixels)
 }
 
 /// `out[y, x, c] = Σ_k w_y[k] · in[first_y + k, x, c]`, a whole row at a time.

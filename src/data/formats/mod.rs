@@ -1,4 +1,4 @@
-//! The file formats: one file each, one line each in [`FORMATS`].
+//! The file formats: one file each, one line each in the table `FORMATS`.
 
 use std::fmt;
 use std::fs;
