@@ -36,7 +36,11 @@ fn records(steps: u32) -> Vec<Record> {
 }
 
 fn references() -> Vec<(String, f64)> {
-    vec![("predicting the mean".into(), 0.98), ("<nearest> & best".into(), 0.97), ("copying".into(), 0.71)]
+    vec![
+        ("predicting the mean".into(), 0.98),
+        ("<nearest> & best".into(), 0.97),
+        ("copying the nearest visible patch".into(), 0.71),
+    ]
 }
 
 /// A made-up picture: a disc on a gradient.
