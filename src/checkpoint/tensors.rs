@@ -188,7 +188,7 @@ impl File {
         Ok(self.info(name)?.dtype)
     }
 
-    /// The CRC-32 of the whole file, to be compared with what [`write`] returned.
+    /// The CRC-32 of the whole file, to be compared with what [`write()`] returned.
     ///
     /// # Errors
     /// If the file cannot be read.

@@ -34,6 +34,7 @@ type Curve = Vec<(f64, f64)>;
 /// If the drawing library refuses.
 pub fn loss_svg(records: &[Record], references: &[(String, f64)]) -> Result<String> {
     let curves = LossCurves::of(records);
+    let references: Vec<_> = references.iter().filter(|r| r.1.is_finite()).cloned().collect();
     let values = || {
         let curves = [&curves.steps, &curves.epochs, &curves.held_out].into_iter().flatten().map(|p| p.1);
         curves.chain(references.iter().map(|r| r.1))
@@ -44,12 +45,12 @@ pub fn loss_svg(records: &[Record], references: &[(String, f64)]) -> Result<Stri
     let mut svg = String::new();
     let drawn = if low > 0.0 && high / low > LOG_SPAN {
         let margin = (high / low).powf(0.06);
-        draw_loss(&mut svg, &curves, references, x, (low / margin..high * margin).log_scale())
+        draw_loss(&mut svg, &curves, &references, x, (low / margin..high * margin).log_scale())
     } else if low <= high {
         let margin = if high > low { 0.06 * (high - low) } else { 0.5 };
-        draw_loss(&mut svg, &curves, references, x, low - margin..high + margin)
+        draw_loss(&mut svg, &curves, &references, x, low - margin..high + margin)
     } else {
-        draw_loss(&mut svg, &curves, references, x, 0.0..1.0)
+        draw_loss(&mut svg, &curves, &references, x, 0.0..1.0)
     };
     drawn.map_err(refused)?;
     Ok(svg)
