@@ -36,7 +36,11 @@ fn records(steps: u32) -> Vec<Record> {
 }
 
 fn references() -> Vec<(String, f64)> {
-    vec![("predicting the mean".into(), 0.98), ("<nearest> & best".into(), 0.97), ("copying".into(), 0.71)]
+    vec![
+        ("predicting the mean".into(), 0.98),
+        ("<nearest> & best".into(), 0.97),
+        ("copying the nearest visible patch".into(), 0.71),
+    ]
 }
 
 /// A made-up picture: a disc on a gradient.
@@ -146,7 +150,10 @@ fn plots_of_nothing_of_one_step_and_of_wild_values_are_drawn() {
             r.loss = [1e30, 1e-30, f64::NAN, f64::INFINITY, 0.5][i % 5];
         }
     }
-    assert!(plot::loss_svg(&wild, &references()).unwrap().contains("</svg>"));
+    let references =
+        [references(), vec![("broken".into(), f64::NAN), ("huge".into(), f64::INFINITY)]].concat();
+    assert!(plot::loss_svg(&wild, &references).unwrap().contains("</svg>"));
+    assert!(plot::loss_svg(&records(20), &references).unwrap().contains("</svg>"));
 }
 
 #[test]

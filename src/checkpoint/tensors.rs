@@ -7,7 +7,7 @@
 use crate::base::{Error, Real, Result};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -112,7 +112,7 @@ impl<W: Write> Write for Summing<W> {
 #[derive(Debug)]
 pub struct File {
     path: PathBuf,
-    file: fs::File,
+    inner: fs::File,
     header: Metadata,
     payload_start: u64,
 }
@@ -154,7 +154,7 @@ impl File {
                 format!("{present} bytes"),
             ));
         }
-        Ok(Self { path, file, header, payload_start })
+        Ok(Self { path, inner: file, header, payload_start })
     }
 
     /// Where the file lies.
@@ -188,14 +188,14 @@ impl File {
         Ok(self.info(name)?.dtype)
     }
 
-    /// The CRC-32 of the whole file, to be compared with what [`write`] returned.
+    /// The CRC-32 of the whole file, to be compared with what [`write()`] returned.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn checksum(&self) -> Result<u32> {
         let mut crc = crc32fast::Hasher::new();
         let mut block = vec![0; BLOCK_BYTES];
-        let mut file = &self.file;
+        let mut file = &self.inner;
         file.seek(SeekFrom::Start(0)).map_err(Error::read(&self.path))?;
         loop {
             match file.read(&mut block).map_err(Error::read(&self.path))? {
@@ -260,7 +260,7 @@ impl File {
     /// Hands a tensor's bytes to `take`, block by block; a number is never cut in two.
     fn blocks(&self, info: &TensorInfo, mut take: impl FnMut(&[u8])) -> Result<()> {
         let (start, end) = info.data_offsets;
-        let mut file = &self.file;
+        let mut file = &self.inner;
         let mut block = vec![0; BLOCK_BYTES.min(end - start)];
         file.seek(SeekFrom::Start(self.payload_start + start as u64)).map_err(Error::read(&self.path))?;
         let mut left = end - start;
@@ -286,7 +286,7 @@ pub fn load_into<F: Real>(file: &File, slots: Vec<(String, Vec<usize>, &mut [F])
     let present = file.names();
     let missing: Vec<&str> =
         slots.iter().map(|s| s.0.as_str()).filter(|n| file.header.info(n).is_none()).collect();
-    let wanted: std::collections::BTreeSet<&str> = slots.iter().map(|s| s.0.as_str()).collect();
+    let wanted: BTreeSet<&str> = slots.iter().map(|s| s.0.as_str()).collect();
     let extra: Vec<&str> = present.iter().map(String::as_str).filter(|n| !wanted.contains(n)).collect();
     if !missing.is_empty() || !extra.is_empty() {
         let expected = format!("the model's {} tensors", slots.len());

@@ -11,8 +11,8 @@ use std::ops::Range;
 
 const SIZE: (u32, u32) = (960, 460);
 const SMALL: (u32, u32) = (960, 240);
-/// Room on the right for the labels of the reference lines.
-const LABEL_WIDTH: u32 = 190;
+/// Room for one letter of a reference line's label.
+const LETTER: usize = 7;
 /// A curve of more points than twice this is drawn by the lowest and highest of each bucket.
 const BUCKETS: usize = 600;
 /// A loss that spans more than this factor is drawn on a logarithmic scale.
@@ -34,6 +34,7 @@ type Curve = Vec<(f64, f64)>;
 /// If the drawing library refuses.
 pub fn loss_svg(records: &[Record], references: &[(String, f64)]) -> Result<String> {
     let curves = LossCurves::of(records);
+    let references: Vec<_> = references.iter().filter(|r| r.1.is_finite()).cloned().collect();
     let values = || {
         let curves = [&curves.steps, &curves.epochs, &curves.held_out].into_iter().flatten().map(|p| p.1);
         curves.chain(references.iter().map(|r| r.1))
@@ -44,12 +45,12 @@ pub fn loss_svg(records: &[Record], references: &[(String, f64)]) -> Result<Stri
     let mut svg = String::new();
     let drawn = if low > 0.0 && high / low > LOG_SPAN {
         let margin = (high / low).powf(0.06);
-        draw_loss(&mut svg, &curves, references, x, (low / margin..high * margin).log_scale())
+        draw_loss(&mut svg, &curves, &references, x, (low / margin..high * margin).log_scale())
     } else if low <= high {
         let margin = if high > low { 0.06 * (high - low) } else { 0.5 };
-        draw_loss(&mut svg, &curves, references, x, low - margin..high + margin)
+        draw_loss(&mut svg, &curves, &references, x, low - margin..high + margin)
     } else {
-        draw_loss(&mut svg, &curves, references, x, 0.0..1.0)
+        draw_loss(&mut svg, &curves, &references, x, 0.0..1.0)
     };
     drawn.map_err(refused)?;
     Ok(svg)
@@ -120,7 +121,10 @@ where
 {
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
-    let right = if references.is_empty() { 24 } else { LABEL_WIDTH };
+    let labels = references.iter().map(|(name, value)| (format!("{name} {}", short(value)), *value));
+    let labels: Vec<(String, f64)> = labels.collect();
+    let widest = labels.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    let right = u32::try_from(24 + LETTER * widest.min(48))?;
     let mut chart = ChartBuilder::on(&root)
         .margin_top(44)
         .margin_left(14)
@@ -134,8 +138,8 @@ where
         .light_line_style(TRANSPARENT)
         .bold_line_style(FAINT)
         .axis_style(REFERENCE)
-        .label_style(text(15, &INK))
-        .axis_desc_style(text(16, &INK))
+        .label_style(text(15, INK))
+        .axis_desc_style(text(16, INK))
         .x_desc("step")
         .y_desc("loss (mean squared error on masked patches)")
         .x_labels(8)
@@ -143,7 +147,7 @@ where
         .x_label_formatter(&whole)
         .y_label_formatter(&short)
         .draw()?;
-    for (_, value) in references {
+    for (_, value) in &labels {
         let ends = [(x.start, *value), (x.end, *value)];
         chart.draw_series(DashedLineSeries::new(ends, 6, 5, REFERENCE.stroke_width(1)))?;
     }
@@ -154,10 +158,10 @@ where
             chart.draw_series(curve.iter().map(|p| Circle::new(*p, 3, colour.filled())))?;
         }
     }
-    let labels: Vec<_> =
-        references.iter().map(|(name, v)| (name, *v, chart.backend_coord(&(x.end, *v)))).collect();
+    let end_of = |value: f64| chart.backend_coord(&(x.end, value));
+    let placed = labels.iter().map(|(label, value)| (label.as_str(), end_of(*value))).collect();
     drop(chart);
-    label_references(&root, labels)?;
+    label_references(&root, placed)?;
     legend(&root, curves)?;
     root.present()?;
     Ok(())
@@ -165,15 +169,15 @@ where
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-/// Writes each reference's name and value beside its line, moved down where two would overlap.
-fn label_references(root: &Area<'_>, mut labels: Vec<(&String, f64, (i32, i32))>) -> Drawn {
+/// Writes each reference's name beside the end of its line, moved down where two would overlap.
+fn label_references(root: &Area<'_>, mut labels: Vec<(&str, (i32, i32))>) -> Drawn {
     const LINE: i32 = 17;
-    labels.sort_by_key(|label| label.2.1);
+    labels.sort_by_key(|label| label.1.1);
     let mut free = i32::MIN;
-    for (name, value, (x, y)) in labels {
+    for (label, (x, y)) in labels {
         let y = free.max(y);
-        let style = text(14, &REFERENCE).pos(Pos::new(HPos::Left, VPos::Center));
-        root.draw_text(&format!("{name} {}", short(&value)), &style, (x + 8, y))?;
+        let style = text(14, REFERENCE).pos(Pos::new(HPos::Left, VPos::Center));
+        root.draw_text(label, &style, (x + 8, y))?;
         free = y + LINE;
     }
     Ok(())
@@ -189,7 +193,7 @@ fn legend(root: &Area<'_>, curves: &LossCurves) -> Drawn {
     let mut x = 82;
     for (name, colour, width, _) in entries.into_iter().filter(|entry| !entry.3.is_empty()) {
         root.draw(&PathElement::new([(x, 24), (x + 26, 24)], colour.stroke_width(width)))?;
-        let style = text(15, &INK).pos(Pos::new(HPos::Left, VPos::Center));
+        let style = text(15, INK).pos(Pos::new(HPos::Left, VPos::Center));
         root.draw_text(name, &style, (x + 34, 24))?;
         x += 190;
     }
@@ -212,8 +216,8 @@ fn draw_lr(svg: &mut String, lr: &[(f64, f64)], x: Range<f64>, y: Range<f64>) ->
         .light_line_style(TRANSPARENT)
         .bold_line_style(FAINT)
         .axis_style(REFERENCE)
-        .label_style(text(15, &INK))
-        .axis_desc_style(text(16, &INK))
+        .label_style(text(15, INK))
+        .axis_desc_style(text(16, INK))
         .x_desc("step")
         .y_desc("learning rate")
         .x_labels(8)
@@ -226,15 +230,17 @@ fn draw_lr(svg: &mut String, lr: &[(f64, f64)], x: Range<f64>, y: Range<f64>) ->
     Ok(())
 }
 
-fn text(size: u32, colour: &RGBColor) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(colour)
+fn text(size: u32, colour: RGBColor) -> TextStyle<'static> {
+    ("sans-serif", size).into_font().color(&colour)
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what plotters calls it with")]
 fn whole(v: &f64) -> String {
     format!("{v:.0}")
 }
 
 /// About three significant digits.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what plotters calls it with")]
 fn short(v: &f64) -> String {
     match v.abs() {
         0.0 => "0".to_owned(),

@@ -85,8 +85,12 @@ impl Report {
     }
 
     fn note_list(&self) -> String {
-        let items: String = self.notes.iter().map(|note| format!("<li>{}</li>\n", escape(note))).collect();
-        section("Notes", &if items.is_empty() { items } else { format!("<ul>\n{items}</ul>\n") })
+        if self.notes.is_empty() {
+            return String::new();
+        }
+        let items: Vec<String> =
+            self.notes.iter().map(|note| format!("<li>{}</li>\n", escape(note))).collect();
+        section("Notes", &format!("<ul>\n{}</ul>\n", items.concat()))
     }
 
     /// One table, with a heading row for each table of the TOML; text that is no TOML is shown as it is.
