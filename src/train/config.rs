@@ -123,6 +123,7 @@ impl Config {
     pub fn resolve(preset: &str, file: Option<&Path>, overrides: Vec<(String, Value)>) -> Result<Self> {
         let mut table: Table =
             presets::text(preset)?.parse().map_err(|e| Error::setting("--preset", "TOML", e))?;
+        let of_preset = Warmup::of(&table);
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(Error::read(path))?;
             let wrong =
@@ -137,8 +138,13 @@ impl Config {
                 |e: toml::de::Error| Error::setting(&found, "a known key with a fitting value", one_line(&e));
             table.clone().try_into::<Self>().map_err(wrong)?;
         }
-        let config: Self =
+        let warmup = Warmup::of(&table);
+        let mut config: Self =
             table.try_into().map_err(|e| Error::setting("settings", "all of them", one_line(&e)))?;
+        if warmup.warmup_epochs == of_preset.warmup_epochs {
+            // Whoever changes only the number of epochs keeps the preset's share of warm-up.
+            config.optim.warmup_epochs *= warmup.epochs / of_preset.epochs;
+        }
         config.validate()?;
         Ok(config)
     }
@@ -261,6 +267,22 @@ impl Config {
 
 fn require(holds: bool, key: &str, expected: impl Into<String>, found: impl ToString) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::setting(key, expected, found)) }
+}
+
+/// The two numbers that [`Config::resolve`] keeps in proportion.
+struct Warmup {
+    epochs: f64,
+    warmup_epochs: f64,
+}
+
+impl Warmup {
+    fn of(table: &Table) -> Self {
+        let number = |key: &str| {
+            let value = table.get("optim").and_then(|optim| optim.get(key));
+            value.and_then(|v| v.as_float().or_else(|| v.as_integer().map(|n| n as f64))).unwrap_or(f64::NAN)
+        };
+        Self { epochs: number("epochs"), warmup_epochs: number("warmup_epochs") }
+    }
 }
 
 /// Lays `over` on top of `base`, table by table.
