@@ -18,7 +18,7 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   vit-mae pretrain                             train on the embedded images, a few minutes
-  vit-mae pretrain --preset photo --data data/photos
+  vit-mae pretrain --preset photo              colour photographs, random crops
   vit-mae reconstruct --checkpoint runs/0001 photo.jpg --out rebuilt.png
 
 Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving.";

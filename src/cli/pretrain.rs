@@ -14,7 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   vit-mae pretrain                                          the embedded images, a few minutes
   vit-mae pretrain --epochs 2 --out /tmp/try                a quick try
-  vit-mae pretrain --preset photo --data data/photos        colour photographs, random crops
+  vit-mae pretrain --preset photo                           colour photographs, random crops
   vit-mae pretrain --preset cifar --data cifar-10-batches-bin --mask-ratio 0.8
   vit-mae pretrain --config my.toml --set optim.betas='[0.9, 0.98]'
 
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 
-    /// Images: a folder of PNG/JPEG, IDX or CIFAR files [default: the embedded Fashion-MNIST subset]
+    /// Images: a folder of PNG/JPEG, IDX or CIFAR files [presets nano and photo bring some]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// The data's format if the path does not tell: idx, cifar, folder

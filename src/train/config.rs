@@ -40,7 +40,7 @@ pub struct MaskConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A file or folder; the embedded Fashion-MNIST subset if absent.
+    /// A file or folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// `idx`, `cifar` or `folder`; recognised from the path if absent.

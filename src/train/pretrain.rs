@@ -186,8 +186,8 @@ impl Pretraining {
             train_loss: loss_sum / steps as f64,
             held_out_loss: self.held_out.as_ref().map(|set| set.loss(&self.model, &self.workers)),
             wall_secs,
-            images_per_s: (steps as usize * images_per_step) as f64 / wall_secs,
-            data_wait_secs: (self.loader.waited() - waited).as_secs_f64(),
+            images_per_s: (steps as f64 * images_per_step as f64) / wall_secs,
+            data_wait_secs: self.loader.waited().saturating_sub(waited).as_secs_f64(),
         })
     }
 

@@ -6,9 +6,6 @@ use crate::data::{self, Augment, Dataset, Format, LoaderConfig, Split, channel_s
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The subset of Fashion-MNIST that comes with the repository.
-const EMBEDDED: &str = "data/fashion-mini";
-
 /// Images that the statistics are measured on, at most.
 const STATS_IMAGES: usize = 1000;
 
@@ -28,7 +25,7 @@ impl Source {
     /// # Errors
     /// If there is no training data.
     pub fn open(config: &Config) -> Result<Self> {
-        let path = config.data.path.clone().map_or_else(embedded, Ok)?;
+        let path = locate(config.data.path.as_deref())?;
         let format = config.data.format.as_deref().map(str::parse::<Format>).transpose()?;
         let train = data::open(&path, format, Split::Train)?;
         let held_out = if config.run.held_out_images == 0 {
@@ -76,15 +73,13 @@ pub fn loader_config(config: &Config) -> LoaderConfig {
     }
 }
 
-/// The embedded data: below the current folder, or where the program was built.
-fn embedded() -> Result<PathBuf> {
-    let candidates = [PathBuf::from(EMBEDDED), Path::new(env!("CARGO_MANIFEST_DIR")).join(EMBEDDED)];
-    candidates.into_iter().find(|path| path.is_dir()).ok_or_else(|| {
-        let found = format!("no folder {EMBEDDED} here or where the program was built");
-        Error::setting(
-            "--data",
-            "a folder of images, IDX or CIFAR files (there is no embedded data here)",
-            found,
-        )
-    })
+/// The data's path. A relative one that is not here may be the embedded data, which lies where the program
+/// was built.
+fn locate(path: Option<&Path>) -> Result<PathBuf> {
+    let Some(path) = path else {
+        let expected = "a folder of images, IDX or CIFAR files; data/README.md says where to get CIFAR-10";
+        return Err(Error::setting("--data", expected, "none, and this preset brings none"));
+    };
+    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    Ok(if !path.exists() && embedded.exists() { embedded } else { path.to_path_buf() })
 }
