@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Indices of the patches to remove: a JSON list, or numbers separated by spaces, commas or lines
     #[arg(long, value_name = "FILE")]
     mask_file: Option<PathBuf>,
-    /// Where the mean and contrast of removed patches come from with norm_pix_loss (oracle: leaks the answer)
+    /// Where the mean and contrast of removed patches come from if the target was normalised (oracle: leaks the answer)
     #[arg(long, default_value = "visible")]
     stats: Stats,
     /// Threads [default: one a core]

@@ -73,7 +73,7 @@ pub enum Strategy {
     /// Uniformly at random, without replacement.
     #[default]
     Random,
-    /// Large rectangles are removed, as in `BEiT`.
+    /// Large rectangles are removed, as in BEiT.
     Block,
     /// A regular grid is kept: at ratio 0.75 one patch in every 2 × 2.
     Grid,

@@ -1,4 +1,4 @@
-//! `AdamW`: Adam with decoupled weight decay (Loshchilov & Hutter 2019), in one pass over each tensor.
+//! AdamW: Adam with decoupled weight decay (Loshchilov & Hutter 2019), in one pass over each tensor.
 
 use super::groups::Group;
 use crate::base::Real;
