@@ -69,17 +69,21 @@ pub fn loader_config(config: &Config) -> LoaderConfig {
         augment: Some(augment),
         seed: config.run.seed,
         skip_bad_images: data.skip_bad_images,
-        cache_bytes: data.cache_mib << 20,
+        cache_bytes: data.cache_mib.saturating_mul(1 << 20),
     }
 }
 
-/// The data's path. A relative one that is not here may be the embedded data, which lies where the program
-/// was built.
+/// The data's path. A relative one below `data` that is not here may be the embedded data, which lies where
+/// the program was built.
 fn locate(path: Option<&Path>) -> Result<PathBuf> {
     let Some(path) = path else {
         let expected = "a folder of images, IDX or CIFAR files; data/README.md says where to get CIFAR-10";
         return Err(Error::setting("--data", expected, "none, and this preset brings none"));
     };
     let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    Ok(if !path.exists() && embedded.exists() { embedded } else { path.to_path_buf() })
+    Ok(if path.starts_with("data") && !path.exists() && embedded.exists() {
+        embedded
+    } else {
+        path.to_path_buf()
+    })
 }
