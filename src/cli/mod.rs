@@ -4,6 +4,15 @@ pub(crate) mod pretrain;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
 
+/// `println!` that does not mind if nobody listens any more, as after `vit-mae … | head -1`.
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($arg)*);
+    }};
+}
+pub(crate) use say;
+
 use clap::{Parser, Subcommand};
 use vit_mae::{Error, Result};
 
@@ -47,3 +56,14 @@ pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
 }
 
 const MOST_THREADS: usize = 1024;
+
+/// What the user typed, quoted for a shell.
+pub(crate) fn command_line() -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+    let quoted = |word: std::borrow::Cow<str>| match word.is_empty() || !word.chars().all(plain) {
+        true => format!("'{}'", word.replace('\'', r"'\''")),
+        false => word.into_owned(),
+    };
+    let words: Vec<_> = std::env::args_os().map(|word| quoted(word.to_string_lossy())).collect();
+    words.join(" ")
+}

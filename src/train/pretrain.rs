@@ -9,7 +9,7 @@ use super::run_dir::{RunDir, write_atomic};
 use super::source::{Source, loader_config};
 use super::{gallery, plot, save, step};
 use crate::base::{Error, Result};
-use crate::checkpoint::State;
+use crate::checkpoint::{self, State};
 use crate::data::{Batch, Loader};
 use crate::exec::Workers;
 use crate::mae::baseline::Baselines;
@@ -17,6 +17,7 @@ use crate::mae::reconstruct::Stats;
 use crate::mae::{Mae, Mask};
 use crate::optim::{AdamW, Group, clip, groups};
 use crate::params::Params;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// Images on the sheet of reconstructions.
@@ -66,7 +67,7 @@ pub struct Outcome {
     pub images_per_s: f64,
     /// Seconds from the first step to the report.
     pub wall_secs: f64,
-    /// Images that could not be read and were replaced.
+    /// Images that could not be read and were replaced or left out.
     pub skipped: Vec<String>,
 }
 
@@ -80,6 +81,11 @@ impl Pretraining {
         let source = Source::open(&config)?;
         source.complete(&mut config)?;
         let loader = Loader::new(source.train.clone(), loader_config(&config))?;
+        let batches = loader.steps_per_epoch();
+        if config.optim.accum_iter > batches {
+            let expected = format!("at most {batches}, the batches of an epoch");
+            return Err(Error::setting("optim.accum_iter", expected, config.optim.accum_iter));
+        }
         let count = config.run.held_out_images;
         let held_out =
             source.held_out.as_ref().ok().map(|test| HeldOut::new(&config, test, count)).transpose()?;
@@ -116,8 +122,19 @@ impl Pretraining {
     ///
     /// # Errors
     /// A loss that is not finite, an image that cannot be read, a file that cannot be written, or
-    /// [`Error::Interrupted`] after saving.
+    /// [`Error::Interrupted`] after saving. If it is an image and there is no checkpoint yet, the run
+    /// directory goes away again.
     pub fn train(&mut self, command: &str, watch: &mut dyn Watch) -> Result<Outcome> {
+        let outcome = self.all_epochs(command, watch);
+        if let Err(Error::Input { .. } | Error::Read { .. }) = outcome
+            && checkpoint::dir::find(self.run.path()).is_err()
+        {
+            self.run.discard()?;
+        }
+        outcome
+    }
+
+    fn all_epochs(&mut self, command: &str, watch: &mut dyn Watch) -> Result<Outcome> {
         let start = Instant::now();
         let mut metrics = Writer::create(self.run.metrics())?;
         let mut records = Vec::new();
@@ -267,7 +284,9 @@ impl Pretraining {
             self.held_out.as_ref().unwrap_or(&self.pictured).baselines(&self.model, &self.workers);
         let images = last.epoch as f64 * self.steps_per_epoch() as f64;
         let images = images * (self.config.optim.batch_size * self.config.optim.accum_iter) as f64;
-        let skipped = self.loader.skipped();
+        let beside = self.held_out.iter().chain([&self.pictured]).flat_map(|set| set.skipped.clone());
+        let skipped: BTreeSet<String> = self.loader.skipped().into_iter().chain(beside).collect();
+        let skipped = skipped.into_iter().collect();
         let outcome = Outcome { last, baselines, images_per_s: images / wall_secs, wall_secs, skipped };
 
         let loss_svg = plot::loss_svg(records, &outcome.references())?;
@@ -279,7 +298,7 @@ impl Pretraining {
         }
         let report = Report {
             title: format!("Masked autoencoder on {}", self.data),
-            summary: outcome.summary(self.model.count()),
+            summary: outcome.summary(self.config.model.parameters().all),
             settings_toml: self.config.to_toml()?,
             loss_svg,
             lr_svg: plot::lr_svg(records)?,
