@@ -21,7 +21,7 @@ fn an_unreadable_path_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
     let secret = place.path("images/03.png");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&secret).is_err() {
         let output = place.run(&["pretrain", "--data", "images", "--config", "tiny.toml"]);
         let message = String::from_utf8(output.stderr).unwrap();

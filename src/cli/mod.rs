@@ -60,9 +60,11 @@ const MOST_THREADS: usize = 1024;
 /// What the user typed, quoted for a shell.
 pub(crate) fn command_line() -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
-    let quoted = |word: std::borrow::Cow<str>| match word.is_empty() || !word.chars().all(plain) {
-        true => format!("'{}'", word.replace('\'', r"'\''")),
-        false => word.into_owned(),
+    let quoted = |word: std::borrow::Cow<str>| {
+        if !word.is_empty() && word.chars().all(plain) {
+            return word.into_owned();
+        }
+        format!("'{}'", word.replace('\'', r"'\''"))
     };
     let words: Vec<_> = std::env::args_os().map(|word| quoted(word.to_string_lossy())).collect();
     words.join(" ")

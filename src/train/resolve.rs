@@ -29,7 +29,7 @@ impl Layers {
         let before = self.clone_optim();
         merge(&mut self.table, file.clone());
         self.config().map_err(wrong)?;
-        self.keep_warmup_share(&before, |key| {
+        self.keep_warmup_share(before.as_ref(), |key| {
             file.get("optim").and_then(Value::as_table).is_some_and(|t| t.contains_key(key))
         });
         Ok(())
@@ -50,7 +50,9 @@ impl Layers {
                 )
             })?;
         }
-        self.keep_warmup_share(&before, |key| keys.iter().any(|k| k.strip_prefix("optim.") == Some(key)));
+        self.keep_warmup_share(before.as_ref(), |key| {
+            keys.iter().any(|k| k.strip_prefix("optim.") == Some(key))
+        });
         Ok(())
     }
 
@@ -75,7 +77,7 @@ impl Layers {
     }
 
     /// A layer that changes the number of epochs and does not speak of warm-up keeps warm-up's share.
-    fn keep_warmup_share(&mut self, before: &Option<Table>, sets: impl Fn(&str) -> bool) {
+    fn keep_warmup_share(&mut self, before: Option<&Table>, sets: impl Fn(&str) -> bool) {
         if !sets("epochs") || sets("warmup_epochs") {
             return;
         }
