@@ -263,7 +263,7 @@ fn the_photo_preset_trains_on_the_photographs_that_come_along() {
     let sets: Vec<&str> = tiny.split(' ').flat_map(|set| ["--set", set]).collect();
     let args = ["pretrain", "--preset", "photo", "--epochs", "1", "--batch-size", "10", "--out", "run"];
     let printed = place.done(&[&args[..], &sets].concat());
-    assert!(printed.contains("10 image files") && printed.contains("1 epochs of 2 steps"), "{printed}");
+    assert!(printed.contains("10 image files") && printed.contains("1 epoch of 2 steps"), "{printed}");
     assert!(printed.contains("no held-out loss"), "{printed}");
 }
 

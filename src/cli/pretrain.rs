@@ -146,9 +146,9 @@ fn describe(run: &Pretraining, threads: usize) {
     say!("groups   {}", groups::summary(&run.groups));
     let (optim, mask) = (&run.config.optim, &run.config.mask);
     say!(
-        "training {} epochs of {} steps, batch {} × {}, lr {:.2e}; {:.0} % of the patches removed; {} threads",
-        optim.epochs,
-        run.steps_per_epoch(),
+        "training {} of {}, batch {} × {}, lr {:.2e}; {:.0} % of the patches removed; {} threads",
+        count(optim.epochs, "epoch"),
+        count(run.steps_per_epoch(), "step"),
         optim.batch_size,
         optim.accum_iter,
         run.config.schedule().lr,
@@ -161,6 +161,11 @@ fn describe(run: &Pretraining, threads: usize) {
     }
 }
 
+/// `1 step`, `2 steps`.
+fn count(n: u64, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
 /// What came out, where it is, and what to try next.
 fn conclude(run: &Pretraining, outcome: &Outcome) {
     say!();
@@ -168,7 +173,7 @@ fn conclude(run: &Pretraining, outcome: &Outcome) {
         say!("{name:<44} {value:>9}");
     }
     if !outcome.skipped.is_empty() {
-        say!("\n{} images were skipped:", outcome.skipped.len());
+        say!("\nskipped: {}", count(outcome.skipped.len() as u64, "image"));
         outcome.skipped.iter().for_each(|image| say!("  {image}"));
     }
     let dir = run.run.path().display();

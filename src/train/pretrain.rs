@@ -100,7 +100,7 @@ impl Pretraining {
             adamw: AdamW::new(&model, (beta1, beta2)),
             groups: groups::pretraining(&model, config.optim.weight_decay),
             workers: Workers::new(config.run.gemm),
-            data: format!("{}: {}", source.path.display(), source.train.describe()),
+            data: source.train.describe(),
             no_held_out: source.held_out.err(),
             history: Vec::new(),
             config,
