@@ -206,6 +206,31 @@ fn the_source_of_statistics_matters_only_if_the_target_was_normalised() {
 }
 
 #[test]
+fn the_reports_command_can_be_pasted_into_a_shell() {
+    let place = Place::trained(&["--set", "optim.betas=[0.9, 0.98]"]);
+    assert!(place.text("run/report.html").contains("--set &#39;optim.betas=[0.9, 0.98]&#39;"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_is_saved_and_ends_with_130() {
+    use std::process::{Command, Stdio};
+    let place = Place::new();
+    let mut program = Command::new(assert_cmd::cargo::cargo_bin!("vit-mae"));
+    program.current_dir(place.path("")).stdout(Stdio::null()).stderr(Stdio::null());
+    program.args(["pretrain", "--data", "images", "--config", "tiny.toml", "--out", "run"]);
+    let mut child = program.args(["--epochs", "100000"]).spawn().unwrap();
+    let logged = || std::fs::metadata(place.path("run/metrics.jsonl")).is_ok_and(|file| file.len() > 0);
+    while !logged() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    place.done(&["reconstruct", "--checkpoint", "run", "images/00.png", "--out", "out.png"]);
+}
+
+#[test]
 fn help_shows_examples_and_defaults() {
     let place = Place::new();
     let help = place.done(&["--help"]);

@@ -59,13 +59,15 @@ const MOST_THREADS: usize = 1024;
 
 /// What the user typed, quoted for a shell.
 pub(crate) fn command_line() -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
-    let quoted = |word: std::borrow::Cow<str>| {
-        if !word.is_empty() && word.chars().all(plain) {
-            return word.into_owned();
-        }
-        format!("'{}'", word.replace('\'', r"'\''"))
-    };
-    let words: Vec<_> = std::env::args_os().map(|word| quoted(word.to_string_lossy())).collect();
+    let words: Vec<_> = std::env::args_os().map(|word| quoted(&word.to_string_lossy())).collect();
     words.join(" ")
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -18,8 +18,8 @@ Examples:
   vit-mae pretrain --preset cifar --data cifar-10-batches-bin --mask-ratio 0.8
   vit-mae pretrain --config my.toml --set optim.betas='[0.9, 0.98]'
 
-Settings are resolved as preset < --config file < flags; the result is written to config.toml in the run
-directory, which can be given to --config again.";
+Settings are resolved as preset < --config file < flags; the result is written to config.toml in the run \
+directory, which can be given to --config again. Whoever changes only the epochs keeps the share of warm-up.";
 
 /// Flags of `vit-mae pretrain`.
 #[derive(Debug, clap::Args)]
@@ -176,7 +176,7 @@ fn conclude(run: &Pretraining, outcome: &Outcome) {
         say!("\nskipped: {}", count(outcome.skipped.len() as u64, "image"));
         outcome.skipped.iter().for_each(|image| say!("  {image}"));
     }
-    let dir = run.run.path().display();
+    let dir = super::quoted(&run.run.path().to_string_lossy());
     say!(
         "\nLook at   {}\n          {}\n\nTry next  vit-mae reconstruct --checkpoint {dir} IMAGE… --out rebuilt.png\n          \
          vit-mae pretrain --mask-ratio 0.9",

@@ -16,12 +16,12 @@ Examples:
   vit-mae reconstruct --checkpoint runs/0001 a.jpg b.jpg --mask-ratio 0.9 --seed 7 --out rebuilt.png
   vit-mae reconstruct --checkpoint runs/0001 a.jpg --mask-file removed.json --out rebuilt.png
 
-Columns: original, masked, reconstruction, reconstruction with the visible patches pasted in. Images of any
-size are scaled to the model's and cut to its shape.
+Columns: original, masked, reconstruction, reconstruction with the visible patches pasted in. Images of \
+any size are scaled to the model's and cut to its shape.
 
-A model trained with norm_pix_loss predicts each patch without its mean and contrast. --stats visible
-interpolates both from visible patches; --stats oracle takes them from the true patch, which leaks the answer
-into the picture (its caption says so).";
+A model trained with norm_pix_loss predicts each patch without its mean and contrast. --stats visible \
+interpolates both from visible patches; --stats oracle takes them from the true patch, which leaks the \
+answer into the picture (its caption says so).";
 
 /// Flags of `vit-mae reconstruct`.
 #[derive(Debug, clap::Args)]
