@@ -48,7 +48,7 @@ pub struct TensorMut<'a, F> {
     pub data: &'a mut [F],
 }
 
-/// Something that owns tensors: a layer, a stack of layers, a model. Implemented by [`params!`].
+/// Something that owns tensors: a layer, a stack of layers, a model. Implemented by [`crate::params!`].
 pub trait Params<F: Real>: Clone + Send + Sync {
     /// Appends this layer's tensors, named `PREFIXfield`.
     fn walk<'a>(&'a self, prefix: &str, out: &mut Vec<Tensor<'a, F>>);
@@ -124,14 +124,14 @@ impl<F: Real, P: Params<F>> Params<F> for Vec<P> {
     }
 }
 
-/// One tensor's entry in the walk; used by [`params!`].
+/// One tensor's entry in the walk; used by [`crate::params!`].
 pub fn tensor<F, D: Dimension>(name: String, role: Role, array: &Array<F, D>) -> Tensor<'_, F> {
     let shape = array.shape().to_vec();
     let data = array.as_slice().expect("tensors are stored in row-major order");
     Tensor { name, role, shape, data }
 }
 
-/// One tensor's entry in the walk, to be written; used by [`params!`].
+/// One tensor's entry in the walk, to be written; used by [`crate::params!`].
 pub fn tensor_mut<F, D: Dimension>(name: String, role: Role, array: &mut Array<F, D>) -> TensorMut<'_, F> {
     let shape = array.shape().to_vec();
     let data = array.as_slice_mut().expect("tensors are stored in row-major order");

@@ -53,7 +53,7 @@ pub enum Error {
     },
     /// A loss or a tensor stopped being a finite number during training.
     #[error(
-        "step {step}: {tensor} is not finite. The last checkpoint is kept. \
+        "step {step}: {tensor} is not finite. A checkpoint saved before is kept. \
          Try a lower --blr, more warm-up (--warmup-epochs) or --clip-grad 1"
     )]
     NotFinite {
