@@ -1,10 +1,12 @@
 //! The command line: parses, prints, draws progress; no algorithm lives here.
 
+pub(crate) mod bench;
 pub(crate) mod pretrain;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
 
 use clap::{Parser, Subcommand};
+use toml::Value;
 use vit_mae::{Error, Result};
 
 /// Masked autoencoders (ViT-MAE, He et al. 2022), trained from scratch on a CPU, every backward pass by hand.
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     Pretrain(Box<pretrain::Args>),
     /// Hide patches of any images and draw what a trained model makes of the rest
     Reconstruct(reconstruct::Args),
+    /// Measure a training step on this machine: speed, memory, where the time goes
+    Bench(bench::Args),
 }
 
 /// Starts rayon's threads; `None` takes one a core.
@@ -47,3 +51,29 @@ pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
 }
 
 const MOST_THREADS: usize = 1024;
+
+/// A flag's whole number as TOML has it: at most 2⁶³ − 1.
+pub(crate) fn whole(flag: &str, n: impl TryInto<i64> + ToString + Copy) -> Result<Value> {
+    let expected = format!("at most {}", i64::MAX);
+    n.try_into().map(Value::Integer).map_err(|_| Error::setting(flag, expected, n))
+}
+
+/// The name of a choice, as both the command line and TOML spell it.
+pub(crate) fn choice(choice: &impl clap::ValueEnum) -> Value {
+    let value = choice.to_possible_value();
+    Value::from(value.map(|v| v.get_name().to_owned()).unwrap_or_default())
+}
+
+/// What `--set` says: `section.key=value` each, the value in TOML.
+pub(crate) fn assignments(texts: &[String]) -> Result<Vec<(String, Value)>> {
+    texts.iter().map(|text| parse_assignment(text)).collect()
+}
+
+fn parse_assignment(text: &str) -> Result<(String, Value)> {
+    let wrong = |found: &dyn ToString| {
+        Error::setting("--set", "section.key=value, the value in TOML", found.to_string())
+    };
+    let (key, value) = text.split_once('=').ok_or_else(|| wrong(&text))?;
+    let mut table: toml::Table = format!("value = {value}").parse().map_err(|_| wrong(&text))?;
+    Ok((key.trim().to_owned(), table.remove("value").ok_or_else(|| wrong(&text))?))
+}

@@ -8,6 +8,7 @@ pub mod gemm;
 pub mod pool;
 pub mod probe;
 pub mod rows;
+pub mod timing;
 pub mod tree;
 pub mod workers;
 

@@ -93,6 +93,7 @@ impl<F: Real> Decoder<F> {
         let patches = drop_class_rows(&normed, tokens, cx);
         cx.recycle(normed);
         let (pred, cache) = self.decoder_pred.forward(patches, cx);
+        cx.saw("pred", &pred);
         (pred, DecoderCache { embed, blocks, norm, pred: cache })
     }
 

@@ -1,5 +1,6 @@
 //! Training: the step, the pre-training loop, and everything that is written into a run directory.
 
+pub mod bench;
 pub mod config;
 pub mod gallery;
 pub mod held_out;
