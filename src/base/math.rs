@@ -8,7 +8,6 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 /// that `r` keeps its digits. `eʳ` is a minimax polynomial, `2ⁿ` is written into the exponent bits.
 #[inline(always)]
 #[must_use]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "n fits 8 bits after the clamp")]
 pub fn exp_f32(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
@@ -21,7 +20,8 @@ pub fn exp_f32(x: f32) -> f32 {
     for c in [0.008_368_711, 0.041_668_39, 0.166_665_21, 0.499_999_93, 1.0, 1.0] {
         p = p * r + c;
     }
-    let two_to_n = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    // `shifted`'s bits are those of ROUND plus n: no conversion to an integer is needed.
+    let two_to_n = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits() - 127) << 23);
     if x < -87.3 { 0.0 } else { p * two_to_n }
 }
 
