@@ -5,12 +5,12 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::{Array2, Array4};
 use std::hint::black_box;
-use vit_mae::exec::{Backend, Exec, Workers};
+use vit_mae::exec::{Backend, Exec};
 use vit_mae::layers::init::init;
 use vit_mae::layers::{Attention, Block, LayerNorm, Linear, Mlp};
 use vit_mae::mae::Mae;
 use vit_mae::params::Params;
-use vit_mae::train::{Config, presets, step};
+use vit_mae::train::{Config, Workers, presets, step};
 
 const IMAGES: usize = 16;
 const TOKENS: usize = 13;

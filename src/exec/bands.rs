@@ -51,8 +51,11 @@ pub fn add_partials<F: Real>(partials: &[F], sums: &mut [F]) {
     kernel::widest(&AddRows, (partials, sums));
 }
 
-/// Rows of the output that one task of a split product computes: a power-of-two share of `m`, at least
-/// 128 rows so that packing the other operand again pays, and all of them if the product is small.
+/// Rows of the output that one task of a split product computes: a power-of-two share of `m`, and all of
+/// them if the product is small.
+///
+/// At least 128 rows: then packing the other operand again pays, and both backends block the inner dimension
+/// as they do without splitting, which small products change (the `gemm` crate up to 64 rows and columns).
 #[must_use]
 pub fn product_rows(m: usize, n: usize, k: usize) -> usize {
     const WORTH_SPLITTING: usize = 1 << 21;

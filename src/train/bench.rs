@@ -3,10 +3,11 @@
 
 use super::config::Config;
 use super::step;
+use super::workers::Workers;
 use crate::base::rng::{Purpose, rng, uniform};
 use crate::base::{Error, Real, Result};
+use crate::exec::Exec;
 use crate::exec::timing::Timing;
-use crate::exec::{Exec, Workers};
 use crate::mae::cost::Cost;
 use crate::mae::masking::len_keep;
 use crate::mae::{Mae, Mask};

@@ -123,12 +123,16 @@ impl Config {
     pub fn resolve(preset: &str, file: Option<&Path>, overrides: Vec<(String, Value)>) -> Result<Self> {
         let mut table: Table =
             presets::text(preset)?.parse().map_err(|e| Error::setting("--preset", "TOML", e))?;
-        let of_preset = Warmup::of(&table);
+        let of_preset: Self =
+            table.clone().try_into().map_err(|e| Error::setting("--preset", "all settings", one_line(&e)))?;
+        let mut warmup_given = overrides.iter().any(|(key, _)| key == "optim.warmup_epochs");
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(Error::read(path))?;
             let wrong =
                 |e: toml::de::Error| Error::input(path, "settings", "known keys in TOML", one_line(&e));
-            merge(&mut table, text.parse::<Table>().map_err(wrong)?);
+            let over: Table = text.parse().map_err(wrong)?;
+            warmup_given |= over.get("optim").is_some_and(|optim| optim.get("warmup_epochs").is_some());
+            merge(&mut table, over);
             table.clone().try_into::<Self>().map_err(wrong)?;
         }
         for (key, value) in overrides {
@@ -138,12 +142,12 @@ impl Config {
                 |e: toml::de::Error| Error::setting(&found, "a known key with a fitting value", one_line(&e));
             table.clone().try_into::<Self>().map_err(wrong)?;
         }
-        let warmup = Warmup::of(&table);
         let mut config: Self =
             table.try_into().map_err(|e| Error::setting("settings", "all of them", one_line(&e)))?;
-        if warmup.warmup_epochs == of_preset.warmup_epochs {
+        if !warmup_given {
             // Whoever changes only the number of epochs keeps the preset's share of warm-up.
-            config.optim.warmup_epochs *= warmup.epochs / of_preset.epochs;
+            let share = of_preset.optim.warmup_epochs / of_preset.optim.epochs as f64;
+            config.optim.warmup_epochs = share * config.optim.epochs as f64;
         }
         config.validate()?;
         Ok(config)
@@ -267,22 +271,6 @@ impl Config {
 
 fn require(holds: bool, key: &str, expected: impl Into<String>, found: impl ToString) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::setting(key, expected, found)) }
-}
-
-/// The two numbers that [`Config::resolve`] keeps in proportion.
-struct Warmup {
-    epochs: f64,
-    warmup_epochs: f64,
-}
-
-impl Warmup {
-    fn of(table: &Table) -> Self {
-        let number = |key: &str| {
-            let value = table.get("optim").and_then(|optim| optim.get(key));
-            value.and_then(|v| v.as_float().or_else(|| v.as_integer().map(|n| n as f64))).unwrap_or(f64::NAN)
-        };
-        Self { epochs: number("epochs"), warmup_epochs: number("warmup_epochs") }
-    }
 }
 
 /// Lays `over` on top of `base`, table by table.

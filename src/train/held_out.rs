@@ -3,9 +3,9 @@
 
 use super::config::Config;
 use super::step;
-use crate::base::Result;
+use super::workers::Workers;
+use crate::base::{Error, Result};
 use crate::data::{Dataset, evaluation_image, normalise};
-use crate::exec::Workers;
 use crate::mae::baseline::{Baselines, baselines};
 use crate::mae::{Mae, Mask};
 use ndarray::{Array3, Array4, Axis, stack};
@@ -24,7 +24,8 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// At most `count` evenly spaced images of a data set.
+    /// At most `count` evenly spaced images of a data set; with `data.skip_bad_images` those that cannot be
+    /// read are left out.
     ///
     /// # Errors
     /// If one of them cannot be read.
@@ -32,7 +33,12 @@ impl HeldOut {
         let count = count.min(dataset.len());
         let images: Vec<Array3<f32>> = (0..count)
             .map(|i| input_image(config, &dataset.image(i * dataset.len() / count)?))
+            .filter(|image| image.is_ok() || !config.data.skip_bad_images)
             .collect::<Result<_>>()?;
+        let count = images.len();
+        if count == 0 {
+            return Err(Error::input(dataset.source(0), "images", "at least one that can be read", "none"));
+        }
         let views: Vec<_> = images.iter().map(|image| image.view()).collect();
         let images = stack(Axis(0), &views).expect("input images share the model's shape");
         let masking = config.masking();

@@ -14,7 +14,9 @@ pub mod save;
 pub mod sheet;
 pub mod source;
 pub mod step;
+pub mod workers;
 
 pub use config::Config;
 pub use pretrain::{Outcome, Pretraining, Watch};
 pub use run_dir::RunDir;
+pub use workers::Workers;

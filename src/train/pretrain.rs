@@ -7,11 +7,11 @@ use super::metrics::{EpochRecord, Record, StepRecord, Writer};
 use super::report::Report;
 use super::run_dir::{RunDir, write_atomic};
 use super::source::{Source, loader_config};
+use super::workers::Workers;
 use super::{gallery, plot, save, step};
 use crate::base::{Error, Result};
 use crate::checkpoint::State;
 use crate::data::{Batch, Loader};
-use crate::exec::Workers;
 use crate::mae::baseline::Baselines;
 use crate::mae::reconstruct::Stats;
 use crate::mae::{Mae, Mask};
@@ -66,6 +66,8 @@ pub struct Outcome {
     pub images_per_s: f64,
     /// Seconds from the first step to the report.
     pub wall_secs: f64,
+    /// Whether the target was normalised patch by patch.
+    pub norm_pix_loss: bool,
     /// Images that could not be read and were replaced.
     pub skipped: Vec<String>,
 }
@@ -80,6 +82,12 @@ impl Pretraining {
         let source = Source::open(&config)?;
         source.complete(&mut config)?;
         let loader = Loader::new(source.train.clone(), loader_config(&config))?;
+        if loader.steps_per_epoch() < config.optim.accum_iter {
+            let batches = loader.steps_per_epoch();
+            let expected =
+                format!("at most {batches}, the batches of {} in this data", config.optim.batch_size);
+            return Err(Error::setting("optim.accum_iter", expected, config.optim.accum_iter));
+        }
         let count = config.run.held_out_images;
         let held_out =
             source.held_out.as_ref().ok().map(|test| HeldOut::new(&config, test, count)).transpose()?;
@@ -94,7 +102,7 @@ impl Pretraining {
             adamw: AdamW::new(&model, (beta1, beta2)),
             groups: groups::pretraining(&model, config.optim.weight_decay),
             workers: Workers::new(config.run.gemm),
-            data: format!("{}: {}", source.path.display(), source.train.describe()),
+            data: source.train.describe(),
             no_held_out: source.held_out.err(),
             history: Vec::new(),
             config,
@@ -157,7 +165,7 @@ impl Pretraining {
             let number = epoch * steps + i;
             let (loss, mut grad) = self.accumulate(epoch, &mut batches)?;
             let grad_norm = clip::norm(&grad, &self.groups);
-            self.check_finite(number, loss, grad_norm, &grad)?;
+            self.check_finite(number + 1, loss, grad_norm, &grad)?;
             if let Some(limit) = self.config.optim.clip_grad {
                 clip::clip(&mut grad, grad_norm, limit);
             }
@@ -240,6 +248,9 @@ impl Pretraining {
     }
 
     fn save(&self, epoch: u64, step: u64) -> Result<()> {
+        if let Some(tensor) = clip::first_not_finite(&self.model) {
+            return Err(Error::NotFinite { step, tensor });
+        }
         let config_toml = self.config.to_toml()?;
         let state = State {
             step,
@@ -268,7 +279,14 @@ impl Pretraining {
         let images = last.epoch as f64 * self.steps_per_epoch() as f64;
         let images = images * (self.config.optim.batch_size * self.config.optim.accum_iter) as f64;
         let skipped = self.loader.skipped();
-        let outcome = Outcome { last, baselines, images_per_s: images / wall_secs, wall_secs, skipped };
+        let outcome = Outcome {
+            norm_pix_loss: self.config.model.norm_pix_loss,
+            last,
+            baselines,
+            images_per_s: images / wall_secs,
+            wall_secs,
+            skipped,
+        };
 
         let loss_svg = plot::loss_svg(records, &outcome.references())?;
         write_atomic(&self.run.loss_svg(), loss_svg.as_bytes())?;
@@ -292,7 +310,11 @@ impl Pretraining {
     }
 
     fn notes(&self, outcome: &Outcome) -> Vec<String> {
-        let held_out = self.no_held_out.iter().map(|why| format!("No held-out loss: {why}."));
+        let held_out = self.no_held_out.iter().map(|why| {
+            format!(
+                "No held-out loss: {why}. The trivial predictors were tried on the pictured training images."
+            )
+        });
         let skipped = outcome.skipped.iter().map(|image| format!("Skipped: {image}"));
         let groups = std::iter::once(format!("Parameter groups: {}.", groups::summary(&self.groups)));
         groups.chain(held_out).chain(skipped).collect()
@@ -303,8 +325,9 @@ impl Outcome {
     /// The trivial predictors, for the curve's dashed lines.
     #[must_use]
     pub fn references(&self) -> Vec<(String, f64)> {
+        let zero = if self.norm_pix_loss { "each patch's own mean" } else { "the mean colour" };
         vec![
-            ("predicting 0 (the mean colour)".to_owned(), self.baselines.zero),
+            (format!("predicting {zero}"), self.baselines.zero),
             ("predicting the mean of the visible patches".to_owned(), self.baselines.visible_mean),
         ]
     }
