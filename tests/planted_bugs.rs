@@ -17,41 +17,49 @@ mod house {
 }
 
 use bugs::BUGS;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use rayon::prelude::*;
+use std::cell::Cell;
 use vit_mae::audit::GradCheck;
 
-/// The bug that is switched on, counted from 1; 0 for none.
-static PLANTED: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// The bug that is switched on, counted from 1; 0 for none. A check runs on one thread.
+    static PLANTED: Cell<usize> = const { Cell::new(0) };
+}
 
-pub fn planted() -> usize {
-    PLANTED.load(Ordering::Relaxed)
+fn planted() -> usize {
+    PLANTED.get()
+}
+
+/// The checks for this purpose: one number of channels is enough.
+fn checks() -> impl Iterator<Item = (&'static str, checks::Check)> {
+    checks::ALL.into_iter().filter(|(name, _)| !name.contains("1 channel") && !name.contains("5 channels"))
 }
 
 /// For each check whether it fails with this bug.
 fn failures(bug: usize) -> Vec<bool> {
-    let check = GradCheck { elements: 8, ..GradCheck::default() };
-    PLANTED.store(bug, Ordering::Relaxed);
-    let failures = checks::ALL.iter().map(|(_, run)| !run(&check).passed()).collect();
-    PLANTED.store(0, Ordering::Relaxed);
+    let check = GradCheck { elements: 4, ..GradCheck::default() };
+    PLANTED.set(bug);
+    let failures = checks().map(|(_, run)| !run(&check).passed()).collect();
+    PLANTED.set(0);
     failures
 }
 
-/// One test, since the switch is one for the process.
 #[test]
 fn every_planted_bug_is_caught() {
     assert!(house::STALE.is_empty(), "update tests/planted_bugs/bugs.rs: {:#?}", house::STALE);
     assert!(!failures(0).contains(&true), "without a bug, every check passes");
 
-    let mut survivors = Vec::new();
-    for (i, (name, _)) in checks::ALL.iter().enumerate() {
-        println!("{:66}{}╭ {name}", "", "│ ".repeat(i));
+    let matrix: Vec<Vec<bool>> = (1..=BUGS.len()).into_par_iter().map(failures).collect();
+    for (i, (name, _)) in checks().enumerate() {
+        println!("{:70}{}╭ {name}", "", "│ ".repeat(i));
     }
-    for (i, bug) in BUGS.iter().enumerate() {
-        let caught = failures(i + 1);
+    let mut survivors = Vec::new();
+    for (bug, caught) in BUGS.iter().zip(matrix) {
+        let name = format!("{}: {}", bug.file, bug.name);
         let marks: String = caught.iter().map(|&caught| if caught { "● " } else { "· " }).collect();
-        println!("{:66}{marks}", format!("{}: {}", bug.file, bug.name));
+        println!("{name:70}{marks}");
         if !caught.contains(&true) {
-            survivors.push(format!("{}: {}", bug.file, bug.name));
+            survivors.push(name);
         }
     }
     println!("{} bugs planted, {} survived", BUGS.len(), survivors.len());

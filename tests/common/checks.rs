@@ -11,10 +11,10 @@ use ndarray::{Array, Array2, Array4, Dimension, ShapeBuilder, arr0};
 use vit_mae::audit::{GradCheck, Report};
 use vit_mae::params::{Params, Role};
 
-pub type Check = fn(&GradCheck) -> Report;
+pub(crate) type Check = fn(&GradCheck) -> Report;
 
 /// Every check by name.
-pub const ALL: [(&str, Check); 18] = [
+pub(crate) const ALL: [(&str, Check); 18] = [
     ("linear", linear),
     ("layer_norm", layer_norm),
     ("mlp", mlp),
@@ -37,7 +37,7 @@ pub const ALL: [(&str, Check); 18] = [
 
 const IMAGES: usize = 3;
 
-pub fn linear(check: &GradCheck) -> Report {
+fn linear(check: &GradCheck) -> Report {
     // 70 rows are two bands, one of them incomplete.
     check.layer(
         &filled(check, Linear::new(5, 3)),
@@ -47,7 +47,7 @@ pub fn linear(check: &GradCheck) -> Report {
     )
 }
 
-pub fn layer_norm(check: &GradCheck) -> Report {
+fn layer_norm(check: &GradCheck) -> Report {
     check.layer(
         &filled(check, LayerNorm::new(6, 1e-6)),
         &random(check, (70, 6)),
@@ -56,7 +56,7 @@ pub fn layer_norm(check: &GradCheck) -> Report {
     )
 }
 
-pub fn mlp(check: &GradCheck) -> Report {
+fn mlp(check: &GradCheck) -> Report {
     // Inputs of up to ±4, so that GELU is tried where it bends and in both tails.
     check.layer(
         &filled(check, Mlp::new(4, 7)),
@@ -66,7 +66,7 @@ pub fn mlp(check: &GradCheck) -> Report {
     )
 }
 
-pub fn attention(check: &GradCheck) -> Report {
+fn attention(check: &GradCheck) -> Report {
     check.layer(
         &filled(check, Attention::new(6, 2)),
         &random(check, (IMAGES * 5, 6)),
@@ -75,7 +75,7 @@ pub fn attention(check: &GradCheck) -> Report {
     )
 }
 
-pub fn block(check: &GradCheck) -> Report {
+fn block(check: &GradCheck) -> Report {
     check.layer(
         &filled(check, Block::new(6, 2, 10, 1e-6)),
         &random(check, (IMAGES * 5, 6)),
@@ -84,7 +84,7 @@ pub fn block(check: &GradCheck) -> Report {
     )
 }
 
-pub fn patch_embed(check: &GradCheck) -> Report {
+fn patch_embed(check: &GradCheck) -> Report {
     check.layer(
         &filled(check, PatchEmbed::new(3, 2, 5)),
         &random(check, (IMAGES, 3, 4, 6)),
@@ -96,7 +96,7 @@ pub fn patch_embed(check: &GradCheck) -> Report {
     )
 }
 
-pub fn encoder(check: &GradCheck) -> Report {
+fn encoder(check: &GradCheck) -> Report {
     let (config, masks) = (config(3, false), masks());
     positions_fixed(check).layer(
         &filled(check, Encoder::new(&config)),
@@ -109,7 +109,7 @@ pub fn encoder(check: &GradCheck) -> Report {
     )
 }
 
-pub fn decoder(check: &GradCheck) -> Report {
+fn decoder(check: &GradCheck) -> Report {
     let (config, masks) = (config(3, false), masks());
     let latent = random(check, (IMAGES * (1 + masks[0].len_keep), config.embed_dim));
     positions_fixed(check).layer(
@@ -120,11 +120,11 @@ pub fn decoder(check: &GradCheck) -> Report {
     )
 }
 
-pub fn masked_loss(check: &GradCheck) -> Report {
+fn masked_loss(check: &GradCheck) -> Report {
     let (masks, removed) = (masks(), removed(&masks()));
     let pred: Array2<f64> = random(check, (IMAGES * 6, 12));
     let target = pred.mapv(|x| (3.0 * x).sin());
-    check.function(
+    every_element(check).function(
         &pred,
         |pred, _| {
             let sum = loss::masked_sum(&loss::loss_per_patch(pred, &target), &masks);
@@ -134,9 +134,9 @@ pub fn masked_loss(check: &GradCheck) -> Report {
     )
 }
 
-pub fn target(check: &GradCheck, norm_pix_loss: bool) -> Report {
+fn target(check: &GradCheck, norm_pix_loss: bool) -> Report {
     let target = PixelTarget { patch_size: 2, norm_pix_loss };
-    check.function(
+    every_element(check).function(
         &random(check, (IMAGES, 3, 4, 6)),
         |images: &Array4<f64>, _| target.target(images.view()),
         |images, dtarget, _| target.images_gradient(images.view(), dtarget.clone()),
@@ -144,7 +144,7 @@ pub fn target(check: &GradCheck, norm_pix_loss: bool) -> Report {
 }
 
 /// The whole model, and the gradient with respect to the images: through the network and the target.
-pub fn mae(check: &GradCheck, channels: usize, norm_pix_loss: bool) -> Report {
+fn mae(check: &GradCheck, channels: usize, norm_pix_loss: bool) -> Report {
     let (config, masks) = (config(channels, norm_pix_loss), masks());
     let removed = removed(&masks);
     let images = images(check, &config);
@@ -164,7 +164,7 @@ pub fn mae(check: &GradCheck, channels: usize, norm_pix_loss: bool) -> Report {
 }
 
 /// The first of the two parts of [`Mae::images_gradient`], alone.
-pub fn mae_with_constant_target(check: &GradCheck) -> Report {
+fn mae_with_constant_target(check: &GradCheck) -> Report {
     let (config, masks) = (config(3, true), masks());
     let removed = removed(&masks);
     let images = images(check, &config);
@@ -185,7 +185,7 @@ pub fn mae_with_constant_target(check: &GradCheck) -> Report {
 }
 
 /// Non-square images of 2 × 3 patches; encoder and decoder differ in width, heads and hidden width.
-pub fn config(in_chans: usize, norm_pix_loss: bool) -> MaeConfig {
+pub(crate) fn config(in_chans: usize, norm_pix_loss: bool) -> MaeConfig {
     let config = MaeConfig {
         img_size: [4, 6],
         in_chans,
@@ -205,7 +205,7 @@ pub fn config(in_chans: usize, norm_pix_loss: bool) -> MaeConfig {
 }
 
 /// A different random mask for each image.
-pub fn masks() -> Vec<Mask> {
+pub(crate) fn masks() -> Vec<Mask> {
     let masking = Masking { strategy: Strategy::Random, mask_ratio: 0.6, grid: (2, 3) };
     (0..IMAGES as u64).map(|sample| masking.mask(5, 1, sample)).collect()
 }
@@ -221,6 +221,11 @@ fn images(check: &GradCheck, c: &MaeConfig) -> Array4<f64> {
 /// Position tables are not trained in pre-training.
 fn positions_fixed(check: &GradCheck) -> GradCheck {
     GradCheck { fixed: &[Role::Position], ..check.clone() }
+}
+
+/// For functions that are cheap enough.
+fn every_element(check: &GradCheck) -> GradCheck {
+    GradCheck { elements: usize::MAX, ..check.clone() }
 }
 
 fn filled<P: Params<f64>>(check: &GradCheck, mut layer: P) -> P {

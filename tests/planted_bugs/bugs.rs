@@ -4,15 +4,15 @@
 //! file makes the copy that has them all behind a switch.
 
 /// One bug.
-pub struct Bug {
+pub(crate) struct Bug {
     /// The source file, relative to `src`.
-    pub file: &'static str,
+    pub(crate) file: &'static str,
     /// What is wrong.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The snippet as it stands in the file: an expression, a statement with its `;`, or `if condition`.
-    pub old: &'static str,
+    pub(crate) old: &'static str,
     /// What stands there instead.
-    pub new: &'static str,
+    pub(crate) new: &'static str,
 }
 
 const fn bug(file: &'static str, name: &'static str, old: &'static str, new: &'static str) -> Bug {
@@ -62,7 +62,7 @@ const DTARGET: &str = "*dt - dt_mean - t * along";
 const MODEL: &str = "mae/model.rs";
 
 /// All of them.
-pub const BUGS: &[Bug] = &[
+pub(crate) const BUGS: &[Bug] = &[
     bug(
         LINEAR,
         "dx = dy Wᵀ where W is square",
@@ -100,12 +100,12 @@ pub const BUGS: &[Bug] = &[
         "cx.add_column_sums(&dy.slice(ndarray::s![..dy.nrows() / 2, ..]), grad.bias.as_slice_mut().unwrap());",
     ),
     bug(LINEAR, "db forgotten", DB, "();"),
-    bug(NORM, "no mean(dx̂) term", NORM_DX, "(*dx - h * mean_along) * inv_std"),
-    bug(NORM, "no x̂ · mean(dx̂ ⊙ x̂) term", NORM_DX, "(*dx - mean) * inv_std"),
-    bug(NORM, "no 1/√(σ² + ε)", NORM_DX, "*dx - mean - h * mean_along"),
+    bug(NORM, "without the first mean (how μ depends on x)", NORM_DX, "(*dx - h * mean_along) * inv_std"),
+    bug(NORM, "without the second mean (how σ² depends on x)", NORM_DX, "(*dx - mean) * inv_std"),
+    bug(NORM, "without 1/√(σ² + ε)", NORM_DX, "*dx - mean - h * mean_along"),
     bug(NORM, "D − 1 for D in a mean", "rows::dot(dx, x_hat) / n", "rows::dot(dx, x_hat) / (n - F::one())"),
-    bug(NORM, "γ forgotten in dx̂", "*dx = dy * g;", "*dx = dy;"),
-    bug(NORM, "x̂ forgotten in dγ", "*dg += dy * h;", "*dg += dy;"),
+    bug(NORM, "γ forgotten in dx", "*dx = dy * g;", "*dx = dy;"),
+    bug(NORM, "normalised x forgotten in dγ", "*dg += dy * h;", "*dg += dy;"),
     bug(
         NORM,
         "dγ, dβ from the first band only",
