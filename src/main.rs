@@ -1,1 +1,3 @@
+//! The `vit-mae` command.
+
 fn main() {}

@@ -136,9 +136,9 @@ fn masks_do_not_depend_on_the_order_of_the_batch_or_on_threads() {
 #[test]
 fn every_ratio_removes_its_share() {
     for strategy in STRATEGIES {
-        for percent in 0..100 {
+        for percent in 0..100u32 {
             let ratio = f64::from(percent) / 100.0;
-            let mask = masking(strategy, ratio).mask(0, 0, u64::from(percent.unsigned_abs()));
+            let mask = masking(strategy, ratio).mask(0, 0, u64::from(percent));
             let keep = len_keep(PATCHES, ratio);
             assert!((keep as f64 - PATCHES as f64 * (1.0 - ratio)).abs() < 1.0);
             assert_eq!(mask.ids_keep().len(), keep);

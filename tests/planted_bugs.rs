@@ -30,14 +30,15 @@ fn planted() -> usize {
     PLANTED.get()
 }
 
-/// The checks for this purpose: one number of channels is enough.
+/// The checks for this purpose: one whole model of the six is enough.
 fn checks() -> impl Iterator<Item = (&'static str, checks::Check)> {
-    checks::ALL.into_iter().filter(|(name, _)| !name.contains("1 channel") && !name.contains("5 channels"))
+    let skipped = ["1 channel,", "5 channels,", "3 channels, pixels"];
+    checks::ALL.into_iter().filter(move |(name, _)| !skipped.iter().any(|part| name.contains(part)))
 }
 
 /// For each check whether it fails with this bug.
 fn failures(bug: usize) -> Vec<bool> {
-    let check = GradCheck { elements: 4, ..GradCheck::default() };
+    let check = GradCheck { elements: 3, ..GradCheck::default() };
     PLANTED.set(bug);
     let failures = checks().map(|(_, run)| !run(&check).passed()).collect();
     PLANTED.set(0);
