@@ -7,7 +7,7 @@ mod checks;
 
 /// What [`checks`] are run on.
 mod house {
-    pub use vit_mae::{layers, mae};
+    pub(crate) use vit_mae::{layers, mae};
 }
 
 use ndarray::{Array2, Array4, arr1, s};

@@ -60,7 +60,7 @@ fn every_planted_bug_is_caught() {
         let marks: String = caught.iter().map(|&caught| if caught { "● " } else { "· " }).collect();
         println!("{name:70}{marks}");
         if !caught.contains(&true) {
-            survivors.push(name);
+            survivors.push(format!("{name}: `{}` for `{}`", bug.new, bug.old));
         }
     }
     println!("{} bugs planted, {} survived", BUGS.len(), survivors.len());

@@ -51,8 +51,8 @@ fn layer_norm(check: &GradCheck) -> Report {
     check.layer(
         &filled(check, LayerNorm::new(6, 1e-6)),
         &random(check, (70, 6)),
-        |norm, x, cx| norm.forward(x, cx),
-        |norm, cache, dy, grad, cx| norm.backward(cache, dy, grad, cx),
+        LayerNorm::forward,
+        LayerNorm::backward,
     )
 }
 

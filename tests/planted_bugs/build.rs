@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
     for module in ["layers", "mae"] {
         println!("cargo::rerun-if-changed=src/{module}");
         copy(&source, &house, Path::new(module), &mut stale)?;
-        let path = house.join(module).join("mod.rs");
+        let path = house.join(module).join("mod.rs").to_string_lossy().into_owned();
         let _ = writeln!(modules, "#[path = {path:?}]\npub mod {module};"); // a String takes everything
     }
     println!("cargo::rerun-if-changed=tests/planted_bugs");
@@ -54,7 +54,7 @@ fn planted(file: &Path, text: &str, stale: &mut Vec<String>) -> String {
             continue; // in the switch of the other one
         }
         if text.matches(bug.old).count() != 1 || planted.matches(bug.old).count() != 1 {
-            stale.push(format!("{name}: `{}` does not stand there exactly once", bug.old));
+            stale.push(format!("{name}: {}: `{}` does not stand there exactly once", bug.name, bug.old));
             continue;
         }
         let mut arms = String::new();
