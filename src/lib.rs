@@ -5,9 +5,13 @@
 
 pub mod audit;
 pub mod base;
+pub mod checkpoint;
+pub mod data;
 pub mod exec;
 pub mod layers;
 pub mod mae;
+pub mod optim;
 pub mod params;
+pub mod train;
 
 pub use base::{Error, Real, Result};

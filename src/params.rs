@@ -96,6 +96,13 @@ pub trait Params<F: Real>: Clone + Send + Sync {
         }
     }
 
+    /// `self *= factor`.
+    fn scale(&mut self, factor: F) {
+        for tensor in self.tensors_mut() {
+            tensor.data.iter_mut().for_each(|x| *x *= factor);
+        }
+    }
+
     /// How many numbers the layer holds.
     fn count(&self) -> usize {
         self.tensors().iter().map(|t| t.data.len()).sum()
@@ -118,18 +125,14 @@ impl<F: Real, P: Params<F>> Params<F> for Vec<P> {
 }
 
 /// One tensor's entry in the walk; used by [`params!`].
-pub fn tensor<'a, F, D: Dimension>(name: String, role: Role, array: &'a Array<F, D>) -> Tensor<'a, F> {
+pub fn tensor<F, D: Dimension>(name: String, role: Role, array: &Array<F, D>) -> Tensor<'_, F> {
     let shape = array.shape().to_vec();
     let data = array.as_slice().expect("tensors are stored in row-major order");
     Tensor { name, role, shape, data }
 }
 
 /// One tensor's entry in the walk, to be written; used by [`params!`].
-pub fn tensor_mut<'a, F, D: Dimension>(
-    name: String,
-    role: Role,
-    array: &'a mut Array<F, D>,
-) -> TensorMut<'a, F> {
+pub fn tensor_mut<F, D: Dimension>(name: String, role: Role, array: &mut Array<F, D>) -> TensorMut<'_, F> {
     let shape = array.shape().to_vec();
     let data = array.as_slice_mut().expect("tensors are stored in row-major order");
     TensorMut { name, role, shape, data }

@@ -171,7 +171,7 @@ fn mae_step<F: Real>(mae: &Mae<F>, images: &Array4<F>, masks: &[Mask], cx: &mut 
     all.extend(grad.tensors().iter().flat_map(|tensor| bits(tensor.data)));
     all.extend(bits(&dpatches));
     cx.recycle(dpatches);
-    cx.recycle(output.pred);
+    output.recycle(cx);
     all
 }
 

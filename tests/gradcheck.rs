@@ -98,9 +98,10 @@ fn random(seed: u64, shape: (usize, usize)) -> Array2<f64> {
 #[test]
 fn patchify_has_unpatchify_as_its_adjoint() {
     let mut images = Array4::zeros((2, 5, 6, 9));
+    let cx = &mut Exec::new(Backend::default());
     GradCheck::default().fill_array(&mut images, -1.0..1.0);
     let y = random(1, (2 * 6, 45));
-    let left = (&patchify(images.view(), 3) * &y).sum();
+    let left = (&patchify(images.view(), 3, cx) * &y).sum();
     let right = (&images * &unpatchify(y.view(), (5, 6, 9), 3)).sum();
     agree("patchify", left, right, images.len() as f64);
 }
@@ -115,7 +116,7 @@ fn keeping_the_visible_has_its_adjoint() {
     let (patches, y) = (random(2, (3 * 6, 12)), random(3, (3 * (1 + masks[0].len_keep), 12)));
     let mut grad = encoder.zeros_like();
     let left = (&encoder.keep_visible(&patches, &masks, cx) * &y).sum();
-    let dpatches = encoder.keep_visible_backward(&y, &masks, &mut grad, cx);
+    let dpatches = Encoder::keep_visible_backward(&y, &masks, &mut grad, cx);
     let right = (&patches * &dpatches).sum() + (&encoder.cls_token * &grad.cls_token).sum();
     agree("keep_visible", left, right, y.len() as f64);
 }
@@ -128,7 +129,7 @@ fn unshuffle_has_its_adjoint() {
     let (x, y) = (random(4, (3 * (1 + masks[0].len_keep), 8)), random(5, (3 * (1 + 6), 8)));
     let mut grad = decoder.zeros_like();
     let left = (&decoder.unshuffle(&x, &masks, cx) * &y).sum();
-    let dx = decoder.unshuffle_backward(&y, &masks, &mut grad, cx);
+    let dx = Decoder::unshuffle_backward(&y, &masks, &mut grad, cx);
     let right = (&x * &dx).sum() + (&decoder.mask_token * &grad.mask_token).sum();
     agree("unshuffle", left, right, y.len() as f64);
 }

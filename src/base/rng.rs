@@ -78,7 +78,8 @@ mod tests {
         assert_eq!(order, PINNED_ORDER, "the sample order changed");
     }
 
-    const PINNED_UNIFORM: [u64; 3] = [4601211965074945726, 4597000489208072208, 4591278209022757680];
+    const PINNED_UNIFORM: [u64; 3] =
+        [4_601_211_965_074_945_726, 4_597_000_489_208_072_208, 4_591_278_209_022_757_680];
     const PINNED_ORDER: [usize; 8] = [5, 0, 2, 4, 6, 3, 1, 7];
 
     #[test]

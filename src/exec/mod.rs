@@ -8,7 +8,9 @@ pub mod gemm;
 pub mod pool;
 pub mod probe;
 pub mod rows;
+pub mod timing;
 pub mod tree;
+pub mod workers;
 
 use crate::base::Real;
 use gemm::Gemm;
@@ -19,6 +21,7 @@ use std::fmt::{Display, Write};
 use std::sync::Arc;
 
 pub use gemm::Backend;
+pub use workers::Workers;
 
 /// The means by which one task computes: a product backend, a buffer pool and, when tracing, a probe.
 pub struct Exec<F: Real> {

@@ -15,7 +15,7 @@ params! {
             bias: Array1<F> = Norm,
         }
         plain {
-            /// `ε`; the reference uses 1e-6, not PyTorch's default 1e-5.
+            /// `ε`; the reference uses 1e-6, not the 1e-5 that is common elsewhere.
             eps: f64,
         }
     }

@@ -9,7 +9,7 @@ params! {
     /// `y = x Wᵀ + b`, row by row.
     pub struct Linear {
         tensors {
-            /// `W: [out, in]`, as PyTorch stores it.
+            /// `W: [out, in]`, as checkpoints store it.
             weight: Array2<F> = Weight,
             /// `b: [out]`.
             bias: Array1<F> = Bias,

@@ -37,10 +37,10 @@ params! {
 /// What [`Decoder::backward`] needs.
 #[must_use]
 pub struct DecoderCache<F> {
-    decoder_embed: LinearCache<F>,
-    decoder_blocks: Vec<BlockCache<F>>,
-    decoder_norm: LayerNormCache<F>,
-    decoder_pred: LinearCache<F>,
+    embed: LinearCache<F>,
+    blocks: Vec<BlockCache<F>>,
+    norm: LayerNormCache<F>,
+    pred: LinearCache<F>,
 }
 
 impl<F: Real> Decoder<F> {
@@ -68,7 +68,7 @@ impl<F: Real> Decoder<F> {
         masks: &Masks,
         cx: &mut Exec<F>,
     ) -> (Array2<F>, DecoderCache<F>) {
-        let (embedded, decoder_embed) = self.decoder_embed.forward(latent, cx);
+        let (embedded, embed) = self.decoder_embed.forward(latent, cx);
         cx.saw("decoder_embed", &embedded);
         let mut x = self.unshuffle(&embedded, masks, cx);
         cx.recycle(embedded);
@@ -80,20 +80,21 @@ impl<F: Real> Decoder<F> {
         }
         cx.saw("decoder_input_pos", &x);
 
-        let mut decoder_blocks = Vec::with_capacity(self.decoder_blocks.len());
+        let mut blocks = Vec::with_capacity(self.decoder_blocks.len());
         for (i, block) in self.decoder_blocks.iter().enumerate() {
             let name = format_args!("decoder_blocks.{i}");
             let (y, cache) = cx.inside(name, |cx| block.forward(x, tokens, cx));
-            decoder_blocks.push(cache);
+            blocks.push(cache);
             x = y;
         }
-        let (normed, decoder_norm) = self.decoder_norm.forward(&x, cx);
+        let (normed, norm) = self.decoder_norm.forward(&x, cx);
         cx.recycle(x);
         cx.saw("decoder_norm", &normed);
         let patches = drop_class_rows(&normed, tokens, cx);
         cx.recycle(normed);
-        let (pred, decoder_pred) = self.decoder_pred.forward(patches, cx);
-        (pred, DecoderCache { decoder_embed, decoder_blocks, decoder_norm, decoder_pred })
+        let (pred, cache) = self.decoder_pred.forward(patches, cx);
+        cx.saw("pred", &pred);
+        (pred, DecoderCache { embed, blocks, norm, pred: cache })
     }
 
     /// Accumulates every gradient; `dpred: [B·L, P] → dlatent: [B·(1 + K), D]`.
@@ -106,14 +107,13 @@ impl<F: Real> Decoder<F> {
         cx: &mut Exec<F>,
     ) -> Array2<F> {
         let tokens = self.decoder_pos_embed.dim().1;
-        let dpatches =
-            self.decoder_pred.backward(cache.decoder_pred, dpred.view(), &mut grad.decoder_pred, cx);
+        let dpatches = self.decoder_pred.backward(cache.pred, dpred.view(), &mut grad.decoder_pred, cx);
         let dnormed = restore_class_rows(&dpatches, tokens, cx);
         cx.recycle(dpatches);
         cx.saw_gradient("decoder_norm", &dnormed);
-        let mut dx = self.decoder_norm.backward(cache.decoder_norm, &dnormed, &mut grad.decoder_norm, cx);
+        let mut dx = self.decoder_norm.backward(cache.norm, &dnormed, &mut grad.decoder_norm, cx);
         cx.recycle(dnormed);
-        for (i, cache) in cache.decoder_blocks.into_iter().enumerate().rev() {
+        for (i, cache) in cache.blocks.into_iter().enumerate().rev() {
             let (block, grad) = (&self.decoder_blocks[i], &mut grad.decoder_blocks[i]);
             let name = format_args!("decoder_blocks.{i}");
             dx = cx.inside(name, |cx| block.backward(cache, tokens, dx, grad, cx));
@@ -121,11 +121,10 @@ impl<F: Real> Decoder<F> {
         // Positions are added, so the gradient passes unchanged: both names stand for one tensor.
         cx.saw_gradient("decoder_input_pos", &dx);
         cx.saw_gradient("decoder_input", &dx);
-        let dembedded = self.unshuffle_backward(&dx, masks, grad, cx);
+        let dembedded = Self::unshuffle_backward(&dx, masks, grad, cx);
         cx.recycle(dx);
         cx.saw_gradient("decoder_embed", &dembedded);
-        let dlatent =
-            self.decoder_embed.backward(cache.decoder_embed, dembedded.view(), &mut grad.decoder_embed, cx);
+        let dlatent = self.decoder_embed.backward(cache.embed, dembedded.view(), &mut grad.decoder_embed, cx);
         cx.recycle(dembedded);
         cx.saw_gradient("latent", &dlatent);
         dlatent
@@ -152,13 +151,7 @@ impl<F: Real> Decoder<F> {
     }
 
     /// The adjoint: each row goes back to where it came from; `dmask_token` is the sum over all removed.
-    pub fn unshuffle_backward(
-        &self,
-        dx: &Array2<F>,
-        masks: &Masks,
-        grad: &mut Self,
-        cx: &mut Exec<F>,
-    ) -> Array2<F> {
+    pub fn unshuffle_backward(dx: &Array2<F>, masks: &Masks, grad: &mut Self, cx: &mut Exec<F>) -> Array2<F> {
         let (len, keep) = (masks[0].ids_shuffle.len(), masks[0].len_keep);
         let mut dmask_token = grad.mask_token.slice_mut(s![0, 0, ..]);
         let mut dy = cx.take(masks.len() * (1 + keep), dx.ncols());

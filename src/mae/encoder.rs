@@ -101,7 +101,7 @@ impl<F: Real> Encoder<F> {
             dx = cx.inside(format_args!("blocks.{i}"), |cx| block.backward(cache, tokens, dx, grad, cx));
         }
         cx.saw_gradient("encoder_input", &dx);
-        let dpatches = self.keep_visible_backward(&dx, masks, grad, cx);
+        let dpatches = Self::keep_visible_backward(&dx, masks, grad, cx);
         cx.recycle(dx);
         // Positions are added, so the gradient passes unchanged: both names stand for one tensor.
         cx.saw_gradient("patch_embed_pos", &dpatches);
@@ -134,7 +134,6 @@ impl<F: Real> Encoder<F> {
 
     /// The adjoint: `dcls_token += Σ_b dx[b, 0]`, `dpatches[b, ids_keep[i]] = dx[b, 1 + i]`, 0 elsewhere.
     pub fn keep_visible_backward(
-        &self,
         dx: &Array2<F>,
         masks: &Masks,
         grad: &mut Self,

@@ -22,8 +22,8 @@ pub struct PixelTarget {
 impl PixelTarget {
     /// `images: [B, C, H, W] → target: [B·L, P]`; normalised `(x − μ) / √(s² + 1e-6)`, `s²` with divisor
     /// `P − 1`.
-    pub fn target<F: Real>(&self, images: ArrayView4<F>) -> Array2<F> {
-        let mut target = patchify(images, self.patch_size);
+    pub fn target<F: Real>(&self, images: ArrayView4<F>, cx: &mut Exec<F>) -> Array2<F> {
+        let mut target = patchify(images, self.patch_size, cx);
         if self.norm_pix_loss {
             for mut patch in target.outer_iter_mut() {
                 let (mean, std) = patch_stats(patch.as_slice().expect("patches are row-major"));
@@ -36,10 +36,15 @@ impl PixelTarget {
     /// The gradient with respect to the images through the target alone, from `dtarget: [B·L, P]`.
     ///
     /// Normalised: `dx = (dt − mean(dt) − t · Σ(dt ⊙ t) / (P − 1)) / √(s² + 1e-6)`.
-    pub fn images_gradient<F: Real>(&self, images: ArrayView4<F>, mut dtarget: Array2<F>) -> Array4<F> {
+    pub fn images_gradient<F: Real>(
+        &self,
+        images: ArrayView4<F>,
+        mut dtarget: Array2<F>,
+        cx: &mut Exec<F>,
+    ) -> Array4<F> {
         let (_, c, h, w) = images.dim();
         if self.norm_pix_loss {
-            let pixels = patchify(images, self.patch_size);
+            let pixels = patchify(images, self.patch_size, cx);
             for (mut dt, x) in dtarget.outer_iter_mut().zip(pixels.outer_iter()) {
                 let (mean, std) = patch_stats(x.as_slice().expect("patches are row-major"));
                 let n = F::of(x.len() as f64);

@@ -117,7 +117,7 @@ impl Masking {
 }
 
 /// Rectangles of at least 16 patches (or what is left to remove) and an aspect ratio between 0.3 and
-/// 1/0.3, until `count` patches are covered; the last rectangle is cut off (Bao et al. 2022, BEiT, Alg. 1).
+/// 1/0.3, until `count` patches are covered; the last rectangle is cut off (Bao et al. 2022, Alg. 1).
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn blocks((rows, columns): (usize, usize), count: usize, rng: &mut impl rand::Rng) -> Vec<bool> {
     const SMALLEST: f64 = 16.0;

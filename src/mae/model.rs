@@ -40,6 +40,15 @@ pub struct MaeOutput<F> {
     pub loss_sum: f64,
 }
 
+impl<F: Real> MaeOutput<F> {
+    /// Gives the matrices back to the pool and keeps the sum of the losses.
+    pub fn recycle(self, cx: &mut Exec<F>) -> f64 {
+        cx.recycle(self.pred);
+        cx.recycle(self.target);
+        self.loss_sum
+    }
+}
+
 /// What [`Mae::backward`] needs.
 #[must_use]
 pub struct MaeCache<F> {
@@ -71,7 +80,7 @@ impl<F: Real> Mae<F> {
     ) -> (MaeOutput<F>, MaeCache<F>) {
         let (latent, encoder) = self.encoder.forward(images, masks, cx);
         let (pred, decoder) = self.decoder.forward(latent, masks, cx);
-        let target = self.target().target(images);
+        let target = self.target().target(images, cx);
         let loss_per_patch = loss::loss_per_patch(&pred, &target);
         let loss_sum = loss::masked_sum(&loss_per_patch, masks);
         (MaeOutput { pred, target, loss_per_patch, loss_sum }, MaeCache { encoder, decoder })
@@ -112,7 +121,7 @@ impl<F: Real> Mae<F> {
         let removed = masks.iter().map(super::Mask::removed).sum();
         // loss = mean((pred − target)²)  ⇒  dtarget = −dpred
         let dtarget = -loss::backward(&output.pred, &output.target, masks, removed, cx);
-        (network, self.target().images_gradient(images, dtarget))
+        (network, self.target().images_gradient(images, dtarget, cx))
     }
 
     /// What the decoder predicts.

@@ -9,6 +9,7 @@ use crate::house::mae::masking::Masking;
 use crate::house::mae::{Decoder, Encoder, Mae, MaeConfig, Mask, Strategy};
 use ndarray::{Array, Array2, Array4, Dimension, ShapeBuilder, arr0};
 use vit_mae::audit::{GradCheck, Report};
+use vit_mae::exec::{Backend, Exec};
 use vit_mae::params::{Params, Role};
 
 pub(crate) type Check = fn(&GradCheck) -> Report;
@@ -138,8 +139,8 @@ fn target(check: &GradCheck, norm_pix_loss: bool) -> Report {
     let target = PixelTarget { patch_size: 2, norm_pix_loss };
     every_element(check).function(
         &random(check, (IMAGES, 3, 4, 6)),
-        |images: &Array4<f64>, _| target.target(images.view()),
-        |images, dtarget, _| target.images_gradient(images.view(), dtarget.clone()),
+        |images: &Array4<f64>, cx| target.target(images.view(), cx),
+        |images, dtarget, cx| target.images_gradient(images.view(), dtarget.clone(), cx),
     )
 }
 
@@ -168,7 +169,8 @@ fn mae_with_constant_target(check: &GradCheck) -> Report {
     let (config, masks) = (config(3, true), masks());
     let removed = removed(&masks);
     let images = images(check, &config);
-    let target = PixelTarget { patch_size: config.patch_size, norm_pix_loss: true }.target(images.view());
+    let cx = &mut Exec::new(Backend::default());
+    let target = PixelTarget { patch_size: config.patch_size, norm_pix_loss: true }.target(images.view(), cx);
     positions_fixed(check).loss(
         &filled(check, Mae::new(config)),
         &images,

@@ -1,0 +1,122 @@
+//! The checkpoint's folder, written whole or not at all, and opened only if every byte is as written.
+//!
+//! | instant of a crash | left on the disk | what a reader takes |
+//! | --- | --- | --- |
+//! | while writing | `checkpoint`, `checkpoint.partial` | the old one |
+//! | between the two renames | `checkpoint.previous`, `checkpoint.partial` | the old one, as `.previous` |
+//! | after the renames | `checkpoint`, `checkpoint.previous` | the new one |
+
+use super::atomic::{sync_dir, write_synced};
+use super::state::{Checksums, State};
+use super::tensors;
+use crate::base::{Error, Result};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The folder's name inside a run directory.
+pub const NAME: &str = "checkpoint";
+/// The name under which the last checkpoint waits while the new one takes its place.
+pub const PREVIOUS: &str = "checkpoint.previous";
+/// The name of a checkpoint that is not complete.
+pub const PARTIAL: &str = "checkpoint.partial";
+/// Weights, by the reference's names.
+pub const MODEL: &str = "model.safetensors";
+/// The optimiser's moments.
+pub const OPTIMIZER: &str = "optimizer.safetensors";
+/// The sealed [`State`].
+pub const STATE: &str = "state.bin";
+
+/// An opened checkpoint whose files are those that were written together.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The folder it was found in.
+    pub dir: PathBuf,
+    /// Where the run stands.
+    pub state: State,
+    /// The weights.
+    pub model: tensors::File,
+    /// The optimiser's moments.
+    pub optimizer: tensors::File,
+}
+
+impl Checkpoint {
+    /// Writes `run/checkpoint`. `write_tensors(model, optimizer)` gets the two paths to write to and
+    /// returns the checksums, which go into the state:
+    ///
+    /// ```ignore
+    /// Checkpoint::write(run, state, |model, optimizer| Ok(Checksums {
+    ///     model: tensors::write(model, weights, &about)?,
+    ///     optimizer: tensors::write(optimizer, moments, &about)?,
+    /// }))
+    /// ```
+    ///
+    /// # Errors
+    /// If anything cannot be written. The previous checkpoint is then still found.
+    pub fn write(
+        run: &Path,
+        mut state: State,
+        write_tensors: impl FnOnce(&Path, &Path) -> Result<Checksums>,
+    ) -> Result<()> {
+        let (current, previous, partial) = (run.join(NAME), run.join(PREVIOUS), run.join(PARTIAL));
+        remove(&partial)?;
+        fs::create_dir_all(&partial).map_err(Error::write(&partial))?;
+        state.checksums = write_tensors(&partial.join(MODEL), &partial.join(OPTIMIZER))?;
+        let sealed = state.seal(&partial.join(STATE))?;
+        write_synced(&partial.join(STATE), &sealed)?;
+        sync_dir(&partial)?;
+        if current.exists() {
+            remove(&previous)?;
+            fs::rename(&current, &previous).map_err(Error::write(&previous))?;
+        }
+        fs::rename(&partial, &current).map_err(Error::write(&current))?;
+        sync_dir(run)?;
+        remove(&previous)
+    }
+
+    /// Opens the checkpoint in a run directory, or the checkpoint folder itself.
+    ///
+    /// # Errors
+    /// If there is none, or one of its files is not the one that was written.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let dir = find(dir)?;
+        let state = State::read(&dir.join(STATE))?;
+        let model = verified(&dir.join(MODEL), state.checksums.model)?;
+        let optimizer = verified(&dir.join(OPTIMIZER), state.checksums.optimizer)?;
+        Ok(Self { dir, state, model, optimizer })
+    }
+}
+
+/// The checkpoint folder that `dir` means: `dir` may be a run directory or the checkpoint itself, and
+/// `checkpoint.previous` stands in where a crash left no `checkpoint`.
+///
+/// # Errors
+/// If there is no checkpoint.
+pub fn find(dir: &Path) -> Result<PathBuf> {
+    let mut candidates = vec![dir.join(NAME), dir.join(PREVIOUS), dir.to_path_buf()];
+    if dir.file_name().is_some_and(|name| name == NAME) {
+        candidates.push(dir.with_file_name(PREVIOUS));
+    }
+    let found = candidates.into_iter().find(|folder| folder.join(STATE).is_file());
+    found.ok_or_else(|| {
+        let found = if dir.is_dir() { "a folder without one" } else { "no such folder" };
+        Error::input(dir, NAME, "a run directory or a checkpoint folder", found)
+    })
+}
+
+fn verified(path: &Path, written: u32) -> Result<tensors::File> {
+    let file = tensors::File::open(path)?;
+    let found = file.checksum()?;
+    if found == written {
+        return Ok(file);
+    }
+    let found = format!("{found:08x}: the file is damaged or from another checkpoint");
+    Err(Error::input(path, "checksum", format!("{written:08x}"), found))
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::write(dir)(e)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,10 @@
+//! Checkpoints: weights and moments as safetensors, everything small in a sealed state, written whole
+//! or not at all. Knows tensors by name only; imports no model.
+
+pub mod atomic;
+pub mod dir;
+pub mod state;
+pub mod tensors;
+
+pub use dir::Checkpoint;
+pub use state::{Checksums, EpochRecord, State};

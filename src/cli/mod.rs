@@ -1,0 +1,79 @@
+//! The command line: parses, prints, draws progress; no algorithm lives here.
+
+pub(crate) mod bench;
+pub(crate) mod pretrain;
+pub(crate) mod progress;
+pub(crate) mod reconstruct;
+
+use clap::{Parser, Subcommand};
+use toml::Value;
+use vit_mae::{Error, Result};
+
+/// Masked autoencoders (ViT-MAE, He et al. 2022), trained from scratch on a CPU, every backward pass by hand.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae pretrain                             train on the embedded images, a few minutes
+  vit-mae pretrain --preset photo              colour photographs, random crops
+  vit-mae reconstruct --checkpoint runs/0001 photo.jpg --out rebuilt.png
+
+Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving.";
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a masked autoencoder and draw what it reconstructs
+    Pretrain(Box<pretrain::Args>),
+    /// Hide patches of any images and draw what a trained model makes of the rest
+    Reconstruct(reconstruct::Args),
+    /// Measure a training step on this machine: speed, memory, where the time goes
+    Bench(bench::Args),
+}
+
+/// Starts rayon's threads; `None` takes one a core.
+pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.unwrap_or(cores);
+    if threads == 0 || threads > MOST_THREADS {
+        return Err(Error::setting("--threads", format!("1 to {MOST_THREADS}"), threads));
+    }
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .map_err(|e| Error::setting("--threads", "as many threads as the system gives", e))?;
+    Ok(threads)
+}
+
+const MOST_THREADS: usize = 1024;
+
+/// A flag's whole number as TOML has it: at most 2⁶³ − 1.
+pub(crate) fn whole(flag: &str, n: impl TryInto<i64> + ToString + Copy) -> Result<Value> {
+    let expected = format!("at most {}", i64::MAX);
+    n.try_into().map(Value::Integer).map_err(|_| Error::setting(flag, expected, n))
+}
+
+/// The name of a choice, as both the command line and TOML spell it.
+pub(crate) fn choice(choice: &impl clap::ValueEnum) -> Value {
+    let value = choice.to_possible_value();
+    Value::from(value.map(|v| v.get_name().to_owned()).unwrap_or_default())
+}
+
+/// What `--set` says: `section.key=value` each, the value in TOML.
+pub(crate) fn assignments(texts: &[String]) -> Result<Vec<(String, Value)>> {
+    texts.iter().map(|text| parse_assignment(text)).collect()
+}
+
+fn parse_assignment(text: &str) -> Result<(String, Value)> {
+    let wrong = |found: &dyn ToString| {
+        Error::setting("--set", "section.key=value, the value in TOML", found.to_string())
+    };
+    let (key, value) = text.split_once('=').ok_or_else(|| wrong(&text))?;
+    let mut table: toml::Table = format!("value = {value}").parse().map_err(|_| wrong(&text))?;
+    Ok((key.trim().to_owned(), table.remove("value").ok_or_else(|| wrong(&text))?))
+}

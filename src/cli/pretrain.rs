@@ -1,0 +1,239 @@
+//! `vit-mae pretrain`.
+
+use super::progress::Progress;
+use super::{assignments, choice, whole};
+use std::path::PathBuf;
+use toml::Value;
+use vit_mae::exec::Backend;
+use vit_mae::mae::Strategy;
+use vit_mae::optim::groups;
+use vit_mae::params::Params;
+use vit_mae::train::{Config, Outcome, Pretraining, RunDir, presets};
+use vit_mae::{Error, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae pretrain                                          the embedded images, a few minutes
+  vit-mae pretrain --epochs 2 --out /tmp/try                a quick try
+  vit-mae pretrain --preset photo                           colour photographs, random crops
+  vit-mae pretrain --preset cifar --data cifar-10-batches-bin --mask-ratio 0.8
+  vit-mae pretrain --config my.toml --set optim.betas='[0.9, 0.98]'
+
+Settings are resolved as preset < --config file < flags; the result is written to config.toml in the run
+directory, which can be given to --config again.";
+
+/// Flags of `vit-mae pretrain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Start from these settings: nano, cifar, photo, vit-tiny, vit-base, vit-large, vit-huge
+    #[arg(long, default_value = presets::DEFAULT)]
+    preset: String,
+    /// A TOML file with settings to change
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change any setting, for example `optim.min_lr=1e-6`; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Images: a folder of PNG/JPEG, IDX or CIFAR files [presets nano and photo bring some]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// The data's format if the path does not tell: idx, cifar, folder
+    #[arg(long)]
+    format: Option<String>,
+    /// Random resized crops of this share of the area, for example 0.2,1
+    #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', num_args = 1)]
+    crop: Vec<f64>,
+    /// Skip images that cannot be read (they are counted and listed) instead of stopping
+    #[arg(long)]
+    skip_bad_images: bool,
+
+    /// Height and width of the model's images in pixels, for example 32 or 32,64
+    #[arg(long, value_name = "H[,W]", value_delimiter = ',', num_args = 1)]
+    img_size: Vec<usize>,
+    /// Channels of the model's images
+    #[arg(long)]
+    in_chans: Option<usize>,
+    /// Side of a patch in pixels
+    #[arg(long)]
+    patch_size: Option<usize>,
+    /// Normalise each patch of the target by its own mean and variance
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    norm_pix_loss: Option<bool>,
+
+    /// Share of patches to remove, between 0 and 1 [preset nano: 0.75]
+    #[arg(long)]
+    mask_ratio: Option<f64>,
+    /// Which patches are removed [preset nano: random]
+    #[arg(long)]
+    mask_strategy: Option<Strategy>,
+
+    /// Passes over the data [preset nano: 40]
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// Epochs of linear warm-up
+    #[arg(long)]
+    warmup_epochs: Option<f64>,
+    /// Images in an iteration
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Iterations per optimiser step
+    #[arg(long)]
+    accum_iter: Option<usize>,
+    /// Base learning rate, per 256 images
+    #[arg(long)]
+    blr: Option<f64>,
+    /// Weight decay
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    /// Clip the gradient to this norm
+    #[arg(long, value_name = "NORM")]
+    clip_grad: Option<f64>,
+
+    /// Everything random follows from this number
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Threads; does not change a single bit of the result [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Which crate multiplies matrices
+    #[arg(long)]
+    gemm: Option<Backend>,
+    /// The run directory [default: the next free number, runs/0001, …]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace an earlier run in --out
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// Trains, and says where everything is.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let threads = super::start_threads(args.threads)?;
+    let config = Config::resolve(&args.preset, args.config.as_deref(), args.overrides()?)?;
+    let mut run = Pretraining::new(config, || RunDir::create(args.out.clone(), args.overwrite))?;
+    describe(&run, threads);
+    let (epochs, steps) = (run.config.optim.epochs, run.steps_per_epoch());
+    let mut progress = Progress::new(epochs, epochs * steps);
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let outcome = run.train(&command, &mut progress)?;
+    drop(progress);
+    conclude(&run, &outcome);
+    Ok(())
+}
+
+/// What is about to happen.
+fn describe(run: &Pretraining, threads: usize) {
+    let model = &run.config.model;
+    println!("data     {}", run.data);
+    println!(
+        "model    {}×{}×{} in {} patches of {}; encoder {}/{}/{}, decoder {}/{}/{} (width/blocks/heads); {} numbers",
+        model.img_size[0],
+        model.img_size[1],
+        model.in_chans,
+        model.num_patches(),
+        model.patch_size,
+        model.embed_dim,
+        model.depth,
+        model.num_heads,
+        model.decoder_embed_dim,
+        model.decoder_depth,
+        model.decoder_num_heads,
+        run.model.count(),
+    );
+    println!("groups   {}", groups::summary(&run.groups));
+    let (optim, mask) = (&run.config.optim, &run.config.mask);
+    println!(
+        "training {} epochs of {} steps, batch {} × {}, lr {:.2e}; {:.0} % of the patches removed; {} threads",
+        optim.epochs,
+        run.steps_per_epoch(),
+        optim.batch_size,
+        optim.accum_iter,
+        run.config.schedule().lr,
+        mask.mask_ratio * 100.0,
+        threads,
+    );
+    println!("run      {}", run.run.path().display());
+    if let Some(why) = &run.no_held_out {
+        println!("note     no held-out loss: {why}");
+    }
+}
+
+/// What came out, where it is, and what to try next.
+fn conclude(run: &Pretraining, outcome: &Outcome) {
+    println!();
+    for (name, value) in outcome.summary(run.model.count()) {
+        println!("{name:<44} {value:>9}");
+    }
+    if !outcome.skipped.is_empty() {
+        println!("\n{} images were skipped:", outcome.skipped.len());
+        outcome.skipped.iter().for_each(|image| println!("  {image}"));
+    }
+    let dir = run.run.path().display();
+    println!(
+        "\nLook at   {}\n          {}\n\nTry next  vit-mae reconstruct --checkpoint {dir} IMAGE… --out rebuilt.png\n          \
+         vit-mae pretrain --mask-ratio 0.9",
+        run.run.report_html().display(),
+        run.run.reconstructions().display(),
+    );
+}
+
+impl Args {
+    /// The flags that were given, as settings.
+    fn overrides(&self) -> Result<Vec<(String, Value)>> {
+        let mut all = assignments(&self.set)?;
+        let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
+        put("data.path", self.data.as_ref().map(|p| p.display().to_string().into()));
+        put("data.format", self.format.clone().map(Value::from));
+        put("data.crop", pair("--crop", &self.crop, None)?);
+        put("data.skip_bad_images", self.skip_bad_images.then(|| true.into()));
+        let sides: Vec<f64> = self.img_size.iter().map(|&side| side as f64).collect();
+        if !sides.is_empty() {
+            let [height, width] = match self.img_size[..] {
+                [side] => [side, side],
+                [height, width] => [height, width],
+                _ => return Err(Error::setting("--img-size", "one or two numbers", format!("{sides:?}"))),
+            };
+            put(
+                "model.img_size",
+                Some(vec![whole("--img-size", height)?, whole("--img-size", width)?].into()),
+            );
+        }
+        for (flag, key, value) in [
+            ("--in-chans", "model.in_chans", self.in_chans),
+            ("--patch-size", "model.patch_size", self.patch_size),
+            ("--batch-size", "optim.batch_size", self.batch_size),
+            ("--accum-iter", "optim.accum_iter", self.accum_iter),
+        ] {
+            put(key, value.map(|n| whole(flag, n)).transpose()?);
+        }
+        for (flag, key, value) in
+            [("--epochs", "optim.epochs", self.epochs), ("--seed", "run.seed", self.seed)]
+        {
+            put(key, value.map(|n| whole(flag, n)).transpose()?);
+        }
+        for (key, value) in [
+            ("mask.mask_ratio", self.mask_ratio),
+            ("optim.warmup_epochs", self.warmup_epochs),
+            ("optim.blr", self.blr),
+            ("optim.weight_decay", self.weight_decay),
+            ("optim.clip_grad", self.clip_grad),
+        ] {
+            put(key, value.map(Value::from));
+        }
+        put("model.norm_pix_loss", self.norm_pix_loss.map(Value::from));
+        put("mask.strategy", self.mask_strategy.map(|s| choice(&s)));
+        put("run.gemm", self.gemm.map(|b| choice(&b)));
+        Ok(all)
+    }
+}
+
+/// Two numbers, or nothing.
+fn pair(flag: &str, values: &[f64], default: Option<Value>) -> Result<Option<Value>> {
+    match *values {
+        [] => Ok(default),
+        [low, high] => Ok(Some(vec![low, high].into())),
+        _ => Err(Error::setting(flag, "two numbers, for example 0.2,1", format!("{values:?}"))),
+    }
+}

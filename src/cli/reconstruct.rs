@@ -1,0 +1,106 @@
+//! `vit-mae reconstruct`.
+
+use std::path::{Path, PathBuf};
+use vit_mae::checkpoint::atomic::write_atomic;
+use vit_mae::data::load_image;
+use vit_mae::mae::Mask;
+use vit_mae::mae::reconstruct::Stats;
+use vit_mae::train::{Config, gallery, held_out, save};
+use vit_mae::{Error, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae reconstruct --checkpoint runs/0001 shoe.png --out rebuilt.png
+  vit-mae reconstruct --checkpoint runs/0001 a.jpg b.jpg --mask-ratio 0.9 --seed 7 --out rebuilt.png
+  vit-mae reconstruct --checkpoint runs/0001 a.jpg --mask-file removed.json --out rebuilt.png
+
+Columns: original, masked, reconstruction, reconstruction with the visible patches pasted in. Images of any
+size are scaled to the model's and cut to its shape.
+
+A model trained with norm_pix_loss predicts each patch without its mean and contrast. --stats visible
+interpolates both from visible patches; --stats oracle takes them from the true patch, which leaks the answer
+into the picture (its caption says so).";
+
+/// Flags of `vit-mae reconstruct`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A run directory, or the checkpoint in it
+    #[arg(long, value_name = "DIR")]
+    checkpoint: PathBuf,
+    /// The images, PNG or JPEG
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// The picture to draw
+    #[arg(long, value_name = "FILE.png")]
+    out: PathBuf,
+    /// Share of patches to remove [default: as in training]
+    #[arg(long, conflicts_with = "mask_file")]
+    mask_ratio: Option<f64>,
+    /// Draws the masks
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Indices of the patches to remove: a JSON list, or numbers separated by spaces, commas or lines
+    #[arg(long, value_name = "FILE")]
+    mask_file: Option<PathBuf>,
+    /// Where the mean and contrast of removed patches come from if the target was normalised (oracle: leaks the answer)
+    #[arg(long, default_value = "visible")]
+    stats: Stats,
+    /// Threads [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// Draws the sheet.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    super::start_threads(args.threads)?;
+    let (model, mut config, _) = save::load(&args.checkpoint)?;
+    if let Some(ratio) = args.mask_ratio {
+        config.mask.mask_ratio = ratio;
+        config.validate()?;
+    }
+    let masks = masks(args, &config)?;
+    let images = args
+        .images
+        .iter()
+        .map(|path| held_out::input_image(&config, &load_image(path)?))
+        .collect::<Result<Vec<_>>>()?;
+    let views: Vec<_> = images.iter().map(|image| image.view()).collect();
+    let images = ndarray::stack(ndarray::Axis(0), &views).expect("input images share the model's shape");
+    let png = gallery::draw(&model, &config, images.view(), &masks, args.stats)?;
+    write_atomic(&args.out, &png)?;
+    println!("{}", args.out.display());
+    Ok(())
+}
+
+/// One mask an image: from the file, or drawn.
+fn masks(args: &Args, config: &Config) -> Result<Vec<Mask>> {
+    let count = args.images.len();
+    if let Some(path) = &args.mask_file {
+        return Ok(vec![mask_from_file(path, config.model.num_patches())?; count]);
+    }
+    let masking = config.masking();
+    Ok((0..count).map(|i| masking.mask(args.seed, held_out::EPOCH, i as u64)).collect())
+}
+
+/// Reads a list of removed patches.
+fn mask_from_file(path: &Path, patches: usize) -> Result<Mask> {
+    let text = std::fs::read_to_string(path).map_err(Error::read(path))?;
+    let expected = format!("patch indices below {patches}, as a JSON list or separated by spaces or commas");
+    let bare = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let mut removed = vec![false; patches];
+    for word in bare.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty()) {
+        let index: usize =
+            word.parse().map_err(|_| Error::input(path, "patch", &expected, format!("`{word}`")))?;
+        let patch = removed.get_mut(index).ok_or_else(|| Error::input(path, "patch", &expected, index))?;
+        if std::mem::replace(patch, true) {
+            return Err(Error::input(path, "patch", "each index once", format!("{index} twice")));
+        }
+    }
+    let count = removed.iter().filter(|&&r| r).count();
+    if count == 0 || count == patches {
+        let expected = format!("at least one of the {patches} patches removed and one kept");
+        return Err(Error::input(path, "patches", expected, format!("{count} removed")));
+    }
+    Ok(Mask::from_removed(&removed))
+}

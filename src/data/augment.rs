@@ -1,0 +1,196 @@
+//! What happens to an image between its file and the model: random crops and flips for training, one
+//! fixed resize and centre crop for evaluation.
+
+use rand::Rng;
+
+use super::Image;
+use super::resample::{CropBox, crop_and_resize};
+use crate::base::rng::{below, uniform};
+use crate::base::{Error, Result};
+
+/// The augmentation of pre-training: "random resized cropping and horizontal flipping" (He et al. 2022,
+/// §4 and table 8).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Augment {
+    /// The smallest and largest part of an image's area that a crop takes, (0.2, 1) in the reference;
+    /// `None` does not crop, for images that have the model's size.
+    pub crop_area: Option<(f64, f64)>,
+    /// Whether every second image, at random, is mirrored.
+    pub flip: bool,
+}
+
+impl Augment {
+    /// The reference's: crops of 0.2 to 1 of the area, and flips.
+    pub const REFERENCE: Self = Self { crop_area: Some((0.2, 1.0)), flip: true };
+
+    /// Refuses crop areas that are not parts of an image.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.crop_area {
+            Some((low, high)) if !(low > 0.0 && low <= high && high <= 1.0) => {
+                Err(Error::setting("crop_area", "0 < smallest ≤ largest ≤ 1", format!("({low}, {high})")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One random view of `image`, `height × width`. The crop is drawn first, then the flip.
+    ///
+    /// # Panics
+    /// If there is no crop and the image has another size.
+    #[must_use]
+    pub fn apply(&self, image: &Image, height: usize, width: usize, rng: &mut impl Rng) -> Image {
+        let mut view = if let Some(area) = self.crop_area {
+            let crop = random_crop(image.height, image.width, area, rng);
+            crop_and_resize(image, crop, height, width)
+        } else {
+            assert_eq!((image.height, image.width), (height, width), "size of an image that is not cropped");
+            image.clone()
+        };
+        if self.flip && uniform(rng) < 0.5 {
+            view.flip_horizontally();
+        }
+        view
+    }
+}
+
+/// The range of a crop's width / height.
+const ASPECT: (f64, f64) = (3.0 / 4.0, 4.0 / 3.0);
+/// How often a crop that does not fit the image is drawn again.
+const TRIES: usize = 10;
+
+/// A crop of a random area and a random aspect ratio at a random place, as torchvision's
+/// `RandomResizedCrop` draws it.
+///
+/// `area ~ U(low, high) · height · width`, `log aspect ~ U(log ¾, log 4/3)`, `w = √(area · aspect)`,
+/// `h = √(area / aspect)`, both rounded. If ten draws do not fit into the image: the largest central crop
+/// whose aspect ratio is in range. `libm`'s functions give the same crops on every platform.
+#[must_use]
+pub fn random_crop(height: usize, width: usize, area: (f64, f64), rng: &mut impl Rng) -> CropBox {
+    let between = |low: f64, high: f64, rng: &mut _| low + (high - low) * uniform(rng);
+    for _ in 0..TRIES {
+        let target = (real(height) * real(width)) * between(area.0, area.1, rng);
+        let aspect = libm::exp(between(libm::log(ASPECT.0), libm::log(ASPECT.1), rng));
+        let w = rounded((target * aspect).sqrt());
+        let h = rounded((target / aspect).sqrt());
+        if (1..=width).contains(&w) && (1..=height).contains(&h) {
+            let top = below(rng, height - h + 1);
+            let left = below(rng, width - w + 1);
+            return CropBox { top, left, height: h, width: w };
+        }
+    }
+    let aspect = real(width) / real(height);
+    let (h, w) = if aspect < ASPECT.0 {
+        (rounded(real(width) / ASPECT.0), width)
+    } else if aspect > ASPECT.1 {
+        (height, rounded(real(height) * ASPECT.1))
+    } else {
+        (height, width)
+    };
+    CropBox { top: (height - h) / 2, left: (width - w) / 2, height: h, width: w }
+}
+
+/// The longest side to which an image is enlarged before its centre is cut out.
+const MAX_RESIZED_SIDE: usize = 1 << 14;
+
+/// The view that evaluation takes: `channels` channels, the shorter side (relative to the target) resized
+/// bicubically, the centre cut out. An image that already has the size stays as it is.
+///
+/// # Errors
+/// If `channels` is neither 1 nor 3, or the image is so narrow that its resized length is beyond reason.
+///
+/// # Panics
+/// If the image or the target is empty.
+pub fn evaluation_image(image: &Image, channels: usize, height: usize, width: usize) -> Result<Image> {
+    let image = image.to_channels(channels)?;
+    // Sides truncated and margins rounded to even as torchvision's Resize and CenterCrop do.
+    let (h, w) = if width * image.height >= height * image.width {
+        (width * image.height / image.width, width)
+    } else {
+        (height, height * image.width / image.height)
+    };
+    if h.max(w) > MAX_RESIZED_SIDE.max(height).max(width) {
+        let found = format!("{}×{} (height × width)", image.height, image.width);
+        return Err(Error::setting("image", "sides less far from the model's aspect ratio", found));
+    }
+    let resized = crop_and_resize(&image, CropBox::whole(&image), h, w);
+    let margin = |outer: usize, inner: usize| rounded(real(outer - inner) / 2.0);
+    let centre = CropBox { top: margin(h, height), left: margin(w, width), height, width };
+    Ok(crop_and_resize(&resized, centre, height, width))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sides of images are far below 2⁵²")]
+fn real(pixels: usize) -> f64 {
+    pixels as f64
+}
+
+/// To the nearest whole number, halves to even, as Python's `round` does.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "lengths are positive")]
+fn rounded(pixels: f64) -> usize {
+    pixels.round_ties_even() as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::{Purpose, rng};
+
+    const AREA: (f64, f64) = (0.2, 1.0);
+
+    #[test]
+    fn crops_stay_inside_and_their_areas_in_range() {
+        for (height, width) in [(28, 28), (480, 640), (300, 100), (100, 300), (7, 5)] {
+            let mut aspects = Vec::new();
+            for sample in 0..2000 {
+                let crop = random_crop(height, width, AREA, &mut rng(1, Purpose::Augment, 0, sample));
+                assert!(crop.top + crop.height <= height && crop.left + crop.width <= width, "{crop:?}");
+                assert!(crop.height > 0 && crop.width > 0);
+                // Rounding moves each side by at most half a pixel.
+                let (h, w) = (real(crop.height), real(crop.width));
+                let whole = real(height) * real(width);
+                assert!((h + 0.5) * (w + 0.5) >= 0.2 * whole, "{crop:?} of {height}×{width} is too small");
+                assert!((w - 0.5) / (h + 0.5) <= 4.0 / 3.0 && (w + 0.5) / (h - 0.5) >= 0.75, "{crop:?}");
+                aspects.push(w / h);
+            }
+            let share = real(aspects.iter().filter(|&&a| a > 1.0).count()) / 2000.0;
+            assert!((0.1..0.9).contains(&share), "wide crops of {height}×{width}: {share}");
+        }
+    }
+
+    #[test]
+    fn a_very_narrow_image_gets_the_central_crop() {
+        let crop = random_crop(10, 1000, (0.9, 1.0), &mut rng(1, Purpose::Augment, 0, 0));
+        assert_eq!(crop, CropBox { top: 0, left: 493, height: 10, width: 13 });
+        let crop = random_crop(1000, 1, (0.9, 1.0), &mut rng(1, Purpose::Augment, 0, 0));
+        assert_eq!(crop, CropBox { top: 499, left: 0, height: 1, width: 1 });
+    }
+
+    #[test]
+    fn about_half_of_the_images_are_flipped() {
+        let image = Image::new(1, 2, 1, vec![1, 2]);
+        let augment = Augment { crop_area: None, flip: true };
+        let flipped = (0..1000)
+            .filter(|&s| augment.apply(&image, 1, 2, &mut rng(1, Purpose::Augment, 0, s)).pixels == [2, 1])
+            .count();
+        assert!((440..560).contains(&flipped), "{flipped} of 1000");
+    }
+
+    #[test]
+    fn evaluation_leaves_an_image_of_the_right_size_alone() {
+        let image = Image::new(2, 3, 1, vec![1, 2, 3, 4, 5, 6]);
+        assert_eq!(evaluation_image(&image, 1, 2, 3).unwrap(), image);
+    }
+
+    #[test]
+    fn evaluation_takes_the_centre() {
+        let image = Image::new(1, 4, 1, vec![10, 20, 30, 40]);
+        assert_eq!(evaluation_image(&image, 1, 1, 2).unwrap().pixels, [20, 30]);
+        let flat = Image::new(30, 50, 3, [9, 8, 7].repeat(1500));
+        assert_eq!(evaluation_image(&flat, 3, 16, 8).unwrap(), Image::new(16, 8, 3, [9, 8, 7].repeat(128)));
+    }
+
+    #[test]
+    fn evaluation_refuses_to_blow_up_a_thread() {
+        let thread = Image::new(1, 16_000, 1, vec![0; 16_000]);
+        assert!(evaluation_image(&thread, 1, 224, 224).is_err());
+    }
+}

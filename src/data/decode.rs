@@ -1,0 +1,140 @@
+//! From a PNG or JPEG file to an [`Image`], refusing whatever is cut, oversized or something else.
+
+use std::fs::{self, File};
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use super::Image;
+use crate::base::{Error, Result};
+
+/// The longest side of an image, in pixels.
+const MAX_SIDE: u32 = 16_384;
+/// The most memory that decoding one image may take, and the longest image file.
+const MAX_BYTES: u64 = 512 << 20;
+
+/// Reads one PNG or JPEG file; the format is told from the content, not from the name.
+///
+/// 16 bits become 8, a palette becomes colours, an orientation noted in EXIF data is not applied (as in
+/// torchvision's loader).
+///
+/// # Errors
+/// If the file cannot be read, is neither PNG nor JPEG, is damaged or cut short, or is larger than
+/// 16384 pixels a side or 512 MiB.
+pub fn load_image(path: impl AsRef<Path>) -> Result<Image> {
+    let path = path.as_ref();
+    decode(path, &read_file(path, MAX_BYTES)?)
+}
+
+/// A regular file and its length (a pipe or a device has no end to wait for).
+pub(super) fn open_regular(path: &Path) -> Result<(File, u64)> {
+    let metadata = fs::metadata(path).map_err(Error::read(path))?;
+    if !metadata.is_file() {
+        let found = if metadata.is_dir() { "a folder" } else { "a device or a pipe" };
+        return Err(Error::input(path, "file type", "a regular file", found));
+    }
+    Ok((File::open(path).map_err(Error::read(path))?, metadata.len()))
+}
+
+/// All bytes of a regular file of at most `limit` bytes.
+pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let (file, len) = open_regular(path)?;
+    if len > limit {
+        let expected = format!("at most {limit} bytes");
+        return Err(Error::input(path, "file length", expected, format!("{len} bytes")));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).map_err(Error::read(path))?;
+    Ok(bytes)
+}
+
+/// [`load_image`] for bytes that are in memory; `path` is for messages.
+fn decode(path: &Path, bytes: &[u8]) -> Result<Image> {
+    let Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) = image::guess_format(bytes) else {
+        return Err(Error::input(path, "image format", "PNG or JPEG", describe_start(bytes)));
+    };
+    if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
+        let found = format!("none in {} bytes: the file is cut short or damaged", bytes.len());
+        return Err(Error::input(path, "end of image", "the JPEG end marker FF D9", found));
+    }
+    let damaged = |error: ImageError| Error::input(path, "image data", format!("a sound {format:?}"), error);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_BYTES);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder().map_err(damaged)?;
+    let (width, height) = decoder.dimensions();
+    if width.max(height) > MAX_SIDE || decoder.total_bytes() > MAX_BYTES {
+        let expected = format!("at most {MAX_SIDE} pixels a side and {} MiB decoded", MAX_BYTES >> 20);
+        let mib = decoder.total_bytes() >> 20;
+        let found = format!("{height}×{width} pixels (height × width), {mib} MiB");
+        return Err(Error::input(path, "image size", expected, found));
+    }
+    decoder.set_limits(limits).map_err(damaged)?;
+    DynamicImage::from_decoder(decoder).map(to_image).map_err(damaged)
+}
+
+/// The pixels in 8 bits, in as many channels as the file has.
+fn to_image(decoded: DynamicImage) -> Image {
+    let (height, width) = (decoded.height() as usize, decoded.width() as usize);
+    let (channels, pixels) = match decoded.color() {
+        ColorType::L8 | ColorType::L16 => (1, decoded.into_luma8().into_raw()),
+        ColorType::La8 | ColorType::La16 => (2, decoded.into_luma_alpha8().into_raw()),
+        ColorType::Rgba8 | ColorType::Rgba16 => (4, decoded.into_rgba8().into_raw()),
+        _ => (3, decoded.into_rgb8().into_raw()),
+    };
+    Image::new(height, width, channels, pixels)
+}
+
+/// What a file that is no image begins with.
+fn describe_start(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "an empty file".to_owned();
+    }
+    let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02X}")).collect();
+    format!("a file that begins with the bytes {}", start.join(" "))
+}
+
+/// Whether a JPEG's end marker is where its own structure leads to.
+///
+/// Decoders fill the missing half of a cut file with grey, so it has to be found here. Searching for
+/// `FF D9` would not do, as an embedded thumbnail has one too: this walks the segments by their lengths,
+/// and the compressed data, where `FF` stands only before `00` (a data byte) or a restart marker
+/// `D0…D7`. What follows the end marker (padding, a camera's own appendix) is not looked at.
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    let mut at = 2; // after the start marker FF D8
+    loop {
+        // In segments a marker stands right here; in compressed data, somewhere ahead.
+        while bytes.get(at).is_some_and(|&byte| byte != 0xFF) {
+            at += 1;
+        }
+        match bytes.get(at + 1) {
+            None => return false,
+            Some(0xD9) => return true,
+            Some(0xFF) => at += 1,                      // a fill byte before a marker
+            Some(0x00 | 0x01 | 0xD0..=0xD7) => at += 2, // no segment follows these
+            Some(_) => {
+                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else { return false };
+                at += 2 + usize::from(u16::from_be_bytes([high, low]));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jpeg_ends_where_its_segments_lead_and_not_in_its_thumbnail() {
+        let thumbnail = [0xFF, 0xE1, 0, 6, 0xFF, 0xD8, 0xFF, 0xD9];
+        let scan = [0xFF, 0xDA, 0, 2, 0x12, 0xFF, 0x00, 0x34, 0xFF, 0xD0, 0x56];
+        let cut = [&[0xFF, 0xD8][..], &thumbnail, &scan].concat();
+        assert!(!jpeg_is_whole(&cut));
+        assert!(jpeg_is_whole(&[&cut[..], &[0xFF, 0xD9]].concat()));
+        assert!(jpeg_is_whole(&[&cut[..], &[0xFF, 0xFF, 0xD9, 0, 0, 0]].concat()), "padding is no damage");
+        assert!(!jpeg_is_whole(&[0xFF, 0xD8]));
+        assert!(!jpeg_is_whole(&[0xFF, 0xD8, 0xFF, 0xE0, 0xFF]));
+    }
+}

@@ -1,0 +1,226 @@
+//! IDX: the format of MNIST and its relatives, a small header and then all bytes of an array.
+//!
+//! ```text
+//! images: 00 00 08 03 · count · rows · columns (big-endian u32) · count × rows × columns bytes
+//! labels: 00 00 08 01 · count                                   · count bytes
+//! ```
+
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use super::super::decode::open_regular;
+use super::super::{Dataset, Image, Split, count};
+use super::{file_name, has_extension};
+use crate::base::{Error, Result};
+
+/// The most that deflate can shrink anything: 258 bytes in 2 bits.
+const MAX_GZIP_RATIO: u64 = 1032;
+
+/// An images file in memory, with its labels if a labels file stands beside it.
+pub struct Idx {
+    path: PathBuf,
+    height: usize,
+    width: usize,
+    pixels: Vec<u8>,
+    labels: Vec<u8>,
+    classes: Vec<String>,
+    digest: u32,
+}
+
+impl Idx {
+    /// Opens an images file, or the images file of `split` in a folder.
+    ///
+    /// The labels are looked for under the same name with `labels` for `images` and `idx1` for `idx3`, with
+    /// and without `.gz`.
+    ///
+    /// # Errors
+    /// If a header is not as above, a file is longer or shorter than its header says, or there are not as
+    /// many labels as images.
+    pub fn open(path: &Path, split: Split) -> Result<Self> {
+        let path = if path.is_dir() { find_in(path, split)? } else { path.to_path_buf() };
+        let images = IdxFile::<3>::read(&path)?;
+        let [n, height, width] = images.dims;
+        for (name, dim) in [("number of images", n), ("rows", height), ("columns", width)] {
+            if dim == 0 {
+                return Err(Error::input(&path, name, "at least 1", 0));
+            }
+        }
+        let mut digest = crc32fast::Hasher::new_with_initial(images.digest);
+        let mut labels = Vec::new();
+        if let Some(labels_path) = labels_beside(&path) {
+            let file = IdxFile::<1>::read(&labels_path)?;
+            if file.dims != [n] {
+                let expected = format!("{n}, as there are images in {}", path.display());
+                return Err(Error::input(labels_path, "number of labels", expected, file.dims[0]));
+            }
+            digest.update(&file.bytes);
+            labels = file.bytes;
+        }
+        let classes = labels.iter().max().map_or(0, |&last| usize::from(last) + 1);
+        Ok(Self {
+            path,
+            height,
+            width,
+            pixels: images.bytes,
+            labels,
+            classes: (0..classes).map(|class| class.to_string()).collect(),
+            digest: digest.finalize(),
+        })
+    }
+}
+
+impl Dataset for Idx {
+    fn len(&self) -> usize {
+        self.pixels.len() / (self.height * self.width)
+    }
+
+    fn image(&self, index: usize) -> Result<Image> {
+        let size = self.height * self.width;
+        let pixels = self.pixels[index * size..(index + 1) * size].to_vec();
+        Ok(Image::new(self.height, self.width, 1, pixels))
+    }
+
+    fn label(&self, index: usize) -> Option<usize> {
+        self.labels.get(index).map(|&label| usize::from(label))
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn source(&self, index: usize) -> String {
+        format!("{}, image {index}", self.path.display())
+    }
+
+    fn describe(&self) -> String {
+        let labels = match self.classes.len() {
+            0 => "no labels".to_owned(),
+            n => count(n, "class", "classes"),
+        };
+        let images = count(self.len(), "image", "images");
+        format!("{}: IDX, {images} of {}×{}, grey, {labels}", self.path.display(), self.height, self.width)
+    }
+
+    fn size(&self) -> Option<(usize, usize)> {
+        Some((self.height, self.width))
+    }
+
+    fn digest(&self) -> Result<u32> {
+        Ok(self.digest)
+    }
+
+    fn in_memory(&self) -> bool {
+        true
+    }
+}
+
+/// Whether the path is called like an IDX images file, or is a folder that holds one.
+pub(super) fn recognises(path: &Path) -> bool {
+    if path.is_dir() {
+        return [Split::Train, Split::Test].iter().any(|&split| find_in(path, split).is_ok());
+    }
+    let name = file_name(path);
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.ends_with("ubyte") || name.contains("idx3") || has_extension(name.as_ref(), "idx")
+}
+
+/// The images file of `split` in `folder`.
+fn find_in(folder: &Path, split: Split) -> Result<PathBuf> {
+    let prefixes: &[&str] = match split {
+        Split::Train => &["train"],
+        Split::Test => &["t10k", "test"],
+    };
+    let candidates = prefixes.iter().flat_map(|prefix| {
+        ["-images-idx3-ubyte", "-images-idx3-ubyte.gz", "-images.idx3-ubyte", "-images.idx3-ubyte.gz"]
+            .map(|rest| folder.join(format!("{prefix}{rest}")))
+    });
+    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+        let expected = format!("{}-images-idx3-ubyte, or the same with .gz", prefixes[0]);
+        Error::input(folder, "IDX images file", expected, "none")
+    })
+}
+
+/// The labels file beside an images file, if there is one.
+fn labels_beside(images: &Path) -> Option<PathBuf> {
+    let name = file_name(images);
+    if !name.contains("images") {
+        return None;
+    }
+    let name = name.replace("images", "labels").replace("idx3", "idx1");
+    let other = name.strip_suffix(".gz").map_or_else(|| format!("{name}.gz"), str::to_owned);
+    [name, other].into_iter().map(|name| images.with_file_name(name)).find(|path| path.is_file())
+}
+
+/// The content of an IDX file with `N` dimensions.
+struct IdxFile<const N: usize> {
+    dims: [usize; N],
+    bytes: Vec<u8>,
+    /// CRC-32 of header and content.
+    digest: u32,
+}
+
+impl<const N: usize> IdxFile<N> {
+    fn read(path: &Path) -> Result<Self> {
+        let (file, file_len) = open_regular(path)?;
+        let file = BufReader::new(file);
+        if has_extension(path, "gz") {
+            Self::parse(path, MultiGzDecoder::new(file), file_len.saturating_mul(MAX_GZIP_RATIO))
+        } else {
+            Self::parse(path, file, file_len)
+        }
+    }
+
+    /// Reads header and content; `most` is more than the source can possibly hold.
+    fn parse(path: &Path, mut source: impl Read, most: u64) -> Result<Self> {
+        let mut header = Vec::new();
+        let header_len = 4 + 4 * N;
+        read_up_to(path, &mut source, header_len as u64, &mut header)?;
+        let expected_magic = [0, 0, 8, u8::try_from(N).unwrap_or(u8::MAX)];
+        if header.get(..4) != Some(&expected_magic[..]) {
+            let expected = format!("00 00 08 {N:02X} ({N}-dimensional array of bytes)");
+            let found: Vec<String> = header.iter().take(4).map(|byte| format!("{byte:02X}")).collect();
+            return Err(Error::input(path, "magic number", expected, found.join(" ")));
+        }
+        if header.len() < header_len {
+            let found = format!("a file of {}", header.len());
+            return Err(Error::input(path, "header", format!("{header_len} bytes"), found));
+        }
+        let mut dims = [0; N];
+        for (dim, bytes) in dims.iter_mut().zip(header[4..].chunks_exact(4)) {
+            *dim = bytes.iter().fold(0, |value, &byte| value << 8 | usize::from(byte));
+        }
+        let product = dims.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim));
+        let Some(content_len) = product.filter(|&product| product as u64 <= most) else {
+            let expected = format!("no more than the file can hold (at most {most} bytes)");
+            return Err(Error::input(path, "dimensions", expected, format!("{dims:?}")));
+        };
+        let mut bytes = Vec::new();
+        // One byte more than the header says, so that a trailing byte shows.
+        read_up_to(path, &mut source, content_len as u64 + 1, &mut bytes)?;
+        if bytes.len() != content_len {
+            let found = match bytes.len() {
+                len if len > content_len => "more".to_owned(),
+                len => format!("{len}: the file is cut short"),
+            };
+            let expected = format!("{content_len} bytes after the header, for {dims:?}");
+            return Err(Error::input(path, "content", expected, found));
+        }
+        bytes.shrink_to_fit();
+        let mut digest = crc32fast::Hasher::new();
+        digest.update(&header);
+        digest.update(&bytes);
+        Ok(Self { dims, bytes, digest: digest.finalize() })
+    }
+}
+
+/// Appends at most `limit` bytes of `source`; compressed data that makes no sense is an error of the input.
+fn read_up_to(path: &Path, source: &mut impl Read, limit: u64, into: &mut Vec<u8>) -> Result<()> {
+    source.take(limit).read_to_end(into).map(drop).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+            Error::input(path, "gzip data", "a whole, sound gzip file", error)
+        }
+        _ => Error::read(path)(error),
+    })
+}

@@ -1,0 +1,107 @@
+//! The file formats: one file each, one line each in the table `FORMATS`.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::{Dataset, Split};
+use crate::base::{Error, Result};
+
+pub mod cifar;
+pub mod folder;
+pub mod idx;
+
+/// A way to store images in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// IDX files as of MNIST and Fashion-MNIST, compressed with gzip or not.
+    Idx,
+    /// The binary version of CIFAR-10 or CIFAR-100.
+    Cifar,
+    /// PNG and JPEG files, in one folder or in one sub-folder per class.
+    Folder,
+}
+
+/// How one format is called, recognised and opened.
+struct Entry {
+    format: Format,
+    name: &'static str,
+    /// Whether an existing path looks like this format, judged by names only.
+    recognises: fn(&Path) -> bool,
+    open: fn(&Path, Split) -> Result<Arc<dyn Dataset>>,
+}
+
+/// All formats; the first that recognises a path opens it.
+#[rustfmt::skip]
+const FORMATS: [Entry; 3] = [
+    Entry { format: Format::Idx, name: "idx", recognises: idx::recognises, open: |p, s| Ok(Arc::new(idx::Idx::open(p, s)?)) },
+    Entry { format: Format::Cifar, name: "cifar", recognises: cifar::recognises, open: |p, s| Ok(Arc::new(cifar::Cifar::open(p, s)?)) },
+    Entry { format: Format::Folder, name: "folder", recognises: Path::is_dir, open: |p, s| Ok(Arc::new(folder::Folder::open(p, s)?)) },
+];
+
+/// Opens the data set at `path`, in the format given or else recognised.
+///
+/// A path to a single file is taken as it is; `split` chooses among the files of a folder.
+///
+/// # Errors
+/// If the path is missing, is none of the formats, or its content is not what its format demands.
+pub fn open(path: impl AsRef<Path>, format: Option<Format>, split: Split) -> Result<Arc<dyn Dataset>> {
+    let path = path.as_ref();
+    fs::metadata(path).map_err(Error::read(path))?;
+    let chosen = FORMATS.iter().find(|entry| match format {
+        Some(format) => entry.format == format,
+        None => (entry.recognises)(path),
+    });
+    match chosen {
+        Some(entry) => (entry.open)(path, split),
+        None => Err(Error::input(
+            path,
+            "data format",
+            "a folder of images, an IDX file (*-ubyte, *-ubyte.gz) or a CIFAR file (*.bin); \
+             --format names one that cannot be recognised",
+            "a file of another name",
+        )),
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = FORMATS.iter().find(|entry| entry.format == *self).map_or("unknown", |entry| entry.name);
+        f.pad(name)
+    }
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let found = FORMATS.iter().find(|entry| entry.name == name).map(|entry| entry.format);
+        found.ok_or_else(|| Error::setting("--format", FORMATS.map(|entry| entry.name).join(", "), name))
+    }
+}
+
+/// The last part of a path as text, for recognising names.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether a file name ends in `.extension`, in small or capital letters.
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_formats_are_read_back() {
+        for entry in FORMATS {
+            assert_eq!(entry.format.to_string().parse::<Format>().unwrap(), entry.format);
+        }
+        let message = "tar".parse::<Format>().unwrap_err().to_string();
+        assert_eq!(message, "--format: expected idx, cifar, folder, found tar");
+    }
+}

@@ -1,0 +1,263 @@
+//! The loader: batches of normalised images, prepared by background threads while the model trains.
+//!
+//! A batch is a function of (data, configuration, seed, epoch, step) and of nothing else: not of the number
+//! of threads, not of the batches before. So an interrupted epoch continues at any step.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ndarray::Array4;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::cache::Cache;
+use super::normalise::Normaliser;
+use super::order::epoch_order;
+use super::{Augment, Dataset, Image, Prefetch};
+use crate::base::rng::{Purpose, rng};
+use crate::base::{Error, Result};
+
+/// How images become batches.
+#[derive(Clone, Debug)]
+pub struct LoaderConfig {
+    /// The model's image height in pixels.
+    pub height: usize,
+    /// The model's image width in pixels.
+    pub width: usize,
+    /// The model's channels, 1 or 3; images of other kinds are converted ([`Image::to_channels`]).
+    pub channels: usize,
+    /// Per channel, of values in `[0, 1]`.
+    pub mean: Vec<f32>,
+    /// Per channel, of values in `[0, 1]`.
+    pub std: Vec<f32>,
+    /// Images per batch.
+    pub batch_size: usize,
+    /// How often each image appears in an epoch, each time with a crop of its own: for a handful of photos.
+    pub repeats: usize,
+    /// Crops and flips; without, all images must have the model's size.
+    pub augment: Option<Augment>,
+    /// Selects the order of samples and their crops.
+    pub seed: u64,
+    /// Whether an image that cannot be read is replaced instead of ending the training.
+    pub skip_bad_images: bool,
+    /// The most bytes of decoded images to keep; see [`LoaderConfig::CACHE_BYTES`].
+    pub cache_bytes: usize,
+}
+
+impl LoaderConfig {
+    /// A cache size for every day: 256 MiB.
+    pub const CACHE_BYTES: usize = 256 << 20;
+
+    /// Refuses settings that cannot work with `images` images.
+    fn check(&self, images: usize) -> Result<()> {
+        for (key, value) in [
+            ("image height", self.height),
+            ("image width", self.width),
+            ("batch_size", self.batch_size),
+            ("repeats", self.repeats),
+        ] {
+            if value == 0 {
+                return Err(Error::setting(key, "at least 1", 0));
+            }
+        }
+        if ![1, 3].contains(&self.channels) {
+            return Err(Error::setting("channels", "1 (grey) or 3 (colour)", self.channels));
+        }
+        for (key, values) in [("mean", &self.mean), ("std", &self.std)] {
+            let usable = |&v: &f32| v.is_finite() && (key == "mean" || v > 0.0);
+            if values.len() != self.channels || !values.iter().all(usable) {
+                let expected = format!("{} finite numbers, with std above 0", self.channels);
+                return Err(Error::setting(key, expected, format!("{values:?}")));
+            }
+        }
+        let samples = images.saturating_mul(self.repeats);
+        if self.batch_size > samples {
+            let expected = format!("at most {samples}, the samples of an epoch ({images} × repeats)");
+            return Err(Error::setting("batch_size", expected, self.batch_size));
+        }
+        self.augment.as_ref().map_or(Ok(()), Augment::check)
+    }
+}
+
+/// What one training step sees.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `[B, C, H, W]`, normalised: `(x / 255 − mean) / std`.
+    pub images: Array4<f32>,
+    /// Each sample's address, `index · repeats + repeat`, which its mask is drawn from as well.
+    pub samples: Vec<u64>,
+    /// Each image's class, if the data has labels.
+    pub labels: Vec<Option<usize>>,
+}
+
+/// Makes batches of a data set.
+///
+/// Images of a batch are prepared in parallel by threads of the loader's own (as many as the rayon pool has
+/// in which it was made), so that a trainer that occupies all of its threads, or has only one and waits on
+/// it for data, cannot starve it.
+pub struct Loader {
+    source: Arc<Source>,
+    pool: Arc<ThreadPool>,
+    waited_nanos: Arc<AtomicU64>,
+}
+
+/// What the preparing threads share.
+struct Source {
+    dataset: Arc<dyn Dataset>,
+    config: LoaderConfig,
+    normaliser: Normaliser,
+    cache: Cache,
+    /// Why images were skipped, by index.
+    skipped: Mutex<BTreeMap<usize, String>>,
+}
+
+impl Loader {
+    /// A loader of `dataset`.
+    ///
+    /// # Errors
+    /// If a setting cannot work, the batch is larger than the data set, or all images are known to have
+    /// another size than the model while no crops were asked for.
+    pub fn new(dataset: Arc<dyn Dataset>, config: LoaderConfig) -> Result<Self> {
+        config.check(dataset.len())?;
+        let threads = rayon::current_num_threads();
+        let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("data-{i}")).build();
+        let pool = pool.map_err(|error| Error::setting("threads", "a number that can be started", error))?;
+        let source = Source {
+            normaliser: Normaliser::new(&config.mean, &config.std),
+            cache: Cache::new(if dataset.in_memory() { 0 } else { config.cache_bytes }),
+            skipped: Mutex::default(),
+            dataset,
+            config,
+        };
+        if let Some((height, width)) = source.dataset.size() {
+            source.check_size(0, height, width)?;
+        }
+        Ok(Self { source: Arc::new(source), pool: Arc::new(pool), waited_nanos: Arc::default() })
+    }
+
+    /// Batches per epoch. An incomplete last batch is dropped, as the reference's `drop_last=True` does.
+    pub fn steps_per_epoch(&self) -> usize {
+        let Source { dataset, config, .. } = &*self.source;
+        dataset.len() * config.repeats / config.batch_size
+    }
+
+    /// The batches of an epoch from step `first_step` on; the first error is the last item.
+    pub fn epoch(&self, epoch: u64, first_step: usize) -> Prefetch<Result<Batch>> {
+        let (source, pool) = (Arc::clone(&self.source), Arc::clone(&self.pool));
+        let LoaderConfig { seed, repeats, batch_size, .. } = source.config;
+        let order = epoch_order(seed, epoch, source.dataset.len(), repeats);
+        let mut failed = false;
+        let batches = (first_step..self.steps_per_epoch()).map_while(move |step| {
+            if failed {
+                return None;
+            }
+            let addresses = &order[step * batch_size..(step + 1) * batch_size];
+            let batch = pool.install(|| source.batch(epoch, addresses));
+            failed = batch.is_err();
+            Some(batch)
+        });
+        Prefetch::new(batches, Arc::clone(&self.waited_nanos))
+    }
+
+    /// How long training has waited for batches so far, over all epochs.
+    pub fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited_nanos.load(Ordering::Relaxed))
+    }
+
+    /// The images skipped so far, each with the reason, in the order of the data set.
+    pub fn skipped(&self) -> Vec<String> {
+        self.source.skipped().values().cloned().collect()
+    }
+
+    /// The bytes of decoded images in the cache, never more than `cache_bytes`.
+    pub fn cached_bytes(&self) -> usize {
+        self.source.cache.bytes()
+    }
+}
+
+impl Source {
+    /// The batch of the samples at `addresses`.
+    fn batch(&self, epoch: u64, addresses: &[usize]) -> Result<Batch> {
+        let LoaderConfig { height, width, channels, .. } = self.config;
+        let size = channels * height * width;
+        let mut pixels = vec![0.0; addresses.len() * size];
+        let labels: Vec<Result<Option<usize>>> = addresses
+            .par_iter()
+            .zip(pixels.par_chunks_mut(size))
+            .map(|(&address, out)| self.sample(epoch, address, out))
+            .collect();
+        // Collected in order first, so that the error named is the same for any number of threads.
+        let labels = labels.into_iter().collect::<Result<Vec<_>>>()?;
+        let images = Array4::from_shape_vec((addresses.len(), channels, height, width), pixels)
+            .expect("one chunk of C·H·W values per address");
+        Ok(Batch { images, samples: addresses.iter().map(|&address| address as u64).collect(), labels })
+    }
+
+    /// Writes the sample at `address` to `out` and returns its label.
+    fn sample(&self, epoch: u64, address: usize, out: &mut [f32]) -> Result<Option<usize>> {
+        let LoaderConfig { height, width, repeats, seed, augment, .. } = &self.config;
+        let (index, image) = self.readable(address / repeats)?;
+        self.check_size(index, image.height, image.width)?;
+        if let Some(augment) = augment {
+            let mut rng = rng(*seed, Purpose::Augment, epoch, address as u64);
+            self.normaliser.write(&augment.apply(&image, *height, *width, &mut rng), out);
+        } else {
+            self.normaliser.write(&image, out);
+        }
+        Ok(self.dataset.label(index))
+    }
+
+    /// Image `index`, or if it is bad and may be skipped, the next good one after it (past the last comes
+    /// the first).
+    ///
+    /// The sample keeps its address: the substitute's pixels and label come with the crop and the mask of
+    /// the sample that is missing, so it is not the same view twice, and no other sample changes.
+    fn readable(&self, index: usize) -> Result<(usize, Arc<Image>)> {
+        let images = self.dataset.len();
+        for index in (index..images).chain(0..index) {
+            if self.config.skip_bad_images && self.skipped().contains_key(&index) {
+                continue;
+            }
+            match self.decoded(index) {
+                Ok(image) => return Ok((index, image)),
+                Err(error) if self.config.skip_bad_images => {
+                    self.skipped().insert(index, error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::input(self.dataset.source(index), "images", "at least one that can be read", "none"))
+    }
+
+    /// Image `index` in the model's channels, from the cache if it is there.
+    fn decoded(&self, index: usize) -> Result<Arc<Image>> {
+        if let Some(image) = self.cache.get(index) {
+            return Ok(image);
+        }
+        let mut image = self.dataset.image(index)?;
+        if image.channels != self.config.channels {
+            image = image.to_channels(self.config.channels)?;
+        }
+        let image = Arc::new(image);
+        self.cache.offer(index, &image);
+        Ok(image)
+    }
+
+    /// Refuses an image of another size than the model's, unless it will be cropped to it.
+    fn check_size(&self, index: usize, height: usize, width: usize) -> Result<()> {
+        let config = &self.config;
+        let cropped = config.augment.is_some_and(|augment| augment.crop_area.is_some());
+        if cropped || (height, width) == (config.height, config.width) {
+            return Ok(());
+        }
+        let expected = format!("the model's {}×{} (or --crop, to cut crops)", config.height, config.width);
+        let found = format!("{height}×{width} (height × width)");
+        Err(Error::input(self.dataset.source(index), "image size", expected, found))
+    }
+
+    fn skipped(&self) -> MutexGuard<'_, BTreeMap<usize, String>> {
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,89 @@
+//! Data: file formats, augmentation, and a loader that prepares batches ahead of training.
+//!
+//! Reading order: [`image`] (what a picture is) → [`formats`] (where pictures come from) → [`resample`] →
+//! [`augment`] → [`mod@normalise`] → [`loader`] (how they become batches). Nothing here knows a model.
+
+use crate::base::Result;
+
+pub mod augment;
+mod cache;
+pub mod decode;
+pub mod formats;
+pub mod image;
+pub mod loader;
+pub mod normalise;
+pub mod order;
+mod prefetch;
+pub mod resample;
+pub mod stats;
+
+pub use augment::{Augment, evaluation_image};
+pub use decode::load_image;
+pub use formats::{Format, open};
+pub use image::Image;
+pub use loader::{Batch, Loader, LoaderConfig};
+pub use normalise::normalise;
+pub use prefetch::Prefetch;
+pub use stats::{ChannelStats, channel_stats};
+
+/// Which half of a data set is meant, where its files tell the halves apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Split {
+    /// What the model learns from.
+    #[default]
+    Train,
+    /// What it is judged on.
+    Test,
+}
+
+/// Images that can be asked for by number, from any thread, in any order.
+pub trait Dataset: Send + Sync {
+    /// The number of images, at least 1.
+    fn len(&self) -> usize;
+
+    /// Never true for a data set that [`open`] returned.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Image `index`, decoded.
+    ///
+    /// # Errors
+    /// If its file cannot be read or is not a sound image.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Self::len`].
+    fn image(&self, index: usize) -> Result<Image>;
+
+    /// The class of image `index`, a position in [`Self::classes`]; `None` if the data has no labels.
+    fn label(&self, index: usize) -> Option<usize>;
+
+    /// The names of the classes; empty if the data has no labels.
+    fn classes(&self) -> &[String];
+
+    /// Where image `index` stands, for messages: a path, or `FILE, image 17`.
+    fn source(&self, index: usize) -> String;
+
+    /// One line about the whole: format, number of images, size, labels.
+    fn describe(&self) -> String;
+
+    /// The `(height, width)` that all images share, if that is known without decoding them.
+    fn size(&self) -> Option<(usize, usize)>;
+
+    /// A CRC-32 that tells this data from other data: of all (uncompressed) bytes where they are in memory
+    /// anyway, of all names and file lengths for a folder.
+    ///
+    /// # Errors
+    /// If a file of a folder can no longer be found.
+    fn digest(&self) -> Result<u32>;
+
+    /// Whether [`Self::image`] only copies from memory, so that caching its result gains nothing.
+    fn in_memory(&self) -> bool {
+        false
+    }
+}
+
+/// `1 image`, `2 images`, `10 classes`.
+fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}

@@ -1,0 +1,12 @@
+//! Optimisation: which tensors decay, the update rule, the learning-rate schedule, gradient clipping.
+//!
+//! Nothing here knows a model: only tensors with names, roles and shapes.
+
+pub mod adamw;
+pub mod clip;
+pub mod groups;
+pub mod schedule;
+
+pub use adamw::AdamW;
+pub use groups::Group;
+pub use schedule::Schedule;

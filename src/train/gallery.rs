@@ -1,0 +1,105 @@
+//! Pictures of reconstructions: original, masked, reconstruction, reconstruction with the visible patches.
+
+use super::config::Config;
+use super::sheet::{Picture, Sheet};
+use crate::base::Result;
+use crate::exec::{Backend, Exec};
+use crate::mae::patchify::patchify;
+use crate::mae::reconstruct::{Stats, reconstruct};
+use crate::mae::{Mae, Mask};
+use ndarray::{Array3, ArrayView4, Axis};
+
+/// The brightness of a removed patch in the picture of the masked image.
+const REMOVED: u8 = 128;
+
+/// Draws one row for each of the `images: [B, C, H, W]`.
+///
+/// # Errors
+/// Only if the picture cannot be encoded.
+pub fn draw(
+    model: &Mae<f32>,
+    config: &Config,
+    images: ArrayView4<f32>,
+    masks: &[Mask],
+    stats: Stats,
+) -> Result<Vec<u8>> {
+    let mut cx = Exec::new(Backend::default());
+    let (output, _) = model.forward(images, masks, &mut cx);
+    let pixels = patchify(images, config.model.patch_size, &mut cx);
+    let patches = config.model.num_patches();
+    let captions = ["original", "masked", "reconstruction", "with visible"];
+    let mut sheet = Sheet::new(&captions, note(config, stats));
+    for (b, (image, mask)) in images.outer_iter().zip(masks).enumerate() {
+        let rows = b * patches..(b + 1) * patches;
+        let own = |matrix: &ndarray::Array2<f32>| matrix.slice(ndarray::s![rows.clone(), ..]).to_owned();
+        let (pred, pixels) = (own(&output.pred), own(&pixels));
+        let result = reconstruct(&config.model, pred.view(), pixels.view(), mask, stats);
+        let original = to_bytes(config, &image.to_owned());
+        sheet.push_row([
+            picture(config, &original),
+            picture(config, &masked(config, &original, mask)),
+            picture(config, &to_bytes(config, &result.prediction)),
+            picture(config, &to_bytes(config, &result.pasted)),
+        ]);
+    }
+    sheet.to_png_bytes()
+}
+
+/// The line below the pictures: it says where a patch's mean and contrast came from.
+fn note(config: &Config, stats: Stats) -> Option<&'static str> {
+    match (config.model.norm_pix_loss, stats) {
+        (false, _) => None,
+        (true, Stats::Visible) => Some("patch mean and contrast: interpolated from visible patches"),
+        (true, Stats::Oracle) => Some("patch mean and contrast: from the true patch (leaks the answer)"),
+    }
+}
+
+/// `[C, H, W]` in model units → bytes `[H, W, C]`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
+fn to_bytes(config: &Config, image: &Array3<f32>) -> Vec<u8> {
+    let (mean, std) = (config.data.mean.as_deref(), config.data.std.as_deref());
+    let (mean, std) = (mean.unwrap_or_default(), std.unwrap_or_default());
+    let (channels, height, width) = image.dim();
+    let mut bytes = Vec::with_capacity(image.len());
+    for (row, column) in (0..height).flat_map(|row| (0..width).map(move |column| (row, column))) {
+        for c in 0..channels {
+            let value = image[[c, row, column]] * std[c] + mean[c];
+            bytes.push((value * 255.0).round().clamp(0.0, 255.0) as u8);
+        }
+    }
+    bytes
+}
+
+fn masked(config: &Config, original: &[u8], mask: &Mask) -> Vec<u8> {
+    let (width, p) = (config.model.img_size[1], config.model.patch_size);
+    let channels = config.model.in_chans;
+    let mut bytes = original.to_vec();
+    for (i, pixel) in bytes.chunks_exact_mut(channels).enumerate() {
+        let patch = (i / width / p) * config.model.grid().1 + i % width / p;
+        if mask.removes(patch) {
+            pixel.fill(REMOVED);
+        }
+    }
+    bytes
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "images are far smaller than 2³² pixels")]
+fn picture(config: &Config, bytes: &[u8]) -> Picture {
+    let [height, width] = config.model.img_size.map(|side| side as u32);
+    match config.model.in_chans {
+        3 => Picture::rgb(width, height, bytes.to_vec()),
+        // Other channel counts have no colours of their own: show the first channel.
+        c => Picture::gray(width, height, &bytes.iter().copied().step_by(c).collect::<Vec<_>>()),
+    }
+}
+
+/// The first `count` images of a batch with their masks, for the sheet of a run.
+#[must_use]
+pub fn first<'a>(
+    images: &'a ndarray::Array4<f32>,
+    masks: &'a [Mask],
+    count: usize,
+) -> (ArrayView4<'a, f32>, &'a [Mask]) {
+    let count = count.min(masks.len());
+    (images.slice_axis(Axis(0), (0..count).into()), &masks[..count])
+}

@@ -1,0 +1,65 @@
+//! The loss on images that are never trained on, always with the same masks, beside what trivial
+//! predictors reach on the very same patches.
+
+use super::config::Config;
+use super::step;
+use crate::base::Result;
+use crate::data::{Dataset, evaluation_image, normalise};
+use crate::exec::Workers;
+use crate::mae::baseline::{Baselines, baselines};
+use crate::mae::{Mae, Mask};
+use ndarray::{Array3, Array4, Axis, stack};
+use std::sync::Arc;
+
+/// The epoch that masks of held-out images are addressed by: training never gets there.
+pub const EPOCH: u64 = u64::MAX;
+
+/// A fixed selection of images with fixed masks.
+pub struct HeldOut {
+    /// `[B, C, H, W]`, normalised.
+    pub images: Array4<f32>,
+    /// One an image.
+    pub masks: Vec<Mask>,
+    micro_batch: usize,
+}
+
+impl HeldOut {
+    /// At most `count` evenly spaced images of a data set.
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub fn new(config: &Config, dataset: &Arc<dyn Dataset>, count: usize) -> Result<Self> {
+        let count = count.min(dataset.len());
+        let images: Vec<Array3<f32>> = (0..count)
+            .map(|i| input_image(config, &dataset.image(i * dataset.len() / count)?))
+            .collect::<Result<_>>()?;
+        let views: Vec<_> = images.iter().map(|image| image.view()).collect();
+        let images = stack(Axis(0), &views).expect("input images share the model's shape");
+        let masking = config.masking();
+        let masks = (0..count).map(|i| masking.mask(config.run.seed, EPOCH, i as u64)).collect();
+        Ok(Self { images, masks, micro_batch: config.optim.micro_batch })
+    }
+
+    /// The model's mean loss on these images.
+    pub fn loss(&self, model: &Mae<f32>, workers: &Workers<f32, Mae<f32>>) -> f64 {
+        step::loss(model, self.images.view(), &self.masks, self.micro_batch, workers)
+    }
+
+    /// What trivial predictors reach.
+    pub fn baselines(&self, model: &Mae<f32>, workers: &Workers<f32, Mae<f32>>) -> Baselines {
+        let removed: usize = self.masks.iter().map(Mask::removed).sum();
+        let sums = workers.run(false, |cx| baselines(model.target(), self.images.view(), &self.masks, cx));
+        Baselines { zero: sums.zero / removed as f64, visible_mean: sums.visible_mean / removed as f64 }
+    }
+}
+
+/// An image as the model takes it: channels, size and normalisation of the configuration.
+///
+/// # Errors
+/// If the image cannot be brought to the model's size or channels.
+pub fn input_image(config: &Config, image: &crate::data::Image) -> Result<Array3<f32>> {
+    let [height, width] = config.model.img_size;
+    let image = evaluation_image(image, config.model.in_chans, height, width)?;
+    let (mean, std) = (config.data.mean.as_deref(), config.data.std.as_deref());
+    Ok(normalise(&image, mean.unwrap_or_default(), std.unwrap_or_default()))
+}

@@ -1,0 +1,190 @@
+//! The run directory: where each file of a run lies, and the care not to write over anybody's work.
+
+use crate::base::{Error, Result};
+use crate::checkpoint::atomic::partial_name;
+use crate::checkpoint::dir as checkpoint;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+pub use crate::checkpoint::atomic::write_atomic;
+
+/// Where numbered runs are made.
+const RUNS: &str = "runs";
+const CONFIG: &str = "config.toml";
+const METRICS: &str = "metrics.jsonl";
+const LOSS: &str = "loss.svg";
+const REPORT: &str = "report.html";
+const RECONSTRUCTIONS: &str = "reconstructions";
+
+/// A folder that belongs to one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+impl RunDir {
+    /// Makes the folder of a new run: `out`, or the next free number `runs/0001`, `runs/0002`, ….
+    ///
+    /// # Errors
+    /// If `out` holds anything and `overwrite` is false, or a folder cannot be made.
+    pub fn create(out: Option<PathBuf>, overwrite: bool) -> Result<Self> {
+        match out {
+            Some(path) => Self::create_at(path, overwrite),
+            None => Self::create_numbered(Path::new(RUNS)),
+        }
+    }
+
+    /// Makes the next free number below `runs`. Two programs that start at once get two numbers.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or made.
+    pub fn create_numbered(runs: &Path) -> Result<Self> {
+        fs::create_dir_all(runs).map_err(Error::write(runs))?;
+        let mut number = 1 + last_number(runs)?;
+        loop {
+            let path = runs.join(format!("{number:04}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Self { path }.with_subfolders(),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
+                Err(e) => return Err(Error::write(path)(e)),
+            }
+        }
+    }
+
+    fn create_at(path: PathBuf, overwrite: bool) -> Result<Self> {
+        fs::create_dir_all(&path).map_err(Error::write(&path))?;
+        let run = Self { path };
+        if overwrite {
+            run.remove_own_files()?;
+        } else if fs::read_dir(&run.path).map_err(Error::read(&run.path))?.next().is_some() {
+            let found = format!("{} with files in it; use --overwrite or another --out", run.path.display());
+            return Err(Error::setting("--out", "a new or an empty folder", found));
+        }
+        run.with_subfolders()
+    }
+
+    /// Opens the folder of an earlier run.
+    ///
+    /// # Errors
+    /// If it has no `config.toml`, which every run writes first.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let run = Self { path: path.as_ref().to_path_buf() };
+        if run.config().is_file() {
+            return run.with_subfolders();
+        }
+        Err(Error::input(run.path, CONFIG, "a run directory, which has one", "no such file"))
+    }
+
+    fn with_subfolders(self) -> Result<Self> {
+        let pictures = self.reconstructions();
+        fs::create_dir_all(&pictures).map_err(Error::write(&pictures))?;
+        Ok(self)
+    }
+
+    /// Removes what a run writes, by name, and nothing else; a folder goes only if that empties it.
+    fn remove_own_files(&self) -> Result<()> {
+        let mut own = Vec::new();
+        for file in [self.config(), self.metrics(), self.loss_svg(), self.report_html()] {
+            own.push(partial_name(&file));
+            own.push(file);
+        }
+        let mut folders = vec![self.reconstructions()];
+        for name in [checkpoint::NAME, checkpoint::PREVIOUS, checkpoint::PARTIAL] {
+            let folder = self.path.join(name);
+            own.extend([checkpoint::MODEL, checkpoint::OPTIMIZER, checkpoint::STATE].map(|f| folder.join(f)));
+            folders.push(folder);
+        }
+        own.extend(self.sheets()?);
+        for file in own {
+            match fs::remove_file(&file) {
+                Err(e) if !is_absent(&e) => return Err(Error::write(file)(e)),
+                _ => {}
+            }
+        }
+        for folder in folders {
+            match fs::remove_dir(&folder) {
+                Err(e) if !is_absent(&e) && e.kind() != ErrorKind::DirectoryNotEmpty => {
+                    return Err(Error::write(folder)(e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder itself, which is also what [`crate::checkpoint::Checkpoint::write`] wants.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `config.toml`: every setting as resolved.
+    pub fn config(&self) -> PathBuf {
+        self.path.join(CONFIG)
+    }
+
+    /// `metrics.jsonl`: one object per logged step and per epoch.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join(METRICS)
+    }
+
+    /// `loss.svg`: the curve.
+    pub fn loss_svg(&self) -> PathBuf {
+        self.path.join(LOSS)
+    }
+
+    /// `report.html`: curves and pictures in one file.
+    pub fn report_html(&self) -> PathBuf {
+        self.path.join(REPORT)
+    }
+
+    /// `reconstructions/`: the folder of the sheets.
+    pub fn reconstructions(&self) -> PathBuf {
+        self.path.join(RECONSTRUCTIONS)
+    }
+
+    /// `reconstructions/epoch-0010.png`: the sheet after an epoch.
+    pub fn sheet(&self, epoch: u64) -> PathBuf {
+        self.reconstructions().join(format!("epoch-{epoch:04}.png"))
+    }
+
+    /// The sheets written so far, by epoch.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn sheets(&self) -> Result<Vec<PathBuf>> {
+        let folder = self.reconstructions();
+        let mut sheets: Vec<(u64, PathBuf)> = names_in(&folder)?
+            .iter()
+            .filter_map(|name| {
+                let epoch = name.strip_prefix("epoch-")?.strip_suffix(".png")?.parse().ok()?;
+                Some((epoch, folder.join(name)))
+            })
+            .collect();
+        sheets.sort();
+        Ok(sheets.into_iter().map(|(_, path)| path).collect())
+    }
+}
+
+/// The highest number that names something in `runs`, or 0.
+fn last_number(runs: &Path) -> Result<u32> {
+    let numbers = names_in(runs)?.into_iter().filter_map(|name| name.parse().ok());
+    Ok(numbers.max().unwrap_or(0))
+}
+
+fn names_in(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(Error::read(folder))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(Error::read(folder))?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
+}
+
+/// Nothing of ours is there: no such name, or a foreign file where a run has a folder.
+fn is_absent(e: &std::io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}

@@ -1,0 +1,61 @@
+//! A run's checkpoint: the model under the reference's names, the optimiser's moments, where the run stands.
+
+use super::config::Config;
+use crate::base::{Error, Result};
+use crate::checkpoint::{Checkpoint, Checksums, State, tensors};
+use crate::mae::Mae;
+use crate::optim::AdamW;
+use crate::params::Params;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Writes the checkpoint of a run, whole or not at all.
+///
+/// # Errors
+/// If it cannot be written; the previous checkpoint is then still there.
+pub fn save(run: &Path, state: State, model: &Mae<f32>, adamw: &AdamW<Mae<f32>>) -> Result<()> {
+    let about = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let steps = BTreeMap::from([("adamw_steps".to_owned(), adamw.steps.to_string())]);
+    let entries = |params, prefix: &'static str| {
+        let tensors = Mae::<f32>::tensors(params).into_iter();
+        tensors.map(move |t| (format!("{prefix}{}", t.name), t.shape, t.data))
+    };
+    Checkpoint::write(run, state, |weights, moments| {
+        Ok(Checksums {
+            model: tensors::write(weights, entries(model, ""), &about)?,
+            optimizer: tensors::write(
+                moments,
+                entries(&adamw.m, "m.").chain(entries(&adamw.v, "v.")),
+                &steps,
+            )?,
+        })
+    })
+}
+
+/// A model from a checkpoint, with the settings it was trained with.
+///
+/// # Errors
+/// If there is no checkpoint, it is damaged, or its tensors are not those of its own settings.
+pub fn load(dir: &Path) -> Result<(Mae<f32>, Config, Checkpoint)> {
+    let checkpoint = Checkpoint::open(dir)?;
+    let config = Config::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?;
+    let mut model = Mae::new(config.model.clone());
+    let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
+    tensors::load_into(&checkpoint.model, slots)?;
+    Ok((model, config, checkpoint))
+}
+
+/// The optimiser's moments and step count, for resuming.
+///
+/// # Errors
+/// If they are not those of this model.
+pub fn load_moments(checkpoint: &Checkpoint, adamw: &mut AdamW<Mae<f32>>) -> Result<()> {
+    let file = &checkpoint.optimizer;
+    let steps = file.metadata().remove("adamw_steps").unwrap_or_default();
+    adamw.steps = steps
+        .parse()
+        .map_err(|_| Error::input(file.path(), "adamw_steps", "a number of steps", format!("`{steps}`")))?;
+    let first = adamw.m.tensors_mut().into_iter().map(|t| (format!("m.{}", t.name), t.shape, t.data));
+    let second = adamw.v.tensors_mut().into_iter().map(|t| (format!("v.{}", t.name), t.shape, t.data));
+    tensors::load_into(file, first.chain(second).collect())
+}
