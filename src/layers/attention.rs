@@ -112,11 +112,14 @@ impl<F: Real> Attention<F> {
         let gemm = cx.backend();
         cx.each(images, |((((qkv, dcontext), probabilities), mut dqkv), mut dscores)| {
             let of_head = |h: usize| s![h * tokens..(h + 1) * tokens, ..];
+            let mut into = |part, h, alpha, a: ArrayView2<F>, b: ArrayView2<F>| {
+                gemm.gemm(alpha, a, b, F::zero(), dqkv.slice_mut(s![.., self.columns(part, h)]));
+            };
             // o = P V  ⇒  dV = Pᵀ do,  dP = do Vᵀ
             for h in 0..self.num_heads {
                 let [_, _, v] = self.head(&qkv, h);
                 let (p, dout) = (probabilities.slice(of_head(h)), dcontext.slice(s![.., self.columns(0, h)]));
-                gemm.gemm(F::one(), p.t(), dout, F::zero(), dqkv.slice_mut(s![.., self.columns(2, h)]));
+                into(2, h, F::one(), p.t(), dout);
                 gemm.gemm(F::one(), dout, v.t(), F::zero(), dscores.slice_mut(of_head(h)));
             }
             // P = softmax(S)  ⇒  dS = P ⊙ (dP − Σ_j dP ⊙ P)
@@ -125,8 +128,8 @@ impl<F: Real> Attention<F> {
             // S = Q Kᵀ / √d_h  ⇒  dQ = dS K / √d_h,  dK = dSᵀ Q / √d_h
             for h in 0..self.num_heads {
                 let ([q, k, _], ds) = (self.head(&qkv, h), dscores.slice(of_head(h)));
-                gemm.gemm(scale, ds, k, F::zero(), dqkv.slice_mut(s![.., self.columns(0, h)]));
-                gemm.gemm(scale, ds.t(), q, F::zero(), dqkv.slice_mut(s![.., self.columns(1, h)]));
+                into(0, h, scale, ds.view(), k);
+                into(1, h, scale, ds.t(), q);
             }
         });
         cx.saw_gradient("qkv", &dqkv);

@@ -36,9 +36,9 @@ const TANH_SLOPE: &str = "let (c, x, a) = (F::of(0.797_884_560_802_865_4), *h, F
 
 const ATTENTION: &str = "layers/attention.rs";
 const SOFTMAX: &str = "*dp = p * (*dp - sum);";
-const DQ: &str = "into(0, scale, ds.view(), k);";
-const DK: &str = "into(1, scale, ds.t(), q);";
-const DV: &str = "into(2, F::one(), p.t(), dout);";
+const DQ: &str = "into(0, h, scale, ds.view(), k);";
+const DK: &str = "into(1, h, scale, ds.t(), q);";
+const DV: &str = "into(2, h, F::one(), p.t(), dout);";
 
 const BLOCK: &str = "layers/block.rs";
 const PAST_MLP: &str = "cx.add_assign(&mut dmid, &dy);";
@@ -121,19 +121,19 @@ pub(crate) const BUGS: &[Bug] = &[
     bug(MLP, "GELU′ of the tanh form", SLOPE, TANH_SLOPE),
     bug(MLP, "GELU′ = Φ", SLOPE, "*h = cdf;"),
     bug(MLP, "GELU′ = Φ + φ", SLOPE, "*h = cdf + density;"),
-    bug(MLP, "GELU′ not applied", "*dh *= slope;", "();"),
+    bug(MLP, "GELU′ not applied", "cx.rows(bands::of_mut(&mut dh).zip(bands::of(&slope)), Multiply);", "();"),
     bug(ATTENTION, "softmax without its row sum", SOFTMAX, "*dp = p * *dp;"),
     bug(ATTENTION, "softmax without P ⊙", SOFTMAX, "*dp = *dp - sum;"),
-    bug(ATTENTION, "dQ without 1/√d_h", DQ, "into(0, F::one(), ds.view(), k);"),
-    bug(ATTENTION, "dK without 1/√d_h", DK, "into(1, F::one(), ds.t(), q);"),
-    bug(ATTENTION, "dK = dS Q, not transposed", DK, "into(1, scale, ds.view(), q);"),
-    bug(ATTENTION, "dV = P do, not transposed", DV, "into(2, F::one(), p.view(), dout);"),
-    bug(ATTENTION, "dQ from Q, not K", DQ, "into(0, scale, ds.view(), q);"),
+    bug(ATTENTION, "dQ without 1/√d_h", DQ, "into(0, h, F::one(), ds.view(), k);"),
+    bug(ATTENTION, "dK without 1/√d_h", DK, "into(1, h, F::one(), ds.t(), q);"),
+    bug(ATTENTION, "dK = dS Q, not transposed", DK, "into(1, h, scale, ds.view(), q);"),
+    bug(ATTENTION, "dV = P do, not transposed", DV, "into(2, h, F::one(), p.view(), dout);"),
+    bug(ATTENTION, "dQ from Q, not K", DQ, "into(0, h, scale, ds.view(), q);"),
     bug(
         ATTENTION,
         "dQ and dK in each other's place",
         DQ,
-        "into(1, scale, ds.view(), k); into(0, scale, ds.t(), q); continue;",
+        "into(1, h, scale, ds.view(), k); into(0, h, scale, ds.t(), q); continue;",
     ),
     bug(
         ATTENTION,
