@@ -3,6 +3,7 @@
 mod cli;
 
 use clap::Parser;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -15,8 +16,16 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // Not `eprintln!`, which panics if nobody listens.
+            let _ = writeln!(std::io::stderr(), "error: {}", visible(&error.to_string()));
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Text with control characters spelt out: what comes from a file must not steer the terminal.
+fn visible(text: &str) -> String {
+    let letters =
+        text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() });
+    letters.collect()
 }

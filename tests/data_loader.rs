@@ -186,13 +186,13 @@ fn settings_that_cannot_work_are_refused() {
     assert!(message.contains("at most 10") && message.contains("found 11"), "{message}");
     let message = refusal(Fake::new(10, &[]), LoaderConfig { repeats: 2, ..config(21) });
     assert!(message.contains("at most 20"), "{message}");
-    assert!(refusal(Fake::new(3, &[]), config(0)).contains("batch_size: expected at least 1"));
+    assert!(refusal(Fake::new(3, &[]), config(0)).contains("optim.batch_size: expected at least 1"));
     let area = Some(Augment { crop_area: Some((0.5, 1.5)), flip: false });
-    assert!(refusal(Fake::new(3, &[]), LoaderConfig { augment: area, ..config(1) }).contains("crop_area"));
+    assert!(refusal(Fake::new(3, &[]), LoaderConfig { augment: area, ..config(1) }).contains("data.crop"));
     let std = LoaderConfig { std: vec![1.0, 0.0, 1.0], ..config(1) };
-    assert!(refusal(Fake::new(3, &[]), std).contains("std"));
+    assert!(refusal(Fake::new(3, &[]), std).contains("data.std"));
     let channels = LoaderConfig { channels: 2, ..config(1) };
-    assert!(refusal(Fake::new(3, &[]), channels).contains("channels"));
+    assert!(refusal(Fake::new(3, &[]), channels).contains("model.in_chans"));
 }
 
 #[test]

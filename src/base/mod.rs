@@ -1,6 +1,7 @@
 //! What every other layer of the house stands on: the number type, errors, addressed randomness.
 
 pub mod error;
+pub mod files;
 pub mod math;
 pub mod real;
 pub mod rng;

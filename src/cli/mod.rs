@@ -5,6 +5,15 @@ pub(crate) mod pretrain;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
 
+/// `println!` that does not mind if nobody listens any more, as after `vit-mae … | head -1`.
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($arg)*);
+    }};
+}
+pub(crate) use say;
+
 use clap::{Parser, Subcommand};
 use toml::Value;
 use vit_mae::{Error, Result};
@@ -70,10 +79,21 @@ pub(crate) fn assignments(texts: &[String]) -> Result<Vec<(String, Value)>> {
 }
 
 fn parse_assignment(text: &str) -> Result<(String, Value)> {
-    let wrong = |found: &dyn ToString| {
-        Error::setting("--set", "section.key=value, the value in TOML", found.to_string())
+    let expected = "section.key=value, the value in TOML (text in quotes, for example data.format='\"idx\"')";
+    let wrong = || Error::setting("--set", expected, text);
+    let (key, value) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((key.trim().to_owned(), value.trim().parse().map_err(|_| wrong())?))
+}
+
+/// What the user typed, quoted for a shell.
+pub(crate) fn command_line() -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+    let quoted = |word: std::borrow::Cow<str>| {
+        if !word.is_empty() && word.chars().all(plain) {
+            return word.into_owned();
+        }
+        format!("'{}'", word.replace('\'', r"'\''"))
     };
-    let (key, value) = text.split_once('=').ok_or_else(|| wrong(&text))?;
-    let mut table: toml::Table = format!("value = {value}").parse().map_err(|_| wrong(&text))?;
-    Ok((key.trim().to_owned(), table.remove("value").ok_or_else(|| wrong(&text))?))
+    let words: Vec<_> = std::env::args_os().map(|word| quoted(word.to_string_lossy())).collect();
+    words.join(" ")
 }

@@ -1,13 +1,12 @@
 //! `vit-mae pretrain`.
 
 use super::progress::Progress;
-use super::{assignments, choice, whole};
-use std::path::PathBuf;
+use super::{assignments, choice, say, whole};
+use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::exec::Backend;
 use vit_mae::mae::Strategy;
 use vit_mae::optim::groups;
-use vit_mae::params::Params;
 use vit_mae::train::{Config, Outcome, Pretraining, RunDir, presets};
 use vit_mae::{Error, Result};
 
@@ -24,7 +23,7 @@ directory, which can be given to --config again.";
 
 /// Flags of `vit-mae pretrain`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// Start from these settings: nano, cifar, photo, vit-tiny, vit-base, vit-large, vit-huge
     #[arg(long, default_value = presets::DEFAULT)]
@@ -104,20 +103,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Replace an earlier run in --out
-    #[arg(long)]
+    #[arg(long, requires = "out")]
     overwrite: bool,
 }
 
 /// Trains, and says where everything is.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let threads = super::start_threads(args.threads)?;
+    RunDir::check(args.out.as_deref(), args.overwrite)?;
     let config = Config::resolve(&args.preset, args.config.as_deref(), args.overrides()?)?;
     let mut run = Pretraining::new(config, || RunDir::create(args.out.clone(), args.overwrite))?;
     describe(&run, threads);
     let (epochs, steps) = (run.config.optim.epochs, run.steps_per_epoch());
     let mut progress = Progress::new(epochs, epochs * steps);
-    let command = std::env::args().collect::<Vec<_>>().join(" ");
-    let outcome = run.train(&command, &mut progress)?;
+    let outcome = run.train(&super::command_line(), &mut progress)?;
     drop(progress);
     conclude(&run, &outcome);
     Ok(())
@@ -126,9 +125,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// What is about to happen.
 fn describe(run: &Pretraining, threads: usize) {
     let model = &run.config.model;
-    println!("data     {}", run.data);
-    println!(
-        "model    {}×{}×{} in {} patches of {}; encoder {}/{}/{}, decoder {}/{}/{} (width/blocks/heads); {} numbers",
+    let parameters = model.parameters();
+    say!("data     {}", run.data);
+    say!(
+        "model    {}×{}×{} in {} patches of {}; encoder {}/{}/{}, decoder {}/{}/{} (width/blocks/heads); {} parameters, {} of them trained",
         model.img_size[0],
         model.img_size[1],
         model.in_chans,
@@ -140,38 +140,44 @@ fn describe(run: &Pretraining, threads: usize) {
         model.decoder_embed_dim,
         model.decoder_depth,
         model.decoder_num_heads,
-        run.model.count(),
+        parameters.all,
+        parameters.trained,
     );
-    println!("groups   {}", groups::summary(&run.groups));
+    say!("groups   {}", groups::summary(&run.groups));
     let (optim, mask) = (&run.config.optim, &run.config.mask);
-    println!(
-        "training {} epochs of {} steps, batch {} × {}, lr {:.2e}; {:.0} % of the patches removed; {} threads",
-        optim.epochs,
-        run.steps_per_epoch(),
+    say!(
+        "training {} of {}, batch {} × {}, lr {:.2e}; {:.0} % of the patches removed; {} threads",
+        count(optim.epochs, "epoch"),
+        count(run.steps_per_epoch(), "step"),
         optim.batch_size,
         optim.accum_iter,
         run.config.schedule().lr,
         mask.mask_ratio * 100.0,
         threads,
     );
-    println!("run      {}", run.run.path().display());
+    say!("run      {}", run.run.path().display());
     if let Some(why) = &run.no_held_out {
-        println!("note     no held-out loss: {why}");
+        say!("note     no held-out loss: {why}");
     }
+}
+
+/// `1 step`, `2 steps`.
+fn count(n: u64, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
 /// What came out, where it is, and what to try next.
 fn conclude(run: &Pretraining, outcome: &Outcome) {
-    println!();
-    for (name, value) in outcome.summary(run.model.count()) {
-        println!("{name:<44} {value:>9}");
+    say!();
+    for (name, value) in outcome.summary(run.config.model.parameters().all) {
+        say!("{name:<44} {value:>9}");
     }
     if !outcome.skipped.is_empty() {
-        println!("\n{} images were skipped:", outcome.skipped.len());
-        outcome.skipped.iter().for_each(|image| println!("  {image}"));
+        say!("\nskipped: {}", count(outcome.skipped.len() as u64, "image"));
+        outcome.skipped.iter().for_each(|image| say!("  {image}"));
     }
     let dir = run.run.path().display();
-    println!(
+    say!(
         "\nLook at   {}\n          {}\n\nTry next  vit-mae reconstruct --checkpoint {dir} IMAGE… --out rebuilt.png\n          \
          vit-mae pretrain --mask-ratio 0.9",
         run.run.report_html().display(),
@@ -184,7 +190,7 @@ impl Args {
     fn overrides(&self) -> Result<Vec<(String, Value)>> {
         let mut all = assignments(&self.set)?;
         let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
-        put("data.path", self.data.as_ref().map(|p| p.display().to_string().into()));
+        put("data.path", self.data.as_deref().map(path).transpose()?);
         put("data.format", self.format.clone().map(Value::from));
         put("data.crop", pair("--crop", &self.crop, None)?);
         put("data.skip_bad_images", self.skip_bad_images.then(|| true.into()));
@@ -227,6 +233,12 @@ impl Args {
         put("run.gemm", self.gemm.map(|b| choice(&b)));
         Ok(all)
     }
+}
+
+/// A path as TOML has it: in UTF-8.
+fn path(path: &Path) -> Result<Value> {
+    let text = path.to_str().ok_or_else(|| Error::setting("--data", "a path in UTF-8", path.display()));
+    text.map(Value::from)
 }
 
 /// Two numbers, or nothing.

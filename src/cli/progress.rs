@@ -1,7 +1,7 @@
 //! Progress on stderr: a bar on a terminal, a line an epoch elsewhere.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use vit_mae::train::Watch;
@@ -66,7 +66,7 @@ impl Watch for Progress {
         if self.on_terminal {
             self.bar.println(line);
         } else {
-            eprintln!("{line}");
+            let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! `vit-mae reconstruct`.
 
+use super::say;
 use std::path::{Path, PathBuf};
+use vit_mae::base::files::read_text;
 use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::data::load_image;
 use vit_mae::mae::Mask;
@@ -23,7 +25,7 @@ into the picture (its caption says so).";
 
 /// Flags of `vit-mae reconstruct`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// A run directory, or the checkpoint in it
     #[arg(long, value_name = "DIR")]
@@ -54,22 +56,44 @@ pub(crate) struct Args {
 /// Draws the sheet.
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
+    check_out(args)?;
     let (model, mut config, _) = save::load(&args.checkpoint)?;
     if let Some(ratio) = args.mask_ratio {
         config.mask.mask_ratio = ratio;
-        config.validate()?;
+        config.validate().map_err(|e| match e {
+            Error::Setting { expected, found, .. } => Error::setting("--mask-ratio", expected, found),
+            other => other,
+        })?;
     }
     let masks = masks(args, &config)?;
     let images = args
         .images
         .iter()
-        .map(|path| held_out::input_image(&config, &load_image(path)?))
+        .map(|path| held_out::input_image(&config, &path.display().to_string(), &load_image(path)?))
         .collect::<Result<Vec<_>>>()?;
     let views: Vec<_> = images.iter().map(|image| image.view()).collect();
     let images = ndarray::stack(ndarray::Axis(0), &views).expect("input images share the model's shape");
     let png = gallery::draw(&model, &config, images.view(), &masks, args.stats)?;
     write_atomic(&args.out, &png)?;
-    println!("{}", args.out.display());
+    say!("{}", args.out.display());
+    Ok(())
+}
+
+/// Refuses an `--out` that cannot be meant, before the work.
+fn check_out(args: &Args) -> Result<()> {
+    let refuse = |expected: &str| Err(Error::setting("--out", expected, args.out.display()));
+    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if !args.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
+        return refuse("a file name that ends in .png");
+    }
+    if args.out.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+        return refuse("a file in a folder that exists");
+    }
+    let same =
+        |image: &PathBuf| image.canonicalize().is_ok_and(|i| args.out.canonicalize().is_ok_and(|o| i == o));
+    if args.images.iter().any(same) {
+        return refuse("another file than the images, which are not overwritten");
+    }
     Ok(())
 }
 
@@ -85,11 +109,18 @@ fn masks(args: &Args, config: &Config) -> Result<Vec<Mask>> {
 
 /// Reads a list of removed patches.
 fn mask_from_file(path: &Path, patches: usize) -> Result<Mask> {
-    let text = std::fs::read_to_string(path).map_err(Error::read(path))?;
+    let text = read_text(path)?;
     let expected = format!("patch indices below {patches}, as a JSON list or separated by spaces or commas");
-    let bare = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let words: Vec<String> = if text.trim_start().starts_with('[') {
+        let list: Vec<serde_json::Value> =
+            serde_json::from_str(&text).map_err(|e| Error::input(path, "JSON", &expected, e))?;
+        list.iter().map(ToString::to_string).collect()
+    } else {
+        let separator = |c: char| c == ',' || c.is_whitespace();
+        text.split(separator).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
     let mut removed = vec![false; patches];
-    for word in bare.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty()) {
+    for word in words {
         let index: usize =
             word.parse().map_err(|_| Error::input(path, "patch", &expected, format!("`{word}`")))?;
         let patch = removed.get_mut(index).ok_or_else(|| Error::input(path, "patch", &expected, index))?;

@@ -27,7 +27,7 @@ impl Augment {
     pub(super) fn check(&self) -> Result<()> {
         match self.crop_area {
             Some((low, high)) if !(low > 0.0 && low <= high && high <= 1.0) => {
-                Err(Error::setting("crop_area", "0 < smallest ≤ largest ≤ 1", format!("({low}, {high})")))
+                Err(Error::setting("data.crop", "0 < smallest ≤ largest ≤ 1", format!("({low}, {high})")))
             }
             _ => Ok(()),
         }
@@ -110,7 +110,7 @@ pub fn evaluation_image(image: &Image, channels: usize, height: usize, width: us
     };
     if h.max(w) > MAX_RESIZED_SIDE.max(height).max(width) {
         let found = format!("{}×{} (height × width)", image.height, image.width);
-        return Err(Error::setting("image", "sides less far from the model's aspect ratio", found));
+        return Err(Error::setting("image size", "sides less far from the model's aspect ratio", found));
     }
     let resized = crop_and_resize(&image, CropBox::whole(&image), h, w);
     let margin = |outer: usize, inner: usize| rounded(real(outer - inner) / 2.0);

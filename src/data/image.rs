@@ -46,7 +46,7 @@ impl Image {
             (1 | 2, 3) => Ok(of_pixel(|p, out| out.extend([p[0]; 3]))),
             (4, 3) => Ok(of_pixel(|p, out| out.extend(&p[..3]))),
             (from, to) => Err(Error::setting(
-                "channels",
+                "model.in_chans",
                 format!("1 (grey) or 3 (colour), from an image of 1 to 4 channels (this one has {from})"),
                 to,
             )),

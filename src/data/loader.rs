@@ -19,6 +19,9 @@ use super::{Augment, Dataset, Image, Prefetch};
 use crate::base::rng::{Purpose, rng};
 use crate::base::{Error, Result};
 
+/// The most samples in an epoch: their order is kept in memory.
+const MAX_SAMPLES: usize = 1 << 28;
+
 /// How images become batches.
 #[derive(Clone, Debug)]
 pub struct LoaderConfig {
@@ -53,29 +56,35 @@ impl LoaderConfig {
     /// Refuses settings that cannot work with `images` images.
     fn check(&self, images: usize) -> Result<()> {
         for (key, value) in [
-            ("image height", self.height),
-            ("image width", self.width),
-            ("batch_size", self.batch_size),
-            ("repeats", self.repeats),
+            ("model.img_size", self.height.min(self.width)),
+            ("optim.batch_size", self.batch_size),
+            ("data.repeats", self.repeats),
         ] {
             if value == 0 {
                 return Err(Error::setting(key, "at least 1", 0));
             }
         }
         if ![1, 3].contains(&self.channels) {
-            return Err(Error::setting("channels", "1 (grey) or 3 (colour)", self.channels));
+            return Err(Error::setting("model.in_chans", "1 (grey) or 3 (colour)", self.channels));
         }
-        for (key, values) in [("mean", &self.mean), ("std", &self.std)] {
-            let usable = |&v: &f32| v.is_finite() && (key == "mean" || v > 0.0);
+        for (key, values) in [("data.mean", &self.mean), ("data.std", &self.std)] {
+            let usable = |&v: &f32| v.is_finite() && (key == "data.mean" || v > 0.0);
             if values.len() != self.channels || !values.iter().all(usable) {
                 let expected = format!("{} finite numbers, with std above 0", self.channels);
                 return Err(Error::setting(key, expected, format!("{values:?}")));
             }
         }
         let samples = images.saturating_mul(self.repeats);
+        if samples > MAX_SAMPLES {
+            let expected = format!("at most {MAX_SAMPLES} samples in an epoch of {images} images");
+            return Err(Error::setting("data.repeats", expected, self.repeats));
+        }
         if self.batch_size > samples {
-            let expected = format!("at most {samples}, the samples of an epoch ({images} × repeats)");
-            return Err(Error::setting("batch_size", expected, self.batch_size));
+            let repeats = self.repeats;
+            let expected = format!(
+                "at most {samples}, the samples of an epoch ({images} images × data.repeats {repeats})"
+            );
+            return Err(Error::setting("optim.batch_size", expected, self.batch_size));
         }
         self.augment.as_ref().map_or(Ok(()), Augment::check)
     }
@@ -123,7 +132,8 @@ impl Loader {
         config.check(dataset.len())?;
         let threads = rayon::current_num_threads();
         let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("data-{i}")).build();
-        let pool = pool.map_err(|error| Error::setting("threads", "a number that can be started", error))?;
+        let pool =
+            pool.map_err(|error| Error::setting("--threads", "a number that can be started", error))?;
         let source = Source {
             normaliser: Normaliser::new(&config.mean, &config.std),
             cache: Cache::new(if dataset.in_memory() { 0 } else { config.cache_bytes }),
@@ -252,7 +262,8 @@ impl Source {
         if cropped || (height, width) == (config.height, config.width) {
             return Ok(());
         }
-        let expected = format!("the model's {}×{} (or --crop, to cut crops)", config.height, config.width);
+        let expected =
+            format!("the model's {}×{} (or --crop 0.2,1 to train on crops)", config.height, config.width);
         let found = format!("{height}×{width} (height × width)");
         Err(Error::input(self.dataset.source(index), "image size", expected, found))
     }

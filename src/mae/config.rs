@@ -3,6 +3,23 @@
 use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+/// Bounds far above every model that has been trained, so that a slip of the keyboard is an error and not
+/// an attempt to take all memory.
+const MAX_SIDE: usize = 1 << 14;
+const MAX_WIDTH: usize = 1 << 16;
+const MAX_DEPTH: usize = 1 << 10;
+const MAX_PATCHES: usize = 1 << 16;
+const MAX_PARAMETERS: usize = 10_000_000_000;
+
+/// How many numbers a model consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// All of them.
+    pub all: usize,
+    /// Those that are trained: all but the two position tables.
+    pub trained: usize,
+}
+
 /// A masked autoencoder's architecture, in the terms of the reference's `MaskedAutoencoderViT`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,23 +76,47 @@ impl MaeConfig {
         (width as f64 * self.mlp_ratio) as usize
     }
 
+    /// How many parameters a model of this architecture has, without making one.
+    #[must_use]
+    pub fn parameters(&self) -> Parameters {
+        let linear = |inputs: usize, outputs: usize| inputs * outputs + outputs;
+        let norm = |width: usize| 2 * width;
+        let block = |width: usize| {
+            let attention = linear(width, 3 * width) + linear(width, width);
+            let mlp = linear(width, self.hidden(width)) + linear(self.hidden(width), width);
+            norm(width) + attention + norm(width) + mlp
+        };
+        let (width, decoder_width) = (self.embed_dim, self.decoder_embed_dim);
+        // Each half has one token of its own: the class token here, the mask token there.
+        let encoder = width + linear(self.patch_len(), width) + self.depth * block(width) + norm(width);
+        let decoder = decoder_width
+            + linear(width, decoder_width)
+            + self.decoder_depth * block(decoder_width)
+            + norm(decoder_width)
+            + linear(decoder_width, self.patch_len());
+        let trained = encoder + decoder;
+        Parameters { all: trained + (1 + self.num_patches()) * (width + decoder_width), trained }
+    }
+
     /// Checks everything that would make the model impossible.
     ///
     /// # Errors
     /// [`Error::Setting`] naming the key, what it needs and what was found.
     pub fn validate(&self) -> Result<()> {
-        let positive = [
-            ("model.img_size", self.img_size[0].min(self.img_size[1])),
-            ("model.in_chans", self.in_chans),
-            ("model.patch_size", self.patch_size),
-            ("model.depth", self.depth),
-            ("model.decoder_depth", self.decoder_depth),
-            ("model.num_heads", self.num_heads),
-            ("model.decoder_num_heads", self.decoder_num_heads),
+        let [height, width] = self.img_size;
+        let sizes = [
+            ("model.img_size", height.min(width), height.max(width), MAX_SIDE),
+            ("model.in_chans", self.in_chans, self.in_chans, MAX_WIDTH),
+            ("model.patch_size", self.patch_size, self.patch_size, MAX_SIDE),
+            ("model.depth", self.depth, self.depth, MAX_DEPTH),
+            ("model.decoder_depth", self.decoder_depth, self.decoder_depth, MAX_DEPTH),
+            ("model.num_heads", self.num_heads, self.num_heads, MAX_WIDTH),
+            ("model.decoder_num_heads", self.decoder_num_heads, self.decoder_num_heads, MAX_WIDTH),
         ];
-        for (key, value) in positive {
-            if value == 0 {
-                return Err(Error::setting(key, "at least 1", value));
+        for (key, smallest, largest, most) in sizes {
+            if smallest == 0 || largest > most {
+                let found = if smallest == 0 { smallest } else { largest };
+                return Err(Error::setting(key, format!("1 to {most}"), found));
             }
         }
         for (side, pixels) in ["height", "width"].into_iter().zip(self.img_size) {
@@ -91,16 +132,17 @@ impl MaeConfig {
             ("model.", self.embed_dim, self.num_heads),
             ("model.decoder_", self.decoder_embed_dim, self.decoder_num_heads),
         ] {
-            if width == 0 || width % 4 != 0 {
-                let why = "a positive multiple of 4 (2-D sine-cosine positions)";
+            if width == 0 || width % 4 != 0 || width > MAX_WIDTH {
+                let why =
+                    format!("a positive multiple of 4 (2-D sine-cosine positions), at most {MAX_WIDTH}");
                 return Err(Error::setting(format!("{prefix}embed_dim"), why, width));
             }
             if width % heads != 0 {
                 let why = format!("a divisor of the width {width}");
                 return Err(Error::setting(format!("{prefix}num_heads"), why, heads));
             }
-            if !(self.mlp_ratio > 0.0 && self.mlp_ratio.is_finite()) || self.hidden(width) == 0 {
-                let why = "positive, and large enough for a hidden width of at least 1";
+            if !(1..=MAX_WIDTH).contains(&self.hidden(width)) {
+                let why = format!("one that makes a hidden width of 1 to {MAX_WIDTH}");
                 return Err(Error::setting("model.mlp_ratio", why, self.mlp_ratio));
             }
         }
@@ -115,12 +157,15 @@ impl MaeConfig {
             let why = "false for patches of a single number, which have no variance";
             return Err(Error::setting("model.norm_pix_loss", why, true));
         }
-        if self.num_patches() < 2 {
-            return Err(Error::setting(
-                "model.patch_size",
-                "at least 2 patches in an image",
-                self.patch_size,
-            ));
+        if !(2..=MAX_PATCHES).contains(&self.num_patches()) {
+            let why = format!("one that cuts an image into 2 to {MAX_PATCHES} patches");
+            let found = format!("{}, which makes {}", self.patch_size, self.num_patches());
+            return Err(Error::setting("model.patch_size", why, found));
+        }
+        let parameters = self.parameters().all;
+        if parameters > MAX_PARAMETERS {
+            let why = format!("at most {MAX_PARAMETERS} parameters");
+            return Err(Error::setting("model", why, parameters));
         }
         Ok(())
     }

@@ -32,21 +32,6 @@ impl Cost<'_> {
             + 3.0 * linear(l, e, p)
     }
 
-    /// Numbers in the model, from the shapes; the position tables are counted apart.
-    #[must_use]
-    pub fn parameters(&self) -> Parameters {
-        let c = self.config;
-        let [l, d, e, p] = [c.num_patches(), c.embed_dim, c.decoder_embed_dim, c.patch_len()];
-        let linear = |d_in: usize, d_out: usize| d_in * d_out + d_out;
-        let block = |d: usize| {
-            let hidden = c.hidden(d);
-            4 * d + linear(d, 3 * d) + linear(d, d) + linear(d, hidden) + linear(hidden, d)
-        };
-        let encoder = d + linear(p, d) + c.depth * block(d) + 2 * d;
-        let decoder = e + linear(d, e) + c.decoder_depth * block(e) + 2 * e + linear(e, p);
-        Parameters { trained: encoder + decoder, fixed: (1 + l) * (d + e) }
-    }
-
     /// Bytes of the activations that one chunk of `images` images keeps in f32 until its backward pass,
     /// with the largest buffers that come and go on the way.
     #[must_use]
@@ -65,22 +50,5 @@ impl Cost<'_> {
         let passing = |n: usize, d: usize| n * (2 * c.hidden(d) + 4 * d);
         let passing = passing(encoder_tokens, d).max(passing(decoder_tokens, e));
         4 * images * (kept + passing)
-    }
-}
-
-/// How many numbers a model holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parameters {
-    /// Updated by training.
-    pub trained: usize,
-    /// The two position tables.
-    pub fixed: usize,
-}
-
-impl Parameters {
-    /// All of them.
-    #[must_use]
-    pub fn total(&self) -> usize {
-        self.trained + self.fixed
     }
 }

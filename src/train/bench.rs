@@ -101,7 +101,7 @@ impl Plan {
     #[must_use]
     pub fn predicted_bytes(&self) -> u64 {
         let optim = &self.config.optim;
-        let parameters = 4 * self.cost().parameters().total();
+        let parameters = 4 * self.config.model.parameters().all;
         let chunks = optim.batch_size.div_ceil(optim.micro_batch);
         let tasks = chunks.min(self.threads);
         let gradients = tasks + (chunks / tasks).next_power_of_two().ilog2() as usize;
@@ -152,7 +152,7 @@ impl Plan {
             share_of_ceiling: gflops / gemm_ceiling_gflops,
             peak_rss_bytes,
             predicted_bytes,
-            parameters: self.cost().parameters().total(),
+            parameters: self.config.model.parameters().all,
             time_shares: trainer.time_shares(),
         })
     }

@@ -1,6 +1,6 @@
 //! Every setting of a pre-training run, resolved as preset < file < command line.
 
-use super::presets;
+use super::resolve::{Layers, one_line};
 use crate::base::{Error, Result};
 use crate::exec::Backend;
 use crate::mae::masking::{Masking, len_keep};
@@ -8,7 +8,10 @@ use crate::mae::{MaeConfig, Strategy};
 use crate::optim::Schedule;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use toml::{Table, Value};
+use toml::Value;
+
+/// The most epochs: a slip of the keyboard should not become a run of a thousand years.
+const MAX_EPOCHS: u64 = 1_000_000;
 
 /// All settings; `config.toml` in a run directory is this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,40 +118,19 @@ pub struct RunConfig {
 
 impl Config {
     /// Resolves a preset, a file and overrides (`mask.mask_ratio`, value) in this order, and checks the
-    /// result.
+    /// result. A file or overrides that change only the number of epochs keep the share of warm-up.
     ///
     /// # Errors
     /// An unknown preset or key, a value of the wrong type, a file that is not TOML, or settings that
     /// cannot work together; the error names the file or the flag.
     pub fn resolve(preset: &str, file: Option<&Path>, overrides: Vec<(String, Value)>) -> Result<Self> {
-        let mut table: Table =
-            presets::text(preset)?.parse().map_err(|e| Error::setting("--preset", "TOML", e))?;
-        let of_preset: Self =
-            table.clone().try_into().map_err(|e| Error::setting("--preset", "all settings", one_line(&e)))?;
-        let mut warmup_given = overrides.iter().any(|(key, _)| key == "optim.warmup_epochs");
+        let mut layers = Layers::new(preset)?;
         if let Some(path) = file {
-            let text = std::fs::read_to_string(path).map_err(Error::read(path))?;
-            let wrong =
-                |e: toml::de::Error| Error::input(path, "settings", "known keys in TOML", one_line(&e));
-            let over: Table = text.parse().map_err(wrong)?;
-            warmup_given |= over.get("optim").is_some_and(|optim| optim.get("warmup_epochs").is_some());
-            merge(&mut table, over);
-            table.clone().try_into::<Self>().map_err(wrong)?;
+            layers.lay_file(path)?;
         }
-        for (key, value) in overrides {
-            let found = format!("{key} = {value}");
-            set(&mut table, &key, value)?;
-            let wrong =
-                |e: toml::de::Error| Error::setting(&found, "a known key with a fitting value", one_line(&e));
-            table.clone().try_into::<Self>().map_err(wrong)?;
-        }
-        let mut config: Self =
-            table.try_into().map_err(|e| Error::setting("settings", "all of them", one_line(&e)))?;
-        if !warmup_given {
-            // Whoever changes only the number of epochs keeps the preset's share of warm-up.
-            let share = of_preset.optim.warmup_epochs / of_preset.optim.epochs as f64;
-            config.optim.warmup_epochs = share * config.optim.epochs as f64;
-        }
+        layers.lay_flags(overrides)?;
+        let config = layers.config();
+        let config = config.map_err(|e| Error::setting("settings", "all of them", one_line(e, "")))?;
         config.validate()?;
         Ok(config)
     }
@@ -158,8 +140,9 @@ impl Config {
     /// # Errors
     /// If the text, which stands in `path`, is not a complete configuration.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self> {
-        let wrong =
-            |e: toml::de::Error| Error::input(path, "settings", "a complete configuration", one_line(&e));
+        let wrong = |e: toml::de::Error| {
+            Error::input(path, "settings", "a complete configuration", one_line(e, text))
+        };
         let config: Self = toml::from_str(text).map_err(wrong)?;
         config.validate()?;
         Ok(config)
@@ -176,6 +159,8 @@ impl Config {
     /// Checks all that can be known before any data is read.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
+        let channels = self.model.in_chans;
+        require([1, 3].contains(&channels), "model.in_chans", "1 (grey) or 3 (colour)", channels)?;
         self.validate_mask()?;
         self.validate_data()?;
         self.validate_optim()?;
@@ -230,7 +215,8 @@ impl Config {
         ] {
             require(value > 0, key, "at least 1", value)?;
         }
-        require(o.epochs > 0, "optim.epochs", "at least 1", o.epochs)?;
+        let epochs = (1..=MAX_EPOCHS).contains(&o.epochs);
+        require(epochs, "optim.epochs", format!("1 to {MAX_EPOCHS}"), o.epochs)?;
         let warmup = (0.0..o.epochs as f64).contains(&o.warmup_epochs);
         let expected = format!("at least 0 and less than the {} epochs", o.epochs);
         require(warmup, "optim.warmup_epochs", expected, o.warmup_epochs)?;
@@ -271,30 +257,4 @@ impl Config {
 
 fn require(holds: bool, key: &str, expected: impl Into<String>, found: impl ToString) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::setting(key, expected, found)) }
-}
-
-/// Lays `over` on top of `base`, table by table.
-fn merge(base: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (base.get_mut(&key), value) {
-            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
-            (_, value) => {
-                base.insert(key, value);
-            }
-        }
-    }
-}
-
-/// Sets `section.key`.
-fn set(table: &mut Table, key: &str, value: Value) -> Result<()> {
-    let unknown = || Error::setting(key, "section.key, for example optim.blr", key);
-    let (section, name) = key.split_once('.').ok_or_else(unknown)?;
-    let section = table.get_mut(section).and_then(Value::as_table_mut).ok_or_else(unknown)?;
-    section.insert(name.to_owned(), value);
-    Ok(())
-}
-
-/// A TOML error without its drawing of the source line.
-fn one_line(e: &toml::de::Error) -> String {
-    e.message().to_owned()
 }

@@ -5,7 +5,7 @@ use super::config::Config;
 use super::step;
 use super::workers::Workers;
 use crate::base::{Error, Result};
-use crate::data::{Dataset, evaluation_image, normalise};
+use crate::data::{Dataset, Image, evaluation_image, normalise};
 use crate::mae::baseline::{Baselines, baselines};
 use crate::mae::{Mae, Mask};
 use ndarray::{Array3, Array4, Axis, stack};
@@ -20,6 +20,8 @@ pub struct HeldOut {
     pub images: Array4<f32>,
     /// One an image.
     pub masks: Vec<Mask>,
+    /// Why images were left out.
+    pub skipped: Vec<String>,
     micro_batch: usize,
 }
 
@@ -28,22 +30,29 @@ impl HeldOut {
     /// read are left out.
     ///
     /// # Errors
-    /// If one of them cannot be read.
+    /// If one of them cannot be read (with `data.skip_bad_images`: if none can).
     pub fn new(config: &Config, dataset: &Arc<dyn Dataset>, count: usize) -> Result<Self> {
         let count = count.min(dataset.len());
-        let images: Vec<Array3<f32>> = (0..count)
-            .map(|i| input_image(config, &dataset.image(i * dataset.len() / count)?))
-            .filter(|image| image.is_ok() || !config.data.skip_bad_images)
-            .collect::<Result<_>>()?;
-        let count = images.len();
-        if count == 0 {
+        let masking = config.masking();
+        let (mut images, mut masks, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        for i in 0..count {
+            let index = i * dataset.len() / count;
+            let image = dataset.image(index);
+            match image.and_then(|image| input_image(config, &dataset.source(index), &image)) {
+                Ok(image) => {
+                    images.push(image);
+                    masks.push(masking.mask(config.run.seed, EPOCH, i as u64));
+                }
+                Err(error) if config.data.skip_bad_images => skipped.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        if images.is_empty() {
             return Err(Error::input(dataset.source(0), "images", "at least one that can be read", "none"));
         }
         let views: Vec<_> = images.iter().map(|image| image.view()).collect();
         let images = stack(Axis(0), &views).expect("input images share the model's shape");
-        let masking = config.masking();
-        let masks = (0..count).map(|i| masking.mask(config.run.seed, EPOCH, i as u64)).collect();
-        Ok(Self { images, masks, micro_batch: config.optim.micro_batch })
+        Ok(Self { images, masks, skipped, micro_batch: config.optim.micro_batch })
     }
 
     /// The model's mean loss on these images.
@@ -62,10 +71,13 @@ impl HeldOut {
 /// An image as the model takes it: channels, size and normalisation of the configuration.
 ///
 /// # Errors
-/// If the image cannot be brought to the model's size or channels.
-pub fn input_image(config: &Config, image: &crate::data::Image) -> Result<Array3<f32>> {
+/// If the image, which comes from `source`, cannot be brought to the model's size or channels.
+pub fn input_image(config: &Config, source: &str, image: &Image) -> Result<Array3<f32>> {
     let [height, width] = config.model.img_size;
-    let image = evaluation_image(image, config.model.in_chans, height, width)?;
+    let image = evaluation_image(image, config.model.in_chans, height, width).map_err(|e| match e {
+        Error::Setting { key, expected, found } => Error::input(source, key, expected, found),
+        other => other,
+    })?;
     let (mean, std) = (config.data.mean.as_deref(), config.data.std.as_deref());
     Ok(normalise(&image, mean.unwrap_or_default(), std.unwrap_or_default()))
 }

@@ -9,6 +9,7 @@ pub mod plot;
 pub mod presets;
 pub mod pretrain;
 pub mod report;
+mod resolve;
 pub mod run_dir;
 pub mod save;
 pub mod sheet;

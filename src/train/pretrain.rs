@@ -10,13 +10,14 @@ use super::source::{Source, loader_config};
 use super::workers::Workers;
 use super::{gallery, plot, save, step};
 use crate::base::{Error, Result};
-use crate::checkpoint::State;
+use crate::checkpoint::{self, State};
 use crate::data::{Batch, Loader};
 use crate::mae::baseline::Baselines;
 use crate::mae::reconstruct::Stats;
 use crate::mae::{Mae, Mask};
 use crate::optim::{AdamW, Group, clip, groups};
 use crate::params::Params;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// Images on the sheet of reconstructions.
@@ -68,7 +69,7 @@ pub struct Outcome {
     pub wall_secs: f64,
     /// Whether the target was normalised patch by patch.
     pub norm_pix_loss: bool,
-    /// Images that could not be read and were replaced.
+    /// Images that could not be read and were replaced or left out.
     pub skipped: Vec<String>,
 }
 
@@ -82,10 +83,9 @@ impl Pretraining {
         let source = Source::open(&config)?;
         source.complete(&mut config)?;
         let loader = Loader::new(source.train.clone(), loader_config(&config))?;
-        if loader.steps_per_epoch() < config.optim.accum_iter {
-            let batches = loader.steps_per_epoch();
-            let expected =
-                format!("at most {batches}, the batches of {} in this data", config.optim.batch_size);
+        let batches = loader.steps_per_epoch();
+        if config.optim.accum_iter > batches {
+            let expected = format!("at most {batches}, the batches of an epoch");
             return Err(Error::setting("optim.accum_iter", expected, config.optim.accum_iter));
         }
         let count = config.run.held_out_images;
@@ -124,8 +124,19 @@ impl Pretraining {
     ///
     /// # Errors
     /// A loss that is not finite, an image that cannot be read, a file that cannot be written, or
-    /// [`Error::Interrupted`] after saving.
+    /// [`Error::Interrupted`] after saving. If it is an image and there is no checkpoint yet, the run
+    /// directory goes away again.
     pub fn train(&mut self, command: &str, watch: &mut dyn Watch) -> Result<Outcome> {
+        let outcome = self.all_epochs(command, watch);
+        if let Err(Error::Input { .. } | Error::Read { .. }) = outcome
+            && checkpoint::dir::find(self.run.path()).is_err()
+        {
+            self.run.discard()?;
+        }
+        outcome
+    }
+
+    fn all_epochs(&mut self, command: &str, watch: &mut dyn Watch) -> Result<Outcome> {
         let start = Instant::now();
         let mut metrics = Writer::create(self.run.metrics())?;
         let mut records = Vec::new();
@@ -278,14 +289,15 @@ impl Pretraining {
             self.held_out.as_ref().unwrap_or(&self.pictured).baselines(&self.model, &self.workers);
         let images = last.epoch as f64 * self.steps_per_epoch() as f64;
         let images = images * (self.config.optim.batch_size * self.config.optim.accum_iter) as f64;
-        let skipped = self.loader.skipped();
+        let beside = self.held_out.iter().chain([&self.pictured]).flat_map(|set| set.skipped.clone());
+        let skipped: BTreeSet<String> = self.loader.skipped().into_iter().chain(beside).collect();
         let outcome = Outcome {
             norm_pix_loss: self.config.model.norm_pix_loss,
             last,
             baselines,
             images_per_s: images / wall_secs,
             wall_secs,
-            skipped,
+            skipped: skipped.into_iter().collect(),
         };
 
         let loss_svg = plot::loss_svg(records, &outcome.references())?;
@@ -297,7 +309,7 @@ impl Pretraining {
         }
         let report = Report {
             title: format!("Masked autoencoder on {}", self.data),
-            summary: outcome.summary(self.model.count()),
+            summary: outcome.summary(self.config.model.parameters().all),
             settings_toml: self.config.to_toml()?,
             loss_svg,
             lr_svg: plot::lr_svg(records)?,

@@ -21,6 +21,8 @@ const RECONSTRUCTIONS: &str = "reconstructions";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDir {
     path: PathBuf,
+    /// The folders that had to be made for it, innermost first.
+    made: Vec<PathBuf>,
 }
 
 impl RunDir {
@@ -35,17 +37,39 @@ impl RunDir {
         }
     }
 
+    /// Refuses an `out` that [`RunDir::create`] would refuse, and makes nothing: for a look before hours of
+    /// work.
+    ///
+    /// # Errors
+    /// If `out` is a file, or holds anything and `overwrite` is false.
+    pub fn check(out: Option<&Path>, overwrite: bool) -> Result<()> {
+        let Some(path) = out else { return Ok(()) };
+        let refuse = |found: String| Err(Error::setting("--out", "a new or an empty folder", found));
+        if path.exists() && !path.is_dir() {
+            return refuse(format!("{}, which is a file", path.display()));
+        }
+        let used = path.is_dir() && fs::read_dir(path).map_err(Error::read(path))?.next().is_some();
+        if used && !overwrite {
+            return refuse(format!("{} with files in it; use --overwrite or another --out", path.display()));
+        }
+        Ok(())
+    }
+
     /// Makes the next free number below `runs`. Two programs that start at once get two numbers.
     ///
     /// # Errors
     /// If the folder cannot be read or made.
     pub fn create_numbered(runs: &Path) -> Result<Self> {
+        let mut made = missing(runs);
         fs::create_dir_all(runs).map_err(Error::write(runs))?;
         let mut number = 1 + last_number(runs)?;
         loop {
             let path = runs.join(format!("{number:04}"));
             match fs::create_dir(&path) {
-                Ok(()) => return Self { path }.with_subfolders(),
+                Ok(()) => {
+                    made.insert(0, path.clone());
+                    return Self { path, made }.with_subfolders();
+                }
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
                 Err(e) => return Err(Error::write(path)(e)),
             }
@@ -53,13 +77,12 @@ impl RunDir {
     }
 
     fn create_at(path: PathBuf, overwrite: bool) -> Result<Self> {
+        Self::check(Some(&path), overwrite)?;
+        let made = missing(&path);
         fs::create_dir_all(&path).map_err(Error::write(&path))?;
-        let run = Self { path };
+        let run = Self { path, made };
         if overwrite {
             run.remove_own_files()?;
-        } else if fs::read_dir(&run.path).map_err(Error::read(&run.path))?.next().is_some() {
-            let found = format!("{} with files in it; use --overwrite or another --out", run.path.display());
-            return Err(Error::setting("--out", "a new or an empty folder", found));
         }
         run.with_subfolders()
     }
@@ -69,7 +92,7 @@ impl RunDir {
     /// # Errors
     /// If it has no `config.toml`, which every run writes first.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let run = Self { path: path.as_ref().to_path_buf() };
+        let run = Self { path: path.as_ref().to_path_buf(), made: Vec::new() };
         if run.config().is_file() {
             return run.with_subfolders();
         }
@@ -80,6 +103,17 @@ impl RunDir {
         let pictures = self.reconstructions();
         fs::create_dir_all(&pictures).map_err(Error::write(&pictures))?;
         Ok(self)
+    }
+
+    /// Takes a run that never came to anything off the disk again, with the folders made for it.
+    ///
+    /// # Errors
+    /// If a file of it cannot be removed.
+    pub fn discard(&self) -> Result<()> {
+        self.remove_own_files()?;
+        // From inside out; a folder that somebody else has put something into stays.
+        let _ = self.made.iter().try_for_each(fs::remove_dir);
+        Ok(())
     }
 
     /// Removes what a run writes, by name, and nothing else; a folder goes only if that empties it.
@@ -164,6 +198,12 @@ impl RunDir {
         sheets.sort();
         Ok(sheets.into_iter().map(|(_, path)| path).collect())
     }
+}
+
+/// `path` and the folders above it as far as they do not exist, innermost first.
+fn missing(path: &Path) -> Vec<PathBuf> {
+    let folders = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists());
+    folders.map(Path::to_path_buf).collect()
 }
 
 /// The highest number that names something in `runs`, or 0.

@@ -15,15 +15,13 @@ pub struct Source {
     pub train: Arc<dyn Dataset>,
     /// What it is judged on, or why there is nothing.
     pub held_out: std::result::Result<Arc<dyn Dataset>, String>,
-    /// The path that was opened.
-    pub path: PathBuf,
 }
 
 impl Source {
     /// Opens the data set that the configuration names.
     ///
     /// # Errors
-    /// If there is no training data.
+    /// If there is no training data, or a test split is there but damaged.
     pub fn open(config: &Config) -> Result<Self> {
         let path = locate(config.data.path.as_deref())?;
         let format = config.data.format.as_deref().map(str::parse::<Format>).transpose()?;
@@ -33,9 +31,12 @@ impl Source {
         } else if path.is_file() {
             Err("a single file has no test split".to_owned())
         } else {
-            data::open(&path, format, Split::Test).map_err(|e| e.to_string())
+            match data::open(&path, format, Split::Test) {
+                Err(error) if !is_absence(&error) => return Err(error),
+                other => other.map_err(|error| error.to_string()),
+            }
         };
-        Ok(Self { train, held_out, path })
+        Ok(Self { train, held_out })
     }
 
     /// Writes the measured mean and standard deviation into a configuration that does not give them.
@@ -69,17 +70,30 @@ pub fn loader_config(config: &Config) -> LoaderConfig {
         augment: Some(augment),
         seed: config.run.seed,
         skip_bad_images: data.skip_bad_images,
-        cache_bytes: data.cache_mib << 20,
+        cache_bytes: data.cache_mib.saturating_mul(1 << 20),
     }
 }
 
-/// The data's path. A relative one that is not here may be the embedded data, which lies where the program
-/// was built.
+/// Whether a data set was not found, rather than found and found wrong.
+fn is_absence(error: &Error) -> bool {
+    match error {
+        Error::Read { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+        Error::Input { found, .. } => found == "none",
+        _ => false,
+    }
+}
+
+/// The data's path. A relative one below `data` that is not here may be the embedded data, which lies where
+/// the program was built.
 fn locate(path: Option<&Path>) -> Result<PathBuf> {
     let Some(path) = path else {
         let expected = "a folder of images, IDX or CIFAR files; data/README.md says where to get CIFAR-10";
         return Err(Error::setting("--data", expected, "none, and this preset brings none"));
     };
     let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    Ok(if !path.exists() && embedded.exists() { embedded } else { path.to_path_buf() })
+    Ok(if path.starts_with("data") && !path.exists() && embedded.exists() {
+        embedded
+    } else {
+        path.to_path_buf()
+    })
 }

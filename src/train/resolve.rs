@@ -1,0 +1,124 @@
+//! Settings in layers: preset < file < flags, each checked as it is laid on, so that an error names its own.
+
+use super::config::Config;
+use super::presets;
+use crate::base::files::read_text;
+use crate::base::{Error, Result};
+use std::path::Path;
+use toml::{Table, Value};
+
+/// Settings that grow layer by layer.
+pub(super) struct Layers {
+    table: Table,
+}
+
+impl Layers {
+    /// The lowest layer.
+    pub(super) fn new(preset: &str) -> Result<Self> {
+        let table = presets::text(preset)?.parse().map_err(|e| Error::setting("--preset", "TOML", e))?;
+        Ok(Self { table })
+    }
+
+    /// Lays a file on top.
+    pub(super) fn lay_file(&mut self, path: &Path) -> Result<()> {
+        let text = read_text(path)?;
+        let wrong = |e: toml::de::Error| {
+            Error::input(path, "settings", "known keys with fitting values, in TOML", one_line(e, &text))
+        };
+        let file: Table = text.parse().map_err(wrong)?;
+        let before = self.clone_optim();
+        merge(&mut self.table, file.clone());
+        self.config().map_err(wrong)?;
+        self.keep_warmup_share(before.as_ref(), |key| {
+            file.get("optim").and_then(Value::as_table).is_some_and(|t| t.contains_key(key))
+        });
+        Ok(())
+    }
+
+    /// Lays `(section.key, value)` on top.
+    pub(super) fn lay_flags(&mut self, flags: Vec<(String, Value)>) -> Result<()> {
+        let before = self.clone_optim();
+        let keys: Vec<String> = flags.iter().map(|(key, _)| key.clone()).collect();
+        for (key, value) in flags {
+            let found = value.to_string();
+            self.set(&key, value)?;
+            self.config().map_err(|e| {
+                Error::setting(
+                    &key,
+                    "a known key with a fitting value",
+                    format!("{found} ({})", one_line(e, "")),
+                )
+            })?;
+        }
+        self.keep_warmup_share(before.as_ref(), |key| {
+            keys.iter().any(|k| k.strip_prefix("optim.") == Some(key))
+        });
+        Ok(())
+    }
+
+    /// All of them together; ranges are not checked yet.
+    pub(super) fn config(&self) -> std::result::Result<Config, toml::de::Error> {
+        self.table.clone().try_into()
+    }
+
+    fn set(&mut self, key: &str, value: Value) -> Result<()> {
+        let sections: Vec<&str> = self.table.keys().map(String::as_str).collect();
+        let expected = format!("section.key with a section of {}", sections.join(", "));
+        let unknown = |found: &str| Error::setting(key, &expected, found);
+        let (section, name) = key.split_once('.').ok_or_else(|| unknown("no section"))?;
+        let unknown = unknown(&format!("section `{section}`"));
+        let section = self.table.get_mut(section).and_then(Value::as_table_mut).ok_or(unknown)?;
+        section.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    fn clone_optim(&self) -> Option<Table> {
+        self.table.get("optim").and_then(Value::as_table).cloned()
+    }
+
+    /// A layer that changes the number of epochs and does not speak of warm-up keeps warm-up's share.
+    fn keep_warmup_share(&mut self, before: Option<&Table>, sets: impl Fn(&str) -> bool) {
+        if !sets("epochs") || sets("warmup_epochs") {
+            return;
+        }
+        let Some(before) = before else { return };
+        let Some(optim) = self.table.get_mut("optim").and_then(Value::as_table_mut) else { return };
+        let numbers = (number(before, "warmup_epochs"), number(before, "epochs"), number(optim, "epochs"));
+        if let (Some(warmup), Some(old), Some(new)) = numbers
+            && old > 0.0
+        {
+            optim.insert("warmup_epochs".to_owned(), (warmup * new / old).into());
+        }
+    }
+}
+
+fn number(table: &Table, key: &str) -> Option<f64> {
+    let value = table.get(key)?;
+    value.as_float().or_else(|| value.as_integer().map(|n| n as f64))
+}
+
+/// Lays `over` on top of `base`, table by table.
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// A TOML error without its drawing of the source line, with the line's number or the key.
+pub(super) fn one_line(e: toml::de::Error, text: &str) -> String {
+    let message = e.message().replace('\n', ", ");
+    if let Some(span) = e.span() {
+        let line = 1 + text.bytes().take(span.start).filter(|&b| b == b'\n').count();
+        return format!("{message}, in line {line}");
+    }
+    let shown = e.to_string();
+    match shown.lines().last().filter(|last| last.starts_with("in `")) {
+        Some(place) => format!("{message}, {place}"),
+        None => message,
+    }
+}
