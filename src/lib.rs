@@ -3,6 +3,7 @@
 //! Every layer's forward and backward pass is written by hand over [`ndarray`]. The modules form a
 //! house whose imports only point down: see `docs/architecture.md`.
 
+pub mod audit;
 pub mod base;
 pub mod checkpoint;
 pub mod data;

@@ -4,6 +4,7 @@
 //! own type, so the same walk serves them all. The names it yields are the checkpoint's names.
 
 use crate::base::Real;
+use crate::exec::kernel::{self, Add};
 use ndarray::{Array, Dimension};
 
 /// What a tensor is for. What a role implies is decided elsewhere: initial values in
@@ -88,11 +89,7 @@ pub trait Params<F: Real>: Clone + Send + Sync {
     /// `self += other`, tensor by tensor.
     fn accumulate(&mut self, other: &Self) {
         for (mine, theirs) in self.tensors_mut().into_iter().zip(other.tensors()) {
-            crate::exec::bands::widest(|| {
-                for (a, &b) in mine.data.iter_mut().zip(theirs.data) {
-                    *a += b;
-                }
-            });
+            kernel::widest(&Add, (mine.data, theirs.data));
         }
     }
 

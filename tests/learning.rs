@@ -5,10 +5,11 @@ mod common;
 
 use common::Place;
 use ndarray::Array4;
-use vit_mae::exec::{Backend, Workers};
+use vit_mae::exec::Backend;
 use vit_mae::mae::masking::Masking;
 use vit_mae::mae::{Mae, MaeConfig, Mask, Strategy};
 use vit_mae::optim::{AdamW, groups};
+use vit_mae::train::Workers;
 use vit_mae::train::step::{loss, loss_and_gradient};
 
 fn config(norm_pix_loss: bool) -> MaeConfig {

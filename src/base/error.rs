@@ -57,7 +57,7 @@ pub enum Error {
          Try a lower --blr, more warm-up (--warmup-epochs) or --clip-grad 1"
     )]
     NotFinite {
-        /// The optimiser step, counted from 0.
+        /// The optimiser step, counted from 1.
         step: u64,
         /// The first tensor (or `loss`) with a value that is not finite.
         tensor: String,

@@ -29,7 +29,7 @@ pub struct State {
     pub epoch: u64,
     /// The seed that all randomness is addressed by.
     pub seed: u64,
-    /// Digest of the settings that must not change when a run is resumed.
+    /// CRC-32 of `config_toml`.
     pub config_digest: u32,
     /// Digest of the data set.
     pub data_digest: u32,

@@ -1,5 +1,6 @@
 //! The command line: parses, prints, draws progress; no algorithm lives here.
 
+pub(crate) mod bench;
 pub(crate) mod pretrain;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
@@ -14,6 +15,7 @@ macro_rules! say {
 pub(crate) use say;
 
 use clap::{Parser, Subcommand};
+use toml::Value;
 use vit_mae::{Error, Result};
 
 /// Masked autoencoders (ViT-MAE, He et al. 2022), trained from scratch on a CPU, every backward pass by hand.
@@ -39,6 +41,8 @@ pub(crate) enum Command {
     Pretrain(Box<pretrain::Args>),
     /// Hide patches of any images and draw what a trained model makes of the rest
     Reconstruct(reconstruct::Args),
+    /// Measure a training step on this machine: speed, memory, where the time goes
+    Bench(bench::Args),
 }
 
 /// Starts rayon's threads; `None` takes one a core.
@@ -56,6 +60,30 @@ pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
 }
 
 const MOST_THREADS: usize = 1024;
+
+/// A flag's whole number as TOML has it: at most 2⁶³ − 1.
+pub(crate) fn whole(flag: &str, n: impl TryInto<i64> + ToString + Copy) -> Result<Value> {
+    let expected = format!("at most {}", i64::MAX);
+    n.try_into().map(Value::Integer).map_err(|_| Error::setting(flag, expected, n))
+}
+
+/// The name of a choice, as both the command line and TOML spell it.
+pub(crate) fn choice(choice: &impl clap::ValueEnum) -> Value {
+    let value = choice.to_possible_value();
+    Value::from(value.map(|v| v.get_name().to_owned()).unwrap_or_default())
+}
+
+/// What `--set` says: `section.key=value` each, the value in TOML.
+pub(crate) fn assignments(texts: &[String]) -> Result<Vec<(String, Value)>> {
+    texts.iter().map(|text| parse_assignment(text)).collect()
+}
+
+fn parse_assignment(text: &str) -> Result<(String, Value)> {
+    let expected = "section.key=value, the value in TOML (text in quotes, for example data.format='\"idx\"')";
+    let wrong = || Error::setting("--set", expected, text);
+    let (key, value) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((key.trim().to_owned(), value.trim().parse().map_err(|_| wrong())?))
+}
 
 /// What the user typed, quoted for a shell.
 pub(crate) fn command_line() -> String {

@@ -1,7 +1,7 @@
 //! `vit-mae pretrain`.
 
 use super::progress::Progress;
-use super::say;
+use super::{assignments, choice, say, whole};
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::exec::Backend;
@@ -188,10 +188,7 @@ fn conclude(run: &Pretraining, outcome: &Outcome) {
 impl Args {
     /// The flags that were given, as settings.
     fn overrides(&self) -> Result<Vec<(String, Value)>> {
-        let mut all: Vec<(String, Value)> = Vec::new();
-        for assignment in &self.set {
-            all.push(parse_assignment(assignment)?);
-        }
+        let mut all = assignments(&self.set)?;
         let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
         put("data.path", self.data.as_deref().map(path).transpose()?);
         put("data.format", self.format.clone().map(Value::from));
@@ -232,16 +229,10 @@ impl Args {
             put(key, value.map(Value::from));
         }
         put("model.norm_pix_loss", self.norm_pix_loss.map(Value::from));
-        put("mask.strategy", self.mask_strategy.map(|s| name(&s)));
-        put("run.gemm", self.gemm.map(|b| name(&b)));
+        put("mask.strategy", self.mask_strategy.map(|s| choice(&s)));
+        put("run.gemm", self.gemm.map(|b| choice(&b)));
         Ok(all)
     }
-}
-
-/// A flag's whole number as TOML has it: at most 2⁶³ − 1.
-fn whole(flag: &str, n: impl TryInto<i64> + ToString + Copy) -> Result<Value> {
-    let expected = format!("at most {}", i64::MAX);
-    n.try_into().map(Value::Integer).map_err(|_| Error::setting(flag, expected, n))
 }
 
 /// A path as TOML has it: in UTF-8.
@@ -257,18 +248,4 @@ fn pair(flag: &str, values: &[f64], default: Option<Value>) -> Result<Option<Val
         [low, high] => Ok(Some(vec![low, high].into())),
         _ => Err(Error::setting(flag, "two numbers, for example 0.2,1", format!("{values:?}"))),
     }
-}
-
-/// The name of a choice, as both the command line and TOML spell it.
-fn name(choice: &impl clap::ValueEnum) -> Value {
-    let value = choice.to_possible_value();
-    Value::from(value.map(|v| v.get_name().to_owned()).unwrap_or_default())
-}
-
-/// `section.key=value`, the value in TOML.
-fn parse_assignment(text: &str) -> Result<(String, Value)> {
-    let expected = "section.key=value, the value in TOML (text in quotes, for example data.format='\"idx\"')";
-    let wrong = || Error::setting("--set", expected, text);
-    let (key, value) = text.split_once('=').ok_or_else(wrong)?;
-    Ok((key.trim().to_owned(), value.trim().parse().map_err(|_| wrong())?))
 }

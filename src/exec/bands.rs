@@ -3,31 +3,22 @@
 //! Whatever is summed across rows is summed per band first and then in the order of the bands, whether
 //! the bands ran on one thread or on sixteen: parallel execution changes no bits.
 
+use super::kernel::{self, AddRows};
 use crate::base::Real;
 use ndarray::{Array2, ArrayBase, Data, Ix2};
 use rayon::prelude::*;
 use std::slice::{Chunks, ChunksMut};
-use std::sync::LazyLock;
 
 /// Rows in a band of a row loop.
 pub const BAND: usize = 64;
-
-static ARCH: LazyLock<pulp::Arch> = LazyLock::new(pulp::Arch::new);
-
-/// Runs `work` compiled for the widest vector instructions of this machine (AVX-512, AVX2 with FMA, or
-/// the baseline), chosen at run time; loops inside vectorise accordingly.
-#[inline]
-pub fn widest<R>(work: impl FnOnce() -> R) -> R {
-    ARCH.dispatch(work)
-}
 
 /// Runs `work` on each task, in parallel or one after another.
 pub fn each<T: Send>(parallel: bool, tasks: impl Iterator<Item = T>, work: impl Fn(T) + Sync + Send) {
     if parallel {
         let tasks: Vec<T> = tasks.collect();
-        tasks.into_par_iter().for_each(|task| widest(|| work(task)));
+        tasks.into_par_iter().for_each(work);
     } else {
-        widest(|| tasks.for_each(work));
+        tasks.for_each(work);
     }
 }
 
@@ -57,15 +48,14 @@ pub fn of_mut<F>(x: &mut Array2<F>) -> ChunksMut<'_, F> {
 
 /// Adds partial sums, one row of `sums.len()` values a band, to `sums` in the order of the bands.
 pub fn add_partials<F: Real>(partials: &[F], sums: &mut [F]) {
-    for partial in partials.chunks(sums.len().max(1)) {
-        for (sum, &p) in sums.iter_mut().zip(partial) {
-            *sum += p;
-        }
-    }
+    kernel::widest(&AddRows, (partials, sums));
 }
 
-/// Rows of the output that one task of a split product computes: a power-of-two share of `m`, at least
-/// 128 rows so that packing the other operand again pays, and all of them if the product is small.
+/// Rows of the output that one task of a split product computes: a power-of-two share of `m`, and all of
+/// them if the product is small.
+///
+/// At least 128 rows: then packing the other operand again pays, and both backends block the inner dimension
+/// as they do without splitting, which small products change (the `gemm` crate up to 64 rows and columns).
 #[must_use]
 pub fn product_rows(m: usize, n: usize, k: usize) -> usize {
     const WORTH_SPLITTING: usize = 1 << 21;

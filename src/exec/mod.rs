@@ -5,14 +5,16 @@
 pub mod bands;
 pub mod cpu;
 pub mod gemm;
+pub mod kernel;
 pub mod pool;
 pub mod probe;
 pub mod rows;
+pub mod timing;
 pub mod tree;
-pub mod workers;
 
 use crate::base::Real;
 use gemm::Gemm;
+use kernel::{Add, AddRows, Kernel};
 use ndarray::{Array2, ArrayBase, ArrayView2, ArrayViewMut2, Data, Dimension};
 use pool::Pool;
 use probe::Probe;
@@ -20,7 +22,6 @@ use std::fmt::{Display, Write};
 use std::sync::Arc;
 
 pub use gemm::Backend;
-pub use workers::Workers;
 
 /// The means by which one task computes: a product backend, a buffer pool and, when tracing, a probe.
 pub struct Exec<F: Real> {
@@ -108,8 +109,12 @@ impl<F: Real> Exec<F> {
         c
     }
 
-    /// Runs `work` on each task, in parallel with [`Exec::split`], compiled for the widest vectors that
-    /// this machine has. Tasks must not depend on each other.
+    /// Runs a row kernel on each task, in parallel with [`Exec::split`], with the machine's widest vectors.
+    pub fn rows<T: Send>(&self, tasks: impl Iterator<Item = T>, kernel: impl Kernel<T>) {
+        bands::each(self.split, tasks, |task| kernel::widest(&kernel, task));
+    }
+
+    /// Runs `work` on each task, in parallel with [`Exec::split`]. Tasks must not depend on each other.
     pub fn each<T: Send>(&self, tasks: impl Iterator<Item = T>, work: impl Fn(T) + Sync + Send) {
         bands::each(self.split, tasks, work);
     }
@@ -120,23 +125,13 @@ impl<F: Real> Exec<F> {
     /// If the shapes differ.
     pub fn add_assign(&self, y: &mut Array2<F>, x: &Array2<F>) {
         assert_eq!(y.dim(), x.dim(), "a residual has its branch's shape");
-        self.each(bands::of_mut(y).zip(bands::of(x)), |(y, x)| {
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y += x;
-            }
-        });
+        self.rows(bands::of_mut(y).zip(bands::of(x)), Add);
     }
 
     /// `sums[j] += Σ_r x[r, j]`, summed per band of rows and then in the order of the bands.
     pub fn add_column_sums(&self, x: &ArrayView2<F>, sums: &mut [F]) {
         let mut partial = vec![F::zero(); sums.len() * bands::count(x.nrows())];
-        self.each(bands::of(x).zip(partial.chunks_mut(sums.len().max(1))), |(x, partial)| {
-            for row in x.chunks_exact(partial.len()) {
-                for (p, &v) in partial.iter_mut().zip(row) {
-                    *p += v;
-                }
-            }
-        });
+        self.rows(bands::of(x).zip(partial.chunks_mut(sums.len().max(1))), AddRows);
         bands::add_partials(&partial, sums);
     }
 

@@ -4,6 +4,7 @@
 
 use super::linear::{Linear, LinearCache};
 use crate::base::Real;
+use crate::exec::kernel::{self, Kernel};
 use crate::exec::{Exec, rows};
 use crate::params;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
@@ -65,14 +66,18 @@ impl<F: Real> Attention<F> {
             .zip(probabilities.axis_chunks_iter_mut(Axis(0), self.num_heads * tokens));
         let gemm = cx.backend();
         cx.each(images, |((qkv, mut context), mut probabilities)| {
+            // P = softmax(Q Kᵀ / √d_h)
             for h in 0..self.num_heads {
-                let [q, k, v] = self.head(&qkv, h);
-                let mut p = probabilities.slice_mut(s![h * tokens..(h + 1) * tokens, ..]);
-                // P = softmax(Q Kᵀ / √d_h)
-                gemm.gemm(scale, q, k.t(), F::zero(), p.view_mut());
-                softmax_rows(&mut p);
-                // o = P V
-                gemm.gemm(F::one(), p.view(), v, F::zero(), context.slice_mut(s![.., self.columns(0, h)]));
+                let [q, k, _] = self.head(&qkv, h);
+                let scores = probabilities.slice_mut(s![h * tokens..(h + 1) * tokens, ..]);
+                gemm.gemm(scale, q, k.t(), F::zero(), scores);
+            }
+            kernel::widest(&Softmax { n: tokens }, rows_of(&mut probabilities));
+            // o = P V
+            for h in 0..self.num_heads {
+                let [_, _, v] = self.head(&qkv, h);
+                let p = probabilities.slice(s![h * tokens..(h + 1) * tokens, ..]);
+                gemm.gemm(F::one(), p, v, F::zero(), context.slice_mut(s![.., self.columns(0, h)]));
             }
         });
         cx.saw("probabilities", &probabilities);
@@ -91,36 +96,40 @@ impl<F: Real> Attention<F> {
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
-        let AttentionCache { x, context, qkv, mut probabilities } = cache;
+        let AttentionCache { x, context, qkv, probabilities } = cache;
         let dcontext = self.proj.backward(context, dy, &mut grad.proj, cx);
         cx.saw_gradient("context", &dcontext);
 
         let scale = self.scale();
         let mut dqkv = cx.take(qkv.nrows(), qkv.ncols());
-        let mut dscores = cx.take(qkv.nrows(), tokens);
+        let mut dscores = cx.take(probabilities.nrows(), tokens);
         let images = qkv
             .axis_chunks_iter(Axis(0), tokens)
             .zip(dcontext.axis_chunks_iter(Axis(0), tokens))
-            .zip(probabilities.axis_chunks_iter_mut(Axis(0), self.num_heads * tokens))
+            .zip(probabilities.axis_chunks_iter(Axis(0), self.num_heads * tokens))
             .zip(dqkv.axis_chunks_iter_mut(Axis(0), tokens))
-            .zip(dscores.axis_chunks_iter_mut(Axis(0), tokens));
+            .zip(dscores.axis_chunks_iter_mut(Axis(0), self.num_heads * tokens));
         let gemm = cx.backend();
-        cx.each(images, |((((qkv, dcontext), mut probabilities), mut dqkv), mut ds)| {
+        cx.each(images, |((((qkv, dcontext), probabilities), mut dqkv), mut dscores)| {
+            let of_head = |h: usize| s![h * tokens..(h + 1) * tokens, ..];
+            let mut into = |part, h, alpha, a: ArrayView2<F>, b: ArrayView2<F>| {
+                gemm.gemm(alpha, a, b, F::zero(), dqkv.slice_mut(s![.., self.columns(part, h)]));
+            };
+            // o = P V  ⇒  dV = Pᵀ do,  dP = do Vᵀ
             for h in 0..self.num_heads {
-                let [q, k, v] = self.head(&qkv, h);
-                let p = probabilities.slice_mut(s![h * tokens..(h + 1) * tokens, ..]);
-                let dout = dcontext.slice(s![.., self.columns(0, h)]);
-                let mut into = |part, alpha, a: ArrayView2<F>, b: ArrayView2<F>| {
-                    gemm.gemm(alpha, a, b, F::zero(), dqkv.slice_mut(s![.., self.columns(part, h)]));
-                };
-                // o = P V  ⇒  dV = Pᵀ do,  dP = do Vᵀ
-                into(2, F::one(), p.t(), dout);
-                gemm.gemm(F::one(), dout, v.t(), F::zero(), ds.view_mut());
-                // P = softmax(S)  ⇒  dS = P ⊙ (dP − Σ_j dP ⊙ P)
-                softmax_rows_backward(&p.view(), &mut ds);
-                // S = Q Kᵀ / √d_h  ⇒  dQ = dS K / √d_h,  dK = dSᵀ Q / √d_h
-                into(0, scale, ds.view(), k);
-                into(1, scale, ds.t(), q);
+                let [_, _, v] = self.head(&qkv, h);
+                let (p, dout) = (probabilities.slice(of_head(h)), dcontext.slice(s![.., self.columns(0, h)]));
+                into(2, h, F::one(), p.t(), dout);
+                gemm.gemm(F::one(), dout, v.t(), F::zero(), dscores.slice_mut(of_head(h)));
+            }
+            // P = softmax(S)  ⇒  dS = P ⊙ (dP − Σ_j dP ⊙ P)
+            let p = probabilities.as_slice().expect("probabilities are row-major");
+            kernel::widest(&SoftmaxBackward { n: tokens }, (p, rows_of(&mut dscores)));
+            // S = Q Kᵀ / √d_h  ⇒  dQ = dS K / √d_h,  dK = dSᵀ Q / √d_h
+            for h in 0..self.num_heads {
+                let ([q, k, _], ds) = (self.head(&qkv, h), dscores.slice(of_head(h)));
+                into(0, h, scale, ds.view(), k);
+                into(1, h, scale, ds.t(), q);
             }
         });
         cx.saw_gradient("qkv", &dqkv);
@@ -151,31 +160,50 @@ impl<F: Real> Attention<F> {
     }
 }
 
-/// `p_j = e^(s_j − max s) / Σ_j e^(s_j − max s)` in each row.
-fn softmax_rows<F: Real>(scores: &mut ArrayViewMut2<F>) {
-    let n = scores.ncols();
-    let scores = scores.as_slice_mut().expect("scores are row-major");
-    for row in scores.chunks_exact_mut(n) {
-        let max = rows::max(row);
-        for s in row.iter_mut() {
-            *s = (*s - max).exp_row();
+fn rows_of<'a, F>(matrix: &'a mut ArrayViewMut2<F>) -> &'a mut [F] {
+    matrix.as_slice_mut().expect("scores are row-major")
+}
+
+/// `p_j = e^(s_j − max s) / Σ_j e^(s_j − max s)` in each row of `n` scores.
+struct Softmax {
+    n: usize,
+}
+
+impl<F: Real> Kernel<&mut [F]> for Softmax {
+    #[inline(always)]
+    fn run(&self, scores: &mut [F]) {
+        for row in scores.chunks_exact_mut(self.n) {
+            let max = rows::max(row);
+            for s in row {
+                *s -= max;
+            }
         }
-        let inverse = F::one() / rows::sum(row);
-        for s in row.iter_mut() {
-            *s *= inverse;
+        // Over all rows at once: they may be shorter than a vector.
+        for s in &mut *scores {
+            *s = s.exp_row();
+        }
+        for row in scores.chunks_exact_mut(self.n) {
+            let inverse = F::one() / rows::sum(row);
+            for s in row {
+                *s *= inverse;
+            }
         }
     }
 }
 
-/// `ds = p ⊙ (dp − Σ_j dp_j p_j)` in each row, over `dp`.
-fn softmax_rows_backward<F: Real>(p: &ArrayView2<F>, dp: &mut ArrayViewMut2<F>) {
-    let n = p.ncols();
-    let p = p.as_slice().expect("probabilities are row-major");
-    let dp = dp.as_slice_mut().expect("scores are row-major");
-    for (p, dp) in p.chunks_exact(n).zip(dp.chunks_exact_mut(n)) {
-        let sum = rows::dot(p, dp);
-        for (dp, &p) in dp.iter_mut().zip(p) {
-            *dp = p * (*dp - sum);
+/// `ds = p ⊙ (dp − Σ_j dp_j p_j)` in each row of `n`, written over `dp`.
+struct SoftmaxBackward {
+    n: usize,
+}
+
+impl<F: Real> Kernel<(&[F], &mut [F])> for SoftmaxBackward {
+    #[inline(always)]
+    fn run(&self, (p, dp): (&[F], &mut [F])) {
+        for (p, dp) in p.chunks_exact(self.n).zip(dp.chunks_exact_mut(self.n)) {
+            let sum = rows::dot(p, dp);
+            for (dp, &p) in dp.iter_mut().zip(p) {
+                *dp = p * (*dp - sum);
+            }
         }
     }
 }

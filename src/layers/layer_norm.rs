@@ -1,6 +1,7 @@
 //! Layer norm: `y = γ ⊙ x̂ + β` with `x̂ = (x − μ) / √(σ² + ε)` over the features of each token.
 
 use crate::base::Real;
+use crate::exec::kernel::Kernel;
 use crate::exec::{Exec, bands, rows};
 use crate::params;
 use ndarray::{Array1, Array2};
@@ -43,26 +44,12 @@ impl<F: Real> LayerNorm<F> {
         let (r, d) = x.dim();
         let (gamma, beta) = (slice(&self.weight), slice(&self.bias));
         assert_eq!(d, gamma.len(), "layer norm of width {} given {:?}", gamma.len(), x.dim());
-        let (n, eps) = (F::of(d as f64), F::of(self.eps));
         let (mut y, mut x_hat, mut inv_std) = (cx.take(r, d), cx.take(r, d), cx.take(r, 1));
         let tasks = bands::of(x)
             .zip(bands::of_mut(&mut y))
             .zip(bands::of_mut(&mut x_hat))
             .zip(bands::of_mut(&mut inv_std));
-        cx.each(tasks, |(((x, y), x_hat), inv_std)| {
-            let rows = x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(x_hat.chunks_exact_mut(d));
-            for (((x, y), x_hat), inv_std) in rows.zip(inv_std) {
-                let mean = rows::sum(x) / n;
-                for (h, &x) in x_hat.iter_mut().zip(x) {
-                    *h = x - mean;
-                }
-                *inv_std = F::one() / (rows::dot(x_hat, x_hat) / n + eps).sqrt();
-                for (((y, h), &g), &b) in y.iter_mut().zip(x_hat).zip(gamma).zip(beta) {
-                    *h *= *inv_std;
-                    *y = *h * g + b;
-                }
-            }
-        });
+        cx.rows(tasks, Forward { gamma, beta, eps: F::of(self.eps) });
         (y, LayerNormCache { x_hat, inv_std })
     }
 
@@ -79,7 +66,7 @@ impl<F: Real> LayerNorm<F> {
     ) -> Array2<F> {
         let LayerNormCache { x_hat, inv_std } = cache;
         let (r, d) = x_hat.dim();
-        let (gamma, n) = (slice(&self.weight), F::of(d as f64));
+        let gamma = slice(&self.weight);
         let mut dx = cx.take(r, d);
         // One row of [dγ, dβ] a band, added below in the order of the bands.
         let mut partials = vec![F::zero(); bands::count(r) * 2 * d];
@@ -88,25 +75,7 @@ impl<F: Real> LayerNorm<F> {
             .zip(bands::of(&inv_std))
             .zip(bands::of_mut(&mut dx))
             .zip(partials.chunks_exact_mut(2 * d));
-        cx.each(tasks, |((((dy, x_hat), inv_std), dx), partial)| {
-            let (dgamma, dbeta) = partial.split_at_mut(d);
-            let rows = dy.chunks_exact(d).zip(x_hat.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
-            for (((dy, x_hat), dx), &inv_std) in rows.zip(inv_std) {
-                for (((dg, db), &dy), &h) in dgamma.iter_mut().zip(dbeta.iter_mut()).zip(dy).zip(x_hat) {
-                    // y = γ ⊙ x̂ + β
-                    *dg += dy * h;
-                    *db += dy;
-                }
-                for ((dx, &dy), &g) in dx.iter_mut().zip(dy).zip(gamma) {
-                    *dx = dy * g;
-                }
-                let mean = rows::sum(dx) / n;
-                let mean_along = rows::dot(dx, x_hat) / n;
-                for (dx, &h) in dx.iter_mut().zip(x_hat) {
-                    *dx = (*dx - mean - h * mean_along) * inv_std;
-                }
-            }
-        });
+        cx.rows(tasks, Backward { gamma });
         let (dgamma, dbeta) = (grad.weight.as_slice_mut(), grad.bias.as_slice_mut());
         let (dgamma, dbeta) = (dgamma.expect("contiguous"), dbeta.expect("contiguous"));
         for partial in partials.chunks_exact(2 * d) {
@@ -116,6 +85,67 @@ impl<F: Real> LayerNorm<F> {
         cx.recycle(x_hat);
         cx.recycle(inv_std);
         dx
+    }
+}
+
+struct Forward<'a, F> {
+    gamma: &'a [F],
+    beta: &'a [F],
+    eps: F,
+}
+
+/// A band of rows of `x`, and of `y`, `x̂` and `1/√(σ² + ε)` to be written.
+type ForwardTask<'a, F> = (((&'a [F], &'a mut [F]), &'a mut [F]), &'a mut [F]);
+
+impl<F: Real> Kernel<ForwardTask<'_, F>> for Forward<'_, F> {
+    #[inline(always)]
+    fn run(&self, (((x, y), x_hat), inv_std): ForwardTask<F>) {
+        let d = self.gamma.len();
+        let n = F::of(d as f64);
+        let rows = x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(x_hat.chunks_exact_mut(d));
+        for (((x, y), x_hat), inv_std) in rows.zip(inv_std) {
+            let mean = rows::sum(x) / n;
+            for (h, &x) in x_hat.iter_mut().zip(x) {
+                *h = x - mean;
+            }
+            *inv_std = F::one() / (rows::dot(x_hat, x_hat) / n + self.eps).sqrt();
+            for (((y, h), &g), &b) in y.iter_mut().zip(x_hat).zip(self.gamma).zip(self.beta) {
+                *h *= *inv_std;
+                *y = *h * g + b;
+            }
+        }
+    }
+}
+
+struct Backward<'a, F> {
+    gamma: &'a [F],
+}
+
+/// A band of rows of `dy`, `x̂`, `1/√(σ² + ε)`, of `dx` to be written, and its share of `[dγ, dβ]`.
+type BackwardTask<'a, F> = ((((&'a [F], &'a [F]), &'a [F]), &'a mut [F]), &'a mut [F]);
+
+impl<F: Real> Kernel<BackwardTask<'_, F>> for Backward<'_, F> {
+    #[inline(always)]
+    fn run(&self, ((((dy, x_hat), inv_std), dx), partial): BackwardTask<F>) {
+        let d = self.gamma.len();
+        let n = F::of(d as f64);
+        let (dgamma, dbeta) = partial.split_at_mut(d);
+        let rows = dy.chunks_exact(d).zip(x_hat.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
+        for (((dy, x_hat), dx), &inv_std) in rows.zip(inv_std) {
+            for (((dg, db), &dy), &h) in dgamma.iter_mut().zip(dbeta.iter_mut()).zip(dy).zip(x_hat) {
+                // y = γ ⊙ x̂ + β
+                *dg += dy * h;
+                *db += dy;
+            }
+            for ((dx, &dy), &g) in dx.iter_mut().zip(dy).zip(self.gamma) {
+                *dx = dy * g;
+            }
+            let mean = rows::sum(dx) / n;
+            let mean_along = rows::dot(dx, x_hat) / n;
+            for (dx, &h) in dx.iter_mut().zip(x_hat) {
+                *dx = (*dx - mean - h * mean_along) * inv_std;
+            }
+        }
     }
 }
 

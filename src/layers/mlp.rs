@@ -2,6 +2,7 @@
 
 use super::linear::{Linear, LinearCache};
 use crate::base::Real;
+use crate::exec::kernel::{Kernel, Multiply};
 use crate::exec::{Exec, bands};
 use crate::params;
 use ndarray::{Array2, ArrayView2};
@@ -56,11 +57,7 @@ impl<F: Real> Mlp<F> {
         let mut dh = self.fc2.backward(fc2, dy, &mut grad.fc2, cx);
         cx.saw_gradient("act", &dh);
         // a = GELU(h)  ⇒  dh = GELU′(h) ⊙ da
-        cx.each(bands::of_mut(&mut dh).zip(bands::of(&slope)), |(dh, slope)| {
-            for (dh, &slope) in dh.iter_mut().zip(slope) {
-                *dh *= slope;
-            }
-        });
+        cx.rows(bands::of_mut(&mut dh).zip(bands::of(&slope)), Multiply);
         cx.saw_gradient("fc1", &dh);
         let dx = self.fc1.backward(fc1, dh.view(), &mut grad.fc1, cx);
         cx.recycle(dh);
@@ -74,12 +71,19 @@ impl<F: Real> Mlp<F> {
 /// The reference uses this exact ("erf") form, not the tanh approximation.
 pub fn gelu<F: Real>(mut h: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, Array2<F>) {
     let mut a = cx.take(h.nrows(), h.ncols());
-    cx.each(bands::of_mut(&mut h).zip(bands::of_mut(&mut a)), |(h, a)| {
+    cx.rows(bands::of_mut(&mut h).zip(bands::of_mut(&mut a)), Gelu);
+    (a, h)
+}
+
+struct Gelu;
+
+impl<F: Real> Kernel<(&mut [F], &mut [F])> for Gelu {
+    #[inline(always)]
+    fn run(&self, (h, a): (&mut [F], &mut [F])) {
         for (h, a) in h.iter_mut().zip(a) {
             let (cdf, density) = h.normal();
             *a = *h * cdf;
             *h = cdf + *h * density;
         }
-    });
-    (a, h)
+    }
 }

@@ -93,6 +93,7 @@ impl<F: Real> Decoder<F> {
         let patches = drop_class_rows(&normed, tokens, cx);
         cx.recycle(normed);
         let (pred, cache) = self.decoder_pred.forward(patches, cx);
+        cx.saw("pred", &pred);
         (pred, DecoderCache { embed, blocks, norm, pred: cache })
     }
 
@@ -131,7 +132,7 @@ impl<F: Real> Decoder<F> {
 
     /// Mask tokens appended and the order restored: `x[b, 0] = y[b, 0]`, and `x[b, 1 + l]` is
     /// `y[b, 1 + ids_restore[l]]` where patch `l` was kept, else `mask_token`.
-    fn unshuffle(&self, y: &Array2<F>, masks: &Masks, cx: &mut Exec<F>) -> Array2<F> {
+    pub fn unshuffle(&self, y: &Array2<F>, masks: &Masks, cx: &mut Exec<F>) -> Array2<F> {
         let (len, keep) = (masks[0].ids_shuffle.len(), masks[0].len_keep);
         let mask_token = self.mask_token.slice(s![0, 0, ..]);
         let mut x = cx.take(masks.len() * (1 + len), y.ncols());
@@ -150,7 +151,7 @@ impl<F: Real> Decoder<F> {
     }
 
     /// The adjoint: each row goes back to where it came from; `dmask_token` is the sum over all removed.
-    fn unshuffle_backward(dx: &Array2<F>, masks: &Masks, grad: &mut Self, cx: &mut Exec<F>) -> Array2<F> {
+    pub fn unshuffle_backward(dx: &Array2<F>, masks: &Masks, grad: &mut Self, cx: &mut Exec<F>) -> Array2<F> {
         let (len, keep) = (masks[0].ids_shuffle.len(), masks[0].len_keep);
         let mut dmask_token = grad.mask_token.slice_mut(s![0, 0, ..]);
         let mut dy = cx.take(masks.len() * (1 + keep), dx.ncols());

@@ -119,7 +119,7 @@ impl<F: Real> Encoder<F> {
     }
 
     /// `x[b, 0] = cls_token + pos_embed[0]`, `x[b, 1 + i] = patches[b, ids_keep[i]]`.
-    fn keep_visible(&self, patches: &Array2<F>, masks: &Masks, cx: &mut Exec<F>) -> Array2<F> {
+    pub fn keep_visible(&self, patches: &Array2<F>, masks: &Masks, cx: &mut Exec<F>) -> Array2<F> {
         let (len, keep) = (masks[0].ids_shuffle.len(), masks[0].len_keep);
         let class = &self.cls_token.slice(s![0, 0, ..]) + &self.pos_embed.slice(s![0, 0, ..]);
         let mut x = cx.take(masks.len() * (1 + keep), patches.ncols());
@@ -133,7 +133,12 @@ impl<F: Real> Encoder<F> {
     }
 
     /// The adjoint: `dcls_token += Σ_b dx[b, 0]`, `dpatches[b, ids_keep[i]] = dx[b, 1 + i]`, 0 elsewhere.
-    fn keep_visible_backward(dx: &Array2<F>, masks: &Masks, grad: &mut Self, cx: &mut Exec<F>) -> Array2<F> {
+    pub fn keep_visible_backward(
+        dx: &Array2<F>,
+        masks: &Masks,
+        grad: &mut Self,
+        cx: &mut Exec<F>,
+    ) -> Array2<F> {
         let (len, keep) = (masks[0].ids_shuffle.len(), masks[0].len_keep);
         let mut dpatches = cx.zeros(masks.len() * len, dx.ncols());
         let mut dclass = grad.cls_token.slice_mut(s![0, 0, ..]);

@@ -125,7 +125,8 @@ fn blocks((rows, columns): (usize, usize), count: usize, rng: &mut impl rand::Rn
     let mut left = count;
     while left > 0 {
         let area = SMALLEST + uniform(rng) * (left as f64 - SMALLEST).max(0.0);
-        let aspect = (0.3f64.ln() * (1.0 - 2.0 * uniform(rng))).exp();
+        // libm's, so that a mask is the same on every platform.
+        let aspect = libm::exp(libm::log(0.3) * (1.0 - 2.0 * uniform(rng)));
         let height = ((area * aspect).sqrt().round() as usize).clamp(1, rows);
         let width = ((area / aspect).sqrt().round() as usize).clamp(1, columns);
         let top = below(rng, rows - height + 1);

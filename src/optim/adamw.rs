@@ -3,6 +3,7 @@
 use super::groups::Group;
 use crate::base::Real;
 use crate::exec::bands;
+use crate::exec::kernel::{self, Kernel};
 use crate::params::Params;
 
 /// First and second moments of every tensor, and the number of steps taken.
@@ -68,14 +69,34 @@ impl<P> AdamW<P> {
             }
         }
 
-        let [beta1, beta2, one_less1, one_less2] = [beta1, beta2, 1.0 - beta1, 1.0 - beta2].map(F::of);
-        let (root_correction2, eps) = (F::of(correction2.sqrt()), F::of(self.eps));
-        bands::each(true, tasks.into_iter(), |(w, g, m, v, keep, rate)| {
-            for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-                *m = beta1 * *m + one_less1 * g;
-                *v = beta2 * *v + one_less2 * g * g;
-                *w = keep * *w - rate * *m / (v.sqrt() / root_correction2 + eps);
-            }
-        });
+        let kernel = Update {
+            betas: [F::of(beta1), F::of(beta2)],
+            one_less_betas: [F::of(1.0 - beta1), F::of(1.0 - beta2)],
+            root_correction2: F::of(correction2.sqrt()),
+            eps: F::of(self.eps),
+        };
+        bands::each(true, tasks.into_iter(), |task| kernel::widest(&kernel, task));
+    }
+}
+
+struct Update<F> {
+    betas: [F; 2],
+    one_less_betas: [F; 2],
+    root_correction2: F,
+    eps: F,
+}
+
+/// Pieces of `w, g, m, v`, then `1 − η λ` and `η / (1 − β₁ᵗ)`.
+type Piece<'a, F> = (&'a mut [F], &'a [F], &'a mut [F], &'a mut [F], F, F);
+
+impl<F: Real> Kernel<Piece<'_, F>> for Update<F> {
+    #[inline(always)]
+    fn run(&self, (w, g, m, v, keep, rate): Piece<F>) {
+        let ([beta1, beta2], [one_less1, one_less2]) = (self.betas, self.one_less_betas);
+        for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+            *m = beta1 * *m + one_less1 * g;
+            *v = beta2 * *v + one_less2 * g * g;
+            *w = keep * *w - rate * *m / (v.sqrt() / self.root_correction2 + self.eps);
+        }
     }
 }

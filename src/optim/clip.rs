@@ -2,7 +2,7 @@
 
 use super::groups::Group;
 use crate::base::Real;
-use crate::exec::{bands, rows};
+use crate::exec::rows;
 use crate::params::Params;
 
 /// The L2 norm of all trained tensors' gradients together. Each tensor is summed in pieces of fixed length
@@ -12,7 +12,7 @@ pub fn norm<F: Real>(grad: &impl Params<F>, groups: &[Group]) -> f64 {
     let tensors = grad.tensors();
     let trained = tensors.iter().zip(groups).filter(|(_, group)| group.trained);
     let pieces = trained.flat_map(|(tensor, _)| tensor.data.chunks(PIECE));
-    bands::widest(|| pieces.map(|piece| rows::dot(piece, piece).f64()).sum::<f64>()).sqrt()
+    pieces.map(|piece| rows::dot(piece, piece).f64()).sum::<f64>().sqrt()
 }
 
 /// Scales the gradient so that its norm is at most `limit`, as the reference framework's `clip_grad_norm_` does it:

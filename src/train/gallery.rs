@@ -3,11 +3,11 @@
 use super::config::Config;
 use super::sheet::{Picture, Sheet};
 use crate::base::Result;
-use crate::exec::{Backend, Exec};
+use crate::exec::Exec;
 use crate::mae::patchify::patchify;
 use crate::mae::reconstruct::{Stats, reconstruct};
 use crate::mae::{Mae, Mask};
-use ndarray::{Array3, ArrayView4, Axis};
+use ndarray::{Array3, ArrayView4};
 
 /// The brightness of a removed patch in the picture of the masked image.
 const REMOVED: u8 = 128;
@@ -23,7 +23,7 @@ pub fn draw(
     masks: &[Mask],
     stats: Stats,
 ) -> Result<Vec<u8>> {
-    let mut cx = Exec::new(Backend::default());
+    let mut cx = Exec::new(config.run.gemm).split(true);
     let (output, _) = model.forward(images, masks, &mut cx);
     let pixels = patchify(images, config.model.patch_size, &mut cx);
     let patches = config.model.num_patches();
@@ -91,15 +91,4 @@ fn picture(config: &Config, bytes: &[u8]) -> Picture {
         // Other channel counts have no colours of their own: show the first channel.
         c => Picture::gray(width, height, &bytes.iter().copied().step_by(c).collect::<Vec<_>>()),
     }
-}
-
-/// The first `count` images of a batch with their masks, for the sheet of a run.
-#[must_use]
-pub fn first<'a>(
-    images: &'a ndarray::Array4<f32>,
-    masks: &'a [Mask],
-    count: usize,
-) -> (ArrayView4<'a, f32>, &'a [Mask]) {
-    let count = count.min(masks.len());
-    (images.slice_axis(Axis(0), (0..count).into()), &masks[..count])
 }

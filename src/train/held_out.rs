@@ -3,9 +3,9 @@
 
 use super::config::Config;
 use super::step;
+use super::workers::Workers;
 use crate::base::{Error, Result};
 use crate::data::{Dataset, Image, evaluation_image, normalise};
-use crate::exec::Workers;
 use crate::mae::baseline::{Baselines, baselines};
 use crate::mae::{Mae, Mask};
 use ndarray::{Array3, Array4, Axis, stack};
@@ -26,7 +26,8 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// At most `count` evenly spaced images of a data set.
+    /// At most `count` evenly spaced images of a data set; with `data.skip_bad_images` those that cannot be
+    /// read are left out.
     ///
     /// # Errors
     /// If one of them cannot be read (with `data.skip_bad_images`: if none can).

@@ -1,5 +1,6 @@
 //! Training: the step, the pre-training loop, and everything that is written into a run directory.
 
+pub mod bench;
 pub mod config;
 pub mod gallery;
 pub mod held_out;
@@ -14,7 +15,9 @@ pub mod save;
 pub mod sheet;
 pub mod source;
 pub mod step;
+pub mod workers;
 
 pub use config::Config;
 pub use pretrain::{Outcome, Pretraining, Watch};
 pub use run_dir::RunDir;
+pub use workers::Workers;

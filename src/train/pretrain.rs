@@ -7,11 +7,11 @@ use super::metrics::{EpochRecord, Record, StepRecord, Writer};
 use super::report::Report;
 use super::run_dir::{RunDir, write_atomic};
 use super::source::{Source, loader_config};
+use super::workers::Workers;
 use super::{gallery, plot, save, step};
 use crate::base::{Error, Result};
 use crate::checkpoint::{self, State};
 use crate::data::{Batch, Loader};
-use crate::exec::Workers;
 use crate::mae::baseline::Baselines;
 use crate::mae::reconstruct::Stats;
 use crate::mae::{Mae, Mask};
@@ -67,6 +67,8 @@ pub struct Outcome {
     pub images_per_s: f64,
     /// Seconds from the first step to the report.
     pub wall_secs: f64,
+    /// Whether the target was normalised patch by patch.
+    pub norm_pix_loss: bool,
     /// Images that could not be read and were replaced or left out.
     pub skipped: Vec<String>,
 }
@@ -174,7 +176,7 @@ impl Pretraining {
             let number = epoch * steps + i;
             let (loss, mut grad) = self.accumulate(epoch, &mut batches)?;
             let grad_norm = clip::norm(&grad, &self.groups);
-            self.check_finite(number, loss, grad_norm, &grad)?;
+            self.check_finite(number + 1, loss, grad_norm, &grad)?;
             if let Some(limit) = self.config.optim.clip_grad {
                 clip::clip(&mut grad, grad_norm, limit);
             }
@@ -257,6 +259,9 @@ impl Pretraining {
     }
 
     fn save(&self, epoch: u64, step: u64) -> Result<()> {
+        if let Some(tensor) = clip::first_not_finite(&self.model) {
+            return Err(Error::NotFinite { step, tensor });
+        }
         let config_toml = self.config.to_toml()?;
         let state = State {
             step,
@@ -286,8 +291,14 @@ impl Pretraining {
         let images = images * (self.config.optim.batch_size * self.config.optim.accum_iter) as f64;
         let beside = self.held_out.iter().chain([&self.pictured]).flat_map(|set| set.skipped.clone());
         let skipped: BTreeSet<String> = self.loader.skipped().into_iter().chain(beside).collect();
-        let skipped = skipped.into_iter().collect();
-        let outcome = Outcome { last, baselines, images_per_s: images / wall_secs, wall_secs, skipped };
+        let outcome = Outcome {
+            norm_pix_loss: self.config.model.norm_pix_loss,
+            last,
+            baselines,
+            images_per_s: images / wall_secs,
+            wall_secs,
+            skipped: skipped.into_iter().collect(),
+        };
 
         let loss_svg = plot::loss_svg(records, &outcome.references())?;
         write_atomic(&self.run.loss_svg(), loss_svg.as_bytes())?;
@@ -311,7 +322,11 @@ impl Pretraining {
     }
 
     fn notes(&self, outcome: &Outcome) -> Vec<String> {
-        let held_out = self.no_held_out.iter().map(|why| format!("No held-out loss: {why}."));
+        let held_out = self.no_held_out.iter().map(|why| {
+            format!(
+                "No held-out loss: {why}. The trivial predictors were tried on the pictured training images."
+            )
+        });
         let skipped = outcome.skipped.iter().map(|image| format!("Skipped: {image}"));
         let groups = std::iter::once(format!("Parameter groups: {}.", groups::summary(&self.groups)));
         groups.chain(held_out).chain(skipped).collect()
@@ -322,8 +337,9 @@ impl Outcome {
     /// The trivial predictors, for the curve's dashed lines.
     #[must_use]
     pub fn references(&self) -> Vec<(String, f64)> {
+        let zero = if self.norm_pix_loss { "each patch's own mean" } else { "the mean colour" };
         vec![
-            ("predicting 0 (the mean colour)".to_owned(), self.baselines.zero),
+            (format!("predicting {zero}"), self.baselines.zero),
             ("predicting the mean of the visible patches".to_owned(), self.baselines.visible_mean),
         ]
     }

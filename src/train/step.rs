@@ -1,7 +1,8 @@
 //! Loss and gradient of one batch: chunk by chunk, summed along the fixed tree.
 
+use super::workers::Workers;
 use crate::base::Real;
-use crate::exec::{Workers, tree};
+use crate::exec::tree;
 use crate::mae::{Mae, Mask};
 use crate::params::Params;
 use ndarray::{ArrayView4, Axis};

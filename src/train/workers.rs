@@ -1,7 +1,7 @@
 //! What the tasks of a training step borrow and give back: executors and empty gradients.
 
-use super::{Backend, Exec};
 use crate::base::Real;
+use crate::exec::{Backend, Exec};
 use crate::params::Params;
 use std::sync::{Mutex, PoisonError};
 

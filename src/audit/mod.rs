@@ -1,0 +1,5 @@
+//! Audits: what shows that a backward pass is the derivative of its forward pass.
+
+pub mod gradcheck;
+
+pub use gradcheck::{GradCheck, Report};

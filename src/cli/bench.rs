@@ -1,0 +1,114 @@
+//! `vit-mae bench`.
+
+use std::path::PathBuf;
+use vit_mae::exec::Backend;
+use vit_mae::train::bench::{Measurement, Plan, gibibytes};
+use vit_mae::train::{Config, presets};
+use vit_mae::{Error, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae bench                                       the default preset on all cores
+  vit-mae bench --preset vit-base --batch-size 8
+  vit-mae bench --preset cifar --threads 1 --gemm matrixmultiply --json
+  vit-mae bench --ablate encoder-with-mask-tokens     what the asymmetric design saves
+
+A step is forward, backward and AdamW on made-up images; loading data is not part of it.";
+
+/// Flags of `vit-mae bench`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// nano, cifar, photo, vit-tiny, vit-base, vit-large, vit-huge
+    #[arg(long, default_value = presets::DEFAULT)]
+    preset: String,
+    /// A TOML file with settings to change
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change any setting, for example `optim.micro_batch=8`; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Images in a step [default: the preset's]
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Threads [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Seconds to measure
+    #[arg(long, default_value_t = 10.0)]
+    secs: f64,
+    /// Which crate multiplies matrices
+    #[arg(long)]
+    gemm: Option<Backend>,
+    /// Measure a variant that the paper compares with
+    #[arg(long)]
+    ablate: Option<Ablation>,
+    /// One line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Variants of the design.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Ablation {
+    /// The encoder sees a token for every patch; He et al. 2022, Table 2: 2.8 to 4.1 times slower
+    EncoderWithMaskTokens,
+}
+
+/// Measures and prints.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let threads = super::start_threads(args.threads)?;
+    if !(args.secs > 0.0 && args.secs <= 86_400.0) {
+        return Err(Error::setting("--secs", "more than 0 and at most a day", args.secs));
+    }
+    let mut overrides = super::assignments(&args.set)?;
+    if let Some(size) = args.batch_size {
+        overrides.push(("optim.batch_size".to_owned(), super::whole("--batch-size", size)?));
+    }
+    if let Some(backend) = args.gemm {
+        overrides.push(("run.gemm".to_owned(), super::choice(&backend)));
+    }
+    let config = Config::resolve(&args.preset, args.config.as_deref(), overrides)?;
+    let name = args.config.as_ref().map_or_else(|| args.preset.clone(), |path| path.display().to_string());
+    let plan = Plan { config, name, threads, secs: args.secs, encoder_with_mask_tokens: false };
+    let measured = plan.run()?;
+    let ablated = match args.ablate {
+        Some(Ablation::EncoderWithMaskTokens) => Some(Plan { encoder_with_mask_tokens: true, ..plan }.run()?),
+        None => None,
+    };
+    if args.json {
+        for measurement in std::iter::once(&measured).chain(&ablated) {
+            let line = serde_json::to_string(measurement)
+                .map_err(|e| Error::setting("--json", "finite numbers", e))?;
+            println!("{line}");
+        }
+        return Ok(());
+    }
+    print(&measured);
+    if let Some(ablated) = ablated {
+        println!("\nwith a token for every patch in the encoder:");
+        print(&ablated);
+        let speedup = measured.images_per_s.median / ablated.images_per_s.median;
+        println!("\nthe asymmetric design is {speedup:.2} times as fast");
+    }
+    Ok(())
+}
+
+fn print(m: &Measurement) {
+    let rate = m.images_per_s;
+    println!("{}: batch {} in chunks of {}, {} threads", m.preset, m.batch_size, m.micro_batch, m.threads);
+    println!("images/s          {:.1}  (lowest {:.1}, highest {:.1})", rate.median, rate.min, rate.max);
+    println!("GFLOP per image   {:.4}", m.gflop_per_image);
+    println!(
+        "GFLOP/s           {:.1}, {:.0} % of the {:.1} that large products reach here",
+        m.gflops,
+        100.0 * m.share_of_ceiling,
+        m.gemm_ceiling_gflops
+    );
+    let peak = m.peak_rss_bytes.map_or("unknown on this system".to_owned(), gibibytes);
+    println!("peak memory       {peak} (expected {})", gibibytes(m.predicted_bytes));
+    println!("parameters        {}", m.parameters);
+    for (kind, share) in &m.time_shares {
+        println!("  {kind:<26} {:>5.1} %", 100.0 * share);
+    }
+}

@@ -1,0 +1,54 @@
+//! What a training step costs, counted from the shapes alone: floating-point operations and bytes.
+
+use super::config::MaeConfig;
+
+/// The products and the memory of one architecture with `len_keep` visible patches.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost<'a> {
+    /// The architecture.
+    pub config: &'a MaeConfig,
+    /// `K`, patches the encoder sees.
+    pub len_keep: usize,
+}
+
+impl Cost<'_> {
+    /// Floating-point operations (a multiply-add is two) of all matrix products of one image's training
+    /// step. The backward pass of a product costs two of its size; only the patch projection, whose input
+    /// is data, costs one.
+    #[must_use]
+    pub fn flops_per_image(&self) -> f64 {
+        let c = self.config;
+        let [l, d, e, p] = [c.num_patches(), c.embed_dim, c.decoder_embed_dim, c.patch_len()];
+        let linear = |rows: usize, d_in: usize, d_out: usize| 2.0 * (rows * d_in * d_out) as f64;
+        let block = |n: usize, d: usize| {
+            // qkv, proj, fc1, fc2; then Q Kᵀ and P V of all heads together.
+            linear(n, d, 4 * d) + 2.0 * linear(n, d, c.hidden(d)) + 2.0 * linear(n, d, n)
+        };
+        let (encoder_tokens, decoder_tokens) = (1 + self.len_keep, 1 + l);
+        2.0 * linear(l, p, d)
+            + 3.0 * c.depth as f64 * block(encoder_tokens, d)
+            + 3.0 * linear(encoder_tokens, d, e)
+            + 3.0 * c.decoder_depth as f64 * block(decoder_tokens, e)
+            + 3.0 * linear(l, e, p)
+    }
+
+    /// Bytes of the activations that one chunk of `images` images keeps in f32 until its backward pass,
+    /// with the largest buffers that come and go on the way.
+    #[must_use]
+    pub fn activation_bytes(&self, images: usize) -> usize {
+        let c = self.config;
+        let [l, d, e, p] = [c.num_patches(), c.embed_dim, c.decoder_embed_dim, c.patch_len()];
+        // Two norms keep x̂ and hand on y; qkv, the context, the probabilities; GELU's value and slope.
+        let block = |n: usize, d: usize, heads: usize| n * (8 * d + 2 * c.hidden(d) + heads * n + 2);
+        let (encoder_tokens, decoder_tokens) = (1 + self.len_keep, 1 + l);
+        let kept = c.depth * block(encoder_tokens, d, c.num_heads)
+            + c.decoder_depth * block(decoder_tokens, e, c.decoder_num_heads)
+            + l * (p + d)
+            + encoder_tokens * 2 * d
+            + decoder_tokens * 4 * e
+            + 3 * l * p;
+        let passing = |n: usize, d: usize| n * (2 * c.hidden(d) + 4 * d);
+        let passing = passing(encoder_tokens, d).max(passing(decoder_tokens, e));
+        4 * images * (kept + passing)
+    }
+}

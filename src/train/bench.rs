@@ -1,0 +1,279 @@
+//! What a training step costs on this machine: images per second, share of the possible, memory, and where
+//! the time goes.
+
+use super::config::Config;
+use super::step;
+use super::workers::Workers;
+use crate::base::rng::{Purpose, rng, uniform};
+use crate::base::{Error, Real, Result};
+use crate::exec::Exec;
+use crate::exec::timing::Timing;
+use crate::mae::cost::Cost;
+use crate::mae::masking::len_keep;
+use crate::mae::{Mae, Mask};
+use crate::optim::{AdamW, groups};
+use crate::params::Params;
+use ndarray::{Array2, Array4, Axis};
+use serde::Serialize;
+use std::time::Instant;
+
+/// Minimum, median and maximum over the repeats.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Spread {
+    /// Lowest.
+    pub min: f64,
+    /// Middle.
+    pub median: f64,
+    /// Highest.
+    pub max: f64,
+}
+
+/// What was measured and what was computed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measurement {
+    /// Name of the preset or file.
+    pub preset: String,
+    /// Images in a step.
+    pub batch_size: usize,
+    /// Images in a chunk.
+    pub micro_batch: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Training images per second of full steps.
+    pub images_per_s: Spread,
+    /// 10⁹ floating-point operations of the products of one image's step, from the shapes.
+    pub gflop_per_image: f64,
+    /// The two multiplied, at the median.
+    pub gflops: f64,
+    /// What large products reach on this machine with these threads, in the same unit.
+    pub gemm_ceiling_gflops: f64,
+    /// `gflops / gemm_ceiling_gflops`.
+    pub share_of_ceiling: f64,
+    /// Largest resident memory of this process, where the system tells.
+    pub peak_rss_bytes: Option<u64>,
+    /// What it was expected to be.
+    pub predicted_bytes: u64,
+    /// Numbers in the model.
+    pub parameters: usize,
+    /// Share of one thread's time per kind of layer.
+    pub time_shares: Vec<(String, f64)>,
+}
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// All settings; the batch size is `optim.batch_size`.
+    pub config: Config,
+    /// For the output.
+    pub name: String,
+    /// Rayon's threads.
+    pub threads: usize,
+    /// Seconds to measure, warm-up not counted.
+    pub secs: f64,
+    /// Let the encoder see a token for every patch, as the paper's ablation does with mask tokens.
+    pub encoder_with_mask_tokens: bool,
+}
+
+/// Repeats whose spread is given.
+const REPEATS: usize = 5;
+
+/// What the program itself takes: code, libraries, stacks, allocator.
+const PROGRAM_BYTES: u64 = 12 << 20;
+
+impl Plan {
+    /// Patches that the encoder sees.
+    fn len_keep(&self) -> usize {
+        let patches = self.config.model.num_patches();
+        // A token costs the same whether pixels or a mask token are in it; one must stay removed.
+        if self.encoder_with_mask_tokens {
+            patches - 1
+        } else {
+            len_keep(patches, self.config.mask.mask_ratio)
+        }
+    }
+
+    fn cost(&self) -> Cost<'_> {
+        Cost { config: &self.config.model, len_keep: self.len_keep() }
+    }
+
+    /// The memory that a step will need: weights, two moments, the batch, and for every thread a chunk's
+    /// activations and gradient (plus one partial sum of the tree for every level).
+    #[must_use]
+    pub fn predicted_bytes(&self) -> u64 {
+        let optim = &self.config.optim;
+        let parameters = 4 * self.config.model.parameters().all;
+        let chunks = optim.batch_size.div_ceil(optim.micro_batch);
+        let tasks = chunks.min(self.threads);
+        let gradients = tasks + (chunks / tasks).next_power_of_two().ilog2() as usize;
+        let [h, w] = self.config.model.img_size;
+        let batch = 4 * optim.batch_size * self.config.model.in_chans * h * w;
+        let activations = tasks * self.cost().activation_bytes(optim.micro_batch.min(optim.batch_size));
+        ((3 + gradients) * parameters + batch + activations) as u64 + PROGRAM_BYTES
+    }
+
+    /// Measures.
+    ///
+    /// # Errors
+    /// If the machine does not have the memory that it would take; nothing is allocated before that is known.
+    pub fn run(&self) -> Result<Measurement> {
+        let predicted_bytes = self.predicted_bytes();
+        if let Some(free) = available_bytes().filter(|&free| predicted_bytes > free) {
+            let expected = format!("a step that fits the {} of memory available", gibibytes(free));
+            let found =
+                format!("{}, which needs about {}", self.config.optim.batch_size, gibibytes(predicted_bytes));
+            return Err(Error::setting("--batch-size", expected, found));
+        }
+        let mut trainer = Trainer::new(self);
+        trainer.step();
+        let mut rates = Vec::new();
+        for _ in 0..REPEATS {
+            let (start, mut images) = (Instant::now(), 0);
+            while images == 0 || start.elapsed().as_secs_f64() < self.secs / REPEATS as f64 {
+                trainer.step();
+                images += self.config.optim.batch_size;
+            }
+            rates.push(images as f64 / start.elapsed().as_secs_f64());
+        }
+        rates.sort_by(f64::total_cmp);
+        let images_per_s = Spread { min: rates[0], median: rates[REPEATS / 2], max: rates[REPEATS - 1] };
+        let peak_rss_bytes = status_bytes("/proc/self/status", "VmHWM:");
+        let gflop_per_image = self.cost().flops_per_image() / 1e9;
+        let gflops = gflop_per_image * images_per_s.median;
+        let gemm_ceiling_gflops = self.gemm_ceiling();
+        Ok(Measurement {
+            preset: self.name.clone(),
+            batch_size: self.config.optim.batch_size,
+            micro_batch: self.config.optim.micro_batch,
+            threads: self.threads,
+            images_per_s,
+            gflop_per_image,
+            gflops,
+            gemm_ceiling_gflops,
+            share_of_ceiling: gflops / gemm_ceiling_gflops,
+            peak_rss_bytes,
+            predicted_bytes,
+            parameters: self.config.model.parameters().all,
+            time_shares: trainer.time_shares(),
+        })
+    }
+
+    /// GFLOP/s of large square products, one on every thread at the same time; the best of several tries.
+    fn gemm_ceiling(&self) -> f64 {
+        const SIDE: usize = 512;
+        const PRODUCTS: usize = 24;
+        let backend = self.config.run.gemm.build::<f32>();
+        let mut best = 0.0f64;
+        for _ in 0..6 {
+            let start = Instant::now();
+            rayon::broadcast(|_| {
+                let (a, b) = (Array2::from_elem((SIDE, SIDE), 0.5f32), Array2::from_elem((SIDE, SIDE), 0.25));
+                let mut c = Array2::zeros((SIDE, SIDE));
+                for _ in 0..PRODUCTS {
+                    backend.gemm(1.0, a.view(), b.view(), 0.0, c.view_mut());
+                }
+                std::hint::black_box(c);
+            });
+            let flops = 2.0 * (SIDE * SIDE * SIDE * PRODUCTS * self.threads) as f64;
+            best = best.max(flops / start.elapsed().as_secs_f64() / 1e9);
+        }
+        best
+    }
+}
+
+/// A model in training on made-up images.
+struct Trainer<'a> {
+    plan: &'a Plan,
+    model: Mae<f32>,
+    adamw: AdamW<Mae<f32>>,
+    groups: Vec<groups::Group>,
+    workers: Workers<f32, Mae<f32>>,
+    images: Array4<f32>,
+    masks: Vec<Mask>,
+}
+
+impl<'a> Trainer<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let config = &plan.config;
+        let model = Mae::initialised(config.model.clone(), config.run.seed);
+        let [height, width] = config.model.img_size;
+        let shape = (config.optim.batch_size, config.model.in_chans, height, width);
+        let mut noise = rng(config.run.seed, Purpose::Synthetic, 0, 0);
+        let images = Array4::from_shape_simple_fn(shape, || f32::of(2.0 * uniform(&mut noise) - 1.0));
+        let masking = config.masking();
+        let mask = |i| Mask { len_keep: plan.len_keep(), ..masking.mask(config.run.seed, 0, i) };
+        Self {
+            plan,
+            adamw: AdamW::new(&model, (config.optim.betas[0], config.optim.betas[1])),
+            groups: groups::pretraining(&model, config.optim.weight_decay),
+            workers: Workers::new(config.run.gemm),
+            masks: (0..config.optim.batch_size as u64).map(mask).collect(),
+            model,
+            images,
+        }
+    }
+
+    /// Forward, backward, update.
+    fn step(&mut self) {
+        let micro_batch = self.plan.config.optim.micro_batch;
+        let (_, grad) =
+            step::loss_and_gradient(&self.model, self.images.view(), &self.masks, micro_batch, &self.workers);
+        self.adamw.step(&mut self.model, &grad, &self.groups, 1e-4);
+        self.workers.give_back(grad);
+    }
+
+    /// A few chunks on one thread with a clock at every named tensor, and the update.
+    fn time_shares(&mut self) -> Vec<(String, f64)> {
+        let optim = &self.plan.config.optim;
+        let chunk = optim.micro_batch.min(optim.batch_size);
+        let chunks = optim.batch_size.div_ceil(chunk) as f64;
+        let images = self.images.slice_axis(Axis(0), (0..chunk).into());
+        let masks = &self.masks[..chunk];
+        let removed = masks.iter().map(Mask::removed).sum();
+        let timing = Timing::default();
+        let mut cx = Exec::new(self.plan.config.run.gemm).with_probe(timing.clone());
+        let mut grad = self.model.zeros_like();
+        let passes = 4;
+        for pass in 0..=passes {
+            if pass == 1 {
+                timing.clear(); // the first pass only warmed up
+            }
+            timing.restart();
+            let (output, cache) = self.model.forward(images, masks, &mut cx);
+            timing.book("loss");
+            let dpatches = self.model.backward(cache, &output, masks, removed, &mut grad, &mut cx);
+            timing.book("linear");
+            cx.recycle(dpatches);
+            output.recycle(&mut cx);
+        }
+        let mut seconds: Vec<(&str, f64)> =
+            timing.seconds().into_iter().map(|(kind, s)| (kind, s / f64::from(passes) * chunks)).collect();
+        let start = Instant::now();
+        let other = self.workers.gradient(&self.model);
+        grad.accumulate(&other);
+        seconds.push(("sum of gradients", start.elapsed().as_secs_f64() * chunks));
+        let start = Instant::now();
+        self.adamw.step(&mut self.model, &grad, &self.groups, 1e-4);
+        // The update runs on all threads; in one thread's time it counts for each of them.
+        seconds.push(("AdamW", start.elapsed().as_secs_f64() * self.plan.threads as f64));
+        let total: f64 = seconds.iter().map(|(_, s)| s).sum();
+        seconds.sort_by(|a, b| b.1.total_cmp(&a.1));
+        seconds.into_iter().map(|(kind, s)| (kind.to_owned(), s / total)).collect()
+    }
+}
+
+/// `1.3 GiB`.
+#[must_use]
+pub fn gibibytes(bytes: u64) -> String {
+    format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+fn available_bytes() -> Option<u64> {
+    status_bytes("/proc/meminfo", "MemAvailable:")
+}
+
+/// A line `KEY  N kB` of one of Linux's text files.
+fn status_bytes(path: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+}
