@@ -131,10 +131,11 @@ fn settings_are_layered_preset_then_file_then_flags() {
 #[test]
 fn a_layer_that_changes_only_the_epochs_keeps_the_share_of_warm_up() {
     let place = Place::new();
-    // The preset nano warms up for 4 of 40 epochs.
+    let nano = vit_mae::train::Config::resolve("nano", None, Vec::new()).unwrap().optim;
+    let share = nano.warmup_epochs / nano.epochs as f64;
     for (i, (file, flags, warmup)) in [
-        ("epochs = 10", &[][..], 1.0),
-        ("epochs = 10", &["--epochs", "5"], 0.5),
+        ("epochs = 10", &[][..], 10.0 * share),
+        ("epochs = 10", &["--epochs", "5"], 5.0 * share),
         ("epochs = 10\nwarmup_epochs = 4.0", &[], 4.0),
         ("epochs = 10\nwarmup_epochs = 4.0", &["--epochs", "5"], 2.0),
         ("epochs = 10", &["--epochs", "5", "--warmup-epochs", "4"], 4.0),

@@ -62,6 +62,17 @@ fn unknown_names_are_refused_with_those_that_exist() {
 }
 
 #[test]
+fn a_bench_that_cannot_be_measured_is_refused() {
+    let place = Place::new();
+    for (flag, value) in [("--secs", "0"), ("--secs", "-1"), ("--secs", "nan"), ("--threads", "0")] {
+        place.refused(&["bench", flag, value], &[flag, "expected"]);
+    }
+    place.refused(&["bench", "--preset", "big"], &["--preset", "nano", "big"]);
+    place.refused(&["bench", "--config", "none.toml"], &["cannot read none.toml"]);
+    place.refused(&["bench", "--batch-size", "0"], &["optim.batch_size"]);
+}
+
+#[test]
 fn an_output_folder_that_holds_something_is_refused_and_untouched() {
     let place = Place::new();
     place.write("run/thesis.txt", "years of work");

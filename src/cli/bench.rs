@@ -1,5 +1,6 @@
 //! `vit-mae bench`.
 
+use super::say;
 use std::path::PathBuf;
 use vit_mae::exec::Backend;
 use vit_mae::train::bench::{Measurement, Plan, gibibytes};
@@ -17,7 +18,7 @@ A step is forward, backward and AdamW on made-up images; loading data is not par
 
 /// Flags of `vit-mae bench`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// nano, cifar, photo, vit-tiny, vit-base, vit-large, vit-huge
     #[arg(long, default_value = presets::DEFAULT)]
@@ -80,35 +81,35 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         for measurement in std::iter::once(&measured).chain(&ablated) {
             let line = serde_json::to_string(measurement)
                 .map_err(|e| Error::setting("--json", "finite numbers", e))?;
-            println!("{line}");
+            say!("{line}");
         }
         return Ok(());
     }
     print(&measured);
     if let Some(ablated) = ablated {
-        println!("\nwith a token for every patch in the encoder:");
+        say!("\nwith a token for every patch in the encoder:");
         print(&ablated);
         let speedup = measured.images_per_s.median / ablated.images_per_s.median;
-        println!("\nthe asymmetric design is {speedup:.2} times as fast");
+        say!("\nthe asymmetric design is {speedup:.2} times as fast");
     }
     Ok(())
 }
 
 fn print(m: &Measurement) {
     let rate = m.images_per_s;
-    println!("{}: batch {} in chunks of {}, {} threads", m.preset, m.batch_size, m.micro_batch, m.threads);
-    println!("images/s          {:.1}  (lowest {:.1}, highest {:.1})", rate.median, rate.min, rate.max);
-    println!("GFLOP per image   {:.4}", m.gflop_per_image);
-    println!(
+    say!("{}: batch {} in chunks of {}, {} threads", m.preset, m.batch_size, m.micro_batch, m.threads);
+    say!("images/s          {:.1}  (lowest {:.1}, highest {:.1})", rate.median, rate.min, rate.max);
+    say!("GFLOP per image   {:.4}", m.gflop_per_image);
+    say!(
         "GFLOP/s           {:.1}, {:.0} % of the {:.1} that large products reach here",
         m.gflops,
         100.0 * m.share_of_ceiling,
         m.gemm_ceiling_gflops
     );
     let peak = m.peak_rss_bytes.map_or("unknown on this system".to_owned(), gibibytes);
-    println!("peak memory       {peak} (expected {})", gibibytes(m.predicted_bytes));
-    println!("parameters        {}", m.parameters);
+    say!("peak memory       {peak} (expected {})", gibibytes(m.predicted_bytes));
+    say!("parameters        {}", m.parameters);
     for (kind, share) in &m.time_shares {
-        println!("  {kind:<26} {:>5.1} %", 100.0 * share);
+        say!("  {kind:<26} {:>5.1} %", 100.0 * share);
     }
 }
