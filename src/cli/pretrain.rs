@@ -68,7 +68,7 @@ pub(crate) struct Args {
     #[arg(long)]
     mask_strategy: Option<Strategy>,
 
-    /// Passes over the data [preset nano: 40]
+    /// Passes over the data [preset nano: 30]
     #[arg(long)]
     epochs: Option<u64>,
     /// Epochs of linear warm-up
