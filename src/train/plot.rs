@@ -16,7 +16,7 @@ const LETTER: usize = 7;
 /// A curve of more points than twice this is drawn by the lowest and highest of each bucket.
 const BUCKETS: usize = 600;
 /// A loss that spans more than this factor is drawn on a logarithmic scale.
-const LOG_SPAN: f64 = 8.0;
+const LOG_SPAN: f64 = 50.0;
 
 const INK: RGBColor = RGBColor(51, 56, 66);
 const FAINT: RGBColor = RGBColor(232, 235, 240);
