@@ -106,6 +106,21 @@ fn a_runs_configuration_makes_the_same_run_again() {
 }
 
 #[test]
+fn images_of_five_channels_are_trained_on_and_drawn() {
+    let place = Place::new();
+    let (count, side, channels) = (16u32, 12u32, 5u32);
+    let mut idx = vec![0, 0, 8, 4];
+    for n in [count, side, side, channels] {
+        idx.extend(n.to_be_bytes());
+    }
+    idx.extend((0..count * side * side * channels).map(|i| (i * 7 % 251) as u8));
+    place.write("five/train-images-idx4-ubyte", idx);
+    let flags = ["--data", "five", "--in-chans", "5", "--crop", "0.5,1", "--out", "run"];
+    place.done(&[&["pretrain", "--config", "tiny.toml"], &flags[..]].concat());
+    image::open(place.path("run/reconstructions/epoch-0002.png")).unwrap();
+}
+
+#[test]
 fn runs_are_numbered_in_the_current_folder() {
     let place = Place::new();
     assert!(place.pretrain(&[]).contains("runs/0001"));

@@ -70,6 +70,19 @@ fn idx_images_and_labels_are_read_plain_and_gzipped() {
 }
 
 #[test]
+fn an_idx_array_of_four_dimensions_has_channels() {
+    let dir = tempfile::tempdir().unwrap();
+    let pixels: Vec<u8> = (0..2 * 2 * 3 * 5).collect();
+    put(&dir, "train-images-idx4-ubyte", &idx(&[2, 2, 3, 5], &pixels));
+    put(&dir, "train-labels-idx1-ubyte", &idx(&[2], &[1, 0]));
+    let data = open(dir.path(), None, Split::Train).unwrap();
+    assert_eq!((data.len(), data.size(), data.label(0)), (2, Some((2, 3)), Some(1)));
+    let image = data.image(1).unwrap();
+    assert_eq!((image.height, image.width, image.channels), (2, 3, 5));
+    assert_eq!(image.pixels, pixels[30..]);
+}
+
+#[test]
 fn a_truncated_idx_file_is_refused() {
     let whole = idx(&[2, 2, 2], &[0; 8]);
     idx_is_refused("a-idx3-ubyte", &whole[..whole.len() - 1], &["content", "8 bytes", "7"]);

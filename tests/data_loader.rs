@@ -191,7 +191,7 @@ fn settings_that_cannot_work_are_refused() {
     assert!(refusal(Fake::new(3, &[]), LoaderConfig { augment: area, ..config(1) }).contains("data.crop"));
     let std = LoaderConfig { std: vec![1.0, 0.0, 1.0], ..config(1) };
     assert!(refusal(Fake::new(3, &[]), std).contains("data.std"));
-    let channels = LoaderConfig { channels: 2, ..config(1) };
+    let channels = LoaderConfig { channels: 0, mean: Vec::new(), std: Vec::new(), ..config(1) };
     assert!(refusal(Fake::new(3, &[]), channels).contains("model.in_chans"));
 }
 

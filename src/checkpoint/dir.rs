@@ -44,7 +44,7 @@ impl Checkpoint {
     /// Writes `run/checkpoint`. `write_tensors(model, optimizer)` gets the two paths to write to and
     /// returns the checksums, which go into the state:
     ///
-    /// ```ignore
+    /// ```text
     /// Checkpoint::write(run, state, |model, optimizer| Ok(Checksums {
     ///     model: tensors::write(model, weights, &about)?,
     ///     optimizer: tensors::write(optimizer, moments, &about)?,

@@ -26,13 +26,13 @@ impl Image {
         Self { height, width, channels, pixels }
     }
 
-    /// The same picture with `channels` channels, 1 or 3.
+    /// The same picture with `channels` channels: as many as it has, or 1 or 3.
     ///
     /// Colour becomes grey as Pillow's mode "L" has it (ITU-R 601 luma in 16-bit fixed point); grey becomes
     /// colour by repetition; an alpha channel is dropped, not blended, as torchvision's `convert("RGB")` does.
     ///
     /// # Errors
-    /// If `channels` is another number, or this image has none of 1 to 4 channels.
+    /// If `channels` is another number, or 1 or 3 and this image has more than 4.
     pub fn to_channels(&self, channels: usize) -> Result<Self> {
         let of_pixel = |f: fn(&[u8], &mut Vec<u8>)| {
             let mut pixels = Vec::with_capacity(self.height * self.width * channels);
@@ -40,14 +40,14 @@ impl Image {
             Self::new(self.height, self.width, channels, pixels)
         };
         match (self.channels, channels) {
-            (1, 1) | (3, 3) => Ok(self.clone()),
+            (from, to) if from == to => Ok(self.clone()),
             (3 | 4, 1) => Ok(of_pixel(|p, out| out.push(luma(p[0], p[1], p[2])))),
             (2, 1) => Ok(of_pixel(|p, out| out.push(p[0]))),
             (1 | 2, 3) => Ok(of_pixel(|p, out| out.extend([p[0]; 3]))),
             (4, 3) => Ok(of_pixel(|p, out| out.extend(&p[..3]))),
             (from, to) => Err(Error::setting(
                 "model.in_chans",
-                format!("1 (grey) or 3 (colour), from an image of 1 to 4 channels (this one has {from})"),
+                format!("{from}, as the image has, or 1 (grey) or 3 (colour) from one of up to 4 channels"),
                 to,
             )),
         }

@@ -29,7 +29,7 @@ pub struct LoaderConfig {
     pub height: usize,
     /// The model's image width in pixels.
     pub width: usize,
-    /// The model's channels, 1 or 3; images of other kinds are converted ([`Image::to_channels`]).
+    /// The model's channels; images of another number are converted ([`Image::to_channels`]).
     pub channels: usize,
     /// Per channel, of values in `[0, 1]`.
     pub mean: Vec<f32>,
@@ -57,15 +57,13 @@ impl LoaderConfig {
     fn check(&self, images: usize) -> Result<()> {
         for (key, value) in [
             ("model.img_size", self.height.min(self.width)),
+            ("model.in_chans", self.channels),
             ("optim.batch_size", self.batch_size),
             ("data.repeats", self.repeats),
         ] {
             if value == 0 {
                 return Err(Error::setting(key, "at least 1", 0));
             }
-        }
-        if ![1, 3].contains(&self.channels) {
-            return Err(Error::setting("model.in_chans", "1 (grey) or 3 (colour)", self.channels));
         }
         for (key, values) in [("data.mean", &self.mean), ("data.std", &self.std)] {
             let usable = |&v: &f32| v.is_finite() && (key == "data.mean" || v > 0.0);

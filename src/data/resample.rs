@@ -34,7 +34,7 @@ impl CropBox {
 /// filter never sees what lies outside of the crop.
 ///
 /// # Panics
-/// If the crop is empty or reaches out of the image, the new size is 0, or there are more than 4 channels.
+/// If the crop is empty or reaches out of the image, or the new size is 0.
 #[must_use]
 pub fn crop_and_resize(image: &Image, crop: CropBox, height: usize, width: usize) -> Image {
     assert!(
@@ -72,7 +72,7 @@ fn resize_width(image: Image, width: usize) -> Image {
         2 => rows.for_each(|row| resize_row::<2>(row, &taps, &mut pixels)),
         3 => rows.for_each(|row| resize_row::<3>(row, &taps, &mut pixels)),
         4 => rows.for_each(|row| resize_row::<4>(row, &taps, &mut pixels)),
-        more => panic!("an image has 1 to 4 channels, not {more}"),
+        more => rows.for_each(|row| resize_row_of(more, row, &taps, &mut pixels)),
     }
     Image::new(image.height, width, image.channels, pixels)
 }
@@ -88,6 +88,21 @@ fn resize_row<const C: usize>(row: &[u8], taps: &[Tap], out: &mut Vec<u8>) {
             }
         }
         out.extend(sums.map(to_8_bits));
+    }
+}
+
+/// The same for any number of channels.
+fn resize_row_of(channels: usize, row: &[u8], taps: &[Tap], out: &mut Vec<u8>) {
+    let mut sums = vec![HALF; channels];
+    for tap in taps {
+        sums.fill(HALF);
+        let pixels = row[tap.first * channels..].chunks_exact(channels);
+        for (&weight, pixel) in tap.weights.iter().zip(pixels) {
+            for (sum, &value) in sums.iter_mut().zip(pixel) {
+                *sum += weight * i32::from(value);
+            }
+        }
+        out.extend(sums.iter().map(|&sum| to_8_bits(sum)));
     }
 }
 

@@ -22,7 +22,7 @@ pub struct ChannelStats {
 /// the same, so a large image counts for more than a small one.
 ///
 /// # Errors
-/// If an image cannot be read (unless `skip_bad_images`), none can, or `channels` is neither 1 nor 3.
+/// If an image cannot be read or has not the channels (unless `skip_bad_images`), or none can.
 pub fn channel_stats(
     dataset: &dyn Dataset,
     channels: usize,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! images: 00 00 08 03 · count · rows · columns (big-endian u32) · count × rows × columns bytes
+//!         00 00 08 04 · count · rows · columns · channels       · as many bytes, the channel fastest
 //! labels: 00 00 08 01 · count                                   · count bytes
 //! ```
 
@@ -23,6 +24,7 @@ pub struct Idx {
     path: PathBuf,
     height: usize,
     width: usize,
+    channels: usize,
     pixels: Vec<u8>,
     labels: Vec<u8>,
     classes: Vec<String>,
@@ -32,7 +34,7 @@ pub struct Idx {
 impl Idx {
     /// Opens an images file, or the images file of `split` in a folder.
     ///
-    /// The labels are looked for under the same name with `labels` for `images` and `idx1` for `idx3`, with
+    /// The labels are looked for under the same name with `labels` for `images` and `idx1` for `idx3`/`idx4`, with
     /// and without `.gz`.
     ///
     /// # Errors
@@ -40,9 +42,11 @@ impl Idx {
     /// many labels as images.
     pub fn open(path: &Path, split: Split) -> Result<Self> {
         let path = if path.is_dir() { find_in(path, split)? } else { path.to_path_buf() };
-        let images = IdxFile::<3>::read(&path)?;
-        let [n, height, width] = images.dims;
-        for (name, dim) in [("number of images", n), ("rows", height), ("columns", width)] {
+        let images = IdxFile::read(&path, &[3, 4])?;
+        let (n, height, width) = (images.dims[0], images.dims[1], images.dims[2]);
+        let channels = images.dims.get(3).copied().unwrap_or(1);
+        let dims = [("number of images", n), ("rows", height), ("columns", width), ("channels", channels)];
+        for (name, dim) in dims {
             if dim == 0 {
                 return Err(Error::input(&path, name, "at least 1", 0));
             }
@@ -50,7 +54,7 @@ impl Idx {
         let mut digest = crc32fast::Hasher::new_with_initial(images.digest);
         let mut labels = Vec::new();
         if let Some(labels_path) = labels_beside(&path) {
-            let file = IdxFile::<1>::read(&labels_path)?;
+            let file = IdxFile::read(&labels_path, &[1])?;
             if file.dims != [n] {
                 let expected = format!("{n}, as there are images in {}", path.display());
                 return Err(Error::input(labels_path, "number of labels", expected, file.dims[0]));
@@ -63,6 +67,7 @@ impl Idx {
             path,
             height,
             width,
+            channels,
             pixels: images.bytes,
             labels,
             classes: (0..classes).map(|class| class.to_string()).collect(),
@@ -73,13 +78,13 @@ impl Idx {
 
 impl Dataset for Idx {
     fn len(&self) -> usize {
-        self.pixels.len() / (self.height * self.width)
+        self.pixels.len() / (self.height * self.width * self.channels)
     }
 
     fn image(&self, index: usize) -> Result<Image> {
-        let size = self.height * self.width;
+        let size = self.height * self.width * self.channels;
         let pixels = self.pixels[index * size..(index + 1) * size].to_vec();
-        Ok(Image::new(self.height, self.width, 1, pixels))
+        Ok(Image::new(self.height, self.width, self.channels, pixels))
     }
 
     fn label(&self, index: usize) -> Option<usize> {
@@ -100,7 +105,16 @@ impl Dataset for Idx {
             n => count(n, "class", "classes"),
         };
         let images = count(self.len(), "image", "images");
-        format!("{}: IDX, {images} of {}×{}, grey, {labels}", self.path.display(), self.height, self.width)
+        let channels = match self.channels {
+            1 => "grey".to_owned(),
+            n => count(n, "channel", "channels"),
+        };
+        format!(
+            "{}: IDX, {images} of {}×{}, {channels}, {labels}",
+            self.path.display(),
+            self.height,
+            self.width
+        )
     }
 
     fn size(&self) -> Option<(usize, usize)> {
@@ -123,7 +137,10 @@ pub(super) fn recognises(path: &Path) -> bool {
     }
     let name = file_name(path);
     let name = name.strip_suffix(".gz").unwrap_or(&name);
-    name.ends_with("ubyte") || name.contains("idx3") || has_extension(name.as_ref(), "idx")
+    name.ends_with("ubyte")
+        || name.contains("idx3")
+        || name.contains("idx4")
+        || has_extension(name.as_ref(), "idx")
 }
 
 /// The images file of `split` in `folder`.
@@ -133,8 +150,9 @@ fn find_in(folder: &Path, split: Split) -> Result<PathBuf> {
         Split::Test => &["t10k", "test"],
     };
     let candidates = prefixes.iter().flat_map(|prefix| {
-        ["-images-idx3-ubyte", "-images-idx3-ubyte.gz", "-images.idx3-ubyte", "-images.idx3-ubyte.gz"]
-            .map(|rest| folder.join(format!("{prefix}{rest}")))
+        ["-images-idx3-ubyte", "-images.idx3-ubyte", "-images-idx4-ubyte", "-images.idx4-ubyte"]
+            .into_iter()
+            .flat_map(move |rest| ["", ".gz"].map(|gz| folder.join(format!("{prefix}{rest}{gz}"))))
     });
     candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
         let expected = format!("{}-images-idx3-ubyte, or the same with .gz", prefixes[0]);
@@ -148,46 +166,52 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
     if !name.contains("images") {
         return None;
     }
-    let name = name.replace("images", "labels").replace("idx3", "idx1");
+    let name = name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1");
     let other = name.strip_suffix(".gz").map_or_else(|| format!("{name}.gz"), str::to_owned);
     [name, other].into_iter().map(|name| images.with_file_name(name)).find(|path| path.is_file())
 }
 
-/// The content of an IDX file with `N` dimensions.
-struct IdxFile<const N: usize> {
-    dims: [usize; N],
+/// The content of an IDX file.
+struct IdxFile {
+    dims: Vec<usize>,
     bytes: Vec<u8>,
     /// CRC-32 of header and content.
     digest: u32,
 }
 
-impl<const N: usize> IdxFile<N> {
-    fn read(path: &Path) -> Result<Self> {
+impl IdxFile {
+    /// Reads a file whose number of dimensions is one of `ranks`.
+    fn read(path: &Path, ranks: &[u8]) -> Result<Self> {
         let (file, file_len) = open_regular(path)?;
         let file = BufReader::new(file);
         if has_extension(path, "gz") {
-            Self::parse(path, MultiGzDecoder::new(file), file_len.saturating_mul(MAX_GZIP_RATIO))
+            Self::parse(path, ranks, MultiGzDecoder::new(file), file_len.saturating_mul(MAX_GZIP_RATIO))
         } else {
-            Self::parse(path, file, file_len)
+            Self::parse(path, ranks, file, file_len)
         }
     }
 
     /// Reads header and content; `most` is more than the source can possibly hold.
-    fn parse(path: &Path, mut source: impl Read, most: u64) -> Result<Self> {
+    fn parse(path: &Path, ranks: &[u8], mut source: impl Read, most: u64) -> Result<Self> {
         let mut header = Vec::new();
-        let header_len = 4 + 4 * N;
-        read_up_to(path, &mut source, header_len as u64, &mut header)?;
-        let expected_magic = [0, 0, 8, u8::try_from(N).unwrap_or(u8::MAX)];
-        if header.get(..4) != Some(&expected_magic[..]) {
-            let expected = format!("00 00 08 {N:02X} ({N}-dimensional array of bytes)");
+        read_up_to(path, &mut source, 4, &mut header)?;
+        let rank = match header[..] {
+            [0, 0, 8, rank] if ranks.contains(&rank) => usize::from(rank),
+            _ => 0,
+        };
+        if rank == 0 {
+            let known = ranks.iter().map(|n| format!("00 00 08 {n:02X} ({n}-dimensional array of bytes)"));
+            let expected = known.collect::<Vec<_>>().join(" or ");
             let found: Vec<String> = header.iter().take(4).map(|byte| format!("{byte:02X}")).collect();
             return Err(Error::input(path, "magic number", expected, found.join(" ")));
         }
+        let header_len = 4 + 4 * rank;
+        read_up_to(path, &mut source, header_len as u64 - 4, &mut header)?;
         if header.len() < header_len {
             let found = format!("a file of {}", header.len());
             return Err(Error::input(path, "header", format!("{header_len} bytes"), found));
         }
-        let mut dims = [0; N];
+        let mut dims = vec![0; rank];
         for (dim, bytes) in dims.iter_mut().zip(header[4..].chunks_exact(4)) {
             *dim = bytes.iter().fold(0, |value, &byte| value << 8 | usize::from(byte));
         }
