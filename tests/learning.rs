@@ -9,6 +9,7 @@ use vit_mae::exec::Backend;
 use vit_mae::mae::masking::Masking;
 use vit_mae::mae::{Mae, MaeConfig, Mask, Strategy};
 use vit_mae::optim::{AdamW, groups};
+use vit_mae::params::Params;
 use vit_mae::train::Workers;
 use vit_mae::train::step::{loss, loss_and_gradient};
 
@@ -56,6 +57,25 @@ fn overfit(norm_pix_loss: bool, steps: u64, lr: f64) -> (f64, f64) {
         workers.give_back(grad);
     }
     (first, loss(&model, images.view(), &masks, 2, &workers))
+}
+
+#[test]
+fn loss_and_gradient_do_not_depend_on_the_chunks_beyond_rounding() {
+    let (images, config) = (pictures().mapv(f64::from), config(true));
+    let masking = Masking { strategy: Strategy::Random, mask_ratio: 0.5, grid: config.grid() };
+    let masks: Vec<Mask> = (0..8).map(|sample| masking.mask(1, 0, sample)).collect();
+    let workers = Workers::new(Backend::default());
+    let model = Mae::<f64>::initialised(config, 3);
+    let (whole, whole_grad) = loss_and_gradient(&model, images.view(), &masks, 8, &workers);
+    for micro_batch in [1, 3, 4] {
+        let (loss, grad) = loss_and_gradient(&model, images.view(), &masks, micro_batch, &workers);
+        assert!((loss - whole).abs() < 1e-13 * whole, "{micro_batch}: {loss} and {whole}");
+        for (a, b) in grad.tensors().iter().zip(whole_grad.tensors()) {
+            let largest = b.data.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+            let error = a.data.iter().zip(b.data).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+            assert!(error <= 1e-12 * largest + 1e-16, "{micro_batch}: {} is off by {error:e}", a.name);
+        }
+    }
 }
 
 #[test]

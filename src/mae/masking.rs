@@ -183,6 +183,13 @@ mod tests {
     }
 
     #[test]
+    fn equal_noise_keeps_the_order_of_the_patches() {
+        let mask = Mask::from_noise(&[0.5, 0.1, 0.5, 0.1, 0.5], 3);
+        assert_eq!(mask.ids_shuffle, [1, 3, 0, 2, 4]);
+        assert_eq!(mask.ids_keep(), [1, 3, 0]);
+    }
+
+    #[test]
     fn len_keep_truncates_in_double_precision() {
         assert_eq!(len_keep(49, 0.75), 12);
         assert_eq!(len_keep(196, 0.75), 49);

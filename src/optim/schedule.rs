@@ -34,3 +34,15 @@ impl Schedule {
         blr * effective_batch as f64 / 256.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The paper: blr 1.5e-4 at an effective batch of 4096 is an absolute rate of 2.4e-3 (He et al. 2022,
+    /// Table 8).
+    #[test]
+    fn the_papers_base_rate_gives_the_papers_rate() {
+        assert_eq!(Schedule::absolute_lr(1.5e-4, 4096), 2.4e-3);
+    }
+}

@@ -159,8 +159,6 @@ impl Config {
     /// Checks all that can be known before any data is read.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
-        let channels = self.model.in_chans;
-        require([1, 3].contains(&channels), "model.in_chans", "1 (grey) or 3 (colour)", channels)?;
         self.validate_mask()?;
         self.validate_data()?;
         self.validate_optim()?;

@@ -180,7 +180,8 @@ impl Pretraining {
             if let Some(limit) = self.config.optim.clip_grad {
                 clip::clip(&mut grad, grad_norm, limit);
             }
-            let at = epoch as f64 + i as f64 / steps as f64;
+            // As the reference counts: iterations of all batches, those of a dropped accumulation included.
+            let at = epoch as f64 + (i as f64 * accum_iter as f64) / self.loader.steps_per_epoch() as f64;
             let lr = self.config.schedule().lr_at(at);
             self.adamw.step(&mut self.model, &grad, &self.groups, lr);
             self.workers.give_back(grad);
