@@ -13,19 +13,24 @@ use flate2::read::MultiGzDecoder;
 
 use super::super::decode::open_regular;
 use super::super::{Dataset, Image, Split, count};
+use super::store::{MOST_HELD, Store};
 use super::{file_name, has_extension};
 use crate::base::{Error, Result};
 
 /// The most that deflate can shrink anything: 258 bytes in 2 bits.
 const MAX_GZIP_RATIO: u64 = 1032;
 
-/// An images file in memory, with its labels if a labels file stands beside it.
+/// Bytes that are read at once.
+const BLOCK: usize = 1 << 20;
+
+/// An images file, with its labels if a labels file stands beside it.
 pub struct Idx {
     path: PathBuf,
     height: usize,
     width: usize,
     channels: usize,
-    pixels: Vec<u8>,
+    images: usize,
+    pixels: Store,
     labels: Vec<u8>,
     classes: Vec<String>,
     digest: u32,
@@ -41,8 +46,13 @@ impl Idx {
     /// If a header is not as above, a file is longer or shorter than its header says, or there are not as
     /// many labels as images.
     pub fn open(path: &Path, split: Split) -> Result<Self> {
+        Self::open_holding(path, split, MOST_HELD)
+    }
+
+    /// As [`Idx::open`], holding at most `most_held` bytes of pixels in memory.
+    fn open_holding(path: &Path, split: Split, most_held: u64) -> Result<Self> {
         let path = if path.is_dir() { find_in(path, split)? } else { path.to_path_buf() };
-        let images = IdxFile::read(&path, &[3, 4])?;
+        let images = IdxFile::read(&path, &[3, 4], most_held)?;
         let (n, height, width) = (images.dims[0], images.dims[1], images.dims[2]);
         let channels = images.dims.get(3).copied().unwrap_or(1);
         let dims = [("number of images", n), ("rows", height), ("columns", width), ("channels", channels)];
@@ -54,13 +64,13 @@ impl Idx {
         let mut digest = crc32fast::Hasher::new_with_initial(images.digest);
         let mut labels = Vec::new();
         if let Some(labels_path) = labels_beside(&path) {
-            let file = IdxFile::read(&labels_path, &[1])?;
+            let file = IdxFile::read(&labels_path, &[1], u64::MAX)?;
             if file.dims != [n] {
                 let expected = format!("{n}, as there are images in {}", path.display());
                 return Err(Error::input(labels_path, "number of labels", expected, file.dims[0]));
             }
-            digest.update(&file.bytes);
-            labels = file.bytes;
+            labels = file.content.read(0, n)?;
+            digest.update(&labels);
         }
         let classes = labels.iter().max().map_or(0, |&last| usize::from(last) + 1);
         Ok(Self {
@@ -68,7 +78,8 @@ impl Idx {
             height,
             width,
             channels,
-            pixels: images.bytes,
+            images: n,
+            pixels: images.content,
             labels,
             classes: (0..classes).map(|class| class.to_string()).collect(),
             digest: digest.finalize(),
@@ -78,12 +89,12 @@ impl Idx {
 
 impl Dataset for Idx {
     fn len(&self) -> usize {
-        self.pixels.len() / (self.height * self.width * self.channels)
+        self.images
     }
 
     fn image(&self, index: usize) -> Result<Image> {
         let size = self.height * self.width * self.channels;
-        let pixels = self.pixels[index * size..(index + 1) * size].to_vec();
+        let pixels = self.pixels.read(index * size, size)?;
         Ok(Image::new(self.height, self.width, self.channels, pixels))
     }
 
@@ -126,7 +137,7 @@ impl Dataset for Idx {
     }
 
     fn in_memory(&self) -> bool {
-        true
+        self.pixels.is_held()
     }
 }
 
@@ -174,25 +185,26 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
 /// The content of an IDX file.
 struct IdxFile {
     dims: Vec<usize>,
-    bytes: Vec<u8>,
+    content: Store,
     /// CRC-32 of header and content.
     digest: u32,
 }
 
 impl IdxFile {
     /// Reads a file whose number of dimensions is one of `ranks`.
-    fn read(path: &Path, ranks: &[u8]) -> Result<Self> {
+    fn read(path: &Path, ranks: &[u8], most_held: u64) -> Result<Self> {
         let (file, file_len) = open_regular(path)?;
         let file = BufReader::new(file);
         if has_extension(path, "gz") {
-            Self::parse(path, ranks, MultiGzDecoder::new(file), file_len.saturating_mul(MAX_GZIP_RATIO))
+            let most = file_len.saturating_mul(MAX_GZIP_RATIO);
+            Self::parse(path, ranks, MultiGzDecoder::new(file), most, most_held)
         } else {
-            Self::parse(path, ranks, file, file_len)
+            Self::parse(path, ranks, file, file_len, most_held)
         }
     }
 
     /// Reads header and content; `most` is more than the source can possibly hold.
-    fn parse(path: &Path, ranks: &[u8], mut source: impl Read, most: u64) -> Result<Self> {
+    fn parse(path: &Path, ranks: &[u8], mut source: impl Read, most: u64, most_held: u64) -> Result<Self> {
         let mut header = Vec::new();
         read_up_to(path, &mut source, 4, &mut header)?;
         let rank = match header[..] {
@@ -220,22 +232,40 @@ impl IdxFile {
             let expected = format!("no more than the file can hold (at most {most} bytes)");
             return Err(Error::input(path, "dimensions", expected, format!("{dims:?}")));
         };
-        let mut bytes = Vec::new();
+        let held = content_len as u64 <= most_held;
+        if !held && has_extension(path, "gz") {
+            let expected = format!("at most {most_held} bytes in a compressed file (unpack a larger one)");
+            return Err(Error::input(path, "content", expected, content_len));
+        }
+        let mut digest = crc32fast::Hasher::new();
+        digest.update(&header);
+        let (mut bytes, mut block, mut len) = (Vec::new(), Vec::new(), 0);
         // One byte more than the header says, so that a trailing byte shows.
-        read_up_to(path, &mut source, content_len as u64 + 1, &mut bytes)?;
-        if bytes.len() != content_len {
-            let found = match bytes.len() {
-                len if len > content_len => "more".to_owned(),
-                len => format!("{len}: the file is cut short"),
-            };
+        while len <= content_len {
+            block.clear();
+            read_up_to(path, &mut source, BLOCK.min(content_len + 1 - len) as u64, &mut block)?;
+            if block.is_empty() {
+                break;
+            }
+            len += block.len();
+            digest.update(&block);
+            if held {
+                bytes.extend_from_slice(&block);
+            }
+        }
+        if len != content_len {
+            let found =
+                if len > content_len { "more".to_owned() } else { format!("{len}: the file is cut short") };
             let expected = format!("{content_len} bytes after the header, for {dims:?}");
             return Err(Error::input(path, "content", expected, found));
         }
         bytes.shrink_to_fit();
-        let mut digest = crc32fast::Hasher::new();
-        digest.update(&header);
-        digest.update(&bytes);
-        Ok(Self { dims, bytes, digest: digest.finalize() })
+        let content = if held {
+            Store::Held(bytes)
+        } else {
+            Store::on_disk(path, open_regular(path)?.0, header_len as u64)
+        };
+        Ok(Self { dims, content, digest: digest.finalize() })
     }
 }
 
@@ -247,4 +277,27 @@ fn read_up_to(path: &Path, source: &mut impl Read, limit: u64, into: &mut Vec<u8
         }
         _ => Error::read(path)(error),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_too_large_to_be_held_gives_the_same_images_from_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("train-images-idx3-ubyte");
+        let pixels: Vec<u8> = (0..5 * 2 * 3).collect();
+        let header = [0, 0, 8, 3, 0, 0, 0, 5, 0, 0, 0, 2, 0, 0, 0, 3];
+        std::fs::write(&path, [&header[..], &pixels].concat()).unwrap();
+        let held = Idx::open_holding(&path, Split::Train, 30).unwrap();
+        let on_disk = Idx::open_holding(&path, Split::Train, 29).unwrap();
+        assert!(held.in_memory() && !on_disk.in_memory());
+        assert_eq!((held.len(), held.digest().unwrap()), (on_disk.len(), on_disk.digest().unwrap()));
+        for index in [4, 0, 2] {
+            assert_eq!(held.image(index).unwrap(), on_disk.image(index).unwrap());
+        }
+        std::fs::write(&path, [&header[..], &pixels[1..]].concat()).unwrap();
+        assert!(Idx::open_holding(&path, Split::Train, 29).is_err(), "cut short");
+    }
 }

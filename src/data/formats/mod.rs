@@ -12,6 +12,7 @@ use crate::base::{Error, Result};
 pub mod cifar;
 pub mod folder;
 pub mod idx;
+mod store;
 
 /// A way to store images in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
