@@ -21,12 +21,6 @@ pub fn widest<T>(kernel: &impl Kernel<T>, task: T) {
     WIDEST.dispatch(Call(kernel, task));
 }
 
-/// Runs a kernel as any processor would, for comparison.
-#[inline]
-pub fn baseline<T>(kernel: &impl Kernel<T>, task: T) {
-    Arch::Scalar.dispatch(Call(kernel, task));
-}
-
 struct Call<'a, K, T>(&'a K, T);
 
 impl<K: Kernel<T>, T> NullaryFnOnce for Call<'_, K, T> {
