@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         cli::Command::Pretrain(args) => cli::pretrain::run(&args),
         cli::Command::Reconstruct(args) => cli::reconstruct::run(&args),
         cli::Command::Bench(args) => cli::bench::run(&args),
+        cli::Command::Audit(command) => cli::audit::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,16 +2,8 @@
 //! f64, for every tensor and for the input; and every linear map that only moves numbers has its exact
 //! adjoint, to 1e-12.
 
-#[path = "common/checks.rs"]
-mod checks;
-
-/// What [`checks`] are run on.
-mod house {
-    pub(crate) use vit_mae::{layers, mae};
-}
-
 use ndarray::{Array2, Array4, arr1, s};
-use vit_mae::audit::GradCheck;
+use vit_mae::audit::{GradCheck, checks};
 use vit_mae::exec::{Backend, Exec};
 use vit_mae::layers::Attention;
 use vit_mae::mae::patchify::{patchify, unpatchify};

@@ -7,8 +7,6 @@
 
 #[path = "planted_bugs/bugs.rs"]
 mod bugs;
-#[path = "common/checks.rs"]
-mod checks;
 
 /// The copy that [`checks`] are run on.
 #[allow(warnings, clippy::all, clippy::pedantic, reason = "generated")]
@@ -19,7 +17,7 @@ mod house {
 use bugs::BUGS;
 use rayon::prelude::*;
 use std::cell::Cell;
-use vit_mae::audit::GradCheck;
+use vit_mae::audit::{Check, GradCheck};
 
 thread_local! {
     /// The bug that is switched on, counted from 1; 0 for none. A check runs on one thread.
@@ -31,9 +29,9 @@ fn planted() -> usize {
 }
 
 /// The checks for this purpose: one whole model of the six is enough.
-fn checks() -> impl Iterator<Item = (&'static str, checks::Check)> {
+fn checks() -> impl Iterator<Item = (&'static str, Check)> {
     let skipped = ["1 channel,", "5 channels,", "3 channels, pixels"];
-    checks::ALL.into_iter().filter(move |(name, _)| !skipped.iter().any(|part| name.contains(part)))
+    house::checks::ALL.into_iter().filter(move |(name, _)| !skipped.iter().any(|part| name.contains(part)))
 }
 
 /// For each check whether it fails with this bug.

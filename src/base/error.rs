@@ -62,6 +62,9 @@ pub enum Error {
         /// The first tensor (or `loss`) with a value that is not finite.
         tensor: String,
     },
+    /// A check that was asked for found something wrong; what it found is already printed.
+    #[error("{0}")]
+    CheckFailed(String),
     /// The user interrupted the run; it was saved first.
     #[error("interrupted at step {step}; the run is saved in {}", run.display())]
     Interrupted {
@@ -110,7 +113,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Setting { .. } | Self::Input { .. } | Self::Read { .. } => 2,
-            Self::Write { .. } | Self::NotFinite { .. } => 1,
+            Self::Write { .. } | Self::NotFinite { .. } | Self::CheckFailed(_) => 1,
             Self::Interrupted { .. } => 130,
         }
     }

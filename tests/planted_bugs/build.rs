@@ -25,6 +25,12 @@ fn main() -> io::Result<()> {
         let path = house.join(module).join("mod.rs").to_string_lossy().into_owned();
         let _ = writeln!(modules, "#[path = {path:?}]\npub mod {module};"); // a String takes everything
     }
+    // The checks, too, so that they run on the copy.
+    let checks = fs::read_to_string(source.join("audit/checks.rs"))?;
+    fs::write(house.join("checks.rs"), rehoused(&checks))?;
+    println!("cargo::rerun-if-changed=src/audit/checks.rs");
+    let path = house.join("checks.rs").to_string_lossy().into_owned();
+    let _ = writeln!(modules, "#[path = {path:?}]\npub mod checks;");
     println!("cargo::rerun-if-changed=tests/planted_bugs");
     fs::write(house.join("house.rs"), format!("{modules}pub const STALE: &[&str] = &{stale:?};\n"))
 }

@@ -1,21 +1,19 @@
 //! The gradient check of every layer and of the whole model, at shapes where no two sizes coincide.
-//!
-//! Written against `crate::house`: `tests/gradcheck.rs` puts the library there, `tests/planted_bugs.rs` a
-//! copy of it with bugs.
 
-use crate::house::layers::{Attention, Block, LayerNorm, Linear, Mlp, PatchEmbed};
-use crate::house::mae::loss::{self, PixelTarget};
-use crate::house::mae::masking::Masking;
-use crate::house::mae::{Decoder, Encoder, Mae, MaeConfig, Mask, Strategy};
+use crate::audit::gradcheck::{GradCheck, Report};
+use crate::exec::{Backend, Exec};
+use crate::layers::{Attention, Block, LayerNorm, Linear, Mlp, PatchEmbed};
+use crate::mae::loss::{self, PixelTarget};
+use crate::mae::masking::Masking;
+use crate::mae::{Decoder, Encoder, Mae, MaeConfig, Mask, Strategy};
+use crate::params::{Params, Role};
 use ndarray::{Array, Array2, Array4, Dimension, ShapeBuilder, arr0};
-use vit_mae::audit::{GradCheck, Report};
-use vit_mae::exec::{Backend, Exec};
-use vit_mae::params::{Params, Role};
 
-pub(crate) type Check = fn(&GradCheck) -> Report;
+/// One check: a layer or the whole model, filled from the check's seed.
+pub type Check = fn(&GradCheck) -> Report;
 
 /// Every check by name.
-pub(crate) const ALL: [(&str, Check); 18] = [
+pub const ALL: [(&str, Check); 18] = [
     ("linear", linear),
     ("layer_norm", layer_norm),
     ("mlp", mlp),
@@ -187,7 +185,7 @@ fn mae_with_constant_target(check: &GradCheck) -> Report {
 }
 
 /// Non-square images of 2 × 3 patches; encoder and decoder differ in width, heads and hidden width.
-pub(crate) fn config(in_chans: usize, norm_pix_loss: bool) -> MaeConfig {
+pub fn config(in_chans: usize, norm_pix_loss: bool) -> MaeConfig {
     let config = MaeConfig {
         img_size: [4, 6],
         in_chans,
@@ -207,7 +205,7 @@ pub(crate) fn config(in_chans: usize, norm_pix_loss: bool) -> MaeConfig {
 }
 
 /// A different random mask for each image.
-pub(crate) fn masks() -> Vec<Mask> {
+pub fn masks() -> Vec<Mask> {
     let masking = Masking { strategy: Strategy::Random, mask_ratio: 0.6, grid: (2, 3) };
     (0..IMAGES as u64).map(|sample| masking.mask(5, 1, sample)).collect()
 }
