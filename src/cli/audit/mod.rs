@@ -1,13 +1,15 @@
 //! `vit-mae audit`: one file a subcommand.
 
 pub(crate) mod gradcheck;
+mod gradcheck_print;
+mod ticker;
 
 use vit_mae::Result;
 
 /// What can be audited.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Compare every backward pass with difference quotients of its forward pass, in f64
+    /// Check every backward pass against difference quotients, every forward pass against its formula
     Gradcheck(gradcheck::Args),
 }
 
