@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod files;
+pub mod lanes;
 pub mod math;
 pub mod real;
 pub mod rng;
