@@ -2,6 +2,7 @@
 
 pub(crate) mod gradcheck;
 mod gradcheck_print;
+pub(crate) mod parity;
 mod ticker;
 
 use vit_mae::Result;
@@ -11,11 +12,14 @@ use vit_mae::Result;
 pub(crate) enum Command {
     /// Check every backward pass against difference quotients, every forward pass against its formula
     Gradcheck(gradcheck::Args),
+    /// Compute recorded tensors of the PyTorch reference again, and compare every one
+    Parity(parity::Args),
 }
 
 /// Runs one audit.
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Gradcheck(args) => gradcheck::run(args),
+        Command::Parity(args) => parity::run(args),
     }
 }
