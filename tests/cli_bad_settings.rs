@@ -194,8 +194,10 @@ fn a_loss_that_is_not_finite_ends_the_run_with_1_and_advice() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(
-        message.contains("is not finite. A checkpoint saved before is kept.")
-            && message.contains("--clip-grad"),
+        message.contains("is not finite")
+            && message.contains("--clip-grad")
+            && message
+                .contains("The checkpoint of step 0 in run is intact, and --resume run goes on from it"),
         "{message}"
     );
     assert!(place.path("run/metrics.jsonl").is_file(), "the curve that led there stays");
