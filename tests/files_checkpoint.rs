@@ -8,8 +8,9 @@ use std::path::Path;
 use vit_mae::Error;
 use vit_mae::base::disk::Os;
 use vit_mae::checkpoint::dir::{MODEL, NAME, OPTIMIZER, PARTIAL, PREVIOUS, STATE, find};
+use vit_mae::checkpoint::verify::verify;
 use vit_mae::checkpoint::{
-    Change, Checkpoint, Checksums, EpochRecord, LogMark, Place, Position, State, tensors,
+    Change, Checkpoint, Checksums, EpochRecord, LogMark, Place, Position, State, keep, tensors,
 };
 
 const WEIGHT: [f32; 6] = [0.1, -2.5, 3.0e-38, f32::MAX, -0.0, 7.0];
@@ -213,6 +214,7 @@ fn every_flipped_bit_and_every_truncation_is_refused() {
         Ok(Checksums { model: small(model)?, optimizer: small(optimizer)? })
     })
     .unwrap();
+    let (mut flips, mut cuts) = (0, 0);
     for name in [MODEL, OPTIMIZER, STATE] {
         let path = run.path().join(NAME).join(name);
         let good = fs::read(&path).unwrap();
@@ -223,7 +225,10 @@ fn every_flipped_bit_and_every_truncation_is_refused() {
                 e
             }));
             assert!(text.contains(name), "{what}: {text}");
+            let verified = verify(run.path()).unwrap();
+            assert!(!verified[0].is_sound(), "{what}: accepted by verify");
         };
+        (flips, cuts) = (flips + 8 * good.len(), cuts + good.len());
         for bit in 0..8 * good.len() {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
@@ -236,6 +241,54 @@ fn every_flipped_bit_and_every_truncation_is_refused() {
         fs::write(&path, &good).unwrap();
     }
     Checkpoint::open(run.path()).unwrap();
+    println!("{flips} flips and {cuts} cuts: 0 accepted");
+}
+
+#[test]
+fn verifying_judges_every_checkpoint_of_a_run_and_every_file() {
+    let run = tempfile::tempdir().unwrap();
+    for step in [10, 20, 30] {
+        let write = |path: &Path, names: &[&str]| {
+            let tensors = names.iter().map(|name| ((*name).to_owned(), vec![2], &BIAS[..]));
+            tensors::write(path, tensors, &about())
+        };
+        let config_digest = crc32fast::hash(b"seed = 42\n");
+        let place = Place { keep: 3, ..place(run.path()) };
+        Checkpoint::write(place, State { config_digest, ..state(step) }, 0, |model, optimizer| {
+            Ok(Checksums { model: write(model, &["w"])?, optimizer: write(optimizer, &["m.w", "v.w"])? })
+        })
+        .unwrap();
+    }
+    let checked = verify(run.path()).unwrap();
+    let steps: Vec<u64> = checked.iter().map(|c| c.state.as_ref().unwrap().step).collect();
+    assert_eq!(steps, [10, 20, 30]);
+    assert!(checked.iter().all(vit_mae::checkpoint::verify::Verified::is_sound), "{checked:?}");
+    let damaged = run.path().join("checkpoints/step-00000020");
+    fs::write(damaged.join(STATE), "nonsense").unwrap();
+    let checked = verify(run.path()).unwrap();
+    assert!(checked[0].is_sound() && !checked[1].is_sound() && checked[2].is_sound());
+    assert!(!verify(&damaged).unwrap()[0].is_sound());
+    assert!(message(verify(&run.path().join("nowhere"))).contains("no such folder"));
+}
+
+#[test]
+fn the_last_checkpoints_and_the_best_are_kept() {
+    let run = tempfile::tempdir().unwrap();
+    let losses = [0.9, 0.2, 0.5, 0.6, 0.4, 0.3];
+    let mut kept = Vec::new();
+    for (step, loss) in (1..).zip(losses) {
+        let mut state = State { position: Position::default(), ..state(step) };
+        state.history[0].held_out_loss = Some(loss);
+        let place = Place { keep: 2, ..place(run.path()) };
+        Checkpoint::write(place, state, 0, |model, optimizer| {
+            Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
+        })
+        .unwrap();
+        let older = keep::older(run.path()).unwrap();
+        kept.push(older.into_iter().map(|(step, _)| step).collect::<Vec<_>>());
+    }
+    // One before the last, and step 2, whose loss is the lowest.
+    assert_eq!(kept, [vec![], vec![1], vec![2], vec![2, 3], vec![2, 4], vec![2, 5]]);
 }
 
 #[test]

@@ -76,6 +76,16 @@ pub enum Error {
         /// The signal's number: 2 is Ctrl-C, 15 a request to terminate.
         signal: u8,
     },
+    /// A check of files found damage; what is wrong with each was printed.
+    #[error("{damaged} of {files} files are damaged, the first of them {}", path.display())]
+    Damaged {
+        /// The first damaged file.
+        path: PathBuf,
+        /// How many are.
+        damaged: usize,
+        /// How many were checked.
+        files: usize,
+    },
     /// A bug of this program: some code panicked.
     #[error("a bug in this program ended the run: {message}")]
     Panic {
@@ -136,7 +146,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Setting { .. } | Self::Input { .. } | Self::Read { .. } => 2,
-            Self::Write { .. } | Self::NotFinite { .. } | Self::Panic { .. } => 1,
+            Self::Write { .. } | Self::NotFinite { .. } | Self::Panic { .. } | Self::Damaged { .. } => 1,
             Self::Interrupted { signal, .. } => 128 + (signal & 0x7f),
             Self::Halted { reason, .. } => reason.exit_code(),
         }

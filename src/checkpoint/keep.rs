@@ -97,10 +97,13 @@ fn prune(disk: &dyn Disk, run: &Path, last: &State, keep: usize) -> Result<()> {
     Ok(())
 }
 
-/// Takes a folder its name first, then its content.
+/// Takes a folder its name first, then its content; in between the names must reach the disk, or a power cut could
+/// give it its name back.
 fn discard(disk: &dyn Disk, run: &Path, dir: &Path) -> Result<()> {
     let partial = run.join(PARTIAL);
     rename(disk, dir, &partial)?;
+    sync_dir(disk, run)?;
+    sync_dir(disk, dir.parent().unwrap_or(run))?;
     remove(disk, &partial)
 }
 

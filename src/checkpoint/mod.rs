@@ -7,6 +7,7 @@ pub mod keep;
 mod record;
 pub mod state;
 pub mod tensors;
+pub mod verify;
 
 pub use dir::{Checkpoint, Place};
 pub use state::{Change, Checksums, EpochRecord, LogMark, Position, State};

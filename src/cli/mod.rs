@@ -1,6 +1,7 @@
 //! The command line: parses, prints, draws progress; no algorithm lives here.
 
 pub(crate) mod bench;
+pub(crate) mod inspect;
 pub(crate) mod pretrain;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
@@ -32,7 +33,7 @@ Examples:
   vit-mae pretrain --preset photo              colour photographs, random crops
   vit-mae reconstruct --checkpoint runs/0001 photo.jpg --out rebuilt.png
 
-Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving.";
+Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving, 143 terminated after saving.";
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Pretrain(Box<pretrain::Args>),
     /// Hide patches of any images and draw what a trained model makes of the rest
     Reconstruct(reconstruct::Args),
+    /// Check a checkpoint without loading it
+    Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes
     Bench(bench::Args),
 }
