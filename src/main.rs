@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         cli::Command::Reconstruct(args) => cli::reconstruct::run(&args),
         cli::Command::Inspect(args) => cli::inspect::run(&args),
         cli::Command::Bench(args) => cli::bench::run(&args),
+        cli::Command::Audit(command) => cli::audit::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,68 +1,53 @@
-//! Claim: the gradient check finds bugs. Every backward pass of the library has been got wrong in the
-//! ways in which one gets it wrong (`planted_bugs/bugs.rs`), and for each bug some check fails.
+//! Claim: the checks find bugs. Every layer, the model and the loss have been got wrong in the ways in which
+//! one gets them wrong (`src/audit/mutants/bugs`), and for each bug some check fails.
 //!
-//! The checks are those of `tests/gradcheck.rs`, run on a copy of the layers and the model in which the
-//! bugs can be switched on one by one (`planted_bugs/build.rs` makes the copy).
-//! `cargo test --test planted_bugs -- --nocapture` prints which check caught which bug.
+//! `vit-mae audit gradcheck --mutants` prints which check catches which bug.
 
-#[path = "planted_bugs/bugs.rs"]
-mod bugs;
-#[path = "common/checks.rs"]
-mod checks;
-
-/// The copy that [`checks`] are run on.
-#[allow(warnings, clippy::all, clippy::pedantic, reason = "generated")]
-mod house {
-    include!(concat!(env!("OUT_DIR"), "/house/house.rs"));
-}
-
-use bugs::BUGS;
-use rayon::prelude::*;
-use std::cell::Cell;
-use vit_mae::audit::GradCheck;
-
-thread_local! {
-    /// The bug that is switched on, counted from 1; 0 for none. A check runs on one thread.
-    static PLANTED: Cell<usize> = const { Cell::new(0) };
-}
-
-fn planted() -> usize {
-    PLANTED.get()
-}
-
-/// The checks for this purpose: one whole model of the six is enough.
-fn checks() -> impl Iterator<Item = (&'static str, checks::Check)> {
-    let skipped = ["1 channel,", "5 channels,", "3 channels, pixels"];
-    checks::ALL.into_iter().filter(move |(name, _)| !skipped.iter().any(|part| name.contains(part)))
-}
-
-/// For each check whether it fails with this bug.
-fn failures(bug: usize) -> Vec<bool> {
-    let check = GradCheck { elements: 3, ..GradCheck::default() };
-    PLANTED.set(bug);
-    let failures = checks().map(|(_, run)| !run(&check).passed()).collect();
-    PLANTED.set(0);
-    failures
-}
+use vit_mae::audit::mutants;
 
 #[test]
 fn every_planted_bug_is_caught() {
-    assert!(house::STALE.is_empty(), "update tests/planted_bugs/bugs.rs: {:#?}", house::STALE);
-    assert!(!failures(0).contains(&true), "without a bug, every check passes");
-
-    let matrix: Vec<Vec<bool>> = (1..=BUGS.len()).into_par_iter().map(failures).collect();
-    for (i, (name, _)) in checks().enumerate() {
-        println!("{:70}{}╭ {name}", "", "│ ".repeat(i));
-    }
-    let mut survivors = Vec::new();
-    for (bug, caught) in BUGS.iter().zip(matrix) {
-        let name = format!("{}: {}", bug.file, bug.name);
-        let marks: String = caught.iter().map(|&caught| if caught { "● " } else { "· " }).collect();
-        println!("{name:70}{marks}");
-        if !caught.contains(&true) {
-            survivors.push(format!("{name}: `{}` for `{}`", bug.new, bug.old));
-        }
-    }
-    println!("{} bugs planted, {} survived", BUGS.len(), survivors.len());
+    let matrix = mutants::run(&|| ());
+    assert!(matrix.stale.is_empty(), "update src/audit/mutants/bugs: {:#?}", matrix.stale);
+    assert!(matrix.false_alarms.is_empty(), "without a bug, every check passes: {:?}", matrix.false_alarms);
+    let survivors: Vec<_> = matrix.survivors().collect();
     assert!(survivors.is_empty(), "no check caught {survivors:#?}");
+    assert!(matrix.passed());
+}
+
+/// The bugs that a reader of the project was promised to find among them.
+#[test]
+fn the_bugs_that_people_make_are_among_them() {
+    let names: Vec<&str> = mutants::bugs::all().iter().map(|bug| bug.name).collect();
+    assert!(names.len() >= 70, "{} bugs", names.len());
+    for promised in [
+        "residual past the MLP dropped",
+        "not transposed",
+        "without 1/√d_h",
+        "softmax without its row sum",
+        "without the first mean",
+        "without the second mean",
+        "GELU′ of the tanh form",
+        "instead of +=",
+        "mask inverted",
+        "unshuffle forgotten",
+        "unshuffle applied twice",
+        "dmask_token from visible patches",
+        "class row dropped",
+        "averaged over all patches",
+        "N for N − 1",
+        "db from one image only",
+    ] {
+        assert!(names.iter().any(|name| name.contains(promised)), "no bug `{promised}`");
+    }
+}
+
+/// Forward and backward wrong alike: gradients agree, so only a formula or an adjoint can tell.
+#[test]
+fn mistakes_made_twice_are_caught_by_formulas() {
+    let matrix = mutants::run(&|| ());
+    let formula: Vec<bool> = matrix.checks.iter().map(|name| name.contains(", formula")).collect();
+    for fate in matrix.bugs.iter().filter(|fate| fate.bug.starts_with("forward and backward")) {
+        assert!(fate.caught.iter().zip(&formula).any(|(c, f)| *c && *f), "{}: {}", fate.file, fate.bug);
+    }
 }

@@ -209,3 +209,66 @@ fn what_may_change_works_and_is_put_down() {
     // Warm-up, which is over, did not change with the epochs.
     assert!(!log.contains("warmup_epochs"));
 }
+
+#[test]
+fn a_step_replayed_has_the_bits_of_the_log_also_across_a_change_of_settings() {
+    let place = Place::trained(&["--set", "run.digest_every_steps=3", "--keep", "3"]);
+    place.done(&["pretrain", "--resume", "run", "--epochs", "4", "--clip-grad", "0.1", "--blr", "0.01"]);
+    for step in 1..=8 {
+        let step = step.to_string();
+        let printed = place.done(&["audit", "replay", "run", "--step", &step, "--json"]);
+        let found: Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(found["agree"], true, "{printed}");
+        let names: Vec<&str> =
+            found["compared"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["loss", "lr", "grad_norm", "weights_digest"], "{printed}");
+    }
+    place.refused(&["audit", "replay", "run", "--step", "9"], &["--step", "1 to 8", "9"]);
+    let log = place.text("run/metrics.jsonl");
+    place.write("run/metrics.jsonl", log.replacen("\"grad_norm\":", "\"grad_norm\":1", 1));
+    place.refused(&["audit", "replay", "run", "--step", "1"], &["metrics.jsonl: chain in line"]);
+    place.write("run/metrics.jsonl", &log);
+    // A run that was trained by another program, here with other images of the same names and lengths.
+    let len = place.read("images/00.png").len();
+    let pixels = image::open(place.path("images/00.png")).unwrap().to_luma8();
+    let same_length = (0..64).any(|at| {
+        let mut other = pixels.clone();
+        other.put_pixel(at % 8, at / 8, image::Luma([pixels.get_pixel(at % 8, at / 8).0[0] ^ 0x80]));
+        other.save(place.path("images/00.png")).unwrap();
+        place.read("images/00.png").len() == len
+    });
+    assert!(same_length, "the digest of a folder sees names and lengths");
+    let output = place.run(&["audit", "replay", "run", "--step", "1"]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(printed.contains("OTHER BITS"), "{printed}");
+}
+
+#[test]
+fn single_bad_steps_are_skipped_and_counted_if_asked_for() {
+    let place = Place::new();
+    // Dark pictures, and one whose brightness overflows with this deviation.
+    for i in 0..16 {
+        let brightness = if i == 5 { 255 } else { 0 };
+        let picture = image::GrayImage::from_pixel(8, 8, image::Luma([brightness]));
+        fs::create_dir_all(place.path("dark")).unwrap();
+        picture.save(place.path(&format!("dark/{i:02}.png"))).unwrap();
+    }
+    let base = ["pretrain", "--config", "tiny.toml", "--data", "dark", "--out"];
+    let sets = ["--set", "data.mean=[0.0]", "--set", "data.std=[1e-30]"];
+    let output = place.run(&[&base[..], &["stopped"], &sets].concat());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("the loss is not finite") && message.contains("is intact"), "{message}");
+    let skip = ["--on-nonfinite", "skip"];
+    let printed = place.done(&[&base[..], &["run"], &sets, &skip].concat());
+    assert!(printed.contains("steps skipped (not finite)"), "{printed}");
+    let log = place.text("run/metrics.jsonl");
+    assert_eq!(log.matches("\"kind\":\"skipped\"").count(), 2, "one of two steps in each epoch: {log}");
+    assert_eq!(log.matches("\"skipped_steps\":1").count(), 2, "{log}");
+    // The run that stopped goes on, with this.
+    place.done(&[&["pretrain", "--resume", "stopped"], &skip[..]].concat());
+    assert!(
+        place.read("stopped/checkpoint/model.safetensors") == place.read("run/checkpoint/model.safetensors")
+    );
+}

@@ -1,5 +1,14 @@
-//! Audits: what shows that a backward pass is the derivative of its forward pass.
+//! Audits: what shows that a backward pass is the derivative of its forward pass, and that every number is
+//! the reference's.
 
+pub mod budget;
+pub mod checks;
+pub mod directions;
 pub mod gradcheck;
+pub mod model;
+pub mod mutants;
+pub mod replay;
+pub mod report;
 
-pub use gradcheck::{GradCheck, Report};
+pub use gradcheck::GradCheck;
+pub use report::Report;

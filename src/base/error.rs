@@ -62,6 +62,9 @@ pub enum Error {
         /// The first tensor (or `loss`) with a value that is not finite.
         tensor: String,
     },
+    /// A check that was asked for found something wrong; what it found is already printed.
+    #[error("{0}")]
+    CheckFailed(String),
     /// The user or the system asked the run to end; it was saved first.
     #[error(
         "interrupted at step {step}; the run is saved in {} and goes on with --resume {}",
@@ -75,16 +78,6 @@ pub enum Error {
         step: u64,
         /// The signal's number: 2 is Ctrl-C, 15 a request to terminate.
         signal: u8,
-    },
-    /// A check of files found damage; what is wrong with each was printed.
-    #[error("{damaged} of {files} files are damaged, the first of them {}", path.display())]
-    Damaged {
-        /// The first damaged file.
-        path: PathBuf,
-        /// How many are.
-        damaged: usize,
-        /// How many were checked.
-        files: usize,
     },
     /// A bug of this program: some code panicked.
     #[error("a bug in this program ended the run: {message}")]
@@ -146,7 +139,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Setting { .. } | Self::Input { .. } | Self::Read { .. } => 2,
-            Self::Write { .. } | Self::NotFinite { .. } | Self::Panic { .. } | Self::Damaged { .. } => 1,
+            Self::Write { .. } | Self::NotFinite { .. } | Self::Panic { .. } | Self::CheckFailed(_) => 1,
             Self::Interrupted { signal, .. } => 128 + (signal & 0x7f),
             Self::Halted { reason, .. } => reason.exit_code(),
         }

@@ -34,7 +34,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match damaged.first() {
         None => Ok(()),
         Some(first) => {
-            Err(Error::Damaged { path: first.path.clone(), damaged: damaged.len(), files: files.len() })
+            let (count, all, path) = (damaged.len(), files.len(), first.path.display());
+            let what = format!("{count} of {all} files are damaged, the first of them {path}");
+            Err(Error::CheckFailed(what))
         }
     }
 }

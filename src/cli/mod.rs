@@ -1,5 +1,6 @@
 //! The command line: parses, prints, draws progress; no algorithm lives here.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod inspect;
 pub(crate) mod pretrain;
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes
     Bench(bench::Args),
+    /// See and check the numbers of a training step
+    #[command(subcommand)]
+    Audit(audit::Command),
 }
 
 /// Starts rayon's threads; `None` takes one a core.

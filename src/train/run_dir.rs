@@ -15,7 +15,8 @@ pub use crate::checkpoint::atomic::write_atomic;
 /// Where numbered runs are made.
 const RUNS: &str = "runs";
 const CONFIG: &str = "config.toml";
-const METRICS: &str = "metrics.jsonl";
+/// The log's name.
+pub const METRICS: &str = "metrics.jsonl";
 const LOSS: &str = "loss.svg";
 const REPORT: &str = "report.html";
 const RECONSTRUCTIONS: &str = "reconstructions";

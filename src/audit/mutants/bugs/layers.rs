@@ -1,23 +1,6 @@
-//! The planted bugs: what a tired author could have written in a backward pass instead.
-//!
-//! Each is a replacement of a snippet that stands exactly once in a source file; `build.rs` beside this
-//! file makes the copy that has them all behind a switch.
+//! Bugs of the layers.
 
-/// One bug.
-pub(crate) struct Bug {
-    /// The source file, relative to `src`.
-    pub(crate) file: &'static str,
-    /// What is wrong.
-    pub(crate) name: &'static str,
-    /// The snippet as it stands in the file: an expression, a statement with its `;`, or `if condition`.
-    pub(crate) old: &'static str,
-    /// What stands there instead.
-    pub(crate) new: &'static str,
-}
-
-const fn bug(file: &'static str, name: &'static str, old: &'static str, new: &'static str) -> Bug {
-    Bug { file, name, old, new }
-}
+use super::{Bug, bug, twice};
 
 const LINEAR: &str = "layers/linear.rs";
 const DX: &str = "cx.matmul(dy, self.weight.view())";
@@ -34,35 +17,24 @@ const TANH_SLOPE: &str = "let (c, x, a) = (F::of(0.797_884_560_802_865_4), *h, F
     *h = F::of(0.5) * (F::one() + t \
         + x * (F::one() - t * t) * c * (F::one() + F::of(3.0) * a * x * x));";
 
+const TANH_GELU: &str = "let (c, x) = (F::of(0.797_884_560_802_865_4), *h); \
+    *a = F::of(0.5) * x * (F::one() + (c * (x + F::of(0.044_715) * x * x * x)).tanh());";
+
 const ATTENTION: &str = "layers/attention.rs";
 const SOFTMAX: &str = "*dp = p * (*dp - sum);";
 const DQ: &str = "into(0, h, scale, ds.view(), k);";
 const DK: &str = "into(1, h, scale, ds.t(), q);";
 const DV: &str = "into(2, h, F::one(), p.t(), dout);";
 
+const SCORE_SCALE: &str = "F::one() / F::of(head_width as f64).sqrt()";
+
 const BLOCK: &str = "layers/block.rs";
 const PAST_MLP: &str = "cx.add_assign(&mut dmid, &dy);";
 const PAST_ATTENTION: &str = "cx.add_assign(&mut dx, &dmid);";
 
 const EMBED: &str = "layers/patch_embed.rs";
-const ENCODER: &str = "mae/encoder.rs";
-const DCLASS: &str = "dclass += &dx.row(b * (1 + keep));";
-
-const DECODER: &str = "mae/decoder.rs";
-const DMASK: &str = "dmask_token += &row;";
-const DVISIBLE: &str = "dy.row_mut(b * (1 + keep) + 1 + place).assign(&row);";
-const FROM: &str = "dx.row(b * (1 + len) + 1 + l)";
-
-const LOSS: &str = "mae/loss.rs";
-const SCALE: &str = "2.0 / (pred.ncols() * removed_in_batch) as f64";
-const DPRED: &str = "Zip::from(&mut dpred).and(pred).and(target).for_each(|d, &p, &t| *d = scale * (p - t));";
-const KEPT: &str = "dpred.fill(F::zero());";
-const DTARGET: &str = "*dt - dt_mean - t * along";
-
-const MODEL: &str = "mae/model.rs";
-
 /// All of them.
-pub(crate) const BUGS: &[Bug] = &[
+pub(super) const BUGS: &[Bug] = &[
     bug(
         LINEAR,
         "dx = dy Wᵀ where W is square",
@@ -95,9 +67,9 @@ pub(crate) const BUGS: &[Bug] = &[
     ),
     bug(
         LINEAR,
-        "db from the first half of the rows only",
+        "db from one image only (of three)",
         DB,
-        "cx.add_column_sums(&dy.slice(ndarray::s![..dy.nrows() / 2, ..]), grad.bias.as_slice_mut().unwrap());",
+        "cx.add_column_sums(&dy.slice(ndarray::s![..dy.nrows() / 3, ..]), grad.bias.as_slice_mut().unwrap());",
     ),
     bug(LINEAR, "db forgotten", DB, "();"),
     bug(NORM, "without the first mean (how μ depends on x)", NORM_DX, "(*dx - h * mean_along) * inv_std"),
@@ -155,79 +127,38 @@ pub(crate) const BUGS: &[Bug] = &[
         "patch.iter_mut().zip(row).for_each(|(pixel, &value)| *pixel = value);",
         "patch.permuted_axes([1, 2, 0]).iter_mut().zip(row).for_each(|(pixel, &value)| *pixel = value);",
     ),
-    bug(ENCODER, "cls_token without gradient", DCLASS, "();"),
-    bug(ENCODER, "dcls_token = instead of +=", DCLASS, "dclass.assign(&dx.row(b * (1 + keep)));"),
     bug(
-        ENCODER,
-        "class row taken for a patch",
-        "dx.row(b * (1 + keep) + 1 + i)",
-        "dx.row(b * (1 + keep) + i)",
+        NORM,
+        "forward: variance with divisor D − 1",
+        "rows::dot(x_hat, x_hat) / n + self.eps",
+        "rows::dot(x_hat, x_hat) / (n - F::one()) + self.eps",
+    ),
+    bug(NORM, "forward: ε forgotten", "F::of(self.eps)", "F::zero()"),
+    bug(MLP, "forward: GELU of the tanh form", "*a = *h * cdf;", TANH_GELU),
+    twice(
+        MLP,
+        "forward and backward: GELU of the tanh form",
+        [("*a = *h * cdf;", TANH_GELU), (SLOPE, TANH_SLOPE)],
+    ),
+    bug(ATTENTION, "forward and backward: without 1/√d_h", SCORE_SCALE, "F::one()"),
+    bug(
+        ATTENTION,
+        "forward and backward: 1/√D for 1/√d_h",
+        SCORE_SCALE,
+        "F::one() / F::of(self.proj.bias.len() as f64).sqrt()",
+    ),
+    bug(ATTENTION, "forward: keys taken for queries", "[0, 1, 2]", "[1, 0, 2]"),
+    bug(BLOCK, "forward: residual past attention dropped", "cx.add_assign(&mut mid, &x);", "();"),
+    bug(
+        EMBED,
+        "forward: the target's pixel order",
+        "row.iter_mut().zip(patch).for_each(|(value, &pixel)| *value = pixel);",
+        "row.iter_mut().zip(patch.permuted_axes([1, 2, 0])).for_each(|(value, &pixel)| *value = pixel);",
     ),
     bug(
-        ENCODER,
-        "not scattered to ids_keep",
-        "dpatches.row_mut(b * len + patch)",
-        "dpatches.row_mut(b * len + i)",
-    ),
-    bug(
-        ENCODER,
-        "removed patches not zeroed",
-        "cx.zeros(masks.len() * len, dx.ncols())",
-        "cx.take(masks.len() * len, dx.ncols())",
-    ),
-    bug(DECODER, "mask_token without gradient", DMASK, "();"),
-    bug(DECODER, "dmask_token = instead of +=", DMASK, "dmask_token.assign(&row);"),
-    bug(
-        DECODER,
-        "dmask_token from visible patches, too",
-        DVISIBLE,
-        "dy.row_mut(b * (1 + keep) + 1 + place).assign(&row); dmask_token += &row;",
-    ),
-    bug(DECODER, "unshuffle forgotten", FROM, "dx.row(b * (1 + len) + 1 + place)"),
-    bug(DECODER, "unshuffle in the wrong direction", FROM, "dx.row(b * (1 + len) + 1 + mask.ids_shuffle[l])"),
-    bug(DECODER, "unshuffle applied twice", FROM, "dx.row(b * (1 + len) + 1 + mask.ids_restore[place])"),
-    bug(
-        DECODER,
-        "class row dropped on the way to the encoder",
-        "dy.row_mut(b * (1 + keep)).assign(&dx.row(b * (1 + len)));",
-        "dy.row_mut(b * (1 + keep)).fill(F::zero());",
-    ),
-    bug(DECODER, "class row of the prediction not zeroed", "dx.row_mut(0).fill(F::zero());", "();"),
-    bug(LOSS, "factor 2 lost", SCALE, "1.0 / (pred.ncols() * removed_in_batch) as f64"),
-    bug(LOSS, "averaged over all patches", SCALE, "2.0 / (pred.ncols() * pred.nrows()) as f64"),
-    bug(LOSS, "not averaged over the pixels", SCALE, "2.0 / removed_in_batch as f64"),
-    bug(
-        LOSS,
-        "wrong sign",
-        DPRED,
-        "Zip::from(&mut dpred).and(pred).and(target).for_each(|d, &p, &t| *d = scale * (t - p));",
-    ),
-    bug(
-        LOSS,
-        "kept patches have a gradient, too",
-        KEPT,
-        "Zip::from(&mut dpred).and(pred).and(target).for_each(|d, &p, &t| *d = scale * (p - t));",
-    ),
-    bug(LOSS, "kept patches not zeroed", KEPT, "();"),
-    bug(
-        LOSS,
-        "N for N − 1 in the normalised target",
-        "(&dt * &t).sum() / (n - F::one())",
-        "(&dt * &t).sum() / n",
-    ),
-    bug(LOSS, "normalised target without mean(dt)", DTARGET, "*dt - t * along"),
-    bug(LOSS, "normalised target without its deviation's part", DTARGET, "*dt - dt_mean"),
-    bug(LOSS, "mask inverted", "if removed", "if !removed"),
-    bug(
-        MODEL,
-        "the target's part with the wrong sign",
-        "-loss::backward(&output.pred, &output.target, masks, removed, cx)",
-        "loss::backward(&output.pred, &output.target, masks, removed, cx)",
-    ),
-    bug(
-        "mae/patchify.rs",
-        "unpatchify in the kernel's pixel order",
-        "images[pixel(i, j, (c, h, w), p)] = value;",
-        "images[pixel(i, j % (p * p) * c + j / (p * p), (c, h, w), p)] = value;",
+        "layers/pos_embed.rs",
+        "row before column",
+        "[column as f64, row as f64]",
+        "[row as f64, column as f64]",
     ),
 ];

@@ -1,44 +1,15 @@
-//! The gradient check of every layer and of the whole model, at shapes where no two sizes coincide.
-//!
-//! Written against `crate::house`: `tests/gradcheck.rs` puts the library there, `tests/planted_bugs.rs` a
-//! copy of it with bugs.
+//! The gradient check of every layer and of the whole model.
 
-use crate::house::layers::{Attention, Block, LayerNorm, Linear, Mlp, PatchEmbed};
-use crate::house::mae::loss::{self, PixelTarget};
-use crate::house::mae::masking::Masking;
-use crate::house::mae::{Decoder, Encoder, Mae, MaeConfig, Mask, Strategy};
-use ndarray::{Array, Array2, Array4, Dimension, ShapeBuilder, arr0};
-use vit_mae::audit::{GradCheck, Report};
-use vit_mae::exec::{Backend, Exec};
-use vit_mae::params::{Params, Role};
+use super::shapes::{IMAGES, config, every_element, filled, images, masks, positions_fixed, random, removed};
+use crate::audit::gradcheck::GradCheck;
+use crate::audit::report::Report;
+use crate::exec::{Backend, Exec};
+use crate::layers::{Attention, Block, LayerNorm, Linear, Mlp, PatchEmbed};
+use crate::mae::loss::{self, PixelTarget};
+use crate::mae::{Decoder, Encoder, Mae};
+use ndarray::{Array2, Array4, arr0};
 
-pub(crate) type Check = fn(&GradCheck) -> Report;
-
-/// Every check by name.
-pub(crate) const ALL: [(&str, Check); 18] = [
-    ("linear", linear),
-    ("layer_norm", layer_norm),
-    ("mlp", mlp),
-    ("attention", attention),
-    ("block", block),
-    ("patch_embed", patch_embed),
-    ("encoder", encoder),
-    ("decoder", decoder),
-    ("loss", masked_loss),
-    ("target (pixels)", |c| target(c, false)),
-    ("target (normalised)", |c| target(c, true)),
-    ("mae 1 channel, pixels", |c| mae(c, 1, false)),
-    ("mae 1 channel, normalised", |c| mae(c, 1, true)),
-    ("mae 3 channels, pixels", |c| mae(c, 3, false)),
-    ("mae 3 channels, normalised", |c| mae(c, 3, true)),
-    ("mae 5 channels, pixels", |c| mae(c, 5, false)),
-    ("mae 5 channels, normalised", |c| mae(c, 5, true)),
-    ("mae, target held constant", mae_with_constant_target),
-];
-
-const IMAGES: usize = 3;
-
-fn linear(check: &GradCheck) -> Report {
+pub(super) fn linear(check: &GradCheck) -> Report {
     // 70 rows are two bands, one of them incomplete.
     check.layer(
         &filled(check, Linear::new(5, 3)),
@@ -48,7 +19,7 @@ fn linear(check: &GradCheck) -> Report {
     )
 }
 
-fn layer_norm(check: &GradCheck) -> Report {
+pub(super) fn layer_norm(check: &GradCheck) -> Report {
     check.layer(
         &filled(check, LayerNorm::new(6, 1e-6)),
         &random(check, (70, 6)),
@@ -57,7 +28,7 @@ fn layer_norm(check: &GradCheck) -> Report {
     )
 }
 
-fn mlp(check: &GradCheck) -> Report {
+pub(super) fn mlp(check: &GradCheck) -> Report {
     // Inputs of up to ±4, so that GELU is tried where it bends and in both tails.
     check.layer(
         &filled(check, Mlp::new(4, 7)),
@@ -67,7 +38,7 @@ fn mlp(check: &GradCheck) -> Report {
     )
 }
 
-fn attention(check: &GradCheck) -> Report {
+pub(super) fn attention(check: &GradCheck) -> Report {
     check.layer(
         &filled(check, Attention::new(6, 2)),
         &random(check, (IMAGES * 5, 6)),
@@ -76,7 +47,7 @@ fn attention(check: &GradCheck) -> Report {
     )
 }
 
-fn block(check: &GradCheck) -> Report {
+pub(super) fn block(check: &GradCheck) -> Report {
     check.layer(
         &filled(check, Block::new(6, 2, 10, 1e-6)),
         &random(check, (IMAGES * 5, 6)),
@@ -85,7 +56,7 @@ fn block(check: &GradCheck) -> Report {
     )
 }
 
-fn patch_embed(check: &GradCheck) -> Report {
+pub(super) fn patch_embed(check: &GradCheck) -> Report {
     check.layer(
         &filled(check, PatchEmbed::new(3, 2, 5)),
         &random(check, (IMAGES, 3, 4, 6)),
@@ -97,7 +68,7 @@ fn patch_embed(check: &GradCheck) -> Report {
     )
 }
 
-fn encoder(check: &GradCheck) -> Report {
+pub(super) fn encoder(check: &GradCheck) -> Report {
     let (config, masks) = (config(3, false), masks());
     positions_fixed(check).layer(
         &filled(check, Encoder::new(&config)),
@@ -110,7 +81,7 @@ fn encoder(check: &GradCheck) -> Report {
     )
 }
 
-fn decoder(check: &GradCheck) -> Report {
+pub(super) fn decoder(check: &GradCheck) -> Report {
     let (config, masks) = (config(3, false), masks());
     let latent = random(check, (IMAGES * (1 + masks[0].len_keep), config.embed_dim));
     positions_fixed(check).layer(
@@ -121,7 +92,7 @@ fn decoder(check: &GradCheck) -> Report {
     )
 }
 
-fn masked_loss(check: &GradCheck) -> Report {
+pub(super) fn masked_loss(check: &GradCheck) -> Report {
     let (masks, removed) = (masks(), removed(&masks()));
     let pred: Array2<f64> = random(check, (IMAGES * 6, 12));
     let target = pred.mapv(|x| (3.0 * x).sin());
@@ -135,7 +106,7 @@ fn masked_loss(check: &GradCheck) -> Report {
     )
 }
 
-fn target(check: &GradCheck, norm_pix_loss: bool) -> Report {
+pub(super) fn target(check: &GradCheck, norm_pix_loss: bool) -> Report {
     let target = PixelTarget { patch_size: 2, norm_pix_loss };
     every_element(check).function(
         &random(check, (IMAGES, 3, 4, 6)),
@@ -145,7 +116,7 @@ fn target(check: &GradCheck, norm_pix_loss: bool) -> Report {
 }
 
 /// The whole model, and the gradient with respect to the images: through the network and the target.
-fn mae(check: &GradCheck, channels: usize, norm_pix_loss: bool) -> Report {
+pub(super) fn mae(check: &GradCheck, channels: usize, norm_pix_loss: bool) -> Report {
     let (config, masks) = (config(channels, norm_pix_loss), masks());
     let removed = removed(&masks);
     let images = images(check, &config);
@@ -165,7 +136,7 @@ fn mae(check: &GradCheck, channels: usize, norm_pix_loss: bool) -> Report {
 }
 
 /// The first of the two parts of [`Mae::images_gradient`], alone.
-fn mae_with_constant_target(check: &GradCheck) -> Report {
+pub(super) fn mae_with_constant_target(check: &GradCheck) -> Report {
     let (config, masks) = (config(3, true), masks());
     let removed = removed(&masks);
     let images = images(check, &config);
@@ -184,59 +155,4 @@ fn mae_with_constant_target(check: &GradCheck) -> Report {
             mae.images_gradient(images.view(), &output, &masks, &dpatches, cx).0
         },
     )
-}
-
-/// Non-square images of 2 × 3 patches; encoder and decoder differ in width, heads and hidden width.
-pub(crate) fn config(in_chans: usize, norm_pix_loss: bool) -> MaeConfig {
-    let config = MaeConfig {
-        img_size: [4, 6],
-        in_chans,
-        patch_size: 2,
-        embed_dim: 12,
-        depth: 2,
-        num_heads: 3,
-        decoder_embed_dim: 8,
-        decoder_depth: 2,
-        decoder_num_heads: 2,
-        mlp_ratio: 1.5,
-        layer_norm_eps: 1e-6,
-        norm_pix_loss,
-    };
-    config.validate().expect("a possible model");
-    config
-}
-
-/// A different random mask for each image.
-pub(crate) fn masks() -> Vec<Mask> {
-    let masking = Masking { strategy: Strategy::Random, mask_ratio: 0.6, grid: (2, 3) };
-    (0..IMAGES as u64).map(|sample| masking.mask(5, 1, sample)).collect()
-}
-
-fn removed(masks: &[Mask]) -> usize {
-    masks.iter().map(Mask::removed).sum()
-}
-
-fn images(check: &GradCheck, c: &MaeConfig) -> Array4<f64> {
-    random(check, (IMAGES, c.in_chans, c.img_size[0], c.img_size[1]))
-}
-
-/// Position tables are not trained in pre-training.
-fn positions_fixed(check: &GradCheck) -> GradCheck {
-    GradCheck { fixed: &[Role::Position], ..check.clone() }
-}
-
-/// For functions that are cheap enough.
-fn every_element(check: &GradCheck) -> GradCheck {
-    GradCheck { elements: usize::MAX, ..check.clone() }
-}
-
-fn filled<P: Params<f64>>(check: &GradCheck, mut layer: P) -> P {
-    check.fill(&mut layer, -1.0..1.0);
-    layer
-}
-
-fn random<D: Dimension>(check: &GradCheck, shape: impl ShapeBuilder<Dim = D>) -> Array<f64, D> {
-    let mut array = Array::zeros(shape);
-    check.fill_array(&mut array, -1.0..1.0);
-    array
 }

@@ -1,0 +1,63 @@
+//! What an audit may cost: refused with advice before anything is computed, never given up half-way.
+
+use super::model::{Layer, Subject};
+use crate::base::{Error, Result};
+use crate::mae::MaeConfig;
+use crate::mae::cost::Cost;
+use crate::mae::masking::len_keep;
+use crate::params::Params;
+use crate::train::Config;
+
+/// The most floating-point operations that a check of single elements may take: some ten minutes of a core.
+const MOST_FLOPS: f64 = 5e12;
+/// Models in f64 that are alive at once: weights, gradient, moved weights, and one to spare.
+const COPIES: usize = 4;
+
+/// Refuses a model whose copies and activations do not fit into the memory that is free.
+///
+/// # Errors
+/// [`Error::Setting`] with what it takes and what there is.
+pub fn memory(config: &MaeConfig, len_keep: usize, images: usize) -> Result<()> {
+    // `activation_bytes` counts in f32.
+    let needed =
+        8 * COPIES * config.parameters().all + 2 * Cost { config, len_keep }.activation_bytes(images);
+    match available_bytes() {
+        Some(free) if needed > free => {
+            let expected =
+                format!("a model that an audit in f64 fits into {} MiB of free memory", free >> 20);
+            Err(Error::setting("model", expected, format!("one that takes about {} MiB", needed >> 20)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to difference `elements` of each tensor where that takes hours.
+///
+/// # Errors
+/// [`Error::Setting`] that says what to do instead.
+pub fn differences(subject: &Subject, config: &Config, layers: &[Layer], elements: usize) -> Result<()> {
+    let len_keep = len_keep(config.model.num_patches(), config.mask.mask_ratio);
+    let step = Cost { config: &config.model, len_keep }.flops_per_image();
+    let chosen = |name: &String| layers.iter().any(|layer| layer.tensors.contains(name));
+    let tensors = subject.model.tensors();
+    let weights = tensors.iter().filter(|t| chosen(&t.name)).map(|t| t.data.len().min(elements));
+    let differences = weights.sum::<usize>() + elements.min(subject.images.len());
+    // A third of a training step is its forward pass; a difference takes two.
+    let flops = step / 3.0 * subject.images.dim().0 as f64 * 2.0 * differences as f64;
+    if flops <= MOST_FLOPS {
+        return Ok(());
+    }
+    let expected = format!(
+        "a check of at most {MOST_FLOPS:.0e} floating-point operations; try --directions 3, which takes a few \
+         passes a layer whatever its size, or fewer --elements, or one --layer"
+    );
+    let found = format!("{differences} differences that take about {flops:.0e}");
+    Err(Error::setting("full check of this configuration", expected, found))
+}
+
+/// Memory that the system can give without swapping, where it says so.
+fn available_bytes() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    line.split_whitespace().nth(1)?.parse::<usize>().ok()?.checked_mul(1024)
+}

@@ -1,0 +1,121 @@
+//! Every check that an audit runs on the layers and the model.
+//!
+//! | kind | question | catches |
+//! | --- | --- | --- |
+//! | gradient | is the backward pass the derivative of the forward pass? | a mistake on one side |
+//! | adjoint | is `⟨Ax, y⟩ = ⟨x, Aᵀy⟩` for maps that only move numbers? | a row in the wrong place, to the last bit |
+//! | formula | is the forward pass the paper's formula, written as plain loops? | a mistake made on both sides |
+
+pub mod adjoints;
+pub mod formulas;
+pub mod formulas_mae;
+pub mod gradients;
+mod shapes;
+
+use crate::audit::gradcheck::GradCheck;
+use crate::audit::report::Report;
+use serde::Serialize;
+
+/// What a check asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Backward against difference quotients of forward.
+    Gradient,
+    /// The dot-product test of a linear map and its adjoint.
+    Adjoint,
+    /// Forward against its definition.
+    Formula,
+}
+
+impl Kind {
+    /// The kind's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gradient => "gradient",
+            Self::Adjoint => "adjoint",
+            Self::Formula => "formula",
+        }
+    }
+}
+
+/// One check.
+#[derive(Clone, Copy, Debug)]
+pub struct Check {
+    /// The layer that it checks: the name that `--layer` takes.
+    pub layer: &'static str,
+    /// Which case of that layer; empty if there is only one.
+    pub case: &'static str,
+    /// What it asks.
+    pub kind: Kind,
+    /// Runs it with weights and inputs drawn from the seed.
+    pub run: fn(&GradCheck) -> Report,
+}
+
+impl Check {
+    /// `layer_norm, gradient` or `mae, gradient (1 channel, pixels)`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let case = if self.case.is_empty() { String::new() } else { format!(" ({})", self.case) };
+        format!("{}, {}{case}", self.layer, self.kind.name())
+    }
+}
+
+const fn gradient(layer: &'static str, case: &'static str, run: fn(&GradCheck) -> Report) -> Check {
+    Check { layer, case, kind: Kind::Gradient, run }
+}
+
+const fn adjoint(layer: &'static str, run: fn(&GradCheck) -> Report) -> Check {
+    Check { layer, case: "", kind: Kind::Adjoint, run }
+}
+
+const fn formula(layer: &'static str, run: fn(&GradCheck) -> Report) -> Check {
+    Check { layer, case: "", kind: Kind::Formula, run }
+}
+
+/// All of them, from the smallest layer to the whole model.
+pub const ALL: &[Check] = &[
+    gradient("linear", "", gradients::linear),
+    formula("linear", formulas::linear),
+    gradient("layer_norm", "", gradients::layer_norm),
+    formula("layer_norm", formulas::layer_norm),
+    gradient("mlp", "", gradients::mlp),
+    formula("mlp", formulas::mlp),
+    gradient("attention", "", gradients::attention),
+    formula("attention", formulas::attention),
+    gradient("block", "", gradients::block),
+    formula("block", formulas::block),
+    gradient("patch_embed", "", gradients::patch_embed),
+    formula("patch_embed", formulas::patch_embed),
+    formula("pos_embed", formulas::pos_embed),
+    adjoint("patchify", adjoints::patchify_adjoint),
+    formula("patchify", formulas_mae::pixel_order),
+    formula("masking", formulas_mae::masking),
+    gradient("encoder", "", gradients::encoder),
+    adjoint("encoder", adjoints::keep_visible),
+    formula("encoder", formulas_mae::encoder),
+    gradient("decoder", "", gradients::decoder),
+    adjoint("decoder", adjoints::unshuffle),
+    formula("decoder", formulas_mae::decoder),
+    gradient("target", "pixels", |c| gradients::target(c, false)),
+    gradient("target", "normalised", |c| gradients::target(c, true)),
+    formula("target", formulas_mae::target),
+    gradient("loss", "", gradients::masked_loss),
+    formula("loss", formulas_mae::masked_loss),
+    gradient("mae", "1 channel, pixels", |c| gradients::mae(c, 1, false)),
+    gradient("mae", "1 channel, normalised", |c| gradients::mae(c, 1, true)),
+    gradient("mae", "3 channels, pixels", |c| gradients::mae(c, 3, false)),
+    gradient("mae", "3 channels, normalised", |c| gradients::mae(c, 3, true)),
+    gradient("mae", "5 channels, pixels", |c| gradients::mae(c, 5, false)),
+    gradient("mae", "5 channels, normalised", |c| gradients::mae(c, 5, true)),
+    gradient("mae", "target held constant", gradients::mae_with_constant_target),
+];
+
+/// The layers' names, each once.
+#[must_use]
+pub fn layers() -> Vec<&'static str> {
+    let mut names: Vec<_> = ALL.iter().map(|check| check.layer).collect();
+    names.dedup();
+    names
+}

@@ -1,0 +1,157 @@
+//! Bugs of masking, encoder, decoder, target, loss and the model around them.
+
+use super::{Bug, bug, twice};
+
+const ENCODER: &str = "mae/encoder.rs";
+const DCLASS: &str = "dclass += &dx.row(b * (1 + keep));";
+
+const DECODER: &str = "mae/decoder.rs";
+const DMASK: &str = "dmask_token += &row;";
+const DVISIBLE: &str = "dy.row_mut(b * (1 + keep) + 1 + place).assign(&row);";
+const FROM: &str = "dx.row(b * (1 + len) + 1 + l)";
+
+const LOSS: &str = "mae/loss.rs";
+const SCALE: &str = "2.0 / (pred.ncols() * removed_in_batch) as f64";
+const DPRED: &str = "Zip::from(&mut dpred).and(pred).and(target).for_each(|d, &p, &t| *d = scale * (p - t));";
+const KEPT: &str = "dpred.fill(F::zero());";
+const DTARGET: &str = "*dt - dt_mean - t * along";
+
+const SQUARES: &str = "patch.iter().map(|&x| (x - mean) * (x - mean)).sum::<F>() / (n - F::one())";
+const SQUARES_OVER_N: &str = "patch.iter().map(|&x| (x - mean) * (x - mean)).sum::<F>() / n";
+const ALONG: &str = "(&dt * &t).sum() / (n - F::one())";
+const MASKED: &str = "mask.removes(l)";
+
+const MODEL: &str = "mae/model.rs";
+
+/// All of them.
+pub(super) const BUGS: &[Bug] = &[
+    bug(ENCODER, "cls_token without gradient", DCLASS, "();"),
+    bug(ENCODER, "dcls_token = instead of +=", DCLASS, "dclass.assign(&dx.row(b * (1 + keep)));"),
+    bug(
+        ENCODER,
+        "class row taken for a patch",
+        "dx.row(b * (1 + keep) + 1 + i)",
+        "dx.row(b * (1 + keep) + i)",
+    ),
+    bug(
+        ENCODER,
+        "not scattered to ids_keep",
+        "dpatches.row_mut(b * len + patch)",
+        "dpatches.row_mut(b * len + i)",
+    ),
+    bug(
+        ENCODER,
+        "removed patches not zeroed",
+        "cx.zeros(masks.len() * len, dx.ncols())",
+        "cx.take(masks.len() * len, dx.ncols())",
+    ),
+    bug(DECODER, "mask_token without gradient", DMASK, "();"),
+    bug(DECODER, "dmask_token = instead of +=", DMASK, "dmask_token.assign(&row);"),
+    bug(
+        DECODER,
+        "dmask_token from visible patches, too",
+        DVISIBLE,
+        "dy.row_mut(b * (1 + keep) + 1 + place).assign(&row); dmask_token += &row;",
+    ),
+    bug(DECODER, "unshuffle forgotten", FROM, "dx.row(b * (1 + len) + 1 + place)"),
+    bug(DECODER, "unshuffle in the wrong direction", FROM, "dx.row(b * (1 + len) + 1 + mask.ids_shuffle[l])"),
+    bug(DECODER, "unshuffle applied twice", FROM, "dx.row(b * (1 + len) + 1 + mask.ids_restore[place])"),
+    bug(
+        DECODER,
+        "class row dropped on the way to the encoder",
+        "dy.row_mut(b * (1 + keep)).assign(&dx.row(b * (1 + len)));",
+        "dy.row_mut(b * (1 + keep)).fill(F::zero());",
+    ),
+    bug(DECODER, "class row of the prediction not zeroed", "dx.row_mut(0).fill(F::zero());", "();"),
+    bug(LOSS, "factor 2 lost", SCALE, "1.0 / (pred.ncols() * removed_in_batch) as f64"),
+    bug(LOSS, "averaged over all patches", SCALE, "2.0 / (pred.ncols() * pred.nrows()) as f64"),
+    bug(LOSS, "not averaged over the pixels", SCALE, "2.0 / removed_in_batch as f64"),
+    bug(
+        LOSS,
+        "wrong sign",
+        DPRED,
+        "Zip::from(&mut dpred).and(pred).and(target).for_each(|d, &p, &t| *d = scale * (t - p));",
+    ),
+    bug(
+        LOSS,
+        "kept patches have a gradient, too",
+        KEPT,
+        "Zip::from(&mut dpred).and(pred).and(target).for_each(|d, &p, &t| *d = scale * (p - t));",
+    ),
+    bug(LOSS, "kept patches not zeroed", KEPT, "();"),
+    bug(LOSS, "N for N − 1 in the normalised target", ALONG, "(&dt * &t).sum() / n"),
+    bug(LOSS, "normalised target without mean(dt)", DTARGET, "*dt - t * along"),
+    bug(LOSS, "normalised target without its deviation's part", DTARGET, "*dt - dt_mean"),
+    bug(LOSS, "mask inverted", "if removed", "if !removed"),
+    bug(
+        MODEL,
+        "the target's part with the wrong sign",
+        "-loss::backward(&output.pred, &output.target, masks, removed, cx)",
+        "loss::backward(&output.pred, &output.target, masks, removed, cx)",
+    ),
+    bug(
+        "mae/patchify.rs",
+        "unpatchify in the kernel's pixel order",
+        "images[pixel(i, j, (c, h, w), p)] = value;",
+        "images[pixel(i, j % (p * p) * c + j / (p * p), (c, h, w), p)] = value;",
+    ),
+    twice(
+        ENCODER,
+        "forward and backward: kept patches in reverse order",
+        [
+            ("patches.row(b * len + patch)", "patches.row(b * len + mask.ids_keep()[keep - 1 - i])"),
+            (
+                "dpatches.row_mut(b * len + patch)",
+                "dpatches.row_mut(b * len + mask.ids_keep()[keep - 1 - i])",
+            ),
+        ],
+    ),
+    bug(
+        ENCODER,
+        "forward: positions of other patches",
+        "self.pos_embed.slice(s![0, 1.., ..])",
+        "self.pos_embed.slice(s![0, ..self.pos_embed.dim().1 - 1, ..])",
+    ),
+    twice(
+        DECODER,
+        "forward and backward: kept patches put back in another order",
+        [
+            ("y.row(b * (1 + keep) + 1 + place)", "y.row(b * (1 + keep) + 1 + (keep - 1 - place))"),
+            (DVISIBLE, "dy.row_mut(b * (1 + keep) + 1 + (keep - 1 - place)).assign(&row);"),
+        ],
+    ),
+    bug(
+        DECODER,
+        "forward: mask tokens without their positions",
+        "image += &positions;",
+        "image.slice_mut(s![..1, ..]).scaled_add(F::one(), &positions.slice(s![..1, ..]));",
+    ),
+    bug(LOSS, "forward and backward: mask inverted", MASKED, "!mask.removes(l)"),
+    bug(LOSS, "forward and backward: kept patches count, too", MASKED, "(mask.removes(l) || true)"),
+    bug(LOSS, "forward: averaged over all patches", "*removed", "(*removed || true)"),
+    bug(LOSS, "forward: N for N − 1 in the target's variance", SQUARES, SQUARES_OVER_N),
+    twice(
+        LOSS,
+        "forward and backward: N for N − 1 in the normalised target",
+        [(SQUARES, SQUARES_OVER_N), (ALONG, "(&dt * &t).sum() / n")],
+    ),
+    bug(LOSS, "forward and backward: 1e-6 forgotten in the target", "F::of(TARGET_EPS)", "F::zero()"),
+    bug(
+        "mae/patchify.rs",
+        "forward and backward: the kernel's pixel order",
+        "(j / (p * c), j / c % p, j % c)",
+        "(j / p % p, j % p, j / (p * p))",
+    ),
+    bug(
+        "mae/masking.rs",
+        "the patches with the most noise are kept",
+        "noise[a].total_cmp(&noise[b])",
+        "noise[b].total_cmp(&noise[a])",
+    ),
+    bug(
+        "mae/masking.rs",
+        "len_keep rounded, not truncated",
+        "(patches as f64 * (1.0 - mask_ratio))",
+        "(patches as f64 * (1.0 - mask_ratio)).round()",
+    ),
+];

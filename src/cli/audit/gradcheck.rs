@@ -1,0 +1,192 @@
+//! `vit-mae audit gradcheck`.
+
+use super::gradcheck_print::{Section, kill_matrix, print_directions, print_sections};
+use super::ticker::Ticker;
+use crate::cli::{assignments, say, start_threads};
+use serde_json::json;
+use std::path::PathBuf;
+use vit_mae::audit::budget;
+use vit_mae::audit::checks::{self, Kind};
+use vit_mae::audit::directions::Directions;
+use vit_mae::audit::model::Subject;
+use vit_mae::audit::{GradCheck, mutants};
+use vit_mae::mae::masking::len_keep;
+use vit_mae::train::{Config, presets, save};
+use vit_mae::{Error, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae audit gradcheck                              every layer and the whole model at small, awkward sizes
+  vit-mae audit gradcheck --layer attention            one layer
+  vit-mae audit gradcheck --preset nano                a whole model, 40 elements of each tensor
+  vit-mae audit gradcheck --config my.toml --layer blocks.0.attn
+  vit-mae audit gradcheck --checkpoint runs/0001       at trained weights, converted to f64
+  vit-mae audit gradcheck --preset vit-base --directions 3
+  vit-mae audit gradcheck --mutants                    plant bugs and see which check catches which
+
+Without a model, every check asks one of three questions: is backward the derivative of forward (gradient), is \
+⟨Ax, y⟩ = ⟨x, Aᵀy⟩ (adjoint), is forward its formula (formula). The error of a gradient is \
+max |a − n| / (max |n| + 0.001) over a tensor, analytic against difference quotient with h = 1e-5; it may be 1e-6.
+
+Exit codes: 0 everything agrees, 1 something does not or a bug survives, 2 bad usage, or too large a model.";
+
+/// Flags of `vit-mae audit gradcheck`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Check this layer only; repeatable. An unknown name lists the known ones
+    #[arg(long, value_name = "NAME")]
+    layer: Vec<String>,
+    /// Check a whole untrained model: nano, cifar, photo, vit-tiny, vit-base, vit-large, vit-huge
+    #[arg(long)]
+    preset: Option<String>,
+    /// A TOML file with settings to change; checks the model that it describes
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change any setting of that model, for example `model.depth=2`; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Check a trained model: a run directory, or the checkpoint in it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["preset", "config", "set"])]
+    checkpoint: Option<PathBuf>,
+    /// Move all weights of a layer in K random directions, with a Taylor test, instead of single elements
+    #[arg(long, value_name = "K")]
+    directions: Option<usize>,
+    /// Elements of each tensor that are differenced, chosen at random
+    #[arg(long, value_name = "N", default_value_t = 40, conflicts_with = "directions")]
+    elements: usize,
+    /// Images that a whole model is checked on
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    images: usize,
+    /// Plant bugs one at a time and print which check catches which
+    #[arg(long, conflicts_with_all = ["layer", "preset", "config", "set", "checkpoint", "directions", "seed"])]
+    mutants: bool,
+    /// Decides weights, inputs, elements and directions
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads; does not change a single bit of the result [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks, prints, and fails if anything is wrong.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    start_threads(args.threads)?;
+    for (flag, count) in [
+        ("--elements", args.elements),
+        ("--images", args.images),
+        ("--directions", args.directions.unwrap_or(1)),
+    ] {
+        if count == 0 || count > 1 << 20 {
+            return Err(Error::setting(flag, "1 to 1048576", count));
+        }
+    }
+    if args.mutants {
+        return plant(args.json);
+    }
+    let whole_model = args.preset.is_some() || args.config.is_some() || !args.set.is_empty();
+    if whole_model || args.checkpoint.is_some() || args.directions.is_some() {
+        return check_model(args);
+    }
+    check_layers(args)
+}
+
+/// The built-in checks.
+fn check_layers(args: &Args) -> Result<()> {
+    let known = checks::layers();
+    if let Some(unknown) = args.layer.iter().find(|layer| !known.contains(&layer.as_str())) {
+        return Err(Error::setting("--layer", format!("one of {}", known.join(", ")), unknown));
+    }
+    let wanted = |layer: &str| args.layer.is_empty() || args.layer.iter().any(|wanted| wanted == layer);
+    let check = GradCheck { seed: args.seed, elements: args.elements, ..GradCheck::default() };
+    let section = |c: &checks::Check| Section {
+        name: c.name(),
+        layer: c.layer.to_owned(),
+        kind: c.kind,
+        report: (c.run)(&check),
+    };
+    let sections: Vec<Section> = checks::ALL.iter().filter(|c| wanted(c.layer)).map(section).collect();
+    conclude(args, None, &sections)
+}
+
+/// A whole model.
+fn check_model(args: &Args) -> Result<()> {
+    let (subject, config, what) = subject(args)?;
+    let layers = subject.select(&args.layer)?;
+    let ticker = Ticker::new(layers.len());
+    if let Some(count) = args.directions {
+        let settings = Directions { count, seed: args.seed, ..Directions::default() };
+        let found = subject.directions(&settings, &layers, &|| ticker.tick());
+        drop(ticker);
+        return print_directions(args.json, &what, &found);
+    }
+    budget::differences(&subject, &config, &layers, args.elements)?;
+    let check = GradCheck { seed: args.seed, elements: args.elements, ..GradCheck::default() };
+    let found = subject.elements(&check, &layers, &|| ticker.tick());
+    drop(ticker);
+    let section =
+        |(layer, report): (String, _)| Section { name: layer.clone(), layer, kind: Kind::Gradient, report };
+    let sections: Vec<Section> = found.into_iter().map(section).collect();
+    conclude(args, Some(&what), &sections)
+}
+
+/// The model that the flags mean, and what to call it.
+fn subject(args: &Args) -> Result<(Subject, Config, String)> {
+    let fits = |config: &Config| {
+        let keep = len_keep(config.model.num_patches(), config.mask.mask_ratio);
+        budget::memory(&config.model, keep, args.images)
+    };
+    if let Some(dir) = &args.checkpoint {
+        let (model, config, _) = save::load(dir)?;
+        fits(&config)?;
+        let what = format!("{}, trained weights", dir.display());
+        return Ok((Subject::trained(&model, &config, args.images, args.seed), config, what));
+    }
+    let preset = args.preset.as_deref().unwrap_or(presets::DEFAULT);
+    let config = Config::resolve(preset, args.config.as_deref(), assignments(&args.set)?)?;
+    fits(&config)?;
+    let name = args.config.as_ref().map_or_else(|| preset.to_owned(), |path| path.display().to_string());
+    let what = format!("{name}, initial weights with noise");
+    Ok((Subject::untrained(&config, args.images, args.seed), config, what))
+}
+
+fn conclude(args: &Args, what: Option<&str>, sections: &[Section]) -> Result<()> {
+    let passed = sections.iter().all(|section| section.report.passed());
+    if args.json {
+        let document = json!({ "passed": passed, "model": what, "seed": args.seed, "checks": sections });
+        say!("{document}");
+    } else {
+        print_sections(what, sections);
+    }
+    if passed {
+        return Ok(());
+    }
+    let wrong = sections.iter().filter(|section| !section.report.passed());
+    let names: Vec<&str> = wrong.map(|section| section.name.as_str()).collect();
+    Err(Error::CheckFailed(format!("the check failed for {}", names.join("; "))))
+}
+
+/// Bugs, one at a time.
+fn plant(json: bool) -> Result<()> {
+    let ticker = Ticker::new(mutants::bugs::all().len());
+    let matrix = mutants::run(&|| ticker.tick());
+    drop(ticker);
+    if json {
+        say!("{}", json!({ "passed": matrix.passed(), "matrix": matrix }));
+    } else {
+        kill_matrix(&matrix);
+    }
+    if matrix.passed() {
+        return Ok(());
+    }
+    let count = matrix.survivors().count();
+    let problem = match (matrix.stale.len(), matrix.false_alarms.len()) {
+        (0, 0) => format!("no check caught {count} of the planted bugs"),
+        (0, _) => format!("without a bug these checks fail: {}", matrix.false_alarms.join("; ")),
+        (_, _) => format!("could not plant: {}", matrix.stale.join("; ")),
+    };
+    Err(Error::CheckFailed(problem))
+}
