@@ -30,7 +30,7 @@ fn place() -> Place {
 fn args(out: &str) -> Vec<&str> {
     let mut args = vec!["pretrain", "--config", "tiny.toml", "--data", "pictures", "--crop", "0.5,1"];
     args.extend(["--epochs", "3", "--batch-size", "4", "--accum-iter", "2", "--out", out]);
-    SETS.iter().for_each(|set| args.extend(["--set", set]));
+    args.extend(SETS.iter().flat_map(|set| ["--set", set]));
     args
 }
 

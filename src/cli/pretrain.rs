@@ -182,10 +182,9 @@ fn describe(run: &Pretraining, threads: usize) {
     if run.steps_done() > 0 {
         say!("resumed  after {}", count(run.steps_done(), "step"));
     }
-    let now = run.journal.changes.iter().filter(|change| change.step == run.steps_done());
-    now.for_each(|change| {
-        say!("changed  {} from {} to {}", change.key, or_none(&change.from), or_none(&change.to))
-    });
+    for change in run.journal.changes.iter().filter(|change| change.step == run.steps_done()) {
+        say!("changed  {} from {} to {}", change.key, or_none(&change.from), or_none(&change.to));
+    }
     if let Some(why) = &run.no_held_out {
         say!("note     no held-out loss: {why}");
     }

@@ -62,7 +62,7 @@ pub fn weights_digest<F: Real>(params: &impl Params<F>) -> String {
         tensor.shape.iter().for_each(|&n| hash.update((n as u64).to_le_bytes()));
         for block in tensor.data.chunks(1 << 14) {
             bytes.clear();
-            block.iter().for_each(|x| bytes.extend_from_slice(&(x.f64() as f32).to_le_bytes()));
+            bytes.extend(block.iter().flat_map(|x| (x.f64() as f32).to_le_bytes()));
             hash.update(&bytes);
         }
     }
@@ -70,5 +70,5 @@ pub fn weights_digest<F: Real>(params: &impl Params<F>) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

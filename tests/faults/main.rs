@@ -62,8 +62,11 @@ fn resume(run: &Path, disk: impl Disk + 'static) -> Result<()> {
     Pretraining::resume(run, |before| Ok(before.clone()))?.train("", &mut Nobody).map(drop)
 }
 
-/// Checksums, chain, and records of the log by step.
-fn result(run: &Path) -> (u32, u32, [u8; 32], Vec<(u64, Option<String>)>) {
+/// Checksums of weights and moments, the log's chain.
+type Bits = (u32, u32, [u8; 32]);
+
+/// What must be the same, and each record's step with its digest.
+fn result(run: &Path) -> (Bits, Vec<(u64, Option<String>)>) {
     let state = Checkpoint::open(run).unwrap().state;
     let log = metrics::read(&run.join("metrics.jsonl")).unwrap();
     metrics::check_chain(run, &log).unwrap();
@@ -71,7 +74,7 @@ fn result(run: &Path) -> (u32, u32, [u8; 32], Vec<(u64, Option<String>)>) {
         Record::Step(r) => (r.step, r.weights_digest.clone()),
         other => (other.step(), None),
     });
-    (state.checksums.model, state.checksums.optimizer, state.log.chain, log.collect())
+    ((state.checksums.model, state.checksums.optimizer, state.log.chain), log.collect())
 }
 
 /// Every checkpoint that a reader would find is whole.

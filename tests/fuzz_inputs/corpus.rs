@@ -12,8 +12,8 @@ pub(crate) fn seeds(target: &str, dir: &Path) -> Vec<Vec<u8>> {
     match target {
         "idx" => vec![idx(&[5, 3, 4]), idx(&[2, 3, 4, 5])],
         "idx.gz" => vec![gzip(&idx(&[5, 3, 4])), gzip(&vec![0; 5000])],
-        "cifar-10" => vec![(0..2 * 3073).map(|i| (i % 10) as u8).collect()],
-        "cifar-100" => vec![(0..2 * 3074).map(|i| (i % 100) as u8).collect()],
+        "cifar-10" => vec![(0..=9).cycle().take(2 * 3073).collect()],
+        "cifar-100" => vec![(0..=99).cycle().take(2 * 3074).collect()],
         "config" => [
             include_str!("../../src/train/presets/nano.toml"),
             include_str!("../../src/train/presets/photo.toml"),
@@ -38,9 +38,9 @@ const LOG: &str = r#"{"kind":"step","step":1,"epoch":0.0,"loss":1.0,"lr":0.0,"gr
 
 fn idx(dims: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0, 0, 8, u8::try_from(dims.len()).unwrap()];
-    dims.iter().for_each(|&dim| bytes.extend(u32::from(dim).to_be_bytes()));
+    bytes.extend(dims.iter().flat_map(|&dim| u32::from(dim).to_be_bytes()));
     let len: usize = dims.iter().map(|&dim| usize::from(dim)).product();
-    bytes.extend((0..len).map(|i| (i % 256) as u8));
+    bytes.extend((0..=255).cycle().take(len));
     bytes
 }
 
@@ -115,7 +115,8 @@ fn palette() -> Vec<u8> {
 }
 
 fn jpeg(channels: u8) -> Vec<u8> {
-    let image = image::RgbImage::from_fn(17, 9, |x, y| image::Rgb([(x * 9) as u8, (y * 20) as u8, 7]));
+    let byte = |n: u32| u8::try_from(n).unwrap();
+    let image = image::RgbImage::from_fn(17, 9, |x, y| image::Rgb([byte(x * 9), byte(y * 20), 7]));
     let image = image::DynamicImage::from(image);
     let image = if channels == 1 { image.to_luma8().into() } else { image };
     encoded(&image, image::ImageFormat::Jpeg)

@@ -3,7 +3,7 @@
 use crate::cli::{say, start_threads};
 use serde_json::json;
 use std::path::PathBuf;
-use vit_mae::audit::replay::replay;
+use vit_mae::audit::replay::{Compared, replay};
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let ticker = super::ticker::Ticker::new(usize::try_from(args.step).unwrap_or(usize::MAX));
     let found = replay(&args.run, args.step, args.data.as_deref(), &mut |_| ticker.tick())?;
     drop(ticker);
-    let agree = found.compared.iter().all(|c| c.agrees());
+    let agree = found.compared.iter().all(Compared::agrees);
     if args.json {
         let rows = found.compared.iter().map(|c| {
             json!({"name": c.name, "step": c.step, "logged": c.logged, "computed": c.computed, "agrees": c.agrees()})
