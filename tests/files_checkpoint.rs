@@ -2,6 +2,8 @@
 
 #![expect(clippy::float_cmp, reason = "what is stored comes back unchanged")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -208,7 +210,7 @@ fn a_checkpoint_opens_from_the_run_and_from_itself() {
 
 #[test]
 fn every_flipped_bit_and_every_truncation_is_refused() {
-    let run = tempfile::tempdir().unwrap();
+    let run = common::memory_dir();
     let small = |path: &Path| tensors::write(path, [("w".to_owned(), vec![2], &BIAS[..])], &BTreeMap::new());
     Checkpoint::write(place(run.path()), state(10), 0, |model, optimizer| {
         Ok(Checksums { model: small(model)?, optimizer: small(optimizer)? })

@@ -1,5 +1,6 @@
 //! The parsers that `tests/fuzz_inputs` tests, driven by cargo-fuzz. `docs/reliability.md` says how to run them.
 
+#[allow(dead_code, reason = "the bounds on memory are for the test")]
 #[path = "../../tests/fuzz_inputs/targets.rs"]
 mod targets;
 

@@ -10,7 +10,7 @@ use super::source::Source;
 use super::trainer::{Stepped, Trainer};
 use super::{chain, gallery, resume, save};
 use crate::base::{Error, Result};
-use crate::checkpoint::State;
+use crate::checkpoint::{State, dir};
 use crate::mae::reconstruct::Stats;
 use crate::optim::clip;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -252,14 +252,14 @@ impl Pretraining {
         run.write(&run.sheet(epoch), &png)
     }
 
-    /// An error together with where the last checkpoint is.
+    /// An error together with the checkpoint that is on the disk: the last one, or one whose writing had got far
+    /// enough before it failed.
     fn halted(&self, error: Error) -> Error {
-        match (error, self.journal.saved) {
-            (error @ Error::Interrupted { .. }, _) | (error, None) => error,
-            (reason, Some(step)) => {
-                let run = self.journal.run.path().to_path_buf();
-                Error::Halted { reason: Box::new(reason), run, step }
-            }
+        let run = self.journal.run.path().to_path_buf();
+        let found = dir::find(&run).and_then(|folder| State::read(&folder.join(dir::STATE)));
+        match (error, found) {
+            (error @ Error::Interrupted { .. }, _) | (error, Err(_)) => error,
+            (reason, Ok(state)) => Error::Halted { reason: Box::new(reason), run, step: state.step },
         }
     }
 }
