@@ -8,6 +8,7 @@ pub mod gradcheck;
 pub mod model;
 pub mod mutants;
 pub mod parity;
+pub mod replay;
 pub mod report;
 
 pub use gradcheck::GradCheck;

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bench;
+pub(crate) mod inspect;
 pub(crate) mod pretrain;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
@@ -34,7 +35,7 @@ Examples:
   vit-mae pretrain --preset photo              colour photographs, random crops
   vit-mae reconstruct --checkpoint runs/0001 photo.jpg --out rebuilt.png
 
-Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving.";
+Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving, 143 terminated after saving.";
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Pretrain(Box<pretrain::Args>),
     /// Hide patches of any images and draw what a trained model makes of the rest
     Reconstruct(reconstruct::Args),
+    /// Check a checkpoint without loading it
+    Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes
     Bench(bench::Args),
     /// See and check the numbers of a training step

@@ -3,6 +3,7 @@
 pub(crate) mod gradcheck;
 mod gradcheck_print;
 pub(crate) mod parity;
+pub(crate) mod replay;
 mod ticker;
 
 use vit_mae::Result;
@@ -14,6 +15,8 @@ pub(crate) enum Command {
     Gradcheck(gradcheck::Args),
     /// Compute recorded tensors of the PyTorch reference again, and compare every one
     Parity(parity::Args),
+    /// Take a step of a run again and compare it with the log, bit for bit
+    Replay(replay::Args),
 }
 
 /// Runs one audit.
@@ -21,5 +24,6 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),
+        Command::Replay(args) => replay::run(args),
     }
 }
