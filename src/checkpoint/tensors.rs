@@ -21,6 +21,57 @@ const BLOCK_BYTES: usize = 64 << 10;
 /// How many names an error lists before it says "and n more".
 const LISTED: usize = 5;
 
+/// A tensor's values, in the type in which they are written.
+#[derive(Clone, Copy, Debug)]
+pub enum Values<'a, F> {
+    /// `F32` or `F64`, as `F` is.
+    Real(&'a [F]),
+    /// `F64`, whatever `F` is.
+    Double(&'a [f64]),
+    /// `I64`: indices.
+    Whole(&'a [i64]),
+}
+
+impl<F: Real> Values<'_, F> {
+    /// How many numbers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Real(values) => values.len(),
+            Self::Double(values) => values.len(),
+            Self::Whole(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn dtype(&self) -> Dtype {
+        match self {
+            Self::Real(_) if F::NAME == "f32" => Dtype::F32,
+            Self::Real(_) | Self::Double(_) => Dtype::F64,
+            Self::Whole(_) => Dtype::I64,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let one = if self.dtype() == Dtype::F32 { size_of::<f32>() } else { size_of::<f64>() };
+        self.len() * one
+    }
+
+    fn pour(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let numbers = BLOCK_BYTES / size_of::<f64>();
+        match self {
+            Self::Real(values) => values.chunks(numbers).try_for_each(|c| out.write_all(&to_bytes(c))),
+            Self::Double(values) => values.chunks(numbers).try_for_each(|c| out.write_all(&to_bytes(c))),
+            Self::Whole(values) => values.iter().try_for_each(|x| out.write_all(&x.to_le_bytes())),
+        }
+    }
+}
+
 /// Writes `(name, shape, values)` as `F32` or `F64` and waits until they are on the disk; returns the
 /// CRC-32 of the whole file, header included.
 ///
@@ -32,6 +83,16 @@ const LISTED: usize = 5;
 pub fn write<'a, F: Real>(
     path: &Path,
     tensors: impl IntoIterator<Item = (String, Vec<usize>, &'a [F])>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<u32> {
+    let tensors = tensors.into_iter();
+    write_mixed(path, tensors.map(|(name, shape, values)| (name, shape, Values::Real(values))), metadata)
+}
+
+/// As [`write()`], for tensors of different types in one file.
+pub fn write_mixed<'a, F: Real>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, Vec<usize>, Values<'a, F>)>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<u32> {
     let mut sorted = BTreeMap::new();
@@ -46,11 +107,7 @@ pub fn write<'a, F: Real>(
     let mut pour = || -> std::io::Result<()> {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        for (_, values) in sorted.values() {
-            for block in values.chunks(BLOCK_BYTES / size_of::<F>()) {
-                out.write_all(&to_bytes(block))?;
-            }
-        }
+        sorted.values().try_for_each(|(_, values)| values.pour(&mut out))?;
         out.flush()?;
         out.inner.get_ref().sync_all()
     };
@@ -60,15 +117,14 @@ pub fn write<'a, F: Real>(
 
 /// The JSON header, padded with spaces so that the payload starts at a multiple of 8.
 fn header<F: Real>(
-    sorted: &BTreeMap<String, (Vec<usize>, &[F])>,
+    sorted: &BTreeMap<String, (Vec<usize>, Values<F>)>,
     metadata: &BTreeMap<String, String>,
 ) -> serde_json::Result<Vec<u8>> {
     let mut fields = BTreeMap::from([("__metadata__", serde_json::to_value(metadata)?)]);
-    let dtype = if F::NAME == "f32" { Dtype::F32 } else { Dtype::F64 };
     let mut offset = 0;
     for (name, (shape, values)) in sorted {
-        let end = offset + size_of_val(*values);
-        let info = TensorInfo { dtype, shape: shape.clone(), data_offsets: (offset, end) };
+        let end = offset + values.bytes();
+        let info = TensorInfo { dtype: values.dtype(), shape: shape.clone(), data_offsets: (offset, end) };
         fields.insert(name, serde_json::to_value(info)?);
         offset = end;
     }
