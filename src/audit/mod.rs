@@ -8,6 +8,7 @@ pub mod gradcheck;
 pub mod model;
 pub mod mutants;
 pub mod report;
+pub mod trace;
 
 pub use gradcheck::GradCheck;
 pub use report::Report;

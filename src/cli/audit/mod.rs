@@ -3,6 +3,7 @@
 pub(crate) mod gradcheck;
 mod gradcheck_print;
 mod ticker;
+pub(crate) mod trace;
 
 use vit_mae::Result;
 
@@ -11,11 +12,14 @@ use vit_mae::Result;
 pub(crate) enum Command {
     /// Check every backward pass against difference quotients, every forward pass against its formula
     Gradcheck(gradcheck::Args),
+    /// Write down one training step, every intermediate, gradient and update, and show it on a page
+    Trace(trace::Args),
 }
 
 /// Runs one audit.
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Gradcheck(args) => gradcheck::run(args),
+        Command::Trace(args) => trace::run(args),
     }
 }
