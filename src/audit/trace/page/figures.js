@@ -167,7 +167,7 @@ function lossFigure() {
     if (pred.exact && target.exact) {
       const [a, b] = [own(pred), own(target)];
       const mean = a.reduce((sum, x, j) => sum + (x - b[j]) ** 2, 0) / a.length;
-      hand = byHand("the patch's loss", [["1/P · Σ (pred − target)²", `${short((a[0] - b[0]) ** 2)} + ${short((a[1] - b[1]) ** 2)} + … over ${a.length}`],
+      hand = byHand("the patch's loss", [["1/P · Σ (pred − target)²", `(${a.slice(0, 2).map((x, j) => short((x - b[j]) ** 2)).join(" + ")}${a.length > 2 ? " + …" : ""}) / ${a.length}`],
         ["by hand", String(mean)], ["loss_per_patch", String(losses[l])]], mean, losses[l]);
     }
     const pair = ["original", "prediction"].map((name) => h("figure", {}, canvas(110, 110, (context) => drawPatch(context, photos[state.image][name], l, 0, 0, 110)),
