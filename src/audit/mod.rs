@@ -10,6 +10,7 @@ pub mod mutants;
 pub mod parity;
 pub mod replay;
 pub mod report;
+pub mod trace;
 
 pub use gradcheck::GradCheck;
 pub use report::Report;

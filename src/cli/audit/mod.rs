@@ -5,6 +5,7 @@ mod gradcheck_print;
 pub(crate) mod parity;
 pub(crate) mod replay;
 mod ticker;
+pub(crate) mod trace;
 
 use vit_mae::Result;
 
@@ -17,6 +18,8 @@ pub(crate) enum Command {
     Parity(parity::Args),
     /// Take a step of a run again and compare it with the log, bit for bit
     Replay(replay::Args),
+    /// Write down one training step, every intermediate, gradient and update, and show it on a page
+    Trace(trace::Args),
 }
 
 /// Runs one audit.
@@ -25,5 +28,6 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Trace(args) => trace::run(args),
     }
 }
