@@ -1,5 +1,6 @@
 //! `vit-mae audit`: one file a subcommand.
 
+pub(crate) mod doctor;
 pub(crate) mod gradcheck;
 mod gradcheck_print;
 mod ticker;
@@ -11,11 +12,14 @@ use vit_mae::Result;
 pub(crate) enum Command {
     /// Check every backward pass against difference quotients, every forward pass against its formula
     Gradcheck(gradcheck::Args),
+    /// Say whether a run is healthy, and what to try if it is not
+    Doctor(doctor::Args),
 }
 
 /// Runs one audit.
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Gradcheck(args) => gradcheck::run(args),
+        Command::Doctor(args) => doctor::run(args),
     }
 }
