@@ -116,26 +116,14 @@ fn line(path: &Path, record: &Record) -> Result<Vec<u8>> {
 /// # Errors
 /// If the file cannot be read or a line is not a record; the error names the line.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
-    let (records, wrong) = read_until_wrong(path)?;
-    wrong.map_or(Ok(records), Err)
-}
-
-/// As [`read()`], but a line that is not a record ends the reading: the records before it, and the error.
-///
-/// # Errors
-/// If the file cannot be read.
-pub fn read_until_wrong(path: &Path) -> Result<(Vec<Record>, Option<Error>)> {
     let text = read_to_string(path).map_err(Error::read(path))?;
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let mut records = Vec::new();
-    for (i, line) in whole.lines().enumerate() {
-        match serde_json::from_str(line) {
-            Ok(record) => records.push(record),
-            Err(e) => {
-                let field = format!("line {}", i + 1);
-                return Ok((records, Some(Error::input(path, field, "a record of a step or an epoch", e))));
-            }
-        }
-    }
-    Ok((records, None))
+    let lines = whole.lines().enumerate();
+    lines
+        .map(|(i, line)| {
+            let field = format!("line {}", i + 1);
+            serde_json::from_str(line)
+                .map_err(|e| Error::input(path, field, "a record of a step or an epoch", e))
+        })
+        .collect()
 }

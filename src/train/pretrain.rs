@@ -286,8 +286,8 @@ impl Pretraining {
     /// Writes `loss.svg` and `report.html`.
     fn report(&self, records: &[Record], command: &str, wall_secs: f64) -> Result<Outcome> {
         let last = self.history.last().cloned().expect("at least one epoch was trained");
-        let judged = self.held_out.as_ref().unwrap_or(&self.pictured);
-        let baselines = judged.baselines(self.model.target(), &self.workers);
+        let baselines =
+            self.held_out.as_ref().unwrap_or(&self.pictured).baselines(&self.model, &self.workers);
         let images = last.epoch as f64 * self.steps_per_epoch() as f64;
         let images = images * (self.config.optim.batch_size * self.config.optim.accum_iter) as f64;
         let beside = self.held_out.iter().chain([&self.pictured]).flat_map(|set| set.skipped.clone());

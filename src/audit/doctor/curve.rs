@@ -3,9 +3,9 @@
 //! Single losses are noisy, so the curve is judged by blocks: means over equally many logged steps, at least
 //! five each and at most forty blocks. A run of fewer than three blocks has no curve.
 
-use super::Finding;
 use super::evidence::Evidence;
 use super::words::{number, percent};
+use super::{Finding, rates};
 
 /// Most blocks a curve is cut into.
 const BLOCKS: usize = 40;
@@ -26,7 +26,8 @@ const STILL: f64 = 0.005;
 /// A step's loss that differs from its neighbours' by this share, as a standard deviation, is noisy.
 const NOISY: f64 = 0.25;
 
-const LOWER: &str =
+/// What to try against a loss that rises.
+pub(super) const LOWER: &str =
     "lower the learning rate (--blr), warm up longer (--warmup-epochs), or clip the gradient (--clip-grad 1)";
 
 /// A mean over several logged steps.
@@ -56,9 +57,10 @@ fn too_few(evidence: &Evidence) -> Vec<Finding> {
 /// The loss does not end far above its lowest.
 pub(super) fn divergence(evidence: &Evidence) -> Vec<Finding> {
     let losses = evidence.log.losses();
+    let lower = rates::advice(evidence, LOWER);
     if let Some(r) = evidence.log.steps.iter().find(|r| !r.loss.is_finite() || !r.grad_norm.is_finite()) {
         let text = format!("step {} has a loss or a gradient that is not finite", r.step);
-        return vec![Finding::problem(text, LOWER)];
+        return vec![Finding::problem(text, &lower)];
     }
     let (Some(&start), Some(&end)) = (losses.first(), losses.last()) else {
         return vec![Finding::not_done("no step is logged")];
@@ -72,7 +74,7 @@ pub(super) fn divergence(evidence: &Evidence) -> Vec<Finding> {
             losses.len()
         );
         if end > DIVERGED * start {
-            return vec![Finding::problem(text, LOWER)];
+            return vec![Finding::problem(text, &lower)];
         }
         return too_few(evidence);
     }
@@ -87,10 +89,10 @@ pub(super) fn divergence(evidence: &Evidence) -> Vec<Finding> {
     );
     let rise = last.loss - lowest.loss;
     if rise > OF_START * start && last.loss > DIVERGED * lowest.loss || last.loss > DIVERGED * start {
-        return vec![Finding::problem(format!("{text}: it diverged"), LOWER)];
+        return vec![Finding::problem(format!("{text}: it diverged"), &lower)];
     }
     if rise > OF_START * start && last.loss > RISEN * lowest.loss {
-        return vec![Finding::warning(format!("{text}: it rose"), LOWER)];
+        return vec![Finding::warning(format!("{text}: it rose"), &lower)];
     }
     vec![Finding::ok(text)]
 }
@@ -120,7 +122,7 @@ pub(super) fn warm_up(evidence: &Evidence) -> Vec<Finding> {
         let text =
             format!("{about}. The loss jumped from {} to {} about step {step}", number(start), number(loss));
         let advice = if warm_up < needed { "warm up longer (--warmup-epochs)" } else { LOWER };
-        return vec![Finding::warning(text, advice)];
+        return vec![Finding::warning(text, &rates::advice(evidence, advice))];
     }
     if warm_up < needed {
         return vec![Finding::note(format!("{about}, but the loss did not jump"))];
@@ -143,7 +145,10 @@ pub(super) fn plateau(evidence: &Evidence) -> Vec<Finding> {
     let stands = fell < STILL;
     if stands && blocks[2 * n / 3].lr > STILL_LEARNING * highest {
         return vec![Finding::note(format!("{text}, with the learning rate still high")).advising(
-            "a loss that stands still: try a larger model, another learning rate (--blr), or stop here",
+            &rates::advice(
+                evidence,
+                "try a larger model or another learning rate (--blr), or stop here: the loss stands still",
+            ),
         )];
     }
     let (ninth, last) =
@@ -152,7 +157,7 @@ pub(super) fn plateau(evidence: &Evidence) -> Vec<Finding> {
     if lately > 0.02 && super::loss::progress(evidence) >= 1.0 {
         return vec![
             Finding::note(format!("{text}; over its last tenth by {}", percent(lately)))
-                .advising("the loss was still falling at the end: more epochs would lower it (--epochs)"),
+                .advising("train for more epochs (--epochs): the loss was still falling at the end"),
         ];
     }
     vec![Finding::ok(text)]

@@ -103,6 +103,9 @@ impl Evidence {
             gradients: Err(String::new()),
             activations: Err(String::new()),
         };
+        if let (true, Ok(saved)) = (evidence.log.epochs.is_empty(), &evidence.saved) {
+            evidence.log.epochs.clone_from(&saved.state.history);
+        }
         let workers = Workers::new(evidence.config.run.gemm);
         evidence.yardstick = Yardstick::measure(&evidence, &workers);
         (evidence.gradients, evidence.activations) = super::probe::measure(&evidence, &workers);

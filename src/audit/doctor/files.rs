@@ -1,9 +1,10 @@
 //! Are the run's files whole, do they belong together, and how far did it get?
 
 use super::evidence::Evidence;
-use super::words::listed;
+use super::words::{listed, number};
 use super::{Finding, Verdict};
 use crate::train::Config;
+use crate::train::metrics::EpochRecord;
 use toml::Value;
 
 const DAMAGED: &str = "restore the run directory from a copy, or train again: a damaged checkpoint is not \
@@ -15,8 +16,13 @@ pub(super) fn files(evidence: &Evidence) -> Vec<Finding> {
     match &evidence.saved {
         Ok(saved) => found.extend(saved.damage.iter().map(|damage| Finding::problem(damage, DAMAGED))),
         Err(absent) if absent.damaged => found.push(Finding::problem(&absent.why, DAMAGED)),
+        Err(_) if expects_checkpoint(evidence) => {
+            let text = format!("there is no checkpoint, though step {} is done", evidence.steps_done());
+            found.push(Finding::problem(text, DAMAGED));
+        }
         Err(absent) => found.push(Finding::note(&absent.why)),
     }
+    found.extend(log_beside_checkpoint(evidence));
     if let Ok(Err(why)) = evidence.saved.as_ref().map(|saved| saved.adamw.as_ref()) {
         found.push(Finding::problem(format!("the optimiser's moments: {why}"), DAMAGED));
     }
@@ -24,7 +30,7 @@ pub(super) fn files(evidence: &Evidence) -> Vec<Finding> {
     if let Some(trouble) = &log.trouble {
         let advice = "look at the named line of metrics.jsonl; checks of the log used the lines before it";
         found.push(Finding::problem(trouble, advice));
-    } else if log.steps.is_empty() && log.epochs.is_empty() {
+    } else if log.lines == 0 {
         let advice = "wait for the first logged step, or look at what the program said when it ended";
         let text = "metrics.jsonl has no record: the run has just begun, or ended before its first step";
         found.push(Finding::problem(text, advice));
@@ -45,6 +51,38 @@ pub(super) fn files(evidence: &Evidence) -> Vec<Finding> {
         found.push(Finding::ok(format!("the checkpoint of step {saved} and the log are whole")));
     }
     found
+}
+
+/// Whether an epoch is logged after which the run saves itself.
+fn expects_checkpoint(evidence: &Evidence) -> bool {
+    let epochs = evidence.log.epochs.last().map_or(0, |r| r.epoch);
+    // The last epoch's record is a moment older than its checkpoint.
+    epochs > evidence.config.run.checkpoint_every_epochs || epochs >= evidence.config.optim.epochs
+}
+
+/// The log goes as far as the checkpoint, and says the same of each epoch.
+fn log_beside_checkpoint(evidence: &Evidence) -> Option<Finding> {
+    let (saved, log) = (evidence.saved.as_ref().ok()?, &evidence.log);
+    let advice = "do not trust the log of this run: it was cut, changed, or belongs to another run";
+    let last = log.last_step();
+    if log.lines > 0 && saved.state.step >= last + evidence.config.run.log_every_steps {
+        let text =
+            format!("metrics.jsonl ends at step {last}, before the checkpoint's step {}", saved.state.step);
+        return Some(Finding::problem(text, advice));
+    }
+    let same = |a: &EpochRecord, b: &EpochRecord| {
+        (a.step, a.train_loss, a.held_out_loss) == (b.step, b.train_loss, b.held_out_loss)
+    };
+    let history = &saved.state.history;
+    let pair = log.epochs.iter().filter_map(|r| Some((r, history.iter().find(|h| h.epoch == r.epoch)?)));
+    let (logged, kept) = pair.into_iter().find(|(logged, kept)| !same(logged, kept))?;
+    let text = format!(
+        "epoch {}: metrics.jsonl has the training loss {}, and the checkpoint remembers {}",
+        logged.epoch,
+        number(logged.train_loss),
+        number(kept.train_loss)
+    );
+    Some(Finding::problem(text, advice))
 }
 
 /// `config.toml` says what the checkpoint was trained with.

@@ -1,6 +1,7 @@
 //! The log of a run, read leniently: what stands before a wrong line is used, and the line is reported.
 
-use crate::train::metrics::{EpochRecord, Record, StepRecord, read_until_wrong};
+use crate::base::Error;
+use crate::train::metrics::{EpochRecord, Record, StepRecord};
 use std::path::Path;
 
 /// What `metrics.jsonl` says.
@@ -10,6 +11,8 @@ pub struct Log {
     pub steps: Vec<StepRecord>,
     /// Finished epochs.
     pub epochs: Vec<EpochRecord>,
+    /// Records in the file that could be read.
+    pub lines: usize,
     /// Why the file, or a part of it, cannot be used.
     pub trouble: Option<String>,
     /// Whether the last line was cut short.
@@ -21,23 +24,28 @@ impl Log {
     #[must_use]
     pub fn read(path: &Path) -> Self {
         let mut log = Self::default();
-        match read_until_wrong(path) {
-            Ok((records, wrong)) => {
-                log.take(records);
-                log.trouble = wrong.map(|error| error.to_string());
-            }
-            Err(error) => log.trouble = Some(error.to_string()),
+        match std::fs::read_to_string(path) {
+            Ok(text) => log.take(path, &text),
+            Err(error) => log.trouble = Some(Error::read(path)(error).to_string()),
         }
-        log.torn = ends_in_half_a_line(path);
         log
     }
 
-    fn take(&mut self, records: Vec<Record>) {
-        for record in records {
-            match record {
-                Record::Step(step) => self.steps.push(step),
-                Record::Epoch(epoch) => self.epochs.push(epoch),
+    fn take(&mut self, path: &Path, text: &str) {
+        self.torn = !text.is_empty() && !text.ends_with('\n');
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        for (i, line) in whole.lines().enumerate() {
+            match serde_json::from_str(line) {
+                Ok(Record::Step(step)) => self.steps.push(step),
+                Ok(Record::Epoch(epoch)) => self.epochs.push(epoch),
+                Err(error) => {
+                    let field = format!("line {}", i + 1);
+                    let wrong = Error::input(path, field, "a record of a step or an epoch", error);
+                    self.trouble = Some(wrong.to_string());
+                    return;
+                }
             }
+            self.lines += 1;
         }
     }
 
@@ -66,16 +74,4 @@ impl Log {
         let mean = tail.iter().map(|r| r.loss).sum::<f64>() / tail.len() as f64;
         (!tail.is_empty()).then_some((mean, "training loss of the last steps"))
     }
-}
-
-/// Whether the file has a last line without its newline.
-fn ends_in_half_a_line(path: &Path) -> bool {
-    use std::io::{Read, Seek, SeekFrom};
-    let last = std::fs::File::open(path).and_then(|mut file| {
-        file.seek(SeekFrom::End(-1))?;
-        let mut byte = [0];
-        file.read_exact(&mut byte)?;
-        Ok(byte)
-    });
-    last.is_ok_and(|byte| byte != *b"\n")
 }

@@ -1,8 +1,8 @@
 //! Is the loss below those of predictors that learn nothing, and is it the loss of these weights?
 
-use super::Finding;
 use super::evidence::Evidence;
 use super::words::number;
+use super::{Finding, curve, rates};
 
 /// A loss above this share of a constant prediction's is no better than it.
 const NO_BETTER: f64 = 0.98;
@@ -28,13 +28,13 @@ pub(super) fn losses(evidence: &Evidence) -> Vec<(String, f64)> {
         let named = yardstick.baselines.named(evidence.config.model.norm_pix_loss);
         losses.extend(named.map(|(name, loss)| (format!("… predicting {name}"), loss)));
     } else if let Some(zero) = known_zero(evidence) {
-        losses.push(("… predicting each patch's own mean".to_owned(), zero));
+        losses.push(("… predicting each patch's own mean, at most".to_owned(), zero));
     }
     losses
 }
 
-/// Under `norm_pix_loss` predicting 0 gives (P − 1)/P whatever the images are: the target's variance is 1
-/// with divisor P − 1, and the loss divides by P.
+/// Under `norm_pix_loss` predicting 0 gives (P − 1)/P at most: the target's variance is 1
+/// with divisor P − 1, and the loss divides by P. Patches of one colour, whose target is 0, make it less.
 fn known_zero(evidence: &Evidence) -> Option<f64> {
     let model = &evidence.config.model;
     let p = model.patch_len() as f64;
@@ -48,8 +48,8 @@ pub(super) fn trivial_predictors(evidence: &Evidence) -> Vec<Finding> {
         return vec![Finding::not_done("no loss is known yet")];
     };
     if !loss.is_finite() {
-        let advice = "lower the learning rate (--blr), warm up longer, or clip the gradient (--clip-grad 1)";
-        return vec![Finding::problem(format!("the {of} is not finite"), advice)];
+        let advice = rates::advice(evidence, curve::LOWER);
+        return vec![Finding::problem(format!("the {of} is not finite"), &advice)];
     }
     let norm_pix_loss = evidence.config.model.norm_pix_loss;
     let (name, constant) = match (&evidence.yardstick, known_zero(evidence)) {
@@ -57,20 +57,21 @@ pub(super) fn trivial_predictors(evidence: &Evidence) -> Vec<Finding> {
         (Err(_), Some(zero)) => ("each patch's own mean", zero),
         (Err(why), None) => return vec![Finding::not_done(why)],
     };
-    let text = format!("the {of} is {}; predicting {name} gives {}", number(loss), number(constant));
+    let at_most = if evidence.yardstick.is_err() { " at most" } else { "" };
+    let text = format!("the {of} is {}; predicting {name} gives{at_most} {}", number(loss), number(constant));
     let early = progress(evidence) < BEGINNING;
     let copy = evidence.yardstick.as_ref().ok().map(|y| y.baselines.nearest_visible);
     if loss > NO_BETTER * constant {
         if early {
             return vec![Finding::note(format!("{text}: the run has hardly begun"))];
         }
-        let advice = "change the learning rate (--blr): the model has learnt nothing that a constant does not know; \
-                      try a third of it, then three times it, and see that the images are what you think";
-        return vec![Finding::problem(text, advice)];
+        let advice = "change the learning rate (--blr), first to a third, then to three times as much, and see that the \
+                      images are what you think: the model has learnt nothing that a constant does not know";
+        return vec![Finding::problem(text, &rates::advice(evidence, advice))];
     }
     if loss > BARELY * constant && !early {
         let advice = "train longer (--epochs), or try another learning rate (--blr)";
-        return vec![Finding::warning(format!("{text}: barely better"), advice)];
+        return vec![Finding::warning(format!("{text}: barely better"), &rates::advice(evidence, advice))];
     }
     match copy {
         Some(copy) if loss > copy && !early => {

@@ -16,8 +16,7 @@ const REPLACED: f64 = 1.0;
 const HIGH: f64 = 0.4;
 /// All steps together that move a weight by less than this share of its size leave the model as it was.
 const STANDSTILL: f64 = 1e-3;
-/// An update beyond this share of the weights, step after step, is more than a common rule of thumb (1e-3)
-/// allows by a factor of a hundred.
+/// An update of this share of the weights, step after step, is a hundred times the common rule of thumb, 1e-3.
 const LARGE_UPDATE: f64 = 0.1;
 /// AdamW's `ε`.
 const EPS: f64 = 1e-8;
@@ -141,52 +140,73 @@ fn group_name(tensor: &Tensor<f32>) -> String {
     format!("{} {role}", if decoder { "decoder" } else { "encoder" })
 }
 
-/// The learning rate beside the size of the weights it moves.
-pub(super) fn learning_rate(evidence: &Evidence) -> Vec<Finding> {
-    let schedule = evidence.config.schedule();
-    let logged: Vec<f64> = evidence.log.steps.iter().map(|r| r.lr).collect();
-    let highest = logged.iter().copied().fold(0.0, f64::max);
-    let peak = schedule.lr.max(schedule.min_lr);
-    if peak == 0.0 || (logged.len() > 1 && highest == 0.0) {
-        let text = "the learning rate is 0 in every step: nothing is learnt";
-        return vec![Finding::problem(text, "set a learning rate above 0 (--blr)")];
-    }
-    let smallest = smallest_start(evidence);
-    let share = peak.max(highest) / smallest;
-    let text = format!(
-        "at most {}: a step can move a weight by {} of its initial size ({})",
-        number(peak.max(highest)),
-        percent(share),
-        number(smallest)
-    );
-    if share >= REPLACED {
-        let advice = format!(
-            "lower the learning rate: it is far too high. --blr {} would make a step at most a tenth of a weight",
-            number(blr(evidence, 0.1 * smallest))
-        );
-        return vec![Finding::problem(text, &advice)];
-    }
-    if share > HIGH {
-        return vec![Finding::warning(text, "try a lower learning rate (--blr), a half or a third of it")];
-    }
-    let steps = evidence.steps_planned().unwrap_or(evidence.steps_done()) as f64;
-    // Warm-up and half a cosine have half the peak as their mean.
-    let walk = 0.5 * peak * steps / smallest;
-    if walk < STANDSTILL {
-        let text = format!(
-            "at most {}: all {steps} steps together can move a weight by {} of its initial size",
-            number(peak),
-            percent(walk)
-        );
-        return vec![Finding::problem(text, "raise the learning rate (--blr), or train for more steps")];
-    }
-    vec![Finding::ok(text)]
+/// How the learning rate stands to the weights that it moves.
+enum Rate {
+    Zero,
+    TooLow,
+    Usual,
+    High,
+    TooHigh,
 }
 
-/// The base rate that makes an absolute one.
-fn blr(evidence: &Evidence, lr: f64) -> f64 {
-    let optim = &evidence.config.optim;
-    lr * 256.0 / (optim.batch_size * optim.accum_iter) as f64
+/// The highest rate, its share of the smallest typical weight at the start, and the verdict on it.
+fn rate(evidence: &Evidence) -> (Rate, f64, f64) {
+    let schedule = evidence.config.schedule();
+    let logged = evidence.log.steps.iter().map(|r| r.lr).fold(0.0, f64::max);
+    let highest = schedule.lr.max(schedule.min_lr).max(logged);
+    let share = highest / smallest_start(evidence);
+    let never = evidence.log.steps.len() > 1 && logged == 0.0;
+    let steps = evidence.steps_planned().unwrap_or(evidence.steps_done()) as f64;
+    let rate = match share {
+        _ if highest == 0.0 || never => Rate::Zero,
+        _ if share >= REPLACED => Rate::TooHigh,
+        _ if share > HIGH => Rate::High,
+        // Warm-up and half a cosine have half the peak as their mean.
+        _ if 0.5 * share * steps < STANDSTILL => Rate::TooLow,
+        _ => Rate::Usual,
+    };
+    (rate, highest, share)
+}
+
+/// What to try for a symptom that a wrong learning rate explains: the same words wherever the rate itself is
+/// wrong, so that one cause is one piece of advice; `otherwise` where it is not.
+pub(super) fn advice(evidence: &Evidence, otherwise: &str) -> String {
+    let blr = || {
+        let optim = &evidence.config.optim;
+        // The absolute rate that moves a weight by a tenth of its size, per 256 images.
+        0.1 * smallest_start(evidence) * 256.0 / (optim.batch_size * optim.accum_iter) as f64
+    };
+    match rate(evidence).0 {
+        Rate::Zero => "set a learning rate above 0 (--blr)".to_owned(),
+        Rate::TooLow => "raise the learning rate (--blr), or train for more steps".to_owned(),
+        Rate::Usual => otherwise.to_owned(),
+        Rate::High => "try a lower learning rate (--blr), a half or a third of it".to_owned(),
+        Rate::TooHigh => {
+            format!("lower the learning rate, it is far too high: --blr {} or less", number(blr()))
+        }
+    }
+}
+
+/// The learning rate beside the size of the weights it moves.
+pub(super) fn learning_rate(evidence: &Evidence) -> Vec<Finding> {
+    let (rate, highest, share) = rate(evidence);
+    let text = format!(
+        "at most {}, which moves a weight by {} of its typical initial size in a step",
+        number(highest),
+        percent(share)
+    );
+    let advice = advice(evidence, "");
+    let finding = match rate {
+        Rate::Zero => Finding::problem("the learning rate is 0 in every step: nothing is learnt", &advice),
+        Rate::TooLow => {
+            let text = format!("{text}: all steps together leave the weights where they are");
+            Finding::problem(text, &advice)
+        }
+        Rate::Usual => Finding::ok(text),
+        Rate::High => Finding::warning(text, &advice),
+        Rate::TooHigh => Finding::problem(format!("{text}: one step can replace the weight"), &advice),
+    };
+    vec![finding]
 }
 
 /// The smallest typical initial size of a matrix: Xavier's law has the deviation √(2 / (in + out)), and the
@@ -227,30 +247,29 @@ pub(super) fn updates(evidence: &Evidence) -> Vec<Finding> {
         Ok(saved) => saved,
         Err(why) => return vec![Finding::not_done(why)],
     };
-    let lr = evidence.last_lr();
+    let peak = evidence.config.schedule().lr;
     let rows = tensor_rows(saved, &evidence.config);
     // Biases and norms may well be near 0; a share of their size says little.
-    let weights: Vec<(&Row, f64)> = rows
-        .iter()
-        .filter(|row| row.group.ends_with("weights"))
-        .filter_map(|row| Some((row, lr * row.ratio?)))
-        .collect();
+    let weights = rows.iter().filter(|row| row.group.ends_with("weights"));
+    let weights: Vec<(&Row, f64)> = weights.filter_map(|row| Some((row, peak * row.ratio?))).collect();
     if weights.is_empty() {
-        return vec![Finding::not_done("there are no moments from which the last update could be computed")];
+        return vec![Finding::not_done("there are no moments from which an update could be computed")];
     }
     let middle = median(weights.iter().map(|(_, ratio)| *ratio));
+    let text = format!(
+        "a step like the last one changes a matrix by {} (median) at the highest rate",
+        percent(middle)
+    );
+    if middle > LARGE_UPDATE {
+        return vec![Finding::warning(text, &advice(evidence, "lower the learning rate (--blr)"))];
+    }
     let large: Vec<String> = weights
         .iter()
         .filter(|(_, ratio)| *ratio > LARGE_UPDATE)
         .map(|(row, ratio)| format!("{} by {}", row.name, percent(*ratio)))
         .collect();
     if !large.is_empty() {
-        let text = format!("the last step changed {}", listed(&large));
-        return vec![Finding::warning(text, "lower the learning rate (--blr)")];
+        return vec![Finding::note(format!("{text}, but {}", listed(&large)))];
     }
-    vec![Finding::ok(format!(
-        "the last step, at rate {}, changed a matrix by {} (median)",
-        number(lr),
-        percent(middle)
-    ))]
+    vec![Finding::ok(text)]
 }

@@ -1,9 +1,9 @@
 //! What flows through the model on a batch: gradients, MLP units that never fire, collapsed attention.
 
-use super::Finding;
 use super::evidence::Evidence;
 use super::probe::{Activations, Head, Units};
 use super::words::{count, listed, median, number, percent};
+use super::{Finding, rates};
 use std::collections::BTreeMap;
 
 /// The batch's gradient may differ from the logged ones by this factor.
@@ -18,6 +18,8 @@ const DEAD_UNITS: f64 = 0.5;
 const UNIFORM: f64 = 1e-3;
 /// A place that gets this share of a head's attention gets all of it.
 const ONE_TOKEN: f64 = 0.95;
+/// Queries that are this near to a single token each leave the softmax no gradient.
+const PEAKED: f64 = 0.98;
 /// The share of heads that may have collapsed.
 const COLLAPSED: f64 = 0.5;
 
@@ -99,21 +101,24 @@ pub(super) fn attention(evidence: &Evidence) -> Vec<Finding> {
         let count = |heads: &Vec<Head>| heads.iter().filter(|head| is(head)).count();
         totals(attentions, count, Vec::len)
     };
+    let full = |head: &Head| (head.tokens as f64).ln();
     let (uniform, all) = of(&|head| head.mean_information() < UNIFORM);
     let (single, _) = of(&|head| head.largest_share() > ONE_TOKEN);
+    let (peaked, _) =
+        of(&|head| head.largest_share() <= ONE_TOKEN && head.mean_information() > PEAKED * full(head));
     let sum = |counts: &[(String, usize, usize)]| counts.iter().map(|(_, n, _)| n).sum::<usize>();
+    let (uniform, single, peaked) = (sum(&uniform), sum(&single), sum(&peaked));
     let heads = attentions.values().flatten();
-    let information = median(heads.map(|head| head.mean_information() / (head.tokens as f64).ln()));
+    let information = median(heads.map(|head| head.mean_information() / full(head)));
     let text = format!(
-        "of {all} heads {} attend to all tokens alike and {} to one place only; the median head is {} of the way from the one to the other",
-        sum(&uniform),
-        sum(&single),
+        "of {all} heads, {uniform} attend to all tokens alike, {single} to one place only, {peaked} to a single token from \
+         each; between even (0 %) and a single token (100 %) the median head is at {}",
         percent(information)
     );
-    let collapsed = sum(&uniform) + sum(&single);
+    let collapsed = uniform + single + peaked;
     if collapsed as f64 > COLLAPSED * all as f64 {
         let advice = "lower the learning rate (--blr) or warm up longer: the attention has collapsed";
-        return vec![Finding::problem(text, advice)];
+        return vec![Finding::problem(text, &rates::advice(evidence, advice))];
     }
     if collapsed > 0 { vec![Finding::note(text)] } else { vec![Finding::ok(text)] }
 }

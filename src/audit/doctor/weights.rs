@@ -1,8 +1,8 @@
 //! Are the weights alive: finite, not constant, not where they started, of a sensible size?
 
-use super::Finding;
 use super::evidence::{Evidence, Saved};
 use super::words::{count, listed, number};
+use super::{Finding, curve, rates};
 use crate::params::{Params, Role, Tensor};
 
 /// A matrix whose root mean square left its initial law by this factor is noted as drifting.
@@ -89,8 +89,8 @@ pub(super) fn dead(evidence: &Evidence) -> Vec<Finding> {
         } else {
             format!("{} still what they were at the start: {}", count(n, "tensor"), listed(&untouched))
         };
-        let advice = "set a learning rate above 0 (--blr) and see that a gradient reaches these tensors";
-        found.push(Finding::problem(text, advice));
+        let advice = rates::advice(evidence, "find out why no gradient reaches these tensors: see gradients");
+        found.push(Finding::problem(text, &advice));
     }
     if found.is_empty() {
         found.push(Finding::ok(
@@ -124,14 +124,17 @@ pub(super) fn norms(evidence: &Evidence) -> Vec<Finding> {
         number(most.0),
         most.1
     );
-    let high = "lower the learning rate (--blr), clip the gradient (--clip-grad 1) or warm up longer";
-    let low = "lower the weight decay (--weight-decay)";
-    let one = |factor: f64| (most.0 > factor).then_some(high).or((least.0 < 1.0 / factor).then_some(low));
+    let high = rates::advice(evidence, curve::LOWER);
+    let low = "lower the weight decay (--weight-decay)".to_owned();
+    let one = |factor: f64| {
+        let high = (most.0 > factor).then(|| high.clone());
+        high.or_else(|| (least.0 < 1.0 / factor).then(|| low.clone()))
+    };
     if let Some(advice) = one(EXPLOSION) {
-        return vec![Finding::problem(range, advice)];
+        return vec![Finding::problem(range, &advice)];
     }
     if let Some(advice) = one(DRIFT) {
-        return vec![Finding::warning(range, advice)];
+        return vec![Finding::warning(range, &advice)];
     }
     vec![Finding::ok(range)]
 }

@@ -1,11 +1,10 @@
 //! The loss of the checkpoint's weights beside those of trivial predictors, on the same removed patches.
 
 use super::evidence::Evidence;
+use crate::mae::Mae;
 use crate::mae::baseline::Baselines;
 use crate::mae::cost::Cost;
-use crate::mae::loss::PixelTarget;
 use crate::mae::masking::len_keep;
-use crate::mae::{Mae, MaeConfig};
 use crate::train::held_out::HeldOut;
 use crate::train::{Config, Workers};
 
@@ -43,12 +42,21 @@ impl Yardstick {
         let count = wanted.min(affordable(config, FEWEST_IMAGES));
         let set = HeldOut::new(config, set, count).map_err(|error| error.to_string())?;
         let held_out = data.source.held_out.is_ok();
+        // The trivial predictors ask a model for nothing but its target, so without a checkpoint any will do.
+        let blank;
+        let model = match &evidence.saved {
+            Ok(saved) => &saved.model,
+            Err(_) => {
+                blank = Mae::new(config.model.clone());
+                &blank
+            }
+        };
         Ok(Self {
             images: set.masks.len(),
             as_logged: held_out && count == wanted,
             held_out,
-            loss: evidence.saved.as_ref().ok().map(|saved| set.loss(&saved.model, workers)),
-            baselines: set.baselines(target(&config.model), workers),
+            loss: evidence.saved.is_ok().then(|| set.loss(model, workers)),
+            baselines: set.baselines(model, workers),
         })
     }
 
@@ -67,8 +75,4 @@ pub(super) fn affordable(config: &Config, fewest: usize) -> usize {
     let step = Cost { config: &config.model, len_keep }.flops_per_image();
     // A step is a forward pass and a backward pass of twice its cost.
     ((3.0 * BUDGET_FLOP / step) as usize).max(fewest)
-}
-
-fn target(model: &MaeConfig) -> PixelTarget {
-    PixelTarget { patch_size: model.patch_size, norm_pix_loss: model.norm_pix_loss }
 }
