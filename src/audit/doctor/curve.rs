@@ -1,9 +1,11 @@
 //! The training curve: does it rise, stand still, spike at the start, or drown in noise?
 //!
 //! Single losses are noisy, so the curve is judged by blocks: means over equally many logged steps, at least
-//! five each and at most forty blocks. A run of fewer than three blocks has no curve.
+//! five each and at most forty blocks. Ends and lowest points are means over three neighbouring blocks, and a rise
+//! counts only where it stands out of the noise.
 
 use super::evidence::Evidence;
+use super::log::Log;
 use super::words::{number, percent};
 use super::{Finding, rates};
 
@@ -11,8 +13,10 @@ use super::{Finding, rates};
 const BLOCKS: usize = 40;
 /// Fewest steps in a block.
 const BLOCK: usize = 5;
-/// Fewest blocks that make a curve.
-const FEWEST: usize = 3;
+/// Blocks that are averaged again where a single one is noise.
+const SMOOTH: usize = 3;
+/// A rise of so many standard deviations of a mean is no accident, however many places could have been lowest.
+const SIGMAS: f64 = 5.0;
 /// A loss that ends at so many times its lowest block has diverged …
 const DIVERGED: f64 = 1.5;
 /// … or at least has risen.
@@ -66,7 +70,7 @@ pub(super) fn divergence(evidence: &Evidence) -> Vec<Finding> {
         return vec![Finding::not_done("no step is logged")];
     };
     let blocks = blocks(evidence);
-    if blocks.len() < FEWEST {
+    if blocks.len() < 2 * SMOOTH {
         let text = format!(
             "the loss went from {} to {} in {} logged steps",
             number(start),
@@ -78,29 +82,39 @@ pub(super) fn divergence(evidence: &Evidence) -> Vec<Finding> {
         }
         return too_few(evidence);
     }
-    let lowest = blocks.iter().min_by(|a, b| a.loss.total_cmp(&b.loss)).unwrap_or(&blocks[0]);
-    let last = &blocks[blocks.len() - 1];
+    let smooth: Vec<(u64, f64)> = blocks.windows(SMOOTH).map(|w| (w[0].first_step, mean(w))).collect();
+    let lowest = smooth.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, end));
+    let last = smooth.last().map_or(end, |last| last.1);
     let text = format!(
         "the loss started at {}, was lowest ({}) about step {}, and is {} now",
         number(start),
-        number(lowest.loss),
-        lowest.first_step,
-        number(last.loss)
+        number(lowest.1),
+        lowest.0,
+        number(last)
     );
-    let rise = last.loss - lowest.loss;
-    if rise > OF_START * start && last.loss > DIVERGED * lowest.loss || last.loss > DIVERGED * start {
+    // The deviation of the difference of two means.
+    let averaged = SMOOTH * losses.len() / blocks.len();
+    let deviation = Log::noise(&losses[losses.len() / 2..]) * (2.0 / averaged as f64).sqrt();
+    let rise = last - lowest.1;
+    let rose = |factor: f64| last > factor * lowest.1 && rise > OF_START * start && rise > SIGMAS * deviation;
+    if rose(DIVERGED) || last > DIVERGED * start {
         return vec![Finding::problem(format!("{text}: it diverged"), &lower)];
     }
-    if rise > OF_START * start && last.loss > RISEN * lowest.loss {
+    if rose(RISEN) {
         return vec![Finding::warning(format!("{text}: it rose"), &lower)];
     }
     vec![Finding::ok(text)]
 }
 
+/// The mean of some blocks.
+fn mean(blocks: &[Block]) -> f64 {
+    blocks.iter().map(|block| block.loss).sum::<f64>() / blocks.len() as f64
+}
+
 /// The loss does not jump up while the learning rate comes up.
 pub(super) fn warm_up(evidence: &Evidence) -> Vec<Finding> {
     let steps = &evidence.log.steps;
-    let (Some(per_epoch), true) = (evidence.steps_per_epoch(), steps.len() >= FEWEST * BLOCK) else {
+    let (Some(per_epoch), true) = (evidence.steps_per_epoch(), steps.len() >= SMOOTH * BLOCK) else {
         return too_few(evidence);
     };
     let optim = &evidence.config.optim;
@@ -133,11 +147,10 @@ pub(super) fn warm_up(evidence: &Evidence) -> Vec<Finding> {
 /// The loss still falls while the rate is high, and has stopped falling at the end.
 pub(super) fn plateau(evidence: &Evidence) -> Vec<Finding> {
     let blocks = blocks(evidence);
-    if blocks.len() < 4 * FEWEST {
+    if blocks.len() < 4 * SMOOTH {
         return too_few(evidence);
     }
     let highest = blocks.iter().map(|b| b.lr).fold(0.0, f64::max);
-    let mean = |blocks: &[Block]| blocks.iter().map(|b| b.loss).sum::<f64>() / blocks.len() as f64;
     let n = blocks.len();
     let (before, after) = (mean(&blocks[n / 3..n / 2]), mean(&blocks[n - n / 6..]));
     let fell = (before - after) / before;
@@ -170,9 +183,7 @@ pub(super) fn noise(evidence: &Evidence) -> Vec<Finding> {
     if tail.len() < 2 * BLOCK {
         return too_few(evidence);
     }
-    // Differences of neighbours have √2 times the deviation of one loss, and no trend.
-    let squares = tail.windows(2).map(|w| (w[1] - w[0]).powi(2)).sum::<f64>();
-    let deviation = (squares / (2 * (tail.len() - 1)) as f64).sqrt();
+    let deviation = Log::noise(tail);
     let share = deviation / (tail.iter().sum::<f64>() / tail.len() as f64);
     let text =
         format!("a step's loss differs by {} (standard deviation) from its neighbours'", percent(share));

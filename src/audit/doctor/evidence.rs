@@ -130,8 +130,10 @@ impl Evidence {
             let optim = &self.config.optim;
             return Some((samples / optim.batch_size / optim.accum_iter) as u64).filter(|&steps| steps > 0);
         }
-        let epoch = self.log.epochs.last().or_else(|| self.saved.as_ref().ok()?.state.history.last())?;
-        epoch.step.checked_div(epoch.epoch).filter(|&steps| steps > 0)
+        if let Some(epoch) = self.log.epochs.last() {
+            return epoch.step.checked_div(epoch.epoch).filter(|&steps| steps > 0);
+        }
+        self.log.steps_per_epoch()
     }
 
     /// Optimiser steps of the whole run.

@@ -41,8 +41,8 @@ pub(super) fn files(evidence: &Evidence) -> Vec<Finding> {
         found.push(Finding::note(text));
     }
     let steps: Vec<u64> = log.steps.iter().map(|r| r.step).collect();
-    if let Some(pair) = steps.windows(2).find(|pair| pair[1] <= pair[0]) {
-        let text = format!("in metrics.jsonl, step {} follows on step {}", pair[1], pair[0]);
+    if let Some((before, after)) = steps.iter().zip(&steps[1.min(steps.len())..]).find(|(a, b)| b <= a) {
+        let text = format!("in metrics.jsonl, step {after} follows on step {before}");
         let advice = "find out whether two runs wrote into one directory; each needs its own --out";
         found.push(Finding::problem(text, advice));
     }
@@ -206,7 +206,7 @@ pub(super) fn progress(evidence: &Evidence) -> Vec<Finding> {
         && saved.state.step < done
     {
         let step = saved.state.step;
-        text.push_str(&format!("; the checkpoint, which the checks of tensors saw, is of step {step}"));
+        text = format!("{text}; the checkpoint, which the checks of tensors saw, is of step {step}");
     }
     vec![Finding::new(Verdict::Note, text, None)]
 }

@@ -16,7 +16,8 @@ const WIDE_GAP: f64 = 2.0;
 /// Differences below this are not worth a word: images have variance 1 in the units of the loss.
 const SMALL: f64 = 0.02;
 
-const MORE_DATA: &str = "more images, crops (--crop 0.2,1), a smaller model, fewer epochs or a higher --mask-ratio: \
+/// What to try against learning by heart.
+pub(super) const MORE_DATA: &str = "more images, crops (--crop 0.2,1), a smaller model, fewer epochs or a higher --mask-ratio: \
                          the model learns its training images by heart";
 
 /// The held-out loss has not risen from its lowest, and is near the training loss.

@@ -56,6 +56,21 @@ impl Log {
         self.epochs.last().map_or(0, |r| r.step).max(step)
     }
 
+    /// Steps in an epoch, from the places of two steps in theirs.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of steps")]
+    pub(super) fn steps_per_epoch(&self) -> Option<u64> {
+        let (first, last) = (self.steps.first()?, self.steps.last()?);
+        let steps = last.step.saturating_sub(first.step) as f64 / (last.epoch - first.epoch);
+        (steps.is_finite() && steps >= 1.0).then(|| steps.round() as u64)
+    }
+
+    /// The standard deviation of a step's loss about its trend. Differences of neighbours have √2 times the
+    /// deviation of one loss, and hardly any trend.
+    pub(super) fn noise(losses: &[f64]) -> f64 {
+        let squares = losses.windows(2).map(|w| (w[1] - w[0]).powi(2)).sum::<f64>();
+        (squares / (2 * losses.len().saturating_sub(1).max(1)) as f64).sqrt()
+    }
+
     /// The logged losses of single steps.
     pub(super) fn losses(&self) -> Vec<f64> {
         self.steps.iter().map(|r| r.loss).collect()

@@ -2,7 +2,7 @@
 
 use super::evidence::Evidence;
 use super::words::number;
-use super::{Finding, curve, rates};
+use super::{Finding, curve, fit, rates};
 
 /// A loss above this share of a constant prediction's is no better than it.
 const NO_BETTER: f64 = 0.98;
@@ -64,6 +64,12 @@ pub(super) fn trivial_predictors(evidence: &Evidence) -> Vec<Finding> {
     if loss > NO_BETTER * constant {
         if early {
             return vec![Finding::note(format!("{text}: the run has hardly begun"))];
+        }
+        let train = evidence.log.epochs.last().map_or(loss, |r| r.train_loss);
+        if train < BARELY * constant {
+            let text =
+                format!("{text}, though the training loss is {}: it is learnt by heart", number(train));
+            return vec![Finding::problem(text, fit::MORE_DATA)];
         }
         let advice = "change the learning rate (--blr), first to a third, then to three times as much, and see that the \
                       images are what you think: the model has learnt nothing that a constant does not know";

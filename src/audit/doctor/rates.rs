@@ -116,16 +116,15 @@ fn directions(saved: &Saved, adamw: &AdamW<crate::mae::Mae<f32>>, config: &Confi
     let steps = adamw.steps as f64;
     let (first, second) = (1.0 - beta1.powf(steps), 1.0 - beta2.powf(steps));
     let groups = groups::pretraining(&saved.model, config.optim.weight_decay);
-    let tensors = saved.model.tensors().into_iter().zip(groups);
-    let moments = adamw.m.tensors().into_iter().zip(adamw.v.tensors());
-    let one = |((w, group), (m, v)): ((Tensor<f32>, groups::Group), (Tensor<f32>, Tensor<f32>))| {
-        let squares = w.data.iter().zip(m.data).zip(v.data).map(|((&w, &m), &v)| {
+    let (ms, vs) = (adamw.m.tensors(), adamw.v.tensors());
+    let direction = |i: usize, w: &Tensor<f32>| {
+        let squares = w.data.iter().zip(ms[i].data).zip(vs[i].data).map(|((&w, &m), &v)| {
             let (w, m, v) = (f64::from(w), f64::from(m) / first, f64::from(v) / second);
-            (m / (v.sqrt() + EPS) + group.weight_decay * w).powi(2)
+            (m / (v.sqrt() + EPS) + groups[i].weight_decay * w).powi(2)
         });
         (squares.sum::<f64>() / w.data.len() as f64).sqrt()
     };
-    tensors.zip(moments).map(one).collect()
+    saved.model.tensors().iter().enumerate().map(|(i, w)| direction(i, w)).collect()
 }
 
 fn group_name(tensor: &Tensor<f32>) -> String {

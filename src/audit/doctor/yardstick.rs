@@ -44,12 +44,11 @@ impl Yardstick {
         let held_out = data.source.held_out.is_ok();
         // The trivial predictors ask a model for nothing but its target, so without a checkpoint any will do.
         let blank;
-        let model = match &evidence.saved {
-            Ok(saved) => &saved.model,
-            Err(_) => {
-                blank = Mae::new(config.model.clone());
-                &blank
-            }
+        let model = if let Ok(saved) = &evidence.saved {
+            &saved.model
+        } else {
+            blank = Mae::new(config.model.clone());
+            &blank
         };
         Ok(Self {
             images: set.masks.len(),
