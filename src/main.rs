@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     let result = match command {
         cli::Command::Pretrain(args) => cli::pretrain::run(&args),
         cli::Command::Reconstruct(args) => cli::reconstruct::run(&args),
+        cli::Command::Inspect(args) => cli::inspect::run(&args),
         cli::Command::Bench(args) => cli::bench::run(&args),
         cli::Command::Audit(command) => cli::audit::run(&command),
     };

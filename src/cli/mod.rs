@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bench;
+pub(crate) mod inspect;
 pub(crate) mod pretrain;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Pretrain(Box<pretrain::Args>),
     /// Hide patches of any images and draw what a trained model makes of the rest
     Reconstruct(reconstruct::Args),
+    /// Say what a checkpoint holds and where it comes from
+    Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes
     Bench(bench::Args),
     /// See and check the numbers of a training step

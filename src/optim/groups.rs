@@ -32,6 +32,23 @@ pub fn pretraining<F: Real>(model: &impl Params<F>, weight_decay: f64) -> Vec<Gr
     model.tensors().into_iter().map(group).collect()
 }
 
+/// The layer of a tensor of the encoder where fine-tuning scales the learning rate layer by layer, by
+/// `decay^(depth + 1 − id)`: 0 for the class token, positions and the patch projection, `i + 1` for block `i`,
+/// `depth + 1` for what comes after the blocks. None for the decoder, which fine-tuning drops.
+///
+/// He et al. 2022, code: `get_layer_id_for_vit`.
+#[must_use]
+pub fn layer_id(name: &str, depth: usize) -> Option<usize> {
+    if name == "mask_token" || name.starts_with("decoder_") {
+        return None;
+    }
+    if name == "cls_token" || name == "pos_embed" || name.starts_with("patch_embed.") {
+        return Some(0);
+    }
+    let block = name.strip_prefix("blocks.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+    Some(block.map_or(depth + 1, |i| i + 1))
+}
+
 /// The groups in a few lines, for the user to see when training starts.
 #[must_use]
 pub fn summary(groups: &[Group]) -> String {
@@ -48,4 +65,27 @@ pub fn summary(groups: &[Group]) -> String {
         line("fixed", &|g| !g.trained),
     ]
     .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reference's `get_layer_id_for_vit` with its `num_layers = depth + 1`.
+    #[test]
+    fn layers_are_numbered_as_the_reference_does_it() {
+        for (name, id) in [
+            ("cls_token", Some(0)),
+            ("pos_embed", Some(0)),
+            ("patch_embed.proj.bias", Some(0)),
+            ("blocks.0.attn.qkv.weight", Some(1)),
+            ("blocks.11.norm2.bias", Some(12)),
+            ("norm.weight", Some(13)),
+            ("head.weight", Some(13)),
+            ("decoder_blocks.0.norm1.weight", None),
+            ("mask_token", None),
+        ] {
+            assert_eq!(layer_id(name, 12), id, "{name}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 /// # Errors
 /// If it cannot be written; the previous checkpoint is then still there.
 pub fn save(run: &Path, state: State, model: &Mae<f32>, adamw: &AdamW<Mae<f32>>) -> Result<()> {
-    let about = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let about = about(&state);
     let steps = BTreeMap::from([("adamw_steps".to_owned(), adamw.steps.to_string())]);
     let entries = |params, prefix: &'static str| {
         let tensors = Mae::<f32>::tensors(params).into_iter();
@@ -30,6 +30,20 @@ pub fn save(run: &Path, state: State, model: &Mae<f32>, adamw: &AdamW<Mae<f32>>)
             )?,
         })
     })
+}
+
+/// What the file of weights says of itself wherever it is copied to: the reference framework's format, and where
+/// the weights come from.
+fn about(state: &State) -> BTreeMap<String, String> {
+    let entries = [
+        ("format", "pt".to_owned()),
+        ("program", concat!("vit-mae ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("step", state.step.to_string()),
+        ("seed", state.seed.to_string()),
+        ("config_digest", format!("{:08x}", state.config_digest)),
+        ("data_digest", format!("{:08x}", state.data_digest)),
+    ];
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// A model from a checkpoint, with the settings it was trained with.
