@@ -9,7 +9,7 @@ fn a_healthy_run_is_called_healthy_with_every_check_done() {
     assert_healthy(&diagnosis);
     let report = diagnosis.1;
     assert_eq!(with_verdict(&report, "not_done"), [""; 0]);
-    assert_found(&report, "masks", "ok", &["12 of 16 patches", "75 %"]);
+    assert_found(&report, "masks", "ok", &["12 of 16 patches", "75.0 %"]);
     assert_found(&report, "logged loss", "ok", &["recomputed"]);
     assert_found(&report, "trivial predictors", "ok", &["nearest visible patch"]);
     let groups = report["groups"].as_array().unwrap();

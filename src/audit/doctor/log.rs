@@ -36,8 +36,7 @@ impl Log {
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         for (i, line) in whole.lines().enumerate() {
             match serde_json::from_str(line) {
-                Ok(Record::Step(step)) => self.steps.push(step),
-                Ok(Record::Epoch(epoch)) => self.epochs.push(epoch),
+                Ok(record) => self.keep(record),
                 Err(error) => {
                     let field = format!("line {}", i + 1);
                     let wrong = Error::input(path, field, "a record of a step or an epoch", error);
@@ -46,6 +45,14 @@ impl Log {
                 }
             }
             self.lines += 1;
+        }
+    }
+
+    fn keep(&mut self, record: Record) {
+        if let Record::Step(step) = record {
+            self.steps.push(step);
+        } else if let Record::Epoch(epoch) = record {
+            self.epochs.push(epoch);
         }
     }
 

@@ -43,7 +43,14 @@ fn known_zero(evidence: &Evidence) -> Option<f64> {
 
 /// The loss is below those of predictors that learn nothing.
 pub(super) fn trivial_predictors(evidence: &Evidence) -> Vec<Finding> {
-    let measured = evidence.yardstick.as_ref().ok().and_then(|y| Some((y.loss?, "loss of the checkpoint")));
+    let measured = evidence.yardstick.as_ref().ok().and_then(|y| {
+        let of = if y.held_out {
+            "held-out loss of the checkpoint"
+        } else {
+            "checkpoint's loss on training images"
+        };
+        Some((y.loss?, of))
+    });
     let Some((loss, of)) = measured.or_else(|| evidence.log.last_loss()) else {
         return vec![Finding::not_done("no loss is known yet")];
     };

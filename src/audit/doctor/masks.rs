@@ -34,10 +34,10 @@ pub(super) fn masks(evidence: &Evidence) -> Vec<Finding> {
     let most = removed.iter().map(of_place).fold(0.0, f64::max);
     let asked = masking.mask_ratio;
     let text = format!(
-        "{} of {places} patches removed from each image ({}, asked for {}); over {SAMPLES} samples each place in {} to {}",
+        "{} of {places} patches removed from each image ({:.1} %, asked for {:.1} %); over {SAMPLES} samples each place in {} to {}",
         total / SAMPLES,
-        percent(share),
-        percent(asked),
+        100.0 * share,
+        100.0 * asked,
         percent(least),
         percent(most)
     );

@@ -85,7 +85,8 @@ pub(super) fn units(evidence: &Evidence) -> Vec<Finding> {
     if !mostly.is_empty() {
         let advice =
             "lower the learning rate (--blr) or warm up longer: too large a step switches units off for good";
-        return vec![Finding::problem(format!("{text}; most of {}", listed(&mostly)), advice)];
+        let text = format!("{text}; most of {}", listed(&mostly));
+        return vec![Finding::problem(text, &rates::advice(evidence, advice))];
     }
     if off > 0 { vec![Finding::note(text)] } else { vec![Finding::ok(text)] }
 }
