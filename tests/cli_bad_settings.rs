@@ -116,6 +116,11 @@ fn one_flipped_byte_anywhere_in_a_checkpoint_is_found() {
             place.write(&path, damaged);
             let args = ["reconstruct", "--checkpoint", "run", "images/00.png", "--out", "out.png"];
             place.refused(&args, &[&path, "expected", "found"]);
+            let output = place.run(&["inspect", "--verify", "run"]);
+            let (printed, message) = (String::from_utf8(output.stdout).unwrap(), output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{printed}");
+            assert!(printed.contains("DAMAGED") && printed.contains(&path), "{printed}");
+            assert!(String::from_utf8(message).unwrap().contains("of 3 files are damaged"));
         }
         place.write(&path, &whole[..whole.len() / 2]);
         place.refused(
@@ -125,6 +130,8 @@ fn one_flipped_byte_anywhere_in_a_checkpoint_is_found() {
         place.write(&path, whole);
     }
     place.done(&["reconstruct", "--checkpoint", "run", "images/00.png", "--out", "out.png"]);
+    assert!(!place.done(&["inspect", "--verify", "run/checkpoint"]).contains("DAMAGED"));
+    place.refused(&["inspect", "--verify", "images"], &["images", "a folder without one"]);
 }
 
 #[test]
@@ -194,8 +201,10 @@ fn a_loss_that_is_not_finite_ends_the_run_with_1_and_advice() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(
-        message.contains("is not finite. A checkpoint saved before is kept.")
-            && message.contains("--clip-grad"),
+        message.contains("is not finite")
+            && message.contains("--clip-grad")
+            && message
+                .contains("The checkpoint of step 0 in run is intact, and --resume run goes on from it"),
         "{message}"
     );
     assert!(place.path("run/metrics.jsonl").is_file(), "the curve that led there stays");

@@ -2,12 +2,18 @@
 
 #![expect(clippy::float_cmp, reason = "what is stored comes back unchanged")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use vit_mae::Error;
+use vit_mae::base::disk::Os;
 use vit_mae::checkpoint::dir::{MODEL, NAME, OPTIMIZER, PARTIAL, PREVIOUS, STATE, find};
-use vit_mae::checkpoint::{Checkpoint, Checksums, EpochRecord, State, tensors};
+use vit_mae::checkpoint::verify::verify;
+use vit_mae::checkpoint::{
+    Change, Checkpoint, Checksums, EpochRecord, LogMark, Place, Position, State, keep, tensors,
+};
 
 const WEIGHT: [f32; 6] = [0.1, -2.5, 3.0e-38, f32::MAX, -0.0, 7.0];
 const BIAS: [f32; 2] = [1.0, -1.0];
@@ -30,6 +36,7 @@ fn state(step: u64) -> State {
         step,
         train_loss: 0.75,
         held_out_loss: Some(0.8),
+        skipped_steps: 1,
         wall_secs: 12.5,
         images_per_s: 480.0,
         data_wait_secs: 0.25,
@@ -37,17 +44,26 @@ fn state(step: u64) -> State {
     State {
         step,
         epoch: 1,
+        position: Position { steps: 3, skipped: 1, loss_sum: 1.5, wall_secs: 2.0, data_wait_secs: 0.5 },
         seed: 42,
         config_digest: 7,
         data_digest: 8,
         checksums: Checksums::default(),
+        log: LogMark { bytes: 99, crc: 1, chain: [7; 32] },
         history: vec![epoch],
+        changes: vec![Change { step, key: "optim.epochs".into(), from: "2".into(), to: "3".into() }],
+        skipped_images: vec!["bad.png".to_owned()],
+        wall_secs: 14.5,
         config_toml: "seed = 42\n".to_owned(),
     }
 }
 
+fn place(run: &Path) -> Place<'_> {
+    Place { disk: &Os, run, keep: 1 }
+}
+
 fn write_checkpoint(run: &Path, step: u64) {
-    Checkpoint::write(run, state(step), |model, optimizer| {
+    Checkpoint::write(place(run), state(step), 0, |model, optimizer| {
         Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
     })
     .unwrap();
@@ -194,12 +210,13 @@ fn a_checkpoint_opens_from_the_run_and_from_itself() {
 
 #[test]
 fn every_flipped_bit_and_every_truncation_is_refused() {
-    let run = tempfile::tempdir().unwrap();
+    let run = common::memory_dir();
     let small = |path: &Path| tensors::write(path, [("w".to_owned(), vec![2], &BIAS[..])], &BTreeMap::new());
-    Checkpoint::write(run.path(), state(10), |model, optimizer| {
+    Checkpoint::write(place(run.path()), state(10), 0, |model, optimizer| {
         Ok(Checksums { model: small(model)?, optimizer: small(optimizer)? })
     })
     .unwrap();
+    let (mut flips, mut cuts) = (0, 0);
     for name in [MODEL, OPTIMIZER, STATE] {
         let path = run.path().join(NAME).join(name);
         let good = fs::read(&path).unwrap();
@@ -210,7 +227,10 @@ fn every_flipped_bit_and_every_truncation_is_refused() {
                 e
             }));
             assert!(text.contains(name), "{what}: {text}");
+            let verified = verify(run.path()).unwrap();
+            assert!(!verified[0].is_sound(), "{what}: accepted by verify");
         };
+        (flips, cuts) = (flips + 8 * good.len(), cuts + good.len());
         for bit in 0..8 * good.len() {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
@@ -223,13 +243,61 @@ fn every_flipped_bit_and_every_truncation_is_refused() {
         fs::write(&path, &good).unwrap();
     }
     Checkpoint::open(run.path()).unwrap();
+    println!("{flips} flips and {cuts} cuts: 0 accepted");
+}
+
+#[test]
+fn verifying_judges_every_checkpoint_of_a_run_and_every_file() {
+    let run = tempfile::tempdir().unwrap();
+    for step in [10, 20, 30] {
+        let write = |path: &Path, names: &[&str]| {
+            let tensors = names.iter().map(|name| ((*name).to_owned(), vec![2], &BIAS[..]));
+            tensors::write(path, tensors, &about())
+        };
+        let config_digest = crc32fast::hash(b"seed = 42\n");
+        let place = Place { keep: 3, ..place(run.path()) };
+        Checkpoint::write(place, State { config_digest, ..state(step) }, 0, |model, optimizer| {
+            Ok(Checksums { model: write(model, &["w"])?, optimizer: write(optimizer, &["m.w", "v.w"])? })
+        })
+        .unwrap();
+    }
+    let checked = verify(run.path()).unwrap();
+    let steps: Vec<u64> = checked.iter().map(|c| c.state.as_ref().unwrap().step).collect();
+    assert_eq!(steps, [10, 20, 30]);
+    assert!(checked.iter().all(vit_mae::checkpoint::verify::Verified::is_sound), "{checked:?}");
+    let damaged = run.path().join("checkpoints/step-00000020");
+    fs::write(damaged.join(STATE), "nonsense").unwrap();
+    let checked = verify(run.path()).unwrap();
+    assert!(checked[0].is_sound() && !checked[1].is_sound() && checked[2].is_sound());
+    assert!(!verify(&damaged).unwrap()[0].is_sound());
+    assert!(message(verify(&run.path().join("nowhere"))).contains("no such folder"));
+}
+
+#[test]
+fn the_last_checkpoints_and_the_best_are_kept() {
+    let run = tempfile::tempdir().unwrap();
+    let losses = [0.9, 0.2, 0.5, 0.6, 0.4, 0.3];
+    let mut kept = Vec::new();
+    for (step, loss) in (1..).zip(losses) {
+        let mut state = State { position: Position::default(), ..state(step) };
+        state.history[0].held_out_loss = Some(loss);
+        let place = Place { keep: 2, ..place(run.path()) };
+        Checkpoint::write(place, state, 0, |model, optimizer| {
+            Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
+        })
+        .unwrap();
+        let older = keep::older(run.path()).unwrap();
+        kept.push(older.into_iter().map(|(step, _)| step).collect::<Vec<_>>());
+    }
+    // One before the last, and step 2, whose loss is the lowest.
+    assert_eq!(kept, [vec![], vec![1], vec![2], vec![2, 3], vec![2, 4], vec![2, 5]]);
 }
 
 #[test]
 fn files_of_two_checkpoints_do_not_mix() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_checkpoint(a.path(), 10);
-    Checkpoint::write(b.path(), state(10), |model, optimizer| {
+    Checkpoint::write(place(b.path()), state(10), 0, |model, optimizer| {
         let other = [("x".to_owned(), vec![2], &BIAS[..])];
         Ok(Checksums { model: tensors::write(model, other, &about())?, optimizer: write_model(optimizer) })
     })
@@ -257,7 +325,7 @@ fn a_newer_state_and_a_foreign_file_say_so() {
 fn a_resealed_hostile_state_does_not_allocate_what_it_claims() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(STATE);
-    let good = State { history: Vec::new(), config_toml: String::new(), ..state(1) }.seal(&path).unwrap();
+    let good = State { config_toml: String::new(), ..state(1) }.seal(&path).unwrap();
     // The last byte is the length of the text; in its place stands a claim of 2^60 bytes.
     let mut content = good[24..good.len() - 1].to_vec();
     content.push(253);
@@ -274,7 +342,7 @@ fn a_resealed_hostile_state_does_not_allocate_what_it_claims() {
 fn a_failed_write_leaves_the_previous_checkpoint() {
     let run = tempfile::tempdir().unwrap();
     write_checkpoint(run.path(), 10);
-    let failed = Checkpoint::write(run.path(), state(20), |model, _| {
+    let failed = Checkpoint::write(place(run.path()), state(20), 0, |model, _| {
         write_model(model);
         Err(Error::write(model)(std::io::Error::other("disk full")))
     });
@@ -295,7 +363,7 @@ fn a_crash_between_the_renames_loses_nothing() {
     fs::create_dir(at(PARTIAL)).unwrap();
     assert_eq!(Checkpoint::open(run.path()).unwrap().state.step, 10);
     assert_eq!(Checkpoint::open(&at(NAME)).unwrap().state.step, 10);
-    let failed = Checkpoint::write(run.path(), state(20), |model, _| {
+    let failed = Checkpoint::write(place(run.path()), state(20), 0, |model, _| {
         Err(Error::write(model)(std::io::Error::other("disk full")))
     });
     assert!(failed.is_err());

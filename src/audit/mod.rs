@@ -10,6 +10,7 @@ pub mod gradcheck;
 pub mod inspect;
 pub mod model;
 pub mod mutants;
+pub mod replay;
 pub mod report;
 
 pub use gradcheck::GradCheck;

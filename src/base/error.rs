@@ -53,8 +53,8 @@ pub enum Error {
     },
     /// A loss or a tensor stopped being a finite number during training.
     #[error(
-        "step {step}: {tensor} is not finite. A checkpoint saved before is kept. \
-         Try a lower --blr, more warm-up (--warmup-epochs) or --clip-grad 1"
+        "step {step}: {tensor} is not finite. Try a lower --blr, more warm-up (--warmup-epochs) or \
+         --clip-grad 1; --on-nonfinite skip leaves out single bad steps"
     )]
     NotFinite {
         /// The optimiser step, counted from 1.
@@ -65,12 +65,38 @@ pub enum Error {
     /// A check that was asked for found something wrong; what it found is already printed.
     #[error("{0}")]
     CheckFailed(String),
-    /// The user interrupted the run; it was saved first.
-    #[error("interrupted at step {step}; the run is saved in {}", run.display())]
+    /// The user or the system asked the run to end; it was saved first.
+    #[error(
+        "interrupted at step {step}; the run is saved in {} and goes on with --resume {}",
+        run.display(),
+        run.display()
+    )]
     Interrupted {
         /// The run directory.
         run: PathBuf,
         /// The last finished optimiser step.
+        step: u64,
+        /// The signal's number: 2 is Ctrl-C, 15 a request to terminate.
+        signal: u8,
+    },
+    /// A bug of this program: some code panicked.
+    #[error("a bug in this program ended the run: {message}")]
+    Panic {
+        /// What the panic said.
+        message: String,
+    },
+    /// A run ended early, for the reason given; what it saved before is intact.
+    #[error(
+        "{reason}. The checkpoint of step {step} in {} is intact, and --resume {} goes on from it",
+        run.display(),
+        run.display()
+    )]
+    Halted {
+        /// Why.
+        reason: Box<Error>,
+        /// The run directory.
+        run: PathBuf,
+        /// Optimiser steps that the checkpoint holds.
         step: u64,
     },
 }
@@ -108,13 +134,14 @@ impl Error {
         move |source| Self::Write { path, source }
     }
 
-    /// The process's exit code: 1 failed, 2 bad usage or input, 130 interrupted after saving.
+    /// The process's exit code: 1 failed, 2 bad usage or input, 128 + signal (130, 143) interrupted after saving.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Setting { .. } | Self::Input { .. } | Self::Read { .. } => 2,
-            Self::Write { .. } | Self::NotFinite { .. } | Self::CheckFailed(_) => 1,
-            Self::Interrupted { .. } => 130,
+            Self::Write { .. } | Self::NotFinite { .. } | Self::Panic { .. } | Self::CheckFailed(_) => 1,
+            Self::Interrupted { signal, .. } => 128 + (signal & 0x7f),
+            Self::Halted { reason, .. } => reason.exit_code(),
         }
     }
 }

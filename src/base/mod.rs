@@ -1,5 +1,6 @@
-//! What every other layer of the house stands on: the number type, errors, addressed randomness.
+//! What every other layer of the house stands on: the number type, errors, addressed randomness, the disk.
 
+pub mod disk;
 pub mod error;
 pub mod files;
 pub mod math;

@@ -4,9 +4,8 @@
 //! rename within one folder replaces the name in a single step. The order matters: the bytes must be on
 //! the disk before the name points to them, and the name is only durable once its folder is.
 
+use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Result};
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Replaces the file at `path` by `bytes`: temporary sibling, fsync, rename, fsync of the folder.
@@ -14,13 +13,21 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// If any of these fails; the previous content is then still there.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic_on(&Os, path, bytes)
+}
+
+/// [`write_atomic`] on any disk.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_atomic_on(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
     let partial = partial_name(path);
-    let replaced = write_synced(&partial, bytes)
-        .and_then(|()| fs::rename(&partial, path).map_err(Error::write(path)))
-        .and_then(|()| sync_parent(path));
+    let replaced = write_synced(disk, &partial, bytes)
+        .and_then(|()| disk.rename(&partial, path).map_err(Error::write(path)))
+        .and_then(|()| sync_dir(disk, parent(path)));
     if replaced.is_err() {
         // Best effort: what matters to the user is the first error, not this one.
-        let _ = fs::remove_file(&partial);
+        let _ = disk.remove_file(&partial);
     }
     replaced
 }
@@ -29,20 +36,17 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// If it cannot be created, written or flushed.
-pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = File::create(path).map_err(Error::write(path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::write(path))
+pub fn write_synced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = disk.create(path).map_err(Error::write(path))?;
+    file.write_all(bytes).and_then(|()| file.sync()).map_err(Error::write(path))
 }
 
-/// Waits until the names in a folder are on the disk. Only Unix can open a folder for this.
+/// Waits until the names in a folder are on the disk.
 ///
 /// # Errors
 /// If the folder cannot be opened or flushed.
-pub fn sync_dir(dir: &Path) -> Result<()> {
-    if cfg!(unix) {
-        File::open(dir).and_then(|folder| folder.sync_all()).map_err(Error::write(dir))?;
-    }
-    Ok(())
+pub fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    disk.sync_dir(dir).map_err(Error::write(dir))
 }
 
 /// The name a file has until it is complete: `report.html` is written as `.report.html.partial`.
@@ -51,9 +55,10 @@ pub(crate) fn partial_name(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.partial"))
 }
 
-fn sync_parent(path: &Path) -> Result<()> {
+/// The folder that a path lies in.
+fn parent(path: &Path) -> &Path {
     match path.parent() {
-        Some(parent) if parent != Path::new("") => sync_dir(parent),
-        _ => sync_dir(Path::new(".")),
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
     }
 }

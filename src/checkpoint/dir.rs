@@ -5,12 +5,14 @@
 //! | while writing | `checkpoint`, `checkpoint.partial` | the old one |
 //! | between the two renames | `checkpoint.previous`, `checkpoint.partial` | the old one, as `.previous` |
 //! | after the renames | `checkpoint`, `checkpoint.previous` | the new one |
+//!
+//! What becomes of the old one is decided in [`super::keep`].
 
 use super::atomic::{sync_dir, write_synced};
 use super::state::{Checksums, State};
-use super::tensors;
+use super::{keep, tensors};
+use crate::base::disk::Disk;
 use crate::base::{Error, Result};
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub const NAME: &str = "checkpoint";
 /// The name under which the last checkpoint waits while the new one takes its place.
 pub const PREVIOUS: &str = "checkpoint.previous";
-/// The name of a checkpoint that is not complete.
+/// The name of a checkpoint that is not complete: not yet, or not any more.
 pub const PARTIAL: &str = "checkpoint.partial";
 /// Weights, by the reference's names.
 pub const MODEL: &str = "model.safetensors";
@@ -26,6 +28,9 @@ pub const MODEL: &str = "model.safetensors";
 pub const OPTIMIZER: &str = "optimizer.safetensors";
 /// The sealed [`State`].
 pub const STATE: &str = "state.bin";
+
+/// Room that is left for headers, the state and the file system's own needs.
+const SPARE_BYTES: u64 = 256 << 10;
 
 /// An opened checkpoint whose files are those that were written together.
 #[derive(Debug)]
@@ -40,38 +45,52 @@ pub struct Checkpoint {
     pub optimizer: tensors::File,
 }
 
+/// Where and how checkpoints are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The disk.
+    pub disk: &'a dyn Disk,
+    /// The run directory.
+    pub run: &'a Path,
+    /// How many checkpoints stay, at least 1; the best one stays besides.
+    pub keep: usize,
+}
+
 impl Checkpoint {
     /// Writes `run/checkpoint`. `write_tensors(model, optimizer)` gets the two paths to write to and
-    /// returns the checksums, which go into the state:
+    /// returns the checksums, which go into the state; `payload_bytes` is what they will take.
     ///
     /// ```text
-    /// Checkpoint::write(run, state, |model, optimizer| Ok(Checksums {
-    ///     model: tensors::write(model, weights, &about)?,
-    ///     optimizer: tensors::write(optimizer, moments, &about)?,
+    /// Checkpoint::write(place, state, payload_bytes, |model, optimizer| Ok(Checksums {
+    ///     model: tensors::write_on(disk, model, weights, &about)?,
+    ///     optimizer: tensors::write_on(disk, optimizer, moments, &about)?,
     /// }))
     /// ```
     ///
     /// # Errors
-    /// If anything cannot be written. The previous checkpoint is then still found.
+    /// If there is no room for it, or anything cannot be written. The previous checkpoint is then still
+    /// found.
     pub fn write(
-        run: &Path,
+        place: Place<'_>,
         mut state: State,
+        payload_bytes: u64,
         write_tensors: impl FnOnce(&Path, &Path) -> Result<Checksums>,
     ) -> Result<()> {
+        let Place { disk, run, keep } = place;
         let (current, previous, partial) = (run.join(NAME), run.join(PREVIOUS), run.join(PARTIAL));
-        remove(&partial)?;
-        fs::create_dir_all(&partial).map_err(Error::write(&partial))?;
+        keep::settle(disk, run, keep)?;
+        check_room(disk, run, payload_bytes + SPARE_BYTES)?;
+        disk.create_dir_all(&partial).map_err(Error::write(&partial))?;
         state.checksums = write_tensors(&partial.join(MODEL), &partial.join(OPTIMIZER))?;
         let sealed = state.seal(&partial.join(STATE))?;
-        write_synced(&partial.join(STATE), &sealed)?;
-        sync_dir(&partial)?;
+        write_synced(disk, &partial.join(STATE), &sealed)?;
+        sync_dir(disk, &partial)?;
         if current.exists() {
-            remove(&previous)?;
-            fs::rename(&current, &previous).map_err(Error::write(&previous))?;
+            disk.rename(&current, &previous).map_err(Error::write(&previous))?;
         }
-        fs::rename(&partial, &current).map_err(Error::write(&current))?;
-        sync_dir(run)?;
-        remove(&previous)
+        disk.rename(&partial, &current).map_err(Error::write(&current))?;
+        sync_dir(disk, run)?;
+        keep::settle(disk, run, keep)
     }
 
     /// Opens the checkpoint in a run directory, or the checkpoint folder itself.
@@ -104,7 +123,8 @@ pub fn find(dir: &Path) -> Result<PathBuf> {
     })
 }
 
-fn verified(path: &Path, written: u32) -> Result<tensors::File> {
+/// A tensor file that has the checksum with which it was written.
+pub(super) fn verified(path: &Path, written: u32) -> Result<tensors::File> {
     let file = tensors::File::open(path)?;
     let found = file.checksum()?;
     if found == written {
@@ -114,9 +134,15 @@ fn verified(path: &Path, written: u32) -> Result<tensors::File> {
     Err(Error::input(path, "checksum", format!("{written:08x}"), found))
 }
 
-fn remove(dir: &Path) -> Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::write(dir)(e)),
+/// Refuses to begin what cannot be finished. A system that does not say how much is free is given the
+/// benefit of the doubt: the write itself fails if there is too little, and harms nothing.
+fn check_room(disk: &dyn Disk, run: &Path, needed: u64) -> Result<()> {
+    match disk.free_bytes(run) {
+        Ok(free) if free < needed => {
+            let path = run.join(NAME);
+            let why = format!("a checkpoint takes {needed} bytes, and {free} are free on this disk");
+            Err(Error::write(path)(std::io::Error::new(ErrorKind::StorageFull, why)))
+        }
         _ => Ok(()),
     }
 }

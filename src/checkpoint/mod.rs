@@ -3,8 +3,11 @@
 
 pub mod atomic;
 pub mod dir;
+pub mod keep;
+mod record;
 pub mod state;
 pub mod tensors;
+pub mod verify;
 
-pub use dir::Checkpoint;
-pub use state::{Checksums, EpochRecord, State};
+pub use dir::{Checkpoint, Place};
+pub use state::{Change, Checksums, EpochRecord, LogMark, Position, State};

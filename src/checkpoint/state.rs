@@ -13,62 +13,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+pub use super::record::{Change, Checksums, EpochRecord, LogMark, Position, State};
+
 const MAGIC: [u8; 8] = *b"VITMAE\0\n";
 /// The layout of the content; to be raised by whoever changes a field of [`State`].
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const ENVELOPE_BYTES: usize = 8 + 4 + 8 + 4;
 /// More than a million epochs of history need.
 const LIMIT_BYTES: usize = 64 << 20;
-
-/// Where a run stands.
-#[derive(Clone, Debug, Default, PartialEq, bincode::Encode, bincode::Decode)]
-pub struct State {
-    /// Optimiser steps done.
-    pub step: u64,
-    /// Epochs done.
-    pub epoch: u64,
-    /// The seed that all randomness is addressed by.
-    pub seed: u64,
-    /// CRC-32 of `config_toml`.
-    pub config_digest: u32,
-    /// Digest of the data set.
-    pub data_digest: u32,
-    /// Checksums of the two files beside this one; filled in by [`super::Checkpoint::write`].
-    pub checksums: Checksums,
-    /// One record per finished epoch.
-    pub history: Vec<EpochRecord>,
-    /// The settings as resolved, as TOML.
-    pub config_toml: String,
-}
-
-/// What [`super::tensors::write`] returned for the two files of a checkpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Checksums {
-    /// Of `model.safetensors`.
-    pub model: u32,
-    /// Of `optimizer.safetensors`.
-    pub optimizer: u32,
-}
-
-/// One finished epoch: kept in the state and logged in `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, bincode::Encode, bincode::Decode)]
-#[serde(deny_unknown_fields)]
-pub struct EpochRecord {
-    /// Epochs done, counted from 1.
-    pub epoch: u64,
-    /// Optimiser steps done.
-    pub step: u64,
-    /// Mean training loss over the epoch.
-    pub train_loss: f64,
-    /// Loss on held-out images, where it was measured.
-    pub held_out_loss: Option<f64>,
-    /// Wall time of the epoch.
-    pub wall_secs: f64,
-    /// Training images per second of wall time.
-    pub images_per_s: f64,
-    /// The part of the wall time that was spent waiting for data.
-    pub data_wait_secs: f64,
-}
 
 impl State {
     /// The sealed bytes of this state.

@@ -4,6 +4,7 @@
 //! The crate `safetensors` judges the header; this file streams the payload, so that a model is never
 //! held twice. Names are written in sorted order: the same tensors give the same bytes.
 
+use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Real, Result};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -34,6 +35,22 @@ pub fn write<'a, F: Real>(
     tensors: impl IntoIterator<Item = (String, Vec<usize>, &'a [F])>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<u32> {
+    write_on(&Os, path, tensors, metadata)
+}
+
+/// [`write()`] on any disk.
+///
+/// # Errors
+/// As [`write()`].
+///
+/// # Panics
+/// As [`write()`].
+pub fn write_on<'a, F: Real>(
+    disk: &dyn Disk,
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, Vec<usize>, &'a [F])>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<u32> {
     let mut sorted = BTreeMap::new();
     for (name, shape, values) in tensors {
         assert_eq!(shape.iter().product::<usize>(), values.len(), "{name}: values do not fill {shape:?}");
@@ -41,8 +58,9 @@ pub fn write<'a, F: Real>(
         assert!(sorted.insert(name, (shape, values)).is_none(), "{twice}");
     }
     let header = header(&sorted, metadata).map_err(|e| Error::write(path)(e.into()))?;
-    let file = fs::File::create(path).map_err(Error::write(path))?;
-    let mut out = Summing { inner: BufWriter::new(file), crc: crc32fast::Hasher::new() };
+    let file = disk.create(path).map_err(Error::write(path))?;
+    let mut out =
+        Summing { inner: BufWriter::with_capacity(BLOCK_BYTES, file), crc: crc32fast::Hasher::new() };
     let mut pour = || -> std::io::Result<()> {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
@@ -52,7 +70,7 @@ pub fn write<'a, F: Real>(
             }
         }
         out.flush()?;
-        out.inner.get_ref().sync_all()
+        out.inner.get_mut().sync()
     };
     pour().map_err(Error::write(path))?;
     Ok(out.crc.finalize())

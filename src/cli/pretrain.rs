@@ -7,6 +7,7 @@ use toml::Value;
 use vit_mae::exec::Backend;
 use vit_mae::mae::Strategy;
 use vit_mae::optim::groups;
+use vit_mae::train::config::OnNonfinite;
 use vit_mae::train::{Config, Outcome, Pretraining, RunDir, presets};
 use vit_mae::{Error, Result};
 
@@ -17,9 +18,14 @@ Examples:
   vit-mae pretrain --preset photo                           colour photographs, random crops
   vit-mae pretrain --preset cifar --data cifar-10-batches-bin --mask-ratio 0.8
   vit-mae pretrain --config my.toml --set optim.betas='[0.9, 0.98]'
+  vit-mae pretrain --resume runs/0001                       go on after an interruption, with the same bits
+  vit-mae pretrain --resume runs/0001 --epochs 60           train longer
 
 Settings are resolved as preset < --config file < flags; the result is written to config.toml in the run \
-directory, which can be given to --config again. Whoever changes only the epochs keeps the share of warm-up.";
+directory, which can be given to --config again. Whoever changes only the epochs keeps the share of warm-up.
+
+--resume takes every setting from the run's checkpoint. Flags may change what does not make it another run: \
+epochs, learning rate, weight decay, clipping, logging, where the data lies. A change is written into the log.";
 
 /// Flags of `vit-mae pretrain`.
 #[derive(Debug, clap::Args)]
@@ -105,18 +111,35 @@ pub(crate) struct Args {
     /// Replace an earlier run in --out
     #[arg(long, requires = "out")]
     overwrite: bool,
+
+    /// Go on with the run in this directory from its last checkpoint
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["preset", "out", "overwrite"])]
+    resume: Option<PathBuf>,
+    /// How many checkpoints stay, besides the best one [presets: 1]
+    #[arg(long, value_name = "N")]
+    keep: Option<usize>,
+    /// What to do with a step whose loss or gradient is not finite [presets: stop]
+    #[arg(long)]
+    on_nonfinite: Option<OnNonfinite>,
 }
 
 /// Trains, and says where everything is.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let threads = super::start_threads(args.threads)?;
-    RunDir::check(args.out.as_deref(), args.overwrite)?;
-    let config = Config::resolve(&args.preset, args.config.as_deref(), args.overrides()?)?;
-    let mut run = Pretraining::new(config, || RunDir::create(args.out.clone(), args.overwrite))?;
+    let (file, flags) = (args.config.as_deref(), args.overrides()?);
+    let mut command = super::command_line();
+    let mut run = if let Some(path) = &args.resume {
+        let run = RunDir::open(path)?;
+        command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
+        Pretraining::resume(run, |before| before.changed(file, flags))?
+    } else {
+        RunDir::check(args.out.as_deref(), args.overwrite)?;
+        let config = Config::resolve(&args.preset, file, flags)?;
+        Pretraining::new(config, || RunDir::create(args.out.clone(), args.overwrite))?
+    };
     describe(&run, threads);
-    let (epochs, steps) = (run.config.optim.epochs, run.steps_per_epoch());
-    let mut progress = Progress::new(epochs, epochs * steps);
-    let outcome = run.train(&super::command_line(), &mut progress)?;
+    let mut progress = Progress::new(run.trainer.config.optim.epochs, run.steps_total());
+    let outcome = run.train(&command, &mut progress)?;
     drop(progress);
     conclude(&run, &outcome);
     Ok(())
@@ -124,7 +147,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// What is about to happen.
 fn describe(run: &Pretraining, threads: usize) {
-    let model = &run.config.model;
+    let model = &run.trainer.config.model;
     let parameters = model.parameters();
     say!("data     {}", run.data);
     say!(
@@ -143,19 +166,25 @@ fn describe(run: &Pretraining, threads: usize) {
         parameters.all,
         parameters.trained,
     );
-    say!("groups   {}", groups::summary(&run.groups));
-    let (optim, mask) = (&run.config.optim, &run.config.mask);
+    say!("groups   {}", groups::summary(&run.trainer.groups));
+    let (optim, mask) = (&run.trainer.config.optim, &run.trainer.config.mask);
     say!(
         "training {} of {}, batch {} × {}, lr {:.2e}; {:.0} % of the patches removed; {} threads",
         count(optim.epochs, "epoch"),
-        count(run.steps_per_epoch(), "step"),
+        count(run.trainer.steps_per_epoch(), "step"),
         optim.batch_size,
         optim.accum_iter,
-        run.config.schedule().lr,
+        run.trainer.config.schedule().lr,
         mask.mask_ratio * 100.0,
         threads,
     );
-    say!("run      {}", run.run.path().display());
+    say!("run      {}", run.journal.run.path().display());
+    if run.steps_done() > 0 {
+        say!("resumed  after {}", count(run.steps_done(), "step"));
+    }
+    for change in run.journal.changes.iter().filter(|change| change.step == run.steps_done()) {
+        say!("changed  {} from {} to {}", change.key, or_none(&change.from), or_none(&change.to));
+    }
     if let Some(why) = &run.no_held_out {
         say!("note     no held-out loss: {why}");
     }
@@ -169,19 +198,19 @@ fn count(n: u64, word: &str) -> String {
 /// What came out, where it is, and what to try next.
 fn conclude(run: &Pretraining, outcome: &Outcome) {
     say!();
-    for (name, value) in outcome.summary(run.config.model.parameters().all) {
+    for (name, value) in outcome.summary(run.trainer.config.model.parameters().all) {
         say!("{name:<44} {value:>9}");
     }
     if !outcome.skipped.is_empty() {
         say!("\nskipped: {}", count(outcome.skipped.len() as u64, "image"));
         outcome.skipped.iter().for_each(|image| say!("  {image}"));
     }
-    let dir = super::quoted(&run.run.path().to_string_lossy());
+    let dir = super::quoted(&run.journal.run.path().to_string_lossy());
     say!(
         "\nLook at   {}\n          {}\n\nTry next  vit-mae reconstruct --checkpoint {dir} IMAGE… --out rebuilt.png\n          \
          vit-mae pretrain --mask-ratio 0.9",
-        run.run.report_html().display(),
-        run.run.reconstructions().display(),
+        run.journal.run.report_html().display(),
+        run.journal.run.reconstructions().display(),
     );
 }
 
@@ -211,6 +240,7 @@ impl Args {
             ("--patch-size", "model.patch_size", self.patch_size),
             ("--batch-size", "optim.batch_size", self.batch_size),
             ("--accum-iter", "optim.accum_iter", self.accum_iter),
+            ("--keep", "run.keep", self.keep),
         ] {
             put(key, value.map(|n| whole(flag, n)).transpose()?);
         }
@@ -231,8 +261,14 @@ impl Args {
         put("model.norm_pix_loss", self.norm_pix_loss.map(Value::from));
         put("mask.strategy", self.mask_strategy.map(|s| choice(&s)));
         put("run.gemm", self.gemm.map(|b| choice(&b)));
+        put("run.on_nonfinite", self.on_nonfinite.map(|o| choice(&o)));
         Ok(all)
     }
+}
+
+/// A value of a setting, or that there was none.
+fn or_none(value: &str) -> &str {
+    if value.is_empty() { "none" } else { value }
 }
 
 /// A path as TOML has it: in UTF-8.

@@ -1,14 +1,14 @@
 //! Progress on stderr: a bar on a terminal, a line an epoch elsewhere.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use vit_mae::train::Watch;
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
-
-/// Set by Ctrl-C; a run looks at it after every step.
-static STOP: AtomicBool = AtomicBool::new(false);
 
 /// A bar with epoch, step, loss, images per second and the time left.
 pub(crate) struct Progress {
@@ -16,6 +16,8 @@ pub(crate) struct Progress {
     epochs: u64,
     images_per_s: f64,
     on_terminal: bool,
+    /// The signal that asked to stop, or 0; a run looks at it after every step.
+    signal: Arc<AtomicUsize>,
 }
 
 impl Progress {
@@ -28,16 +30,11 @@ impl Progress {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        // A second Ctrl-C ends the program at once.
-        let handler = || {
-            if STOP.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-        };
-        if let Err(error) = ctrlc::set_handler(handler) {
-            eprintln!("Ctrl-C will not save the run: {error}");
+        let signal = Arc::default();
+        if let Err(error) = listen(&signal) {
+            let _ = writeln!(std::io::stderr(), "Ctrl-C will not save the run: {error}");
         }
-        Self { bar, epochs, images_per_s: 0.0, on_terminal }
+        Self { bar, epochs, images_per_s: 0.0, on_terminal, signal }
     }
 }
 
@@ -70,8 +67,8 @@ impl Watch for Progress {
         }
     }
 
-    fn stop(&self) -> bool {
-        STOP.load(Ordering::Relaxed)
+    fn stop(&self) -> Option<u8> {
+        u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|&signal| signal > 0)
     }
 }
 
@@ -79,4 +76,17 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// From now on Ctrl-C (SIGINT) and SIGTERM ask the run to save and stop. A Ctrl-C after that ends the program at
+/// once.
+fn listen(signal: &Arc<AtomicUsize>) -> std::io::Result<()> {
+    let asked = Arc::new(AtomicBool::new(false));
+    // In this order: the first Ctrl-C finds the flag unset, then sets it.
+    flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(&asked))?;
+    for number in [SIGINT, SIGTERM] {
+        flag::register(number, Arc::clone(&asked))?;
+        flag::register_usize(number, Arc::clone(signal), number.unsigned_abs() as usize)?;
+    }
+    Ok(())
 }

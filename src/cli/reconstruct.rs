@@ -1,12 +1,11 @@
 //! `vit-mae reconstruct`.
 
 use super::say;
-use std::path::{Path, PathBuf};
-use vit_mae::base::files::read_text;
+use std::path::PathBuf;
 use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::data::load_image;
-use vit_mae::mae::Mask;
 use vit_mae::mae::reconstruct::Stats;
+use vit_mae::mae::{Mask, mask_from_file};
 use vit_mae::train::{Config, gallery, held_out, save};
 use vit_mae::{Error, Result};
 
@@ -105,33 +104,4 @@ fn masks(args: &Args, config: &Config) -> Result<Vec<Mask>> {
     }
     let masking = config.masking();
     Ok((0..count).map(|i| masking.mask(args.seed, held_out::EPOCH, i as u64)).collect())
-}
-
-/// Reads a list of removed patches.
-fn mask_from_file(path: &Path, patches: usize) -> Result<Mask> {
-    let text = read_text(path)?;
-    let expected = format!("patch indices below {patches}, as a JSON list or separated by spaces or commas");
-    let words: Vec<String> = if text.trim_start().starts_with('[') {
-        let list: Vec<serde_json::Value> =
-            serde_json::from_str(&text).map_err(|e| Error::input(path, "JSON", &expected, e))?;
-        list.iter().map(ToString::to_string).collect()
-    } else {
-        let separator = |c: char| c == ',' || c.is_whitespace();
-        text.split(separator).filter(|word| !word.is_empty()).map(str::to_owned).collect()
-    };
-    let mut removed = vec![false; patches];
-    for word in words {
-        let index: usize =
-            word.parse().map_err(|_| Error::input(path, "patch", &expected, format!("`{word}`")))?;
-        let patch = removed.get_mut(index).ok_or_else(|| Error::input(path, "patch", &expected, index))?;
-        if std::mem::replace(patch, true) {
-            return Err(Error::input(path, "patch", "each index once", format!("{index} twice")));
-        }
-    }
-    let count = removed.iter().filter(|&&r| r).count();
-    if count == 0 || count == patches {
-        let expected = format!("at least one of the {patches} patches removed and one kept");
-        return Err(Error::input(path, "patches", expected, format!("{count} removed")));
-    }
-    Ok(Mask::from_removed(&removed))
 }

@@ -71,8 +71,35 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Image> {
         let found = format!("{height}×{width} pixels (height × width), {mib} MiB");
         return Err(Error::input(path, "image size", expected, found));
     }
+    let (pixels, most) = (u64::from(width) * u64::from(height), most_pixels(format, bytes));
+    if pixels > most {
+        let expected = format!("at most {most} pixels, all that {} bytes can hold", bytes.len());
+        return Err(Error::input(path, "image size", expected, format!("{height}×{width} (height × width)")));
+    }
     decoder.set_limits(limits).map_err(damaged)?;
     DynamicImage::from_decoder(decoder).map(to_image).map_err(damaged)
+}
+
+/// The most pixels that a file of this length can hold, so that a header cannot claim memory for more.
+///
+/// Deflate shrinks to 1/1032 at best, and a PNG's header says how many bits a pixel has. A JPEG spends at least
+/// one bit on the mean of a block of 8 × 8.
+fn most_pixels(format: ImageFormat, bytes: &[u8]) -> u64 {
+    let len = bytes.len() as u64;
+    if format == ImageFormat::Jpeg {
+        return len * 8 * 64;
+    }
+    let (depth, colour) = match bytes.get(24..26) {
+        Some(&[depth, colour]) => (u64::from(depth), colour),
+        _ => return 0,
+    };
+    let channels = match colour {
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => 1,
+    };
+    len * 1032 * 8 / (depth * channels).max(1)
 }
 
 /// The pixels in 8 bits, in as many channels as the file has.

@@ -8,7 +8,7 @@ use crate::mae::{MaeConfig, Strategy};
 use crate::optim::Schedule;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use toml::Value;
+use toml::{Table, Value};
 
 /// The most epochs: a slip of the keyboard should not become a run of a thousand years.
 const MAX_EPOCHS: u64 = 1_000_000;
@@ -112,8 +112,39 @@ pub struct RunConfig {
     pub pictures_every_epochs: u64,
     /// A checkpoint every so many epochs, and after the last.
     pub checkpoint_every_epochs: u64,
+    /// A checkpoint every so many steps besides; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every_steps: Option<u64>,
+    /// How many checkpoints stay; the best one stays besides.
+    #[serde(default = "one")]
+    pub keep: usize,
+    /// A digest of the weights in `metrics.jsonl` every so many steps, and after the last.
+    #[serde(default = "fifty")]
+    pub digest_every_steps: u64,
+    /// What becomes of a step whose loss or gradient is not finite.
+    #[serde(default)]
+    pub on_nonfinite: OnNonfinite,
     /// Images of the test split on which the held-out loss is measured; 0 for none.
     pub held_out_images: usize,
+}
+
+/// What becomes of a step whose loss or gradient is not finite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum OnNonfinite {
+    /// It ends the run.
+    #[default]
+    Stop,
+    /// It changes nothing, is logged and counted.
+    Skip,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn fifty() -> u64 {
+    50
 }
 
 impl Config {
@@ -124,15 +155,15 @@ impl Config {
     /// An unknown preset or key, a value of the wrong type, a file that is not TOML, or settings that
     /// cannot work together; the error names the file or the flag.
     pub fn resolve(preset: &str, file: Option<&Path>, overrides: Vec<(String, Value)>) -> Result<Self> {
-        let mut layers = Layers::new(preset)?;
-        if let Some(path) = file {
-            layers.lay_file(path)?;
-        }
-        layers.lay_flags(overrides)?;
-        let config = layers.config();
-        let config = config.map_err(|e| Error::setting("settings", "all of them", one_line(e, "")))?;
-        config.validate()?;
-        Ok(config)
+        Layers::new(preset)?.resolve(file, overrides)
+    }
+
+    /// These settings with a file and flags laid on top, as when a run is resumed.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`].
+    pub fn changed(&self, file: Option<&Path>, flags: Vec<(String, Value)>) -> Result<Self> {
+        Layers::over(self)?.resolve(file, flags)
     }
 
     /// Reads settings that were resolved before.
@@ -156,6 +187,14 @@ impl Config {
         toml::to_string(self).map_err(|e| Error::setting("settings", "numbers that TOML can hold", e))
     }
 
+    /// As a table of sections.
+    ///
+    /// # Errors
+    /// Only if a number cannot be written in TOML.
+    pub fn to_table(&self) -> Result<Table> {
+        Table::try_from(self).map_err(|e| Error::setting("settings", "numbers that TOML can hold", e))
+    }
+
     /// Checks all that can be known before any data is read.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
@@ -166,6 +205,9 @@ impl Config {
             ("run.log_every_steps", self.run.log_every_steps),
             ("run.pictures_every_epochs", self.run.pictures_every_epochs),
             ("run.checkpoint_every_epochs", self.run.checkpoint_every_epochs),
+            ("run.checkpoint_every_steps", self.run.checkpoint_every_steps.unwrap_or(1)),
+            ("run.keep", self.run.keep as u64),
+            ("run.digest_every_steps", self.run.digest_every_steps),
         ] {
             require(value > 0, key, "at least 1", value)?;
         }

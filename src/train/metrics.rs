@@ -1,16 +1,18 @@
 //! `metrics.jsonl`: one JSON object per line, written as training goes, read back strictly.
 //!
-//! Each line reaches the file before the next step starts, so that a curve can be watched while it grows
-//! and a crash costs at most the line that was being written.
+//! Each line reaches the file before the next step starts, so that a curve can be watched while it grows. A
+//! checkpoint flushes the file and notes its length; a resumed run cuts it there and goes on.
 
-use super::run_dir::write_atomic;
+use super::chain::Chain;
+use crate::base::disk::{Disk, DiskFile, Os};
 use crate::base::{Error, Result};
+use crate::checkpoint::LogMark;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::fs::{File, OpenOptions, read_to_string};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-pub use crate::checkpoint::EpochRecord;
+pub use crate::checkpoint::{Change, EpochRecord};
 
 /// One logged optimiser step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +32,22 @@ pub struct StepRecord {
     /// Training images per second since the last record.
     #[serde(deserialize_with = "null_is_nan")]
     pub images_per_s: f64,
+    /// Digest of the weights after this step, every `run.digest_every_steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_digest: Option<String>,
+    /// Hash of this and all records before it, where there is a digest; see [`Chain`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<String>,
+}
+
+/// A step that changed nothing, because its loss or gradient was not finite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SkippedRecord {
+    /// Optimiser steps done, this one counted.
+    pub step: u64,
+    /// What was not finite.
+    pub tensor: String,
 }
 
 /// One line of the file.
@@ -40,6 +58,10 @@ pub enum Record {
     Step(StepRecord),
     /// `{"kind":"epoch",…}`
     Epoch(EpochRecord),
+    /// `{"kind":"skipped",…}`
+    Skipped(SkippedRecord),
+    /// `{"kind":"change",…}`: a setting that was changed when the run was resumed.
+    Change(Change),
 }
 
 impl Record {
@@ -48,6 +70,8 @@ impl Record {
         match self {
             Self::Step(r) => r.step,
             Self::Epoch(r) => r.step,
+            Self::Skipped(r) => r.step,
+            Self::Change(r) => r.step,
         }
     }
 }
@@ -61,7 +85,10 @@ fn null_is_nan<'de, D: Deserializer<'de>>(value: D) -> std::result::Result<f64, 
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
+    bytes: u64,
+    crc: crc32fast::Hasher,
+    chain: Chain,
 }
 
 impl Writer {
@@ -70,45 +97,73 @@ impl Writer {
     /// # Errors
     /// If it cannot be created.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref().to_path_buf();
-        let file = File::create(&path).map_err(Error::write(&path))?;
-        Ok(Self { path, file })
+        Self::create_on(&Os, path.as_ref())
     }
 
-    /// Continues a file after a checkpoint at `step`: what was logged after it is dropped, because those
-    /// steps are about to be run again. A file that is not there is started.
+    /// [`Writer::create`] on any disk.
     ///
     /// # Errors
-    /// If it cannot be read or written.
-    pub fn resume(path: impl AsRef<Path>, step: u64) -> Result<Self> {
-        let path = path.as_ref().to_path_buf();
-        let records = match read(&path) {
-            Err(Error::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Vec::new(),
-            other => other?,
-        };
-        let mut kept = Vec::new();
-        for record in records.iter().filter(|record| record.step() <= step) {
-            kept.extend(line(&path, record)?);
-        }
-        write_atomic(&path, &kept)?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(Error::write(&path))?;
-        Ok(Self { path, file })
+    /// As [`Writer::create`].
+    pub fn create_on(disk: &dyn Disk, path: &Path) -> Result<Self> {
+        let file = disk.create(path).map_err(Error::write(path))?;
+        let (crc, chain) = (crc32fast::Hasher::new(), Chain::default());
+        Ok(Self { path: path.to_path_buf(), file, bytes: 0, crc, chain })
     }
 
-    /// Appends one line.
+    /// Continues the file from where it was when a checkpoint was written: what was logged after that is cut
+    /// off, because those steps are about to be run again. Returns the records before it, too.
+    ///
+    /// # Errors
+    /// If that part of the file is not there any more as it was, or the file cannot be written.
+    pub fn resume(disk: &dyn Disk, path: &Path, mark: LogMark) -> Result<(Self, Vec<Record>)> {
+        let mut text = match fs::read(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound && mark.bytes == 0 => {
+                return Ok((Self::create_on(disk, path)?, Vec::new()));
+            }
+            other => other.map_err(Error::read(path))?,
+        };
+        let expected = format!("the {} bytes that the checkpoint counts", mark.bytes);
+        let wrong = |found: String| Err(Error::input(path, "log", &expected, found));
+        match usize::try_from(mark.bytes) {
+            Ok(len) if len <= text.len() => text.truncate(len),
+            _ => return wrong(format!("{} bytes", text.len())),
+        }
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&text);
+        if crc.clone().finalize() != mark.crc {
+            return wrong("others: the file was changed or damaged".to_owned());
+        }
+        let records = parse(path, &String::from_utf8_lossy(&text))?;
+        let file = disk.reopen(path, mark.bytes).map_err(Error::write(path))?;
+        let chain = Chain(mark.chain);
+        Ok((Self { path: path.to_path_buf(), file, bytes: mark.bytes, crc, chain }, records))
+    }
+
+    /// Appends one line. A step with a digest is given the value of the chain on the way.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn append(&mut self, record: &Record) -> Result<()> {
-        let line = line(&self.path, record)?;
-        self.file.write_all(&line).map_err(Error::write(&self.path))
+    pub fn append(&mut self, mut record: Record) -> Result<Record> {
+        self.chain.link(&record);
+        if let Record::Step(StepRecord { weights_digest: Some(_), chain, .. }) = &mut record {
+            *chain = Some(self.chain.hex());
+        }
+        let mut line = serde_json::to_vec(&record).map_err(|e| Error::write(&self.path)(e.into()))?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(Error::write(&self.path))?;
+        self.bytes += line.len() as u64;
+        self.crc.update(&line);
+        Ok(record)
     }
-}
 
-fn line(path: &Path, record: &Record) -> Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(record).map_err(|e| Error::write(path)(e.into()))?;
-    line.push(b'\n');
-    Ok(line)
+    /// Waits until everything is on the disk, and says how much that is.
+    ///
+    /// # Errors
+    /// If it cannot be flushed.
+    pub fn mark(&mut self) -> Result<LogMark> {
+        self.file.sync().map_err(Error::write(&self.path))?;
+        Ok(LogMark { bytes: self.bytes, crc: self.crc.clone().finalize(), chain: self.chain.0 })
+    }
 }
 
 /// Reads every record. A last line without its newline is one that a crash cut short; it is left out.
@@ -116,14 +171,35 @@ fn line(path: &Path, record: &Record) -> Result<Vec<u8>> {
 /// # Errors
 /// If the file cannot be read or a line is not a record; the error names the line.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
-    let text = read_to_string(path).map_err(Error::read(path))?;
+    parse(path, &fs::read_to_string(path).map_err(Error::read(path))?)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Vec<Record>> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let lines = whole.lines().enumerate();
     lines
         .map(|(i, line)| {
             let field = format!("line {}", i + 1);
             serde_json::from_str(line)
-                .map_err(|e| Error::input(path, field, "a record of a step or an epoch", e))
+                .map_err(|e| Error::input(path, field, "a record of a step, an epoch, a change", e))
         })
         .collect()
+}
+
+/// Follows the chain through the records of a log.
+///
+/// # Errors
+/// At the first record whose `chain` is not the hash of what stands before it.
+pub fn check_chain(path: &Path, records: &[Record]) -> Result<()> {
+    let mut chain = Chain::default();
+    for (i, record) in records.iter().enumerate() {
+        chain.link(record);
+        if let Record::Step(StepRecord { chain: Some(logged), .. }) = record
+            && *logged != chain.hex()
+        {
+            let expected = format!("the hash of the lines up to here, {}", chain.hex());
+            return Err(Error::input(path, format!("chain in line {}", i + 1), expected, logged));
+        }
+    }
+    Ok(())
 }

@@ -1,23 +1,31 @@
 //! Training: the step, the pre-training loop, and everything that is written into a run directory.
 
 pub mod bench;
+pub mod chain;
 pub mod config;
 pub mod gallery;
 pub mod held_out;
+pub mod journal;
+pub mod lock;
 pub mod metrics;
+pub mod outcome;
 pub mod plot;
 pub mod presets;
 pub mod pretrain;
 pub mod report;
 mod resolve;
+pub mod resume;
 pub mod run_dir;
 pub mod save;
 pub mod sheet;
 pub mod source;
 pub mod step;
+pub mod trainer;
 pub mod workers;
 
 pub use config::Config;
-pub use pretrain::{Outcome, Pretraining, Watch};
+pub use outcome::Outcome;
+pub use pretrain::{Pretraining, Watch};
 pub use run_dir::RunDir;
+pub use trainer::Trainer;
 pub use workers::Workers;

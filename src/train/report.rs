@@ -1,11 +1,8 @@
 //! `report.html`: one run on one page, self-contained, readable in light and dark and on a phone.
 
-use crate::base::Result;
-use crate::train::run_dir::write_atomic;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
-use std::path::Path;
 
 /// The page, with `{{name}}` where content goes.
 const TEMPLATE: &str = include_str!("report/template.html");
@@ -46,14 +43,6 @@ impl Report {
             "command" => section("Reproduce", &code(&self.command)),
             _ => String::new(),
         })
-    }
-
-    /// Writes the page, whole or not at all.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        write_atomic(path, self.to_html().as_bytes())
     }
 
     fn summary_cards(&self) -> String {

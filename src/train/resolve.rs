@@ -10,17 +10,37 @@ use toml::{Table, Value};
 /// Settings that grow layer by layer.
 pub(super) struct Layers {
     table: Table,
+    /// Whether a layer that changes only the epochs changes warm-up with them. Not in a run that is under way:
+    /// its warm-up may be over.
+    scale_warmup: bool,
 }
 
 impl Layers {
     /// The lowest layer.
     pub(super) fn new(preset: &str) -> Result<Self> {
         let table = presets::text(preset)?.parse().map_err(|e| Error::setting("--preset", "TOML", e))?;
-        Ok(Self { table })
+        Ok(Self { table, scale_warmup: true })
+    }
+
+    /// The settings of a run that is under way as the lowest layer.
+    pub(super) fn over(config: &Config) -> Result<Self> {
+        Ok(Self { table: config.to_table()?, scale_warmup: false })
+    }
+
+    /// Lays a file and flags on top, and checks the whole.
+    pub(super) fn resolve(mut self, file: Option<&Path>, flags: Vec<(String, Value)>) -> Result<Config> {
+        if let Some(path) = file {
+            self.lay_file(path)?;
+        }
+        self.lay_flags(flags)?;
+        let config = self.config();
+        let config = config.map_err(|e| Error::setting("settings", "all of them", one_line(e, "")))?;
+        config.validate()?;
+        Ok(config)
     }
 
     /// Lays a file on top.
-    pub(super) fn lay_file(&mut self, path: &Path) -> Result<()> {
+    fn lay_file(&mut self, path: &Path) -> Result<()> {
         let text = read_text(path)?;
         let wrong = |e: toml::de::Error| {
             Error::input(path, "settings", "known keys with fitting values, in TOML", one_line(e, &text))
@@ -36,7 +56,7 @@ impl Layers {
     }
 
     /// Lays `(section.key, value)` on top.
-    pub(super) fn lay_flags(&mut self, flags: Vec<(String, Value)>) -> Result<()> {
+    fn lay_flags(&mut self, flags: Vec<(String, Value)>) -> Result<()> {
         let before = self.clone_optim();
         let keys: Vec<String> = flags.iter().map(|(key, _)| key.clone()).collect();
         for (key, value) in flags {
@@ -57,7 +77,7 @@ impl Layers {
     }
 
     /// All of them together; ranges are not checked yet.
-    pub(super) fn config(&self) -> std::result::Result<Config, toml::de::Error> {
+    fn config(&self) -> std::result::Result<Config, toml::de::Error> {
         self.table.clone().try_into()
     }
 
@@ -78,7 +98,7 @@ impl Layers {
 
     /// A layer that changes the number of epochs and does not speak of warm-up keeps warm-up's share.
     fn keep_warmup_share(&mut self, before: Option<&Table>, sets: impl Fn(&str) -> bool) {
-        if !sets("epochs") || sets("warmup_epochs") {
+        if !self.scale_warmup || !sets("epochs") || sets("warmup_epochs") {
             return;
         }
         let Some(before) = before else { return };

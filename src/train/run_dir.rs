@@ -1,35 +1,41 @@
 //! The run directory: where each file of a run lies, and the care not to write over anybody's work.
 
+use super::lock::Lock;
+use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Result};
-use crate::checkpoint::atomic::partial_name;
-use crate::checkpoint::dir as checkpoint;
+use crate::checkpoint::atomic::{partial_name, write_atomic_on};
+use crate::checkpoint::{dir as checkpoint, keep};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use crate::checkpoint::atomic::write_atomic;
 
 /// Where numbered runs are made.
 const RUNS: &str = "runs";
 const CONFIG: &str = "config.toml";
-const METRICS: &str = "metrics.jsonl";
+/// The log's name.
+pub const METRICS: &str = "metrics.jsonl";
 const LOSS: &str = "loss.svg";
 const REPORT: &str = "report.html";
 const RECONSTRUCTIONS: &str = "reconstructions";
 
-/// A folder that belongs to one run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A folder that belongs to one run, and to this process as long as the value lives.
+#[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
     /// The folders that had to be made for it, innermost first.
     made: Vec<PathBuf>,
+    disk: Arc<dyn Disk>,
+    lock: Option<Lock>,
 }
 
 impl RunDir {
     /// Makes the folder of a new run: `out`, or the next free number `runs/0001`, `runs/0002`, ….
     ///
     /// # Errors
-    /// If `out` holds anything and `overwrite` is false, or a folder cannot be made.
+    /// If `out` holds anything and `overwrite` is false, another process writes to it, or a folder cannot be made.
     pub fn create(out: Option<PathBuf>, overwrite: bool) -> Result<Self> {
         match out {
             Some(path) => Self::create_at(path, overwrite),
@@ -68,7 +74,7 @@ impl RunDir {
             match fs::create_dir(&path) {
                 Ok(()) => {
                     made.insert(0, path.clone());
-                    return Self { path, made }.with_subfolders();
+                    return Self::locked(path, made)?.with_subfolders();
                 }
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
                 Err(e) => return Err(Error::write(path)(e)),
@@ -80,23 +86,50 @@ impl RunDir {
         Self::check(Some(&path), overwrite)?;
         let made = missing(&path);
         fs::create_dir_all(&path).map_err(Error::write(&path))?;
-        let run = Self { path, made };
+        let run = Self::locked(path, made)?;
         if overwrite {
             run.remove_own_files()?;
         }
         run.with_subfolders()
     }
 
-    /// Opens the folder of an earlier run.
+    /// Opens the folder of an earlier run; its checkpoint's folder will do, too.
     ///
     /// # Errors
-    /// If it has no `config.toml`, which every run writes first.
+    /// If it has no `config.toml`, which every run writes first, or another process writes to it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let run = Self { path: path.as_ref().to_path_buf(), made: Vec::new() };
-        if run.config().is_file() {
-            return run.with_subfolders();
+        let mut path = path.as_ref();
+        if let Some(run) = path.parent().filter(|_| path.ends_with(checkpoint::NAME)) {
+            path = run;
         }
-        Err(Error::input(run.path, CONFIG, "a run directory, which has one", "no such file"))
+        if path.join(CONFIG).is_file() {
+            return Self::locked(path.to_path_buf(), Vec::new())?.with_subfolders();
+        }
+        Err(Error::input(path, CONFIG, "a run directory, which has one", "no such file"))
+    }
+
+    fn locked(path: PathBuf, made: Vec<PathBuf>) -> Result<Self> {
+        let lock = Some(Lock::take(&path)?);
+        Ok(Self { path, made, disk: Arc::new(Os), lock })
+    }
+
+    /// The same folder, with everything from here on written to another disk: a test's, on which writes fail.
+    #[must_use]
+    pub fn on(self, disk: Arc<dyn Disk>) -> Self {
+        Self { disk, ..self }
+    }
+
+    /// What the run is written with.
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    /// Writes one of the run's files, whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written; the previous content is then still there.
+    pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        write_atomic_on(self.disk(), path, bytes)
     }
 
     fn with_subfolders(self) -> Result<Self> {
@@ -109,8 +142,9 @@ impl RunDir {
     ///
     /// # Errors
     /// If a file of it cannot be removed.
-    pub fn discard(&self) -> Result<()> {
+    pub fn discard(&mut self) -> Result<()> {
         self.remove_own_files()?;
+        self.lock = None;
         // From inside out; a folder that somebody else has put something into stays.
         let _ = self.made.iter().try_for_each(fs::remove_dir);
         Ok(())
@@ -124,11 +158,13 @@ impl RunDir {
             own.push(file);
         }
         let mut folders = vec![self.reconstructions()];
-        for name in [checkpoint::NAME, checkpoint::PREVIOUS, checkpoint::PARTIAL] {
-            let folder = self.path.join(name);
+        let checkpoints = [checkpoint::NAME, checkpoint::PREVIOUS, checkpoint::PARTIAL];
+        let older = keep::older(&self.path)?.into_iter().map(|(_, folder)| folder);
+        for folder in checkpoints.map(|name| self.path.join(name)).into_iter().chain(older) {
             own.extend([checkpoint::MODEL, checkpoint::OPTIMIZER, checkpoint::STATE].map(|f| folder.join(f)));
             folders.push(folder);
         }
+        folders.push(self.path.join(keep::OLDER));
         own.extend(self.sheets()?);
         for file in own {
             match fs::remove_file(&file) {

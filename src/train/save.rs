@@ -1,8 +1,10 @@
 //! A run's checkpoint: the model under the reference's names, the optimiser's moments, where the run stands.
 
 use super::config::Config;
+use super::run_dir::RunDir;
+use super::trainer::Trainer;
 use crate::base::{Error, Result};
-use crate::checkpoint::{Checkpoint, Checksums, State, tensors};
+use crate::checkpoint::{Checkpoint, Checksums, Place, State, tensors};
 use crate::mae::Mae;
 use crate::optim::AdamW;
 use crate::params::Params;
@@ -12,24 +14,34 @@ use std::path::Path;
 /// Writes the checkpoint of a run, whole or not at all.
 ///
 /// # Errors
-/// If it cannot be written; the previous checkpoint is then still there.
-pub fn save(run: &Path, state: State, model: &Mae<f32>, adamw: &AdamW<Mae<f32>>) -> Result<()> {
+/// If there is no room for it, or it cannot be written; the previous checkpoint is then still there.
+pub fn save(run: &RunDir, state: State, trainer: &Trainer) -> Result<()> {
+    let (model, adamw) = (&trainer.model, &trainer.adamw);
     let about = about(&state);
     let steps = BTreeMap::from([("adamw_steps".to_owned(), adamw.steps.to_string())]);
     let entries = |params, prefix: &'static str| {
         let tensors = Mae::<f32>::tensors(params).into_iter();
         tensors.map(move |t| (format!("{prefix}{}", t.name), t.shape, t.data))
     };
-    Checkpoint::write(run, state, |weights, moments| {
+    let place = Place { disk: run.disk(), run: run.path(), keep: trainer.config.run.keep };
+    let payload_bytes = 3 * size_of::<f32>() * model.count();
+    Checkpoint::write(place, state, payload_bytes as u64, |weights, moments| {
+        let both = entries(&adamw.m, "m.").chain(entries(&adamw.v, "v."));
         Ok(Checksums {
-            model: tensors::write(weights, entries(model, ""), &about)?,
-            optimizer: tensors::write(
-                moments,
-                entries(&adamw.m, "m.").chain(entries(&adamw.v, "v.")),
-                &steps,
-            )?,
+            model: tensors::write_on(place.disk, weights, entries(model, ""), &about)?,
+            optimizer: tensors::write_on(place.disk, moments, both, &steps)?,
         })
     })
+}
+
+/// Takes weights, moments and the optimiser's count of steps from a checkpoint.
+///
+/// # Errors
+/// If they are not those of this model.
+pub fn restore(checkpoint: &Checkpoint, trainer: &mut Trainer) -> Result<()> {
+    let slots = trainer.model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
+    tensors::load_into(&checkpoint.model, slots)?;
+    load_moments(checkpoint, &mut trainer.adamw)
 }
 
 /// What the file of weights says of itself wherever it is copied to: the reference framework's format, and where

@@ -33,7 +33,17 @@ pub(crate) struct Place(TempDir);
 impl Place {
     /// Holds `tiny.toml` and the folder `images` with 16 grey pictures of 8 × 8.
     pub(crate) fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
+        Self::in_folder(tempfile::tempdir().unwrap())
+    }
+
+    /// As [`Place::new`], in memory where the system has a file system there: for tests that write thousands of
+    /// files and do not ask what a disk does.
+    pub(crate) fn in_memory() -> Self {
+        Self::in_folder(memory_dir())
+    }
+
+    fn in_folder(folder: TempDir) -> Self {
+        let place = Self(folder);
         place.write("tiny.toml", TINY);
         place.images("images", 16, (8, 8), 1);
         place
@@ -133,6 +143,12 @@ impl Place {
         list(self.0.path(), &mut all);
         all
     }
+}
+
+/// A temporary folder, in memory where the system has a file system there.
+pub(crate) fn memory_dir() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn list(folder: &Path, into: &mut BTreeMap<PathBuf, Vec<u8>>) {

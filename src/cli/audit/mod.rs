@@ -3,6 +3,7 @@
 pub(crate) mod doctor;
 pub(crate) mod gradcheck;
 mod gradcheck_print;
+pub(crate) mod replay;
 mod ticker;
 
 use vit_mae::Result;
@@ -14,6 +15,8 @@ pub(crate) enum Command {
     Gradcheck(gradcheck::Args),
     /// Say whether a run is healthy, and what to try if it is not
     Doctor(doctor::Args),
+    /// Take a step of a run again and compare it with the log, bit for bit
+    Replay(replay::Args),
 }
 
 /// Runs one audit.
@@ -21,5 +24,6 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Replay(args) => replay::run(args),
     }
 }

@@ -1,0 +1,4 @@
+//! `cargo fuzz run idx`: IDX files.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vit_mae_fuzz::drive("idx", bytes));

@@ -1,0 +1,145 @@
+//! The parsers of files from outside, each as a function of bytes. Shared with `fuzz/`, where cargo-fuzz drives them.
+
+use std::fs;
+use std::path::Path;
+use vit_mae::checkpoint::{State, tensors};
+use vit_mae::data::{self, Split};
+use vit_mae::mae::mask_from_file;
+use vit_mae::train::{Config, metrics};
+
+/// A parser, by name.
+pub(crate) struct Target {
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// The name under which the bytes are put into a folder of their own.
+    pub(crate) file: &'static str,
+    /// Reads the file.
+    pub(crate) read: fn(&Path),
+    /// It may allocate this many times the file's length …
+    pub(crate) per_byte: usize,
+    /// … and this much besides.
+    pub(crate) besides: usize,
+}
+
+const MIB: usize = 1 << 20;
+
+/// All of them. Compressed formats have the factor of their compression, times the copies that are made of the
+/// result (palettes become colours: up to 24 bytes for one bit of 8 pixels).
+pub(crate) const TARGETS: &[Target] = &[
+    Target { name: "idx", file: "train-images-idx3-ubyte", read: dataset, per_byte: 8, besides: 3 * MIB },
+    Target {
+        name: "idx.gz",
+        file: "train-images-idx3-ubyte.gz",
+        read: dataset,
+        per_byte: 3 * 1032,
+        besides: 3 * MIB,
+    },
+    Target { name: "cifar-10", file: "data.bin", read: dataset, per_byte: 8, besides: MIB },
+    Target { name: "cifar-100", file: "train.bin", read: dataset, per_byte: 8, besides: MIB },
+    Target { name: "config", file: "config.toml", read: config, per_byte: 1000, besides: MIB },
+    Target { name: "safetensors", file: "model.safetensors", read: safetensors, per_byte: 200, besides: MIB },
+    Target { name: "state", file: "state.bin", read: state, per_byte: 40, besides: MIB },
+    Target { name: "mask", file: "mask.json", read: mask, per_byte: 200, besides: MIB },
+    Target { name: "metrics", file: "metrics.jsonl", read: log, per_byte: 100, besides: MIB },
+    Target { name: "png", file: "image.png", read: image, per_byte: 3 * 24 * 1032, besides: 4 * MIB },
+    Target { name: "jpeg", file: "image.jpg", read: image, per_byte: 6 * 3 * 512, besides: 4 * MIB },
+    Target {
+        name: "folder",
+        file: "folder/class/image.png",
+        read: folder,
+        per_byte: 3 * 24 * 1032,
+        besides: 4 * MIB,
+    },
+];
+
+impl Target {
+    /// Puts the bytes into `dir` and reads them.
+    pub(crate) fn run(&self, dir: &Path, bytes: &[u8]) {
+        let path = dir.join(self.file);
+        fs::create_dir_all(path.parent().unwrap_or(dir)).expect("a folder");
+        fs::write(&path, bytes).expect("a file");
+        (self.read)(&path);
+    }
+}
+
+fn dataset(path: &Path) {
+    let Ok(set) = data::open(path, None, Split::Train) else { return };
+    let _ = (set.digest(), set.describe(), set.classes());
+    for index in [0, set.len() - 1] {
+        if let Ok(image) = set.image(index) {
+            assert_eq!(image.pixels.len(), image.height * image.width * image.channels);
+        }
+        let _ = (set.label(index), set.source(index));
+    }
+}
+
+fn folder(path: &Path) {
+    dataset(path.ancestors().nth(2).expect("folder/class/image"));
+}
+
+fn config(path: &Path) {
+    if let Ok(config) = Config::resolve("nano", Some(path), Vec::new()) {
+        config.to_toml().expect("what was read can be written");
+        let _ = (config.schedule().lr_at(0.5), config.model.parameters());
+    }
+    let _ = Config::from_toml(&String::from_utf8_lossy(&fs::read(path).expect("a file")), path);
+}
+
+fn safetensors(path: &Path) {
+    let Ok(file) = tensors::File::open(path) else { return };
+    file.checksum().expect("it can be read");
+    for name in file.names() {
+        let _ = (file.shape(&name), file.dtype(&name), file.read::<f32>(&name), file.read_i64(&name));
+    }
+    let _ = file.metadata();
+}
+
+/// As it is, and with a seal that fits, so that the content is decoded, too.
+fn state(path: &Path) {
+    let _ = State::read(path);
+    let mut bytes = fs::read(path).expect("a file");
+    if let Some((head, content)) = bytes.split_at_mut_checked(24) {
+        head[..8].copy_from_slice(b"VITMAE\0\n");
+        head[8..12].copy_from_slice(&2u32.to_le_bytes());
+        head[12..20].copy_from_slice(&(content.len() as u64).to_le_bytes());
+        head[20..].copy_from_slice(&crc32fast::hash(content).to_le_bytes());
+        fs::write(path, bytes).expect("a file");
+        if let Err(error) = State::read(path) {
+            assert!(error.to_string().contains("content"), "the seal fits: {error}");
+        }
+    }
+}
+
+fn mask(path: &Path) {
+    if let Ok(mask) = mask_from_file(path, 16) {
+        assert!((1..16).contains(&mask.removed()));
+    }
+}
+
+fn log(path: &Path) {
+    if let Ok(records) = metrics::read(path) {
+        let _ = metrics::check_chain(path, &records);
+    }
+}
+
+/// As it is, and as a PNG whose checksums fit, so that more than its first chunk is read.
+fn image(path: &Path) {
+    let _ = data::load_image(path);
+    let mut bytes = fs::read(path).expect("a file");
+    if bytes.starts_with(b"\x89PNG") {
+        fit_checksums(&mut bytes);
+        fs::write(path, bytes).expect("a file");
+        let _ = data::load_image(path);
+    }
+}
+
+fn fit_checksums(png: &mut [u8]) {
+    let mut at = 8;
+    while let Some(head) = png.get(at..at + 4) {
+        let len = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let Some(end) = at.checked_add(8 + len).filter(|end| end + 4 <= png.len()) else { return };
+        let crc = crc32fast::hash(&png[at + 4..end]);
+        png[end..end + 4].copy_from_slice(&crc.to_be_bytes());
+        at = end + 4;
+    }
+}
