@@ -51,15 +51,14 @@ fn print_architecture(a: &Architecture) {
 }
 
 fn print_provenance(p: &Provenance) {
-    let known = |value: Option<String>| value.unwrap_or_else(|| "not recorded".to_owned());
-    let number = |value: Option<u64>| known(value.map(|n| n.to_string()));
-    let of_file = |key: &str| p.metadata.get(key).cloned();
-    say!("written by  {}", known(p.program.clone()));
-    say!("step        {}", known(p.step.map(|n| n.to_string()).or(of_file("step"))));
+    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "not recorded".to_owned());
+    let number = |value: Option<u64>| known(&value.map(|n| n.to_string()));
+    say!("written by  {}", known(&p.program));
+    say!("step        {}", number(p.step));
     say!("epoch       {}", number(p.epoch));
-    say!("seed        {}", known(p.seed.map(|n| n.to_string()).or(of_file("seed"))));
-    say!("settings    {}", known(p.config_digest.clone().or(of_file("config_digest"))));
-    say!("data        {}", known(p.data_digest.clone().or(of_file("data_digest"))));
+    say!("seed        {}", number(p.seed));
+    say!("settings    {}", known(&p.config_digest));
+    say!("data        {}", known(&p.data_digest));
     say!("weights     {}", p.weights_checksum);
     if !p.losses.is_empty() {
         let losses: Vec<String> = p.losses.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();

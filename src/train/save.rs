@@ -17,7 +17,7 @@ use std::path::Path;
 /// If there is no room for it, or it cannot be written; the previous checkpoint is then still there.
 pub fn save(run: &RunDir, state: State, trainer: &Trainer) -> Result<()> {
     let (model, adamw) = (&trainer.model, &trainer.adamw);
-    let about = about(&state);
+    let about = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let steps = BTreeMap::from([("adamw_steps".to_owned(), adamw.steps.to_string())]);
     let entries = |params, prefix: &'static str| {
         let tensors = Mae::<f32>::tensors(params).into_iter();
@@ -42,20 +42,6 @@ pub fn restore(checkpoint: &Checkpoint, trainer: &mut Trainer) -> Result<()> {
     let slots = trainer.model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
     tensors::load_into(&checkpoint.model, slots)?;
     load_moments(checkpoint, &mut trainer.adamw)
-}
-
-/// What the file of weights says of itself wherever it is copied to: the reference framework's format, and where
-/// the weights come from.
-fn about(state: &State) -> BTreeMap<String, String> {
-    let entries = [
-        ("format", "pt".to_owned()),
-        ("program", concat!("vit-mae ", env!("CARGO_PKG_VERSION")).to_owned()),
-        ("step", state.step.to_string()),
-        ("seed", state.seed.to_string()),
-        ("config_digest", format!("{:08x}", state.config_digest)),
-        ("data_digest", format!("{:08x}", state.data_digest)),
-    ];
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// A model from a checkpoint, with the settings it was trained with.

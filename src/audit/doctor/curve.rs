@@ -6,7 +6,7 @@
 
 use super::evidence::Evidence;
 use super::log::Log;
-use super::words::{number, percent};
+use super::words::{count, number, percent};
 use super::{Finding, rates};
 
 /// Most blocks a curve is cut into.
@@ -65,6 +65,11 @@ pub(super) fn divergence(evidence: &Evidence) -> Vec<Finding> {
     if let Some(r) = evidence.log.steps.iter().find(|r| !r.loss.is_finite() || !r.grad_norm.is_finite()) {
         let text = format!("step {} has a loss or a gradient that is not finite", r.step);
         return vec![Finding::problem(text, &lower)];
+    }
+    if let Some(first) = evidence.log.skipped.first() {
+        let count = count(evidence.log.skipped.len(), "step");
+        let text = format!("{count} skipped, first step {}: {} was not finite", first.step, first.tensor);
+        return vec![Finding::warning(text, &lower)];
     }
     let (Some(&start), Some(&end)) = (losses.first(), losses.last()) else {
         return vec![Finding::not_done("no step is logged")];

@@ -129,6 +129,11 @@ pub(super) fn settings(evidence: &Evidence) -> Vec<Finding> {
             listed(&harmless)
         )));
     }
+    let changed: Vec<String> =
+        evidence.log.changes.iter().map(|c| format!("{} after step {}", c.key, c.step)).collect();
+    if !changed.is_empty() {
+        found.push(Finding::note(format!("settings were changed on the way: {}", listed(&changed))));
+    }
     if saved.state.seed != trained.run.seed {
         let text =
             format!("the checkpoint's seed is {}, its settings say {}", saved.state.seed, trained.run.seed);

@@ -1,7 +1,7 @@
 //! The log of a run, read leniently: what stands before a wrong line is used, and the line is reported.
 
 use crate::base::Error;
-use crate::train::metrics::{EpochRecord, Record, StepRecord};
+use crate::train::metrics::{Change, EpochRecord, Record, SkippedRecord, StepRecord, check_chain};
 use std::path::Path;
 
 /// What `metrics.jsonl` says.
@@ -11,6 +11,10 @@ pub struct Log {
     pub steps: Vec<StepRecord>,
     /// Finished epochs.
     pub epochs: Vec<EpochRecord>,
+    /// Steps that were skipped because something was not finite.
+    pub skipped: Vec<SkippedRecord>,
+    /// Settings that were changed when the run was resumed.
+    pub changes: Vec<Change>,
     /// Records in the file that could be read.
     pub lines: usize,
     /// Why the file, or a part of it, cannot be used.
@@ -34,25 +38,29 @@ impl Log {
     fn take(&mut self, path: &Path, text: &str) {
         self.torn = !text.is_empty() && !text.ends_with('\n');
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let mut records = Vec::new();
         for (i, line) in whole.lines().enumerate() {
             match serde_json::from_str(line) {
-                Ok(record) => self.keep(record),
+                Ok(record) => records.push(record),
                 Err(error) => {
                     let field = format!("line {}", i + 1);
-                    let wrong = Error::input(path, field, "a record of a step or an epoch", error);
+                    let wrong = Error::input(path, field, "a record of a step, an epoch, a change", error);
                     self.trouble = Some(wrong.to_string());
-                    return;
+                    break;
                 }
             }
-            self.lines += 1;
         }
-    }
-
-    fn keep(&mut self, record: Record) {
-        if let Record::Step(step) = record {
-            self.steps.push(step);
-        } else if let Record::Epoch(epoch) = record {
-            self.epochs.push(epoch);
+        if let Err(error) = check_chain(path, &records) {
+            self.trouble.get_or_insert(error.to_string());
+        }
+        self.lines = records.len();
+        for record in records {
+            match record {
+                Record::Step(step) => self.steps.push(step),
+                Record::Epoch(epoch) => self.epochs.push(epoch),
+                Record::Skipped(skipped) => self.skipped.push(skipped),
+                Record::Change(change) => self.changes.push(change),
+            }
         }
     }
 
@@ -60,7 +68,8 @@ impl Log {
     #[must_use]
     pub fn last_step(&self) -> u64 {
         let step = self.steps.last().map_or(0, |r| r.step);
-        self.epochs.last().map_or(0, |r| r.step).max(step)
+        let skipped = self.skipped.last().map_or(0, |r| r.step);
+        self.epochs.last().map_or(0, |r| r.step).max(step).max(skipped)
     }
 
     /// Steps in an epoch, from the places of two steps in theirs.

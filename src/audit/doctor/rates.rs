@@ -234,6 +234,9 @@ pub(super) fn schedule(evidence: &Evidence) -> Vec<Finding> {
                 r.step,
                 number(r.lr)
             );
+            if !evidence.log.changes.is_empty() {
+                return vec![Finding::note(format!("{text}: they were changed on the way"))];
+            }
             let advice = "find out which settings the run had: they changed while it went on";
             vec![Finding::warning(text, advice)]
         }

@@ -35,7 +35,6 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
     let side = config.num_patches().isqrt();
     let square = side * side == config.num_patches();
     let part = |width, depth| Transformer { width, depth, heads: None, hidden: config.hidden(width) };
-    let metadata = file.metadata();
     Ok(Inspection {
         path: path.to_path_buf(),
         architecture: Architecture {
@@ -52,9 +51,8 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
             trained: tensors.iter().filter(|row| row.trained).map(|row| row.stats.count).sum(),
         },
         provenance: Provenance {
-            program: metadata.get("program").cloned(),
             weights_checksum: digest(file.checksum()?),
-            metadata,
+            metadata: file.metadata(),
             ..Provenance::default()
         },
         tensors,

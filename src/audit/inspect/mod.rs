@@ -3,8 +3,8 @@
 mod bare;
 pub mod stats;
 
-use crate::base::{Error, Result};
-use crate::checkpoint::{State, dir};
+use crate::base::Result;
+use crate::checkpoint::{State, dir, keep};
 use crate::mae::MaeConfig;
 use crate::optim::groups::{self, Group};
 use crate::params::{Params, Role, Tensor};
@@ -13,9 +13,6 @@ use serde::Serialize;
 use stats::Stats;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// The folder in a run directory that holds older checkpoints, as far as they are kept.
-const OLDER: &str = "checkpoints";
 
 /// All that is known of a checkpoint.
 #[derive(Clone, Debug, Serialize)]
@@ -154,13 +151,13 @@ fn checkpoint(path: &Path) -> Result<Inspection> {
         trained: numbers.trained,
         encoder_parameters: numbers.encoder,
     };
-    let metadata = checkpoint.model.metadata();
-    let State { step, epoch, seed, config_digest, data_digest, checksums, history, .. } = checkpoint.state;
+    let State { step, epoch, seed, config_digest, data_digest, checksums, history, program, .. } =
+        checkpoint.state;
     let last = history.last();
     let losses = last.map(|r| ("training", r.train_loss)).into_iter();
     let losses = losses.chain(last.and_then(|r| r.held_out_loss).map(|loss| ("held-out", loss)));
     let provenance = Provenance {
-        program: metadata.get("program").cloned(),
+        program: Some(program),
         step: Some(step),
         epoch: Some(epoch),
         seed: Some(seed),
@@ -168,7 +165,7 @@ fn checkpoint(path: &Path) -> Result<Inspection> {
         data_digest: Some(digest(data_digest)),
         weights_checksum: digest(checksums.model),
         losses: losses.collect(),
-        metadata,
+        metadata: checkpoint.model.metadata(),
         chain: chain(&checkpoint.dir)?,
     };
     Ok(Inspection { path: checkpoint.dir, architecture, provenance, tensors: rows(&model, config) })
@@ -207,13 +204,9 @@ fn digest(crc: u32) -> String {
 
 /// The checkpoints of the run that `dir` belongs to.
 fn chain(dir: &Path) -> Result<Vec<Link>> {
-    let run = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let run = if run.ends_with(OLDER) { run.parent().unwrap_or(run) } else { run };
-    let mut folders: Vec<PathBuf> = match std::fs::read_dir(run.join(OLDER)) {
-        Ok(entries) => entries.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<_>>(),
-        Err(_) => Ok(Vec::new()),
-    }
-    .map_err(Error::read(run.join(OLDER)))?;
+    let around = dir.parent().filter(|around| !around.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let run = if around.ends_with(keep::OLDER) { around.parent().unwrap_or(around) } else { around };
+    let mut folders: Vec<PathBuf> = keep::older(run)?.into_iter().map(|(_, folder)| folder).collect();
     folders.extend([dir::PREVIOUS, dir::NAME].map(|name| run.join(name)));
     if !folders.iter().any(|folder| folder == dir) {
         folders = vec![dir.to_path_buf()]; // a checkpoint under another name stands alone
@@ -223,8 +216,5 @@ fn chain(dir: &Path) -> Result<Vec<Link>> {
         let weights_checksum = state.as_ref().map(|state| digest(state.checksums.model));
         Link { step: state.map(|state| state.step), weights_checksum, path }
     };
-    let there = folders.into_iter().filter(|folder| folder.join(dir::STATE).exists());
-    let mut chain: Vec<Link> = there.map(link).collect();
-    chain.sort_by_key(|link| link.step);
-    Ok(chain)
+    Ok(folders.into_iter().filter(|folder| folder.join(dir::STATE).exists()).map(link).collect())
 }
