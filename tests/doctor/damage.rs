@@ -49,6 +49,12 @@ fn a_torn_line_is_a_note_and_a_wrong_line_or_a_cut_log_a_problem() {
     assert_found(&report, "files", "problem", &["line 1"]);
 
     let lines: Vec<&str> = log.lines().collect();
+    let (before, after) = log.split_once("\"lr\":").unwrap();
+    place.write("run/metrics.jsonl", format!("{before}\"lr\":1{after}"));
+    let (code, report) = diagnose(&place, &[]);
+    assert_eq!(code, 1);
+    assert_found(&report, "files", "problem", &["chain in line"]);
+
     place.write("run/metrics.jsonl", lines[..lines.len() / 2].join("\n") + "\n");
     let (code, report) = diagnose(&place, &[]);
     assert_eq!(code, 1);

@@ -74,3 +74,13 @@ fn an_interrupted_run_is_diagnosed_as_far_as_it_went() {
         assert_found(&report, "progress", "note", &["of 40000"]);
     }
 }
+
+#[test]
+fn a_run_that_was_resumed_for_more_epochs_is_called_healthy() {
+    let place = trained(&["--epochs", "20", "--warmup-epochs", "4"]);
+    place.done(&["pretrain", "--resume", "run", "--epochs", "30"]);
+    let diagnosis = diagnose(&place, &[]);
+    assert_healthy(&diagnosis);
+    assert_found(&diagnosis.1, "settings", "note", &["optim.epochs after step 160"]);
+    assert_found(&diagnosis.1, "logged loss", "ok", &["step 240"]);
+}

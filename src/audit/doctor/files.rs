@@ -111,7 +111,13 @@ pub(super) fn settings(evidence: &Evidence) -> Vec<Finding> {
         differing.iter().filter(of).cloned().collect()
     };
     // What a resumed or moved run may well have changed.
-    let harmless = told(&["run.", "data.path", "data.cache_mib", "optim.epochs", "optim.warmup_epochs"]);
+    let mut harmless = told(&["run.", "data.path", "data.cache_mib", "optim.epochs", "optim.warmup_epochs"]);
+    // A resumed run has its changes in config.toml at once, and in the checkpoint with the next one.
+    let changed =
+        |name: &String| evidence.log.changes.iter().any(|c| name.starts_with(&format!("{} ", c.key)));
+    harmless.extend(differing.iter().filter(|name| changed(name)).cloned());
+    harmless.sort();
+    harmless.dedup();
     let grave: Vec<String> = differing.iter().filter(|name| !harmless.contains(name)).cloned().collect();
     let mut found = Vec::new();
     if !grave.is_empty() {
@@ -129,10 +135,10 @@ pub(super) fn settings(evidence: &Evidence) -> Vec<Finding> {
             listed(&harmless)
         )));
     }
-    let changed: Vec<String> =
+    let changes: Vec<String> =
         evidence.log.changes.iter().map(|c| format!("{} after step {}", c.key, c.step)).collect();
-    if !changed.is_empty() {
-        found.push(Finding::note(format!("settings were changed on the way: {}", listed(&changed))));
+    if !changes.is_empty() {
+        found.push(Finding::note(format!("settings were changed on the way: {}", listed(&changes))));
     }
     if saved.state.seed != trained.run.seed {
         let text =
