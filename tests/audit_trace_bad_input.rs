@@ -2,12 +2,11 @@
 //! with 2, and leaves the disk as it was.
 
 mod common;
+#[path = "common/forge.rs"]
+mod forge;
 
 use common::Place;
-use vit_mae::checkpoint::State;
-use vit_mae::optim::AdamW;
-use vit_mae::params::Params;
-use vit_mae::train::save;
+use forge::{MODEL, OPTIMIZER, fill_tensor};
 
 fn refused(place: &Place, args: &[&str], words: &[&str]) {
     place.refused(&[&["audit", "trace"], args].concat(), words);
@@ -58,24 +57,14 @@ fn what_is_no_checkpoint_is_refused() {
 #[test]
 fn a_weight_or_moment_that_is_not_finite_is_named() {
     let place = Place::trained(&[]);
-    let run = place.path("run");
-    let (model, config, checkpoint) = save::load(&run).unwrap();
-    let mut adamw = AdamW::new(&model, (0.9, 0.95));
-    save::load_moments(&checkpoint, &mut adamw).unwrap();
-    let state = State { config_toml: config.to_toml().unwrap(), ..checkpoint.state };
-
-    let mut broken = model.clone();
-    broken.tensors_mut().into_iter().find(|t| t.name == "norm.bias").unwrap().data[1] = f32::NAN;
-    save::save(&run, state.clone(), &broken, &adamw).unwrap();
-    refused(&place, &["--checkpoint", "run", "--out", "t"], &["model.safetensors", "norm.bias", "finite"]);
-
-    adamw.v.tensors_mut().into_iter().find(|t| t.name == "mask_token").unwrap().data[0] = f32::INFINITY;
-    save::save(&run, state, &model, &adamw).unwrap();
+    fill_tensor(&place, OPTIMIZER, "v.mask_token", f32::INFINITY);
     refused(
         &place,
         &["--checkpoint", "run", "--out", "t"],
         &["optimizer.safetensors", "v.mask_token", "finite"],
     );
+    fill_tensor(&place, MODEL, "norm.bias", f32::NAN);
+    refused(&place, &["--checkpoint", "run", "--out", "t"], &["model.safetensors", "norm.bias", "finite"]);
 }
 
 #[test]

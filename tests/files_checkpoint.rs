@@ -55,6 +55,7 @@ fn state(step: u64) -> State {
         skipped_images: vec!["bad.png".to_owned()],
         wall_secs: 14.5,
         config_toml: "seed = 42\n".to_owned(),
+        program: concat!("vit-mae ", env!("CARGO_PKG_VERSION")).to_owned(),
     }
 }
 

@@ -29,6 +29,8 @@ pub const OPTIMIZER: &str = "optimizer.safetensors";
 /// The sealed [`State`].
 pub const STATE: &str = "state.bin";
 
+/// Who writes checkpoints.
+const PROGRAM: &str = concat!("vit-mae ", env!("CARGO_PKG_VERSION"));
 /// Room that is left for headers, the state and the file system's own needs.
 const SPARE_BYTES: u64 = 256 << 10;
 
@@ -82,6 +84,7 @@ impl Checkpoint {
         check_room(disk, run, payload_bytes + SPARE_BYTES)?;
         disk.create_dir_all(&partial).map_err(Error::write(&partial))?;
         state.checksums = write_tensors(&partial.join(MODEL), &partial.join(OPTIMIZER))?;
+        PROGRAM.clone_into(&mut state.program);
         let sealed = state.seal(&partial.join(STATE))?;
         write_synced(disk, &partial.join(STATE), &sealed)?;
         sync_dir(disk, &partial)?;

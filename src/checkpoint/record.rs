@@ -29,6 +29,8 @@ pub struct State {
     pub wall_secs: f64,
     /// The settings as resolved, as TOML.
     pub config_toml: String,
+    /// The program that wrote this, with its version; filled in by [`super::Checkpoint::write`].
+    pub program: String,
 }
 
 /// How far an unfinished epoch is: everything from which its averages continue exactly.

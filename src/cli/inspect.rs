@@ -1,34 +1,73 @@
 //! `vit-mae inspect`.
 
+use super::inspect_print::print;
 use super::say;
-use std::path::PathBuf;
+use glob::Pattern;
+use std::path::{Path, PathBuf};
+use vit_mae::audit::inspect::inspect;
 use vit_mae::checkpoint::verify::{Verified, verify};
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
 Examples:
-  vit-mae inspect --verify runs/0001                        every checkpoint of a run
-  vit-mae inspect --verify runs/0001/checkpoint             one of them
+  vit-mae inspect runs/0001                              the checkpoint of a run
+  vit-mae inspect runs/0001 --tensor 'blocks.0.*'
+  vit-mae inspect model.safetensors --json | jq '.tensors[].name'
+  vit-mae inspect --verify runs/0001                     every byte of every checkpoint of a run
 
-Every byte is checked against the checksums in state.bin; nothing is loaded into a model. Exit code 1 if anything \
-is damaged.";
+A bare file of weights must have the reference's names, of a whole masked autoencoder or of its encoder; the \
+number of heads leaves no trace in it. --verify compares each file with the checksums in state.bin and loads nothing \
+into a model; exit code 1 if anything is damaged.";
 
 /// Flags of `vit-mae inspect`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A run directory, or a checkpoint in it
+    /// A run directory, a checkpoint in it, or a safetensors file
     #[arg(value_name = "CHECKPOINT")]
     checkpoint: PathBuf,
-    /// Check every byte of every file
-    #[arg(long, required = true)]
+    /// Show only the tensors whose names fit, with * and ? as in a shell
+    #[arg(long, value_name = "GLOB")]
+    tensor: Option<String>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    json: bool,
+    /// Check every byte of every file instead
+    #[arg(long, conflicts_with_all = ["tensor", "json"])]
     verify: bool,
 }
 
-/// Checks, and prints a line a file.
+/// Inspects and prints.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let checkpoints = verify(&args.checkpoint)?;
-    checkpoints.iter().for_each(print);
+    if args.verify {
+        return check(&args.checkpoint);
+    }
+    let pattern = args.tensor.as_deref().map(|text| {
+        Pattern::new(text).map_err(|e| Error::setting("--tensor", "a pattern such as 'blocks.*.norm?.*'", e))
+    });
+    let pattern = pattern.transpose()?;
+    let mut inspection = inspect(&args.checkpoint)?;
+    if let Some(pattern) = pattern {
+        let names = inspection.tensors.len();
+        inspection.tensors.retain(|row| pattern.matches(&row.name));
+        if inspection.tensors.is_empty() {
+            let expected = format!("a pattern that fits one of the {names} tensors");
+            return Err(Error::setting("--tensor", expected, pattern));
+        }
+    }
+    if args.json {
+        let text = serde_json::to_string_pretty(&inspection);
+        say!("{}", text.map_err(|e| Error::setting("--json", "numbers that JSON can hold", e))?);
+    } else {
+        print(&inspection);
+    }
+    Ok(())
+}
+
+/// Checks every byte, and prints a line a file.
+fn check(path: &Path) -> Result<()> {
+    let checkpoints = verify(path)?;
+    checkpoints.iter().for_each(print_verified);
     let files: Vec<_> = checkpoints.iter().flat_map(|checkpoint| &checkpoint.files).collect();
     let damaged: Vec<_> = files.iter().filter(|file| file.verdict.is_err()).collect();
     match damaged.first() {
@@ -41,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-fn print(checkpoint: &Verified) {
+fn print_verified(checkpoint: &Verified) {
     say!("{}", checkpoint.dir.display());
     for file in &checkpoint.files {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy();

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod inspect;
+mod inspect_print;
 pub(crate) mod pretrain;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
@@ -34,6 +35,7 @@ Examples:
   vit-mae pretrain                             train on the embedded images, a few minutes
   vit-mae pretrain --preset photo              colour photographs, random crops
   vit-mae reconstruct --checkpoint runs/0001 photo.jpg --out rebuilt.png
+  vit-mae audit doctor runs/0001               whether it is healthy, and what to try if not
 
 Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving, 143 terminated after saving.";
 
@@ -44,7 +46,7 @@ pub(crate) enum Command {
     Pretrain(Box<pretrain::Args>),
     /// Hide patches of any images and draw what a trained model makes of the rest
     Reconstruct(reconstruct::Args),
-    /// Check a checkpoint without loading it
+    /// Say what a checkpoint holds and where it comes from, or check every byte of it
     Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes
     Bench(bench::Args),

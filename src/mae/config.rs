@@ -18,6 +18,8 @@ pub struct Parameters {
     pub all: usize,
     /// Those that are trained: all but the two position tables.
     pub trained: usize,
+    /// Those of the encoder, its position table included.
+    pub encoder: usize,
 }
 
 /// A masked autoencoder's architecture, in the terms of the reference's `MaskedAutoencoderViT`.
@@ -95,7 +97,9 @@ impl MaeConfig {
             + norm(decoder_width)
             + linear(decoder_width, self.patch_len());
         let trained = encoder + decoder;
-        Parameters { all: trained + (1 + self.num_patches()) * (width + decoder_width), trained }
+        let places = 1 + self.num_patches();
+        let all = trained + places * (width + decoder_width);
+        Parameters { all, trained, encoder: encoder + places * width }
     }
 
     /// Checks everything that would make the model impossible.

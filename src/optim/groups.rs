@@ -33,9 +33,7 @@ pub fn pretraining<F: Real>(model: &impl Params<F>, weight_decay: f64) -> Vec<Gr
 }
 
 /// Fine-tuning's groups: everything is trained, tokens and positions too, which do not decay; nor do biases and
-/// norms. Layer-wise decay scales the learning rate by `layer_decay^(depth + 1 − id)`, where `id` is 0 for
-/// tokens, positions and patch embedding, `i + 1` for block `i`, and `depth + 1` for what comes after the
-/// blocks (the reference's `util/lr_decay.py`).
+/// norms. Layer-wise decay scales the learning rate by `layer_decay^(depth + 1 − id)` with `id` of [`layer_id`].
 pub fn finetuning<F: Real>(
     model: &impl Params<F>,
     weight_decay: f64,
@@ -44,11 +42,7 @@ pub fn finetuning<F: Real>(
 ) -> Vec<Group> {
     let group = |t: crate::params::Tensor<F>| {
         let fixed_size = matches!(t.role, Role::Token | Role::Position);
-        let id = if fixed_size || t.name.starts_with("patch_embed.") {
-            0
-        } else {
-            block_index(&t.name).map_or(depth + 1, |block| block + 1)
-        };
+        let id = layer_id(&t.name, depth).unwrap_or(depth + 1);
         Group {
             trained: true,
             weight_decay: if t.shape.len() > 1 && !fixed_size { weight_decay } else { 0.0 },
@@ -60,9 +54,21 @@ pub fn finetuning<F: Real>(
     model.tensors().into_iter().map(group).collect()
 }
 
-/// `3` of `blocks.3.attn.qkv.weight`.
-fn block_index(name: &str) -> Option<usize> {
-    name.strip_prefix("blocks.")?.split('.').next()?.parse().ok()
+/// The layer of a tensor of the encoder where fine-tuning scales the learning rate layer by layer: 0 for the class
+/// token, positions and the patch projection, `i + 1` for block `i`, `depth + 1` for what comes after the blocks.
+/// None for the decoder, which fine-tuning drops.
+///
+/// He et al. 2022, code: `get_layer_id_for_vit`.
+#[must_use]
+pub fn layer_id(name: &str, depth: usize) -> Option<usize> {
+    if name == "mask_token" || name.starts_with("decoder_") {
+        return None;
+    }
+    if name == "cls_token" || name == "pos_embed" || name.starts_with("patch_embed.") {
+        return Some(0);
+    }
+    let block = name.strip_prefix("blocks.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+    Some(block.map_or(depth + 1, |i| i + 1))
 }
 
 /// The groups in a few lines, for the user to see when training starts.
@@ -81,4 +87,27 @@ pub fn summary(groups: &[Group]) -> String {
         line("fixed", &|g| !g.trained),
     ]
     .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reference's `get_layer_id_for_vit` with its `num_layers = depth + 1`.
+    #[test]
+    fn layers_are_numbered_as_the_reference_does_it() {
+        for (name, id) in [
+            ("cls_token", Some(0)),
+            ("pos_embed", Some(0)),
+            ("patch_embed.proj.bias", Some(0)),
+            ("blocks.0.attn.qkv.weight", Some(1)),
+            ("blocks.11.norm2.bias", Some(12)),
+            ("norm.weight", Some(13)),
+            ("head.weight", Some(13)),
+            ("decoder_blocks.0.norm1.weight", None),
+            ("mask_token", None),
+        ] {
+            assert_eq!(layer_id(name, 12), id, "{name}");
+        }
+    }
 }

@@ -58,7 +58,9 @@ impl<P> Lars<P> {
                 let (weight_norm, update_norm) = (norm(w.data), norm(&d));
                 if weight_norm > 0.0 && update_norm > 0.0 {
                     let trust = F::of(self.trust_coefficient * weight_norm / update_norm);
-                    d.iter_mut().for_each(|d| *d *= trust);
+                    for d in &mut d {
+                        *d *= trust;
+                    }
                 }
             }
             let (momentum, eta) = (F::of(self.momentum), F::of(lr * group.lr_scale));

@@ -64,7 +64,7 @@ impl HeldOut {
     pub fn baselines(&self, model: &Mae<f32>, workers: &Workers<f32, Mae<f32>>) -> Baselines {
         let removed: usize = self.masks.iter().map(Mask::removed).sum();
         let sums = workers.run(false, |cx| baselines(model.target(), self.images.view(), &self.masks, cx));
-        Baselines { zero: sums.zero / removed as f64, visible_mean: sums.visible_mean / removed as f64 }
+        sums.per_patch(removed)
     }
 }
 

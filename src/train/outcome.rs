@@ -99,11 +99,8 @@ impl Outcome {
     /// The trivial predictors, for the curve's dashed lines.
     #[must_use]
     pub fn references(&self) -> Vec<(String, f64)> {
-        let zero = if self.norm_pix_loss { "each patch's own mean" } else { "the mean colour" };
-        vec![
-            (format!("predicting {zero}"), self.baselines.zero),
-            ("predicting the mean of the visible patches".to_owned(), self.baselines.visible_mean),
-        ]
+        let named = self.baselines.named(self.norm_pix_loss).into_iter();
+        named.map(|(name, loss)| (format!("predicting {name}"), loss)).collect()
     }
 
     /// The numbers on top of the report.

@@ -98,9 +98,9 @@ fn safetensors(path: &Path) {
 fn state(path: &Path) {
     let _ = State::read(path);
     let mut bytes = fs::read(path).expect("a file");
+    let seal = State::default().seal(path).expect("a small state");
     if let Some((head, content)) = bytes.split_at_mut_checked(24) {
-        head[..8].copy_from_slice(b"VITMAE\0\n");
-        head[8..12].copy_from_slice(&2u32.to_le_bytes());
+        head[..12].copy_from_slice(&seal[..12]);
         head[12..20].copy_from_slice(&(content.len() as u64).to_le_bytes());
         head[20..].copy_from_slice(&crc32fast::hash(content).to_le_bytes());
         fs::write(path, bytes).expect("a file");

@@ -1,5 +1,6 @@
 //! `vit-mae audit`: one file a subcommand.
 
+pub(crate) mod doctor;
 pub(crate) mod gradcheck;
 mod gradcheck_print;
 pub(crate) mod parity;
@@ -16,6 +17,8 @@ pub(crate) enum Command {
     Gradcheck(gradcheck::Args),
     /// Compute recorded tensors of the PyTorch reference again, and compare every one
     Parity(parity::Args),
+    /// Say whether a run is healthy, and what to try if it is not
+    Doctor(doctor::Args),
     /// Take a step of a run again and compare it with the log, bit for bit
     Replay(replay::Args),
     /// Write down one training step, every intermediate, gradient and update, and show it on a page
@@ -27,6 +30,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Trace(args) => trace::run(args),
     }

@@ -1,0 +1,223 @@
+//! Are the run's files whole, do they belong together, and how far did it get?
+
+use super::evidence::Evidence;
+use super::words::{listed, number};
+use super::{Finding, Verdict};
+use crate::train::Config;
+use crate::train::metrics::EpochRecord;
+use toml::Value;
+
+const DAMAGED: &str = "restore the run directory from a copy, or train again: a damaged checkpoint is not \
+                       to be trusted";
+
+/// Checkpoint and log can be read to the end.
+pub(super) fn files(evidence: &Evidence) -> Vec<Finding> {
+    let mut found = Vec::new();
+    match &evidence.saved {
+        Ok(saved) => found.extend(saved.damage.iter().map(|damage| Finding::problem(damage, DAMAGED))),
+        Err(absent) if absent.damaged => found.push(Finding::problem(&absent.why, DAMAGED)),
+        Err(_) if expects_checkpoint(evidence) => {
+            let text = format!("there is no checkpoint, though step {} is done", evidence.steps_done());
+            found.push(Finding::problem(text, DAMAGED));
+        }
+        Err(absent) => found.push(Finding::note(&absent.why)),
+    }
+    found.extend(log_beside_checkpoint(evidence));
+    if let Ok(Err(why)) = evidence.saved.as_ref().map(|saved| saved.adamw.as_ref()) {
+        found.push(Finding::problem(format!("the optimiser's moments: {why}"), DAMAGED));
+    }
+    let log = &evidence.log;
+    if let Some(trouble) = &log.trouble {
+        let advice = "look at the named line of metrics.jsonl; checks of the log used the lines before it";
+        found.push(Finding::problem(trouble, advice));
+    } else if log.lines == 0 {
+        let advice = "wait for the first logged step, or look at what the program said when it ended";
+        let text = "metrics.jsonl has no record: the run has just begun, or ended before its first step";
+        found.push(Finding::problem(text, advice));
+    }
+    if log.torn {
+        let text =
+            "the last line of metrics.jsonl is cut short: the run is writing it, or was killed while it did";
+        found.push(Finding::note(text));
+    }
+    let steps: Vec<u64> = log.steps.iter().map(|r| r.step).collect();
+    if let Some((before, after)) = steps.iter().zip(&steps[1.min(steps.len())..]).find(|(a, b)| b <= a) {
+        let text = format!("in metrics.jsonl, step {after} follows on step {before}");
+        let advice = "find out whether two runs wrote into one directory; each needs its own --out";
+        found.push(Finding::problem(text, advice));
+    }
+    if found.is_empty() {
+        let saved = evidence.saved.as_ref().map_or(0, |saved| saved.state.step);
+        found.push(Finding::ok(format!("the checkpoint of step {saved} and the log are whole")));
+    }
+    found
+}
+
+/// Whether an epoch is logged after which the run saves itself.
+fn expects_checkpoint(evidence: &Evidence) -> bool {
+    let epochs = evidence.log.epochs.last().map_or(0, |r| r.epoch);
+    // The last epoch's record is a moment older than its checkpoint.
+    epochs > evidence.config.run.checkpoint_every_epochs || epochs >= evidence.config.optim.epochs
+}
+
+/// The log goes as far as the checkpoint, and says the same of each epoch.
+fn log_beside_checkpoint(evidence: &Evidence) -> Option<Finding> {
+    let (saved, log) = (evidence.saved.as_ref().ok()?, &evidence.log);
+    let advice = "do not trust the log of this run: it was cut, changed, or belongs to another run";
+    let last = log.last_step();
+    if log.lines > 0 && saved.state.step >= last + evidence.config.run.log_every_steps {
+        let text =
+            format!("metrics.jsonl ends at step {last}, before the checkpoint's step {}", saved.state.step);
+        return Some(Finding::problem(text, advice));
+    }
+    let same = |a: &EpochRecord, b: &EpochRecord| {
+        (a.step, a.train_loss, a.held_out_loss) == (b.step, b.train_loss, b.held_out_loss)
+    };
+    let history = &saved.state.history;
+    let pair = log.epochs.iter().filter_map(|r| Some((r, history.iter().find(|h| h.epoch == r.epoch)?)));
+    let (logged, kept) = pair.into_iter().find(|(logged, kept)| !same(logged, kept))?;
+    let text = format!(
+        "epoch {}: metrics.jsonl has the training loss {}, and the checkpoint remembers {}",
+        logged.epoch,
+        number(logged.train_loss),
+        number(kept.train_loss)
+    );
+    Some(Finding::problem(text, advice))
+}
+
+/// `config.toml` says what the checkpoint was trained with.
+pub(super) fn settings(evidence: &Evidence) -> Vec<Finding> {
+    let config = match &evidence.config_file {
+        Ok(config) => config,
+        Err(why) => {
+            let text = format!("{why}; the checkpoint's own settings were used");
+            return vec![Finding::problem(
+                text,
+                "restore config.toml; the checkpoint holds the settings, and `vit-mae inspect` prints their digest",
+            )];
+        }
+    };
+    let Ok(saved) = &evidence.saved else {
+        return vec![Finding::not_done(
+            "there is no checkpoint whose settings could be compared with config.toml",
+        )];
+    };
+    let Ok(trained) = Config::from_toml(&saved.state.config_toml, &evidence.run) else {
+        return vec![Finding::not_done("the checkpoint's settings cannot be read")];
+    };
+    let differing = differences(config, &trained);
+    let told = |section: &[&str]| -> Vec<String> {
+        let of = |name: &&String| section.iter().any(|s| name.starts_with(s));
+        differing.iter().filter(of).cloned().collect()
+    };
+    // What a resumed or moved run may well have changed.
+    let mut harmless = told(&["run.", "data.path", "data.cache_mib", "optim.epochs", "optim.warmup_epochs"]);
+    // A resumed run has its changes in config.toml at once, and in the checkpoint with the next one.
+    let changed =
+        |name: &String| evidence.log.changes.iter().any(|c| name.starts_with(&format!("{} ", c.key)));
+    harmless.extend(differing.iter().filter(|name| changed(name)).cloned());
+    harmless.sort();
+    harmless.dedup();
+    let grave: Vec<String> = differing.iter().filter(|name| !harmless.contains(name)).cloned().collect();
+    let mut found = Vec::new();
+    if !grave.is_empty() {
+        let text = format!(
+            "config.toml is not what the checkpoint was trained with: {}. The checks used the checkpoint's settings",
+            listed(&grave)
+        );
+        let advice =
+            "do not trust config.toml of this run: it was changed after training, or belongs to another run";
+        found.push(Finding::problem(text, advice));
+    }
+    if !harmless.is_empty() {
+        found.push(Finding::note(format!(
+            "config.toml differs from the checkpoint's settings: {}",
+            listed(&harmless)
+        )));
+    }
+    let changes: Vec<String> =
+        evidence.log.changes.iter().map(|c| format!("{} after step {}", c.key, c.step)).collect();
+    if !changes.is_empty() {
+        found.push(Finding::note(format!("settings were changed on the way: {}", listed(&changes))));
+    }
+    if saved.state.seed != trained.run.seed {
+        let text =
+            format!("the checkpoint's seed is {}, its settings say {}", saved.state.seed, trained.run.seed);
+        found.push(Finding::problem(text, DAMAGED));
+    }
+    if found.is_empty() {
+        found.push(Finding::ok("config.toml says what the checkpoint was trained with"));
+    }
+    found
+}
+
+/// `section.key: a, and the checkpoint has b` for each setting that differs.
+fn differences(config: &Config, trained: &Config) -> Vec<String> {
+    let flat = |config: &Config| -> Vec<(String, Value)> {
+        let Ok(Value::Table(sections)) = Value::try_from(config) else { return Vec::new() };
+        let keys = sections.into_iter().filter_map(|(name, section)| match section {
+            Value::Table(section) => {
+                Some(section.into_iter().map(move |(key, v)| (format!("{name}.{key}"), v)))
+            }
+            _ => None,
+        });
+        keys.flatten().collect()
+    };
+    let (here, there) = (flat(config), flat(trained));
+    let value = |of: &[(String, Value)], key: &str| {
+        of.iter().find(|(k, _)| k == key).map_or("nothing".to_owned(), |(_, v)| v.to_string())
+    };
+    let mut keys: Vec<&String> = here.iter().chain(&there).map(|(key, _)| key).collect();
+    keys.sort();
+    keys.dedup();
+    let differing = keys.into_iter().map(|key| (key, value(&here, key), value(&there, key)));
+    let differing = differing.filter(|(_, a, b)| a != b);
+    differing.map(|(key, a, b)| format!("{key} is {a}, and the checkpoint has {b}")).collect()
+}
+
+/// The data is there and is the data of the run.
+pub(super) fn data(evidence: &Evidence) -> Vec<Finding> {
+    let data = match &evidence.data {
+        Ok(data) => data,
+        Err(why) => {
+            let why = format!("{why}. Checks that need images were left out");
+            return vec![
+                Finding::not_done(why).advising("name the place of the data with --data to have every check"),
+            ];
+        }
+    };
+    let about = data.source.train.describe();
+    match &evidence.saved {
+        Ok(saved) if saved.state.data_digest != data.digest => {
+            let text = format!(
+                "{about}: its digest is {:08x}, and the run was trained on {:08x}",
+                data.digest, saved.state.data_digest
+            );
+            vec![Finding::warning(text, "find the data that the run was trained on, and name it with --data")]
+        }
+        Ok(_) => vec![Finding::ok(format!("{about}: the digest is that of the run"))],
+        Err(_) => vec![Finding::ok(about)],
+    }
+}
+
+/// How far the run got.
+pub(super) fn progress(evidence: &Evidence) -> Vec<Finding> {
+    let done = evidence.steps_done();
+    let Some(planned) = evidence.steps_planned() else {
+        return vec![Finding::note(format!(
+            "{done} steps done; how many are planned cannot be known without the data"
+        ))];
+    };
+    let mut text = format!("step {done} of {planned}");
+    if done >= planned {
+        return vec![Finding::ok(text)];
+    }
+    text.push_str(": the run is going on, or was interrupted");
+    if let Ok(saved) = &evidence.saved
+        && saved.state.step < done
+    {
+        let step = saved.state.step;
+        text = format!("{text}; the checkpoint, which the checks of tensors saw, is of step {step}");
+    }
+    vec![Finding::new(Verdict::Note, text, None)]
+}

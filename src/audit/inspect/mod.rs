@@ -1,0 +1,220 @@
+//! What a checkpoint is: architecture, every tensor with its role and statistics, and where it comes from.
+
+mod bare;
+pub mod stats;
+
+use crate::base::Result;
+use crate::checkpoint::{State, dir, keep};
+use crate::mae::MaeConfig;
+use crate::optim::groups::{self, Group};
+use crate::params::{Params, Role, Tensor};
+use crate::train::save;
+use serde::Serialize;
+use stats::Stats;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// All that is known of a checkpoint.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// The folder or file.
+    pub path: PathBuf,
+    /// The architecture; a bare file does not tell all of it.
+    pub architecture: Architecture,
+    /// Where it comes from; nothing is known of a bare file but what its own metadata say.
+    pub provenance: Provenance,
+    /// Every tensor, in the order of the model.
+    pub tensors: Vec<Row>,
+}
+
+/// The architecture, as far as it is known.
+#[derive(Clone, Debug, Serialize)]
+pub struct Architecture {
+    /// What kind of model it is.
+    pub kind: &'static str,
+    /// Height and width; unknown where a bare file's patches make no square.
+    pub img_size: Option<[usize; 2]>,
+    /// Channels.
+    pub in_chans: usize,
+    /// Side of a patch.
+    pub patch_size: usize,
+    /// Patches of an image.
+    pub num_patches: usize,
+    /// The encoder.
+    pub encoder: Transformer,
+    /// The decoder; an encoder may come alone.
+    pub decoder: Option<Transformer>,
+    /// Whether the target is normalised patch by patch; unknown for a bare file.
+    pub norm_pix_loss: Option<bool>,
+    /// All numbers.
+    pub parameters: usize,
+    /// Those that are trained: all but position tables.
+    pub trained: usize,
+    /// Those of the encoder, its position table included.
+    pub encoder_parameters: usize,
+}
+
+/// One stack of blocks.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Transformer {
+    /// Width.
+    pub width: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Heads; not visible in the shapes of a bare file.
+    pub heads: Option<usize>,
+    /// Hidden width of the MLPs.
+    pub hidden: usize,
+}
+
+/// Where a checkpoint comes from.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Provenance {
+    /// The program that wrote it, with its version.
+    pub program: Option<String>,
+    /// Optimiser steps done.
+    pub step: Option<u64>,
+    /// Whole epochs done.
+    pub epoch: Option<u64>,
+    /// The seed.
+    pub seed: Option<u64>,
+    /// CRC-32 of the settings.
+    pub config_digest: Option<String>,
+    /// CRC-32 of the data set.
+    pub data_digest: Option<String>,
+    /// CRC-32 of the file of weights.
+    pub weights_checksum: String,
+    /// The last losses: training, held-out.
+    pub losses: Vec<(&'static str, f64)>,
+    /// What the file of weights says of itself.
+    pub metadata: BTreeMap<String, String>,
+    /// The checkpoints of the same run, oldest first, this one included.
+    pub chain: Vec<Link>,
+}
+
+/// A checkpoint of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Link {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Steps done, or none if its state cannot be read.
+    pub step: Option<u64>,
+    /// CRC-32 of its weights.
+    pub weights_checksum: Option<String>,
+}
+
+/// One tensor.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The reference's name.
+    pub name: String,
+    /// What it is for.
+    pub role: &'static str,
+    /// The checkpoint's shape.
+    pub shape: Vec<usize>,
+    /// Whether pre-training changes it.
+    pub trained: bool,
+    /// Whether weight decay falls on it.
+    pub decayed: bool,
+    /// The factor on its learning rate in pre-training.
+    pub lr_scale: f64,
+    /// Its layer for layer-wise learning rates, `decay^(depth + 1 − layer)`; none outside the encoder.
+    pub layer: Option<usize>,
+    /// Its values.
+    pub stats: Stats,
+}
+
+/// Inspects a run directory, a checkpoint folder or a bare file of weights.
+///
+/// # Errors
+/// If there is none, it is damaged, or its tensors are not those of a masked autoencoder or its encoder.
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    if path.is_file() { bare::inspect(path) } else { checkpoint(path) }
+}
+
+fn checkpoint(path: &Path) -> Result<Inspection> {
+    let (model, config, checkpoint) = save::load(path)?;
+    let config = &config.model;
+    let numbers = config.parameters();
+    let mlp =
+        |width, depth, heads| Transformer { width, depth, heads: Some(heads), hidden: config.hidden(width) };
+    let architecture = Architecture {
+        kind: "masked autoencoder",
+        img_size: Some(config.img_size),
+        in_chans: config.in_chans,
+        patch_size: config.patch_size,
+        num_patches: config.num_patches(),
+        encoder: mlp(config.embed_dim, config.depth, config.num_heads),
+        decoder: Some(mlp(config.decoder_embed_dim, config.decoder_depth, config.decoder_num_heads)),
+        norm_pix_loss: Some(config.norm_pix_loss),
+        parameters: numbers.all,
+        trained: numbers.trained,
+        encoder_parameters: numbers.encoder,
+    };
+    let State { step, epoch, seed, config_digest, data_digest, checksums, history, program, .. } =
+        checkpoint.state;
+    let last = history.last();
+    let losses = last.map(|r| ("training", r.train_loss)).into_iter();
+    let losses = losses.chain(last.and_then(|r| r.held_out_loss).map(|loss| ("held-out", loss)));
+    let provenance = Provenance {
+        program: Some(program),
+        step: Some(step),
+        epoch: Some(epoch),
+        seed: Some(seed),
+        config_digest: Some(digest(config_digest)),
+        data_digest: Some(digest(data_digest)),
+        weights_checksum: digest(checksums.model),
+        losses: losses.collect(),
+        metadata: checkpoint.model.metadata(),
+        chain: chain(&checkpoint.dir)?,
+    };
+    Ok(Inspection { path: checkpoint.dir, architecture, provenance, tensors: rows(&model, config) })
+}
+
+/// A row for each tensor.
+fn rows(model: &impl Params<f32>, config: &MaeConfig) -> Vec<Row> {
+    let groups = groups::pretraining(model, 1.0);
+    let row = |(tensor, group): (Tensor<f32>, &Group)| Row {
+        role: role(tensor.role),
+        trained: group.trained,
+        decayed: group.trained && group.weight_decay > 0.0,
+        lr_scale: group.lr_scale,
+        layer: groups::layer_id(&tensor.name, config.depth),
+        stats: Stats::of(tensor.data),
+        name: tensor.name,
+        shape: tensor.shape,
+    };
+    model.tensors().into_iter().zip(&groups).map(row).collect()
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Weight => "weight",
+        Role::Bias => "bias",
+        Role::Norm => "norm",
+        Role::Token => "token",
+        Role::Position => "position",
+    }
+}
+
+/// A CRC-32 as it is written everywhere.
+fn digest(crc: u32) -> String {
+    format!("{crc:08x}")
+}
+
+/// The checkpoints of the run that `dir` belongs to.
+fn chain(dir: &Path) -> Result<Vec<Link>> {
+    let around = dir.parent().filter(|around| !around.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let run = if around.ends_with(keep::OLDER) { around.parent().unwrap_or(around) } else { around };
+    let mut folders: Vec<PathBuf> = keep::older(run)?.into_iter().map(|(_, folder)| folder).collect();
+    folders.extend([dir::PREVIOUS, dir::NAME].map(|name| run.join(name)));
+    if !folders.iter().any(|folder| folder == dir) {
+        folders = vec![dir.to_path_buf()]; // a checkpoint under another name stands alone
+    }
+    let link = |path: PathBuf| {
+        let state = State::read(&path.join(dir::STATE)).ok();
+        let weights_checksum = state.as_ref().map(|state| digest(state.checksums.model));
+        Link { step: state.map(|state| state.step), weights_checksum, path }
+    };
+    Ok(folders.into_iter().filter(|folder| folder.join(dir::STATE).exists()).map(link).collect())
+}
