@@ -7,6 +7,7 @@ pub mod directions;
 pub mod gradcheck;
 pub mod model;
 pub mod mutants;
+pub mod parity;
 pub mod replay;
 pub mod report;
 

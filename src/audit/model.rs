@@ -199,8 +199,11 @@ impl Subject {
     }
 }
 
+/// Whether a tensor belongs to a kind of layer.
+type Belongs = fn(&str) -> bool;
+
 /// Kinds of layers, and which tensors belong to them.
-const KINDS: &[(&str, fn(&str) -> bool)] = &[
+const KINDS: &[(&str, Belongs)] = &[
     ("attention", |t| t.contains(".attn.")),
     ("mlp", |t| t.contains(".mlp.")),
     ("layer_norm", |t| t.contains("norm")),
