@@ -84,7 +84,7 @@ impl Checkpoint {
         check_room(disk, run, payload_bytes + SPARE_BYTES)?;
         disk.create_dir_all(&partial).map_err(Error::write(&partial))?;
         state.checksums = write_tensors(&partial.join(MODEL), &partial.join(OPTIMIZER))?;
-        state.program = PROGRAM.to_owned();
+        PROGRAM.clone_into(&mut state.program);
         let sealed = state.seal(&partial.join(STATE))?;
         write_synced(disk, &partial.join(STATE), &sealed)?;
         sync_dir(disk, &partial)?;
