@@ -17,7 +17,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What is copied, and the name of the copy in `crate::audit::mutants::house`.
-const COPIED: [(&str, &str); 3] = [("layers", "layers"), ("mae", "mae"), ("audit/checks", "checks")];
+const COPIED: [(&str, &str); 4] =
+    [("layers", "layers"), ("mae", "mae"), ("tasks", "tasks"), ("audit/checks", "checks")];
 
 fn main() -> io::Result<()> {
     let source = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("set by cargo")).join("src");

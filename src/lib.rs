@@ -12,6 +12,7 @@ pub mod layers;
 pub mod mae;
 pub mod optim;
 pub mod params;
+pub mod tasks;
 pub mod train;
 
 pub use base::{Error, Real, Result};

@@ -47,6 +47,11 @@ tests! {
     decoder_is_its_formula_agrees_with_differences_and_has_its_adjoint: "decoder";
     target_is_its_formula_and_agrees_with_differences: "target";
     loss_is_its_formula_and_agrees_with_differences: "loss";
+    batch_norm_is_its_formula_and_agrees_with_differences: "batch_norm";
+    cross_entropy_is_its_formula_and_agrees_with_differences: "cross_entropy";
+    linear_probe_agrees_with_differences: "linear_probe";
+    interpolated_positions_are_a_cubic_convolution: "pos_interp";
+    classifier_is_its_formula_and_agrees_with_differences: "classifier";
     mae_agrees_with_differences: "mae";
 }
 

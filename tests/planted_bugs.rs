@@ -3,11 +3,14 @@
 //!
 //! `vit-mae audit gradcheck --mutants` prints which check catches which bug.
 
-use vit_mae::audit::mutants;
+use std::sync::LazyLock;
+use vit_mae::audit::mutants::{self, KillMatrix};
+
+static MATRIX: LazyLock<KillMatrix> = LazyLock::new(|| mutants::run(&|| ()));
 
 #[test]
 fn every_planted_bug_is_caught() {
-    let matrix = mutants::run(&|| ());
+    let matrix = &*MATRIX;
     assert!(matrix.stale.is_empty(), "update src/audit/mutants/bugs: {:#?}", matrix.stale);
     assert!(matrix.false_alarms.is_empty(), "without a bug, every check passes: {:?}", matrix.false_alarms);
     let survivors: Vec<_> = matrix.survivors().collect();
@@ -45,7 +48,7 @@ fn the_bugs_that_people_make_are_among_them() {
 /// Forward and backward wrong alike: gradients agree, so only a formula or an adjoint can tell.
 #[test]
 fn mistakes_made_twice_are_caught_by_formulas() {
-    let matrix = mutants::run(&|| ());
+    let matrix = &*MATRIX;
     let formula: Vec<bool> = matrix.checks.iter().map(|name| name.contains(", formula")).collect();
     for fate in matrix.bugs.iter().filter(|fate| fate.bug.starts_with("forward and backward")) {
         assert!(fate.caught.iter().zip(&formula).any(|(c, f)| *c && *f), "{}: {}", fate.file, fate.bug);

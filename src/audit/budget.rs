@@ -1,15 +1,18 @@
 //! What an audit may cost: refused with advice before anything is computed, never given up half-way.
 
-use super::model::{Layer, Subject};
+use super::model::{INPUT, Layer};
 use crate::base::{Error, Result};
-use crate::mae::MaeConfig;
 use crate::mae::cost::Cost;
 use crate::mae::masking::len_keep;
+use crate::mae::{Mae, MaeConfig};
 use crate::params::Params;
 use crate::train::Config;
 
 /// The most floating-point operations that a check of single elements may take: some ten minutes of a core.
 const MOST_FLOPS: f64 = 5e12;
+/// Models of fewer numbers are built to count the elements of their tensors; in larger ones tensors are taken to
+/// have as many as are asked for.
+const SMALL: usize = 10_000_000;
 /// Models in f64 that are alive at once: weights, gradient, moved weights, and one to spare.
 const COPIES: usize = 4;
 
@@ -31,19 +34,26 @@ pub fn memory(config: &MaeConfig, len_keep: usize, images: usize) -> Result<()> 
     }
 }
 
-/// Refuses to difference `elements` of each tensor where that takes hours.
+/// Refuses to difference `elements` of each tensor on so many images where that takes hours.
 ///
 /// # Errors
 /// [`Error::Setting`] that says what to do instead.
-pub fn differences(subject: &Subject, config: &Config, layers: &[Layer], elements: usize) -> Result<()> {
-    let len_keep = len_keep(config.model.num_patches(), config.mask.mask_ratio);
-    let step = Cost { config: &config.model, len_keep }.flops_per_image();
-    let chosen = |name: &String| layers.iter().any(|layer| layer.tensors.contains(name));
-    let tensors = subject.model.tensors();
-    let weights = tensors.iter().filter(|t| chosen(&t.name)).map(|t| t.data.len().min(elements));
-    let differences = weights.sum::<usize>() + elements.min(subject.images.len());
+pub fn differences(config: &Config, layers: &[Layer], elements: usize, images: usize) -> Result<()> {
+    let model = &config.model;
+    let len_keep = len_keep(model.num_patches(), config.mask.mask_ratio);
+    let step = Cost { config: model, len_keep }.flops_per_image();
+    let pixels = images * model.in_chans * model.img_size[0] * model.img_size[1];
+    let differences: usize = if model.parameters().all > SMALL {
+        layers.iter().map(|layer| layer.tensors.len() * elements).sum()
+    } else {
+        let chosen = |name: &String| layers.iter().any(|layer| layer.tensors.contains(name));
+        let built = Mae::<f32>::new(model.clone());
+        let weights =
+            built.tensors().into_iter().filter(|t| chosen(&t.name)).map(|t| t.data.len().min(elements));
+        weights.sum::<usize>() + if chosen(&INPUT.to_owned()) { pixels.min(elements) } else { 0 }
+    };
     // A third of a training step is its forward pass; a difference takes two.
-    let flops = step / 3.0 * subject.images.dim().0 as f64 * 2.0 * differences as f64;
+    let flops = step / 3.0 * images as f64 * 2.0 * differences as f64;
     if flops <= MOST_FLOPS {
         return Ok(());
     }

@@ -185,7 +185,9 @@ impl GradCheck {
         let mut elements =
             permutation(&mut rng(self.seed, Purpose::Synthetic, Stream::Elements as u64, 0), len);
         elements.truncate(self.elements);
-        elements.iter_mut().for_each(|i| *i += range.start);
+        for element in &mut elements {
+            *element += range.start;
+        }
         let (mut worst, mut largest) = (0.0, 0.0);
         for &i in &elements {
             let numeric = (loss_moved(i, self.step) - loss_moved(i, -self.step)) / (2.0 * self.step);

@@ -10,8 +10,10 @@ pub mod gradcheck;
 pub mod inspect;
 pub mod model;
 pub mod mutants;
+pub mod parity;
 pub mod replay;
 pub mod report;
+pub mod trace;
 
 pub use gradcheck::GradCheck;
 pub use report::Report;

@@ -7,7 +7,7 @@ use crate::base::rng::{Purpose, rng, uniform};
 use crate::base::{Error, Result};
 use crate::exec::Exec;
 use crate::mae::model::MaeCache;
-use crate::mae::{Mae, MaeOutput, Mask};
+use crate::mae::{Mae, MaeConfig, MaeOutput, Mask};
 use crate::params::{Params, Role};
 use crate::train::Config;
 use ndarray::{Array4, ArrayView4};
@@ -73,50 +73,6 @@ impl Subject {
         pixels.iter_mut().for_each(|x| *x = 3f64.sqrt() * (2.0 * uniform(&mut rng) - 1.0));
         let masks = (0..images as u64).map(|sample| config.masking().mask(seed, 0, sample)).collect();
         Self { model, images: pixels, masks }
-    }
-
-    /// The model's layers in the order of the walk, then the images.
-    #[must_use]
-    pub fn layers(&self) -> Vec<Layer> {
-        let mut layers: Vec<Layer> = Vec::new();
-        for tensor in self.model.tensors() {
-            let name = layer_of(&tensor.name);
-            match layers.iter_mut().find(|layer| layer.name == name) {
-                Some(layer) => layer.tensors.push(tensor.name),
-                None => layers.push(Layer { name: name.to_owned(), tensors: vec![tensor.name] }),
-            }
-        }
-        layers.push(Layer { name: INPUT.to_owned(), tensors: vec![INPUT.to_owned()] });
-        layers
-    }
-
-    /// The part of [`Subject::layers`] that `wanted` names: a layer (`blocks.0`), a part of one
-    /// (`blocks.0.attn`, `norm.weight`), or a kind (`attention`, `mlp`, `encoder`, …).
-    ///
-    /// # Errors
-    /// If a name means nothing here; the error lists those that do.
-    pub fn select(&self, wanted: &[String]) -> Result<Vec<Layer>> {
-        let all = self.layers();
-        let names = |layer: &str, tensor: &str, wanted: &str| {
-            let rest = tensor.strip_prefix(wanted);
-            layer == wanted || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) || {
-                KINDS.iter().any(|(kind, holds)| *kind == wanted && holds(tensor))
-            }
-        };
-        for wanted in wanted {
-            if !all.iter().any(|layer| layer.tensors.iter().any(|t| names(&layer.name, t, wanted))) {
-                let kinds = KINDS.iter().map(|(kind, _)| *kind);
-                let known: Vec<&str> = all.iter().map(|layer| layer.name.as_str()).chain(kinds).collect();
-                let expected = format!("a part such as blocks.0.attn, or one of {}", known.join(", "));
-                return Err(Error::setting("--layer", expected, wanted));
-            }
-        }
-        let chosen = |layer: Layer| {
-            let chosen = |t: &String| wanted.is_empty() || wanted.iter().any(|w| names(&layer.name, t, w));
-            let tensors: Vec<String> = layer.tensors.iter().filter(|t| chosen(t)).cloned().collect();
-            (!tensors.is_empty()).then_some(Layer { name: layer.name, tensors })
-        };
-        Ok(all.into_iter().filter_map(chosen).collect())
     }
 
     /// Differences elements of each tensor. Layers run in parallel, which changes no bits.
@@ -199,8 +155,61 @@ impl Subject {
     }
 }
 
+/// The layers of a model of this architecture in the order of the walk, then the images.
+#[must_use]
+pub fn layers(config: &MaeConfig) -> Vec<Layer> {
+    // Names do not depend on widths: a narrow model of the same depth has them, whatever the real one's size.
+    let narrow = MaeConfig {
+        embed_dim: 4 * config.num_heads,
+        decoder_embed_dim: 4 * config.decoder_num_heads,
+        ..config.clone()
+    };
+    let mut layers: Vec<Layer> = Vec::new();
+    for tensor in Mae::<f32>::new(narrow).tensors() {
+        let name = layer_of(&tensor.name);
+        match layers.iter_mut().find(|layer| layer.name == name) {
+            Some(layer) => layer.tensors.push(tensor.name),
+            None => layers.push(Layer { name: name.to_owned(), tensors: vec![tensor.name] }),
+        }
+    }
+    layers.push(Layer { name: INPUT.to_owned(), tensors: vec![INPUT.to_owned()] });
+    layers
+}
+
+/// The part of [`layers`] that `wanted` names, all if it names none: a layer (`blocks.0`), a part of one
+/// (`blocks.0.attn`, `norm.weight`), or a kind (`attention`, `mlp`, `encoder`, …).
+///
+/// # Errors
+/// If a name means nothing here; the error lists those that do.
+pub fn select(config: &MaeConfig, wanted: &[String]) -> Result<Vec<Layer>> {
+    let all = layers(config);
+    let names = |layer: &str, tensor: &str, wanted: &str| {
+        let rest = tensor.strip_prefix(wanted);
+        layer == wanted
+            || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            || KINDS.iter().any(|(kind, holds)| *kind == wanted && holds(tensor))
+    };
+    for wanted in wanted {
+        if !all.iter().any(|layer| layer.tensors.iter().any(|t| names(&layer.name, t, wanted))) {
+            let kinds = KINDS.iter().map(|(kind, _)| *kind);
+            let known: Vec<&str> = all.iter().map(|layer| layer.name.as_str()).chain(kinds).collect();
+            let expected = format!("a part such as blocks.0.attn, or one of {}", known.join(", "));
+            return Err(Error::setting("--layer", expected, wanted));
+        }
+    }
+    let chosen = |layer: Layer| {
+        let chosen = |t: &String| wanted.is_empty() || wanted.iter().any(|w| names(&layer.name, t, w));
+        let tensors: Vec<String> = layer.tensors.iter().filter(|t| chosen(t)).cloned().collect();
+        (!tensors.is_empty()).then_some(Layer { name: layer.name, tensors })
+    };
+    Ok(all.into_iter().filter_map(chosen).collect())
+}
+
+/// Whether a tensor belongs to a kind of layer.
+type Belongs = fn(&str) -> bool;
+
 /// Kinds of layers, and which tensors belong to them.
-const KINDS: &[(&str, fn(&str) -> bool)] = &[
+const KINDS: &[(&str, Belongs)] = &[
     ("attention", |t| t.contains(".attn.")),
     ("mlp", |t| t.contains(".mlp.")),
     ("layer_norm", |t| t.contains("norm")),

@@ -1,10 +1,11 @@
 //! The number type: `f32` trains, `f64` audits, and the same layer code runs in both.
 
+use super::lanes::Lanes;
 use ndarray::NdFloat;
 use std::iter::Sum;
 
 /// `f32` or `f64`.
-pub trait Real: NdFloat + Sum + Default + 'static {
+pub trait Real: NdFloat + Lanes + Sum + Default + 'static {
     /// `"f32"` or `"f64"`.
     const NAME: &'static str;
 

@@ -7,6 +7,7 @@ pub mod keep;
 mod record;
 pub mod state;
 pub mod tensors;
+pub mod values;
 pub mod verify;
 
 pub use dir::{Checkpoint, Place};

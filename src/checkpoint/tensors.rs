@@ -4,6 +4,7 @@
 //! The crate `safetensors` judges the header; this file streams the payload, so that a model is never
 //! held twice. Names are written in sorted order: the same tensors give the same bytes.
 
+use super::values::Values;
 use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Real, Result};
 use safetensors::Dtype;
@@ -51,6 +52,28 @@ pub fn write_on<'a, F: Real>(
     tensors: impl IntoIterator<Item = (String, Vec<usize>, &'a [F])>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<u32> {
+    let tensors = tensors.into_iter();
+    write_mixed(
+        disk,
+        path,
+        tensors.map(|(name, shape, values)| (name, shape, Values::Real(values))),
+        metadata,
+    )
+}
+
+/// As [`write_on`], for tensors of different types in one file.
+///
+/// # Errors
+/// As [`write()`].
+///
+/// # Panics
+/// As [`write()`].
+pub fn write_mixed<'a, F: Real>(
+    disk: &dyn Disk,
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, Vec<usize>, Values<'a, F>)>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<u32> {
     let mut sorted = BTreeMap::new();
     for (name, shape, values) in tensors {
         assert_eq!(shape.iter().product::<usize>(), values.len(), "{name}: values do not fill {shape:?}");
@@ -64,11 +87,7 @@ pub fn write_on<'a, F: Real>(
     let mut pour = || -> std::io::Result<()> {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        for (_, values) in sorted.values() {
-            for block in values.chunks(BLOCK_BYTES / size_of::<F>()) {
-                out.write_all(&to_bytes(block))?;
-            }
-        }
+        sorted.values().try_for_each(|(_, values)| values.pour(&mut out))?;
         out.flush()?;
         out.inner.get_mut().sync()
     };
@@ -78,34 +97,20 @@ pub fn write_on<'a, F: Real>(
 
 /// The JSON header, padded with spaces so that the payload starts at a multiple of 8.
 fn header<F: Real>(
-    sorted: &BTreeMap<String, (Vec<usize>, &[F])>,
+    sorted: &BTreeMap<String, (Vec<usize>, Values<F>)>,
     metadata: &BTreeMap<String, String>,
 ) -> serde_json::Result<Vec<u8>> {
     let mut fields = BTreeMap::from([("__metadata__", serde_json::to_value(metadata)?)]);
-    let dtype = if F::NAME == "f32" { Dtype::F32 } else { Dtype::F64 };
     let mut offset = 0;
     for (name, (shape, values)) in sorted {
-        let end = offset + size_of_val(*values);
-        let info = TensorInfo { dtype, shape: shape.clone(), data_offsets: (offset, end) };
+        let end = offset + values.bytes();
+        let info = TensorInfo { dtype: values.dtype(), shape: shape.clone(), data_offsets: (offset, end) };
         fields.insert(name, serde_json::to_value(info)?);
         offset = end;
     }
     let mut bytes = serde_json::to_vec(&fields)?;
     bytes.resize(bytes.len().next_multiple_of(8), b' ');
     Ok(bytes)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "an f32 comes back from f64 unchanged")]
-fn to_bytes<F: Real>(values: &[F]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(size_of_val(values));
-    for x in values {
-        if F::NAME == "f32" {
-            bytes.extend_from_slice(&(x.f64() as f32).to_le_bytes());
-        } else {
-            bytes.extend_from_slice(&x.f64().to_le_bytes());
-        }
-    }
-    bytes
 }
 
 /// A writer that sums what passes through.

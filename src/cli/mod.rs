@@ -19,6 +19,7 @@ pub(crate) use say;
 
 use clap::{Parser, Subcommand};
 use toml::Value;
+use vit_mae::exec::kernel;
 use vit_mae::{Error, Result};
 
 /// Masked autoencoders (ViT-MAE, He et al. 2022), trained from scratch on a CPU, every backward pass by hand.
@@ -52,6 +53,12 @@ pub(crate) enum Command {
     /// Check gradients, single steps and whole runs
     #[command(subcommand)]
     Audit(audit::Command),
+}
+
+/// Obeys the environment variable that lets audits run on a narrower instruction set.
+pub(crate) fn choose_instruction_set() -> Result<()> {
+    let name = std::env::var_os(kernel::VARIABLE);
+    name.map_or(Ok(()), |name| kernel::choose(&name.to_string_lossy()))
 }
 
 /// Starts rayon's threads; `None` takes one a core.

@@ -9,6 +9,7 @@ pub mod kernel;
 pub mod pool;
 pub mod probe;
 pub mod rows;
+pub mod small;
 pub mod timing;
 pub mod tree;
 

@@ -5,38 +5,53 @@ use crate::base::Real;
 
 const LANES: usize = 16;
 
-/// `Σ f(xᵢ)`: lane `l` sums the elements `i ≡ l (mod 16)`, the lanes are added along a fixed tree.
+/// `Σ xᵢ`, in the order of [`sum_of`].
 #[inline(always)]
 pub fn sum<F: Real>(x: &[F]) -> F {
+    sum_of(x, |x| x)
+}
+
+/// `Σ f(xᵢ)`: lane `l` sums the elements `i ≡ l (mod 16)`, the lanes are added along a fixed tree.
+#[inline(always)]
+pub fn sum_of<F: Real>(x: &[F], f: impl Fn(F) -> F) -> F {
     let mut lanes = [F::zero(); LANES];
     let (blocks, rest) = x.as_chunks::<LANES>();
     for block in blocks {
         for l in 0..LANES {
-            lanes[l] += block[l];
+            lanes[l] += f(block[l]);
         }
     }
     for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane += x;
+        *lane += f(x);
     }
     fold(lanes)
 }
 
-/// `Σ xᵢ yᵢ`, in the order of [`sum`].
+/// `Σ xᵢ yᵢ`, in the order of [`sum_of`].
 ///
 /// # Panics
 /// If the lengths differ.
 #[inline(always)]
 pub fn dot<F: Real>(x: &[F], y: &[F]) -> F {
-    assert_eq!(x.len(), y.len(), "a scalar product needs two rows of one length");
+    sum_of_two(x, y, |x, y| x * y)
+}
+
+/// `Σ f(xᵢ, yᵢ)`, in the order of [`sum_of`].
+///
+/// # Panics
+/// If the lengths differ.
+#[inline(always)]
+pub fn sum_of_two<F: Real>(x: &[F], y: &[F], f: impl Fn(F, F) -> F) -> F {
+    assert_eq!(x.len(), y.len(), "two rows of one length");
     let mut lanes = [F::zero(); LANES];
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     for (x, y) in xs.iter().zip(ys) {
         for l in 0..LANES {
-            lanes[l] += x[l] * y[l];
+            lanes[l] += f(x[l], y[l]);
         }
     }
     for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
-        *lane += x * y;
+        *lane += f(x, y);
     }
     fold(lanes)
 }

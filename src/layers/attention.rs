@@ -5,7 +5,7 @@
 use super::linear::{Linear, LinearCache};
 use crate::base::Real;
 use crate::exec::kernel::{self, Kernel};
-use crate::exec::{Exec, rows};
+use crate::exec::{Exec, rows, small};
 use crate::params;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
@@ -25,6 +25,11 @@ params! {
         }
     }
 }
+
+// The parts of `qkv`.
+const Q: usize = 0;
+const K: usize = 1;
+const V: usize = 2;
 
 /// What [`Attention::backward`] needs: `Q, K, V`, and the probabilities `P` of every image and head.
 #[must_use]
@@ -68,16 +73,16 @@ impl<F: Real> Attention<F> {
         cx.each(images, |((qkv, mut context), mut probabilities)| {
             // P = softmax(Q Kᵀ / √d_h)
             for h in 0..self.num_heads {
-                let [q, k, _] = self.head(&qkv, h);
+                let (q, k) = (self.head(&qkv, Q, h), self.head(&qkv, K, h));
                 let scores = probabilities.slice_mut(s![h * tokens..(h + 1) * tokens, ..]);
-                gemm.gemm(scale, q, k.t(), F::zero(), scores);
+                small::product(gemm, scale, q, k.t(), scores);
             }
             kernel::widest(&Softmax { n: tokens }, rows_of(&mut probabilities));
             // o = P V
             for h in 0..self.num_heads {
-                let [_, _, v] = self.head(&qkv, h);
                 let p = probabilities.slice(s![h * tokens..(h + 1) * tokens, ..]);
-                gemm.gemm(F::one(), p, v, F::zero(), context.slice_mut(s![.., self.columns(0, h)]));
+                let target = context.slice_mut(s![.., self.columns(0, h)]);
+                small::product(gemm, F::one(), p, self.head(&qkv, V, h), target);
             }
         });
         cx.saw("probabilities", &probabilities);
@@ -113,23 +118,24 @@ impl<F: Real> Attention<F> {
         cx.each(images, |((((qkv, dcontext), probabilities), mut dqkv), mut dscores)| {
             let of_head = |h: usize| s![h * tokens..(h + 1) * tokens, ..];
             let mut into = |part, h, alpha, a: ArrayView2<F>, b: ArrayView2<F>| {
-                gemm.gemm(alpha, a, b, F::zero(), dqkv.slice_mut(s![.., self.columns(part, h)]));
+                small::product(gemm, alpha, a, b, dqkv.slice_mut(s![.., self.columns(part, h)]));
             };
             // o = P V  ⇒  dV = Pᵀ do,  dP = do Vᵀ
             for h in 0..self.num_heads {
-                let [_, _, v] = self.head(&qkv, h);
+                let v = self.head(&qkv, V, h);
                 let (p, dout) = (probabilities.slice(of_head(h)), dcontext.slice(s![.., self.columns(0, h)]));
-                into(2, h, F::one(), p.t(), dout);
-                gemm.gemm(F::one(), dout, v.t(), F::zero(), dscores.slice_mut(of_head(h)));
+                into(V, h, F::one(), p.t(), dout);
+                small::product(gemm, F::one(), dout, v.t(), dscores.slice_mut(of_head(h)));
             }
             // P = softmax(S)  ⇒  dS = P ⊙ (dP − Σ_j dP ⊙ P)
             let p = probabilities.as_slice().expect("probabilities are row-major");
             kernel::widest(&SoftmaxBackward { n: tokens }, (p, rows_of(&mut dscores)));
             // S = Q Kᵀ / √d_h  ⇒  dQ = dS K / √d_h,  dK = dSᵀ Q / √d_h
             for h in 0..self.num_heads {
-                let ([q, k, _], ds) = (self.head(&qkv, h), dscores.slice(of_head(h)));
-                into(0, h, scale, ds.view(), k);
-                into(1, h, scale, ds.t(), q);
+                let (q, k) = (self.head(&qkv, Q, h), self.head(&qkv, K, h));
+                let ds = dscores.slice(of_head(h));
+                into(Q, h, scale, ds.view(), k);
+                into(K, h, scale, ds.t(), q);
             }
         });
         cx.saw_gradient("qkv", &dqkv);
@@ -146,7 +152,7 @@ impl<F: Real> Attention<F> {
         F::one() / F::of(head_width as f64).sqrt()
     }
 
-    /// The columns of head `h` in part 0 (query, or the context), 1 (key) or 2 (value).
+    /// The columns of head `h` in part `Q` (or in the context), `K` or `V`.
     fn columns(&self, part: usize, h: usize) -> std::ops::Range<usize> {
         let width = self.proj.bias.len();
         let head_width = width / self.num_heads;
@@ -154,9 +160,9 @@ impl<F: Real> Attention<F> {
         first..first + head_width
     }
 
-    /// Query, key and value of head `h`: strided views, no copies.
-    fn head<'a>(&self, qkv: &'a ArrayView2<F>, h: usize) -> [ArrayView2<'a, F>; 3] {
-        [0, 1, 2].map(|part| qkv.slice(s![.., self.columns(part, h)]))
+    /// Query, key or value of head `h`: a strided view, no copy.
+    fn head<'a>(&self, qkv: &'a ArrayView2<F>, part: usize, h: usize) -> ArrayView2<'a, F> {
+        qkv.slice(s![.., self.columns(part, h)])
     }
 }
 

@@ -5,6 +5,7 @@
 //! `[R, D]`, `R = images · tokens`.
 
 pub mod attention;
+pub mod batch_norm;
 pub mod block;
 pub mod init;
 pub mod layer_norm;
@@ -12,8 +13,10 @@ pub mod linear;
 pub mod mlp;
 pub mod patch_embed;
 pub mod pos_embed;
+pub mod pos_interp;
 
 pub use attention::Attention;
+pub use batch_norm::BatchNorm;
 pub use block::Block;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;

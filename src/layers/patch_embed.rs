@@ -35,12 +35,12 @@ impl<F: Real> PatchEmbed<F> {
         let p = self.patch_size;
         assert!(c == self.channels && h % p == 0 && w % p == 0, "patches of {p} do not tile {h}×{w}×{c}");
         let mut patches = cx.take(b * (h / p) * (w / p), c * p * p);
-        for (image, mut rows) in
-            images.outer_iter().zip(patches.axis_chunks_iter_mut(ndarray::Axis(0), (h / p) * (w / p)))
-        {
-            for (patch, mut row) in image.exact_chunks((c, p, p)).into_iter().zip(rows.rows_mut()) {
-                row.iter_mut().zip(patch).for_each(|(value, &pixel)| *value = pixel);
-            }
+        let rows = patches.as_slice_mut().expect("activations are row-major");
+        let images = images.as_standard_layout();
+        let pixels = images.as_slice().expect("in standard layout");
+        for (run, source) in runs(images.dim(), p).zip(pixels.chunks_exact(p)) {
+            let first = run.patch * c * p * p + (run.channel * p + run.row) * p;
+            rows[first..first + p].copy_from_slice(source);
         }
         let (tokens, cache) = self.proj.forward(patches, cx);
         (tokens, PatchEmbedCache(cache))
@@ -62,14 +62,13 @@ impl<F: Real> PatchEmbed<F> {
     ) -> Array4<F> {
         let (c, p) = (self.channels, self.patch_size);
         let dpatches = cx.matmul(dy, self.proj.weight.view());
-        let patches_per_image = (height / p) * (width / p);
-        let mut images = Array4::zeros((dpatches.nrows() / patches_per_image, c, height, width));
-        for (mut image, rows) in
-            images.outer_iter_mut().zip(dpatches.axis_chunks_iter(ndarray::Axis(0), patches_per_image))
-        {
-            for (mut patch, row) in image.exact_chunks_mut((c, p, p)).into_iter().zip(rows.rows()) {
-                patch.iter_mut().zip(row).for_each(|(pixel, &value)| *pixel = value);
-            }
+        let b = dpatches.nrows() / ((height / p) * (width / p));
+        let mut images = Array4::zeros((b, c, height, width));
+        let rows = dpatches.as_slice().expect("activations are row-major");
+        let pixels = images.as_slice_mut().expect("in standard layout");
+        for (run, target) in runs((b, c, height, width), p).zip(pixels.chunks_exact_mut(p)) {
+            let first = run.patch * c * p * p + (run.channel * p + run.row) * p;
+            target.copy_from_slice(&rows[first..first + p]);
         }
         cx.recycle(dpatches);
         images
@@ -79,6 +78,27 @@ impl<F: Real> PatchEmbed<F> {
     fn kernel_shape(&self) -> Vec<usize> {
         vec![self.proj.bias.len(), self.channels, self.patch_size, self.patch_size]
     }
+}
+
+/// `p` neighbouring pixels that belong to one patch.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Which patch of all the batch's, in row-major order.
+    pub patch: usize,
+    /// The channel.
+    pub channel: usize,
+    /// The row inside the patch.
+    pub row: usize,
+}
+
+/// Where each run of `p` pixels of images `[B, C, H, W]`, in the order in which they are stored, belongs.
+pub fn runs((b, c, h, w): (usize, usize, usize, usize), p: usize) -> impl Iterator<Item = Run> {
+    let columns = w / p;
+    (0..b * c * h).flat_map(move |line| {
+        let (image, channel, y) = (line / (c * h), line / h % c, line % h);
+        let first = (image * (h / p) + y / p) * columns;
+        (first..first + columns).map(move |patch| Run { patch, channel, row: y % p })
+    })
 }
 
 /// The walk of `proj`, but with the weight in the shape of a convolution: the one tensor whose checkpoint

@@ -3,7 +3,8 @@
 use super::masking::Masks;
 use super::patchify::{patchify, unpatchify};
 use crate::base::Real;
-use crate::exec::Exec;
+use crate::exec::kernel::{self, Kernel};
+use crate::exec::{Exec, bands, rows};
 use ndarray::{Array1, Array2, Array4, ArrayView4, Zip};
 
 /// Added to a patch's variance before the root (the reference's `1e-6`).
@@ -25,10 +26,8 @@ impl PixelTarget {
     pub fn target<F: Real>(&self, images: ArrayView4<F>, cx: &mut Exec<F>) -> Array2<F> {
         let mut target = patchify(images, self.patch_size, cx);
         if self.norm_pix_loss {
-            for mut patch in target.outer_iter_mut() {
-                let (mean, std) = patch_stats(patch.as_slice().expect("patches are row-major"));
-                patch.mapv_inplace(|x| (x - mean) / std);
-            }
+            let len = target.ncols();
+            cx.rows(bands::of_mut(&mut target), Normalise { len });
         }
         target
     }
@@ -59,19 +58,57 @@ impl PixelTarget {
 }
 
 /// A patch's mean and `√(s² + 1e-6)`, `s²` with divisor `P − 1`: what `norm_pix_loss` takes out.
+#[inline(always)]
 pub fn patch_stats<F: Real>(patch: &[F]) -> (F, F) {
     let n = F::of(patch.len() as f64);
-    let mean = patch.iter().copied().sum::<F>() / n;
-    let variance = patch.iter().map(|&x| (x - mean) * (x - mean)).sum::<F>() / (n - F::one());
+    let mean = rows::sum(patch) / n;
+    let variance = rows::sum_of(patch, |x| (x - mean) * (x - mean)) / (n - F::one());
     (mean, (variance + F::of(TARGET_EPS)).sqrt())
+}
+
+/// `x ← (x − μ) / √(s² + 1e-6)` in each patch of `len` values.
+struct Normalise {
+    len: usize,
+}
+
+impl<F: Real> Kernel<&mut [F]> for Normalise {
+    #[inline(always)]
+    fn run(&self, patches: &mut [F]) {
+        for patch in patches.chunks_exact_mut(self.len) {
+            let (mean, std) = patch_stats(patch);
+            for x in patch {
+                *x = (*x - mean) / std;
+            }
+        }
+    }
 }
 
 /// `[B·L]`: the mean over the pixels of `(pred − target)²`, for all patches.
 pub fn loss_per_patch<F: Real>(pred: &Array2<F>, target: &Array2<F>) -> Array1<F> {
-    let n = F::of(pred.ncols() as f64);
-    Zip::from(pred.rows())
-        .and(target.rows())
-        .map_collect(|p, t| Zip::from(p).and(t).fold(F::zero(), |sum, &p, &t| sum + (p - t) * (p - t)) / n)
+    let mut loss = Array1::zeros(pred.nrows());
+    let (pred, target, len) = (row_major(pred), row_major(target), pred.ncols());
+    kernel::widest(&MeanSquares { len }, ((pred, target), loss.as_slice_mut().expect("contiguous")));
+    loss
+}
+
+fn row_major<F>(x: &Array2<F>) -> &[F] {
+    x.as_slice().expect("activations are row-major")
+}
+
+/// The mean of `(pred − target)²` in each patch of `len` values.
+struct MeanSquares {
+    len: usize,
+}
+
+impl<F: Real> Kernel<((&[F], &[F]), &mut [F])> for MeanSquares {
+    #[inline(always)]
+    fn run(&self, ((pred, target), loss): ((&[F], &[F]), &mut [F])) {
+        let n = F::of(self.len as f64);
+        let patches = pred.chunks_exact(self.len).zip(target.chunks_exact(self.len));
+        for ((pred, target), loss) in patches.zip(loss) {
+            *loss = rows::sum_of_two(pred, target, |p, t| (p - t) * (p - t)) / n;
+        }
+    }
 }
 
 /// `Σ loss_per_patch · mask`: the sum over the removed patches of these images, in f64.
@@ -91,17 +128,36 @@ pub fn backward<F: Real>(
     cx: &mut Exec<F>,
 ) -> Array2<F> {
     let mut dpred = cx.take(pred.nrows(), pred.ncols());
-    let scale = F::of(2.0 / (pred.ncols() * removed_in_batch) as f64);
-    for (((mut dpred, pred), target), removed) in
-        dpred.outer_iter_mut().zip(pred.outer_iter()).zip(target.outer_iter()).zip(removed(masks))
-    {
-        if removed {
-            Zip::from(&mut dpred).and(pred).and(target).for_each(|d, &p, &t| *d = scale * (p - t));
-        } else {
-            dpred.fill(F::zero());
+    let len = pred.ncols();
+    let scale = F::of(2.0 / (len * removed_in_batch) as f64);
+    let removed: Vec<bool> = removed(masks).collect();
+    let patches = bands::of_mut(&mut dpred).zip(bands::of(pred)).zip(bands::of(target));
+    cx.rows(patches.zip(removed.chunks(bands::BAND)), Backward { len, scale });
+    dpred
+}
+
+struct Backward<F> {
+    len: usize,
+    scale: F,
+}
+
+/// A band of rows of `dpred` to be written, of `pred` and `target`, and whether each patch was removed.
+type BackwardTask<'a, F> = (((&'a mut [F], &'a [F]), &'a [F]), &'a [bool]);
+
+impl<F: Real> Kernel<BackwardTask<'_, F>> for Backward<F> {
+    #[inline(always)]
+    fn run(&self, (((dpred, pred), target), removed): BackwardTask<F>) {
+        let patches = dpred.chunks_exact_mut(self.len).zip(pred.chunks_exact(self.len));
+        for (((dpred, pred), target), &removed) in patches.zip(target.chunks_exact(self.len)).zip(removed) {
+            if removed {
+                for ((d, &p), &t) in dpred.iter_mut().zip(pred).zip(target) {
+                    *d = self.scale * (p - t);
+                }
+            } else {
+                dpred.fill(F::zero());
+            }
         }
     }
-    dpred
 }
 
 /// Whether each patch of the batch is removed, image by image.

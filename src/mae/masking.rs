@@ -94,6 +94,13 @@ impl Masking {
     /// The mask of one sample in one epoch. Depends on nothing else: not on the batch, not on threads.
     #[must_use]
     pub fn mask(&self, seed: u64, epoch: u64, sample: u64) -> Mask {
+        let noise = self.noise(seed, epoch, sample);
+        Mask::from_noise(&noise, len_keep(noise.len(), self.mask_ratio))
+    }
+
+    /// `[L]`: the noise whose order is that mask.
+    #[must_use]
+    pub fn noise(&self, seed: u64, epoch: u64, sample: u64) -> Vec<f64> {
         let patches = self.grid.0 * self.grid.1;
         let keep = len_keep(patches, self.mask_ratio);
         let mut rng = rng(seed, Purpose::Mask, epoch, sample);
@@ -112,7 +119,7 @@ impl Masking {
                 }
             }
         }
-        Mask::from_noise(&noise, keep)
+        noise
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::base::Real;
 use crate::exec::Exec;
+use crate::layers::patch_embed::{Run, runs};
 use ndarray::{Array2, Array4, ArrayView2, ArrayView4};
 
 /// `[B, C, H, W] → [B·L, p·p·C]`, patches in row-major order.
@@ -15,9 +16,12 @@ pub fn patchify<F: Real>(images: ArrayView4<F>, p: usize, cx: &mut Exec<F>) -> A
     let (b, c, h, w) = images.dim();
     assert!(h % p == 0 && w % p == 0, "patches of {p} do not tile {h}×{w}");
     let mut patches = cx.take(b * (h / p) * (w / p), p * p * c);
-    for (i, mut patch) in patches.outer_iter_mut().enumerate() {
-        for (j, value) in patch.iter_mut().enumerate() {
-            *value = images[pixel(i, j, (c, h, w), p)];
+    let values = patches.as_slice_mut().expect("activations are row-major");
+    let images = images.as_standard_layout();
+    let pixels = images.as_slice().expect("in standard layout");
+    for (run, source) in runs(images.dim(), p).zip(pixels.chunks_exact(p)) {
+        for (value, &pixel) in values[first(run, c, p)..].iter_mut().step_by(c).zip(source) {
+            *value = pixel;
         }
     }
     patches
@@ -32,18 +36,19 @@ pub fn unpatchify<F: Real>(patches: ArrayView2<F>, (c, h, w): (usize, usize, usi
     let per_image = (h / p) * (w / p);
     assert!(patches.ncols() == p * p * c && patches.nrows().is_multiple_of(per_image), "{:?}", patches.dim());
     let mut images = Array4::zeros((patches.nrows() / per_image, c, h, w));
-    for (i, patch) in patches.outer_iter().enumerate() {
-        for (j, &value) in patch.iter().enumerate() {
-            images[pixel(i, j, (c, h, w), p)] = value;
+    let shape = images.dim();
+    let patches = patches.as_standard_layout();
+    let values = patches.as_slice().expect("in standard layout");
+    let pixels = images.as_slice_mut().expect("in standard layout");
+    for (run, target) in runs(shape, p).zip(pixels.chunks_exact_mut(p)) {
+        for (pixel, &value) in target.iter_mut().zip(values[first(run, c, p)..].iter().step_by(c)) {
+            *pixel = value;
         }
     }
     images
 }
 
-/// Where value `j` of patch `i` stands in `[B, C, H, W]`.
-fn pixel(i: usize, j: usize, (c, h, w): (usize, usize, usize), p: usize) -> [usize; 4] {
-    let columns = w / p;
-    let (image, patch) = (i / (columns * (h / p)), i % (columns * (h / p)));
-    let (row, column, channel) = (j / (p * c), j / c % p, j % c);
-    [image, channel, patch / columns * p + row, patch % columns * p + column]
+/// Where a run's first pixel stands among the values of all patches; its next ones follow at every `c`-th.
+fn first(run: Run, c: usize, p: usize) -> usize {
+    (run.patch * p + run.row) * p * c + run.channel
 }

@@ -25,7 +25,8 @@ pub struct AdamW<P> {
     /// `t`, steps taken so far.
     pub steps: u64,
     betas: (f64, f64),
-    eps: f64,
+    /// `ε`.
+    pub eps: f64,
 }
 
 /// Elements that one task updates: the tensors are cut at fixed places, which changes no bits.

@@ -32,9 +32,31 @@ pub fn pretraining<F: Real>(model: &impl Params<F>, weight_decay: f64) -> Vec<Gr
     model.tensors().into_iter().map(group).collect()
 }
 
-/// The layer of a tensor of the encoder where fine-tuning scales the learning rate layer by layer, by
-/// `decay^(depth + 1 − id)`: 0 for the class token, positions and the patch projection, `i + 1` for block `i`,
-/// `depth + 1` for what comes after the blocks. None for the decoder, which fine-tuning drops.
+/// Fine-tuning's groups: everything is trained, tokens and positions too, which do not decay; nor do biases and
+/// norms. Layer-wise decay scales the learning rate by `layer_decay^(depth + 1 − id)` with `id` of [`layer_id`].
+pub fn finetuning<F: Real>(
+    model: &impl Params<F>,
+    weight_decay: f64,
+    layer_decay: f64,
+    depth: usize,
+) -> Vec<Group> {
+    let group = |t: crate::params::Tensor<F>| {
+        let fixed_size = matches!(t.role, Role::Token | Role::Position);
+        let id = layer_id(&t.name, depth).unwrap_or(depth + 1);
+        Group {
+            trained: true,
+            weight_decay: if t.shape.len() > 1 && !fixed_size { weight_decay } else { 0.0 },
+            lr_scale: (id..=depth).fold(1.0, |scale, _| scale * layer_decay),
+            len: t.data.len(),
+            name: t.name,
+        }
+    };
+    model.tensors().into_iter().map(group).collect()
+}
+
+/// The layer of a tensor of the encoder where fine-tuning scales the learning rate layer by layer: 0 for the class
+/// token, positions and the patch projection, `i + 1` for block `i`, `depth + 1` for what comes after the blocks.
+/// None for the decoder, which fine-tuning drops.
 ///
 /// He et al. 2022, code: `get_layer_id_for_vit`.
 #[must_use]

@@ -5,8 +5,10 @@
 pub mod adamw;
 pub mod clip;
 pub mod groups;
+pub mod lars;
 pub mod schedule;
 
 pub use adamw::AdamW;
 pub use groups::Group;
+pub use lars::Lars;
 pub use schedule::Schedule;

@@ -267,7 +267,9 @@ pub fn gibibytes(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
-fn available_bytes() -> Option<u64> {
+/// Free memory of this machine, where the system tells.
+#[must_use]
+pub fn available_bytes() -> Option<u64> {
     status_bytes("/proc/meminfo", "MemAvailable:")
 }
 

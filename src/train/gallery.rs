@@ -55,8 +55,9 @@ fn note(config: &Config, stats: Stats) -> Option<&'static str> {
 }
 
 /// `[C, H, W]` in model units → bytes `[H, W, C]`.
+#[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
-fn to_bytes(config: &Config, image: &Array3<f32>) -> Vec<u8> {
+pub fn to_bytes(config: &Config, image: &Array3<f32>) -> Vec<u8> {
     let (mean, std) = (config.data.mean.as_deref(), config.data.std.as_deref());
     let (mean, std) = (mean.unwrap_or_default(), std.unwrap_or_default());
     let (channels, height, width) = image.dim();

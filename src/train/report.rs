@@ -127,7 +127,7 @@ fn code(text: &str) -> String {
 }
 
 /// Replaces each `{{name}}` once; content is never searched for names again.
-fn fill(template: &str, content: impl Fn(&str) -> String) -> String {
+pub(crate) fn fill(template: &str, content: impl Fn(&str) -> String) -> String {
     let mut page = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {
@@ -140,7 +140,7 @@ fn fill(template: &str, content: impl Fn(&str) -> String) -> String {
 }
 
 /// Text as HTML text or as the value of a quoted attribute.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

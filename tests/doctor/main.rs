@@ -5,13 +5,14 @@
 mod common;
 mod curves;
 mod damage;
+#[path = "../common/forge.rs"]
+mod forge;
 mod healthy;
 mod sick;
 
 use common::Place;
 use serde_json::Value;
 use std::fs;
-use vit_mae::checkpoint::{State, tensors};
 
 /// Learns smooth pictures of 8 × 8 within a second.
 pub(crate) const SMALL: &str = "
@@ -114,28 +115,4 @@ pub(crate) fn assert_healthy((code, report): &(i32, Value)) {
     let bad = [with_verdict(report, "problem"), with_verdict(report, "warning")].concat();
     assert!(*code == 0 && bad.is_empty(), "exit {code}: {bad:#?}");
     assert!(report["summary"].as_str().unwrap().starts_with("healthy"), "{}", report["summary"]);
-}
-
-/// Changes the checkpoint's state and seals it again.
-pub(crate) fn reseal(place: &Place, change: impl FnOnce(&mut State)) {
-    let path = place.path("run/checkpoint/state.bin");
-    let mut state = State::read(&path).unwrap();
-    change(&mut state);
-    fs::write(&path, state.seal(&path).unwrap()).unwrap();
-}
-
-/// Sets every number of a tensor of the checkpoint, and makes the checksum fit again.
-pub(crate) fn fill_tensor(place: &Place, name: &str, value: f32) {
-    let path = place.path("run/checkpoint/model.safetensors");
-    let mut bytes = fs::read(&path).unwrap();
-    let length = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
-    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-    let at =
-        |i: usize| 8 + length + usize::try_from(header[name]["data_offsets"][i].as_u64().unwrap()).unwrap();
-    for number in bytes[at(0)..at(1)].chunks_exact_mut(4) {
-        number.copy_from_slice(&value.to_le_bytes());
-    }
-    fs::write(&path, bytes).unwrap();
-    let checksum = tensors::File::open(&path).unwrap().checksum().unwrap();
-    reseal(place, |state| state.checksums.model = checksum);
 }

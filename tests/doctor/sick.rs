@@ -1,6 +1,7 @@
 //! Sick runs: each made on purpose, each named for what it is.
 
 use super::*;
+use crate::forge::{MODEL, fill_tensor, reseal};
 
 #[test]
 fn a_learning_rate_far_too_high_is_named() {
@@ -46,7 +47,7 @@ fn a_learning_rate_far_too_low_is_named() {
 #[test]
 fn a_tensor_that_is_not_finite_is_named() {
     let place = trained(&["--epochs", "4"]);
-    fill_tensor(&place, "blocks.0.mlp.fc1.weight", f32::NAN);
+    fill_tensor(&place, MODEL, "blocks.0.mlp.fc1.weight", f32::NAN);
     let (code, report) = diagnose(&place, &[]);
     assert_eq!(code, 1);
     assert_found(&report, "finite weights", "problem", &["blocks.0.mlp.fc1.weight (4096 of 4096)"]);
@@ -56,7 +57,7 @@ fn a_tensor_that_is_not_finite_is_named() {
 #[test]
 fn a_tensor_of_zeros_is_named_and_so_is_what_it_silences() {
     let place = trained(&["--epochs", "4"]);
-    fill_tensor(&place, "decoder_pred.weight", 0.0);
+    fill_tensor(&place, MODEL, "decoder_pred.weight", 0.0);
     let (code, report) = diagnose(&place, &[]);
     assert_eq!(code, 1);
     assert_found(&report, "dead weights", "problem", &["decoder_pred.weight (all 0)"]);
@@ -68,8 +69,8 @@ fn a_tensor_of_zeros_is_named_and_so_is_what_it_silences() {
 fn heads_that_look_at_everything_alike_and_units_that_never_fire_are_counted() {
     let place = trained(&["--epochs", "4"]);
     for block in ["blocks.0", "decoder_blocks.0"] {
-        fill_tensor(&place, &format!("{block}.attn.qkv.weight"), 0.0);
-        fill_tensor(&place, &format!("{block}.mlp.fc1.bias"), -20.0);
+        fill_tensor(&place, MODEL, &format!("{block}.attn.qkv.weight"), 0.0);
+        fill_tensor(&place, MODEL, &format!("{block}.mlp.fc1.bias"), -20.0);
     }
     let (_, report) = diagnose(&place, &[]);
     assert_found(&report, "attention", "problem", &["of 4 heads, 4 attend to all tokens alike"]);
@@ -79,7 +80,7 @@ fn heads_that_look_at_everything_alike_and_units_that_never_fire_are_counted() {
 #[test]
 fn weights_that_exploded_are_named() {
     let place = trained(&["--epochs", "4"]);
-    fill_tensor(&place, "blocks.0.attn.proj.weight", 50.0);
+    fill_tensor(&place, MODEL, "blocks.0.attn.proj.weight", 50.0);
     let (code, report) = diagnose(&place, &[]);
     assert_eq!(code, 1);
     assert_found(&report, "norms", "problem", &["blocks.0.attn.proj.weight"]);

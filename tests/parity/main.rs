@@ -7,6 +7,7 @@
     reason = "small whole numbers stored as JSON"
 )]
 
+mod classify;
 mod golden;
 mod mae;
 mod optim;

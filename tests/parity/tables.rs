@@ -1,21 +1,22 @@
 //! Position tables and the law of every initial value.
 
-use crate::golden::{Golden, Tolerance};
-use vit_mae::layers::pos_embed::sincos;
+use crate::golden::agrees;
 use vit_mae::mae::{Mae, MaeConfig};
 use vit_mae::params::Params;
 
 #[test]
 fn position_tables_are_the_references() {
-    let golden = Golden::open("posembed_v.f64");
-    for case in golden.meta["config"].as_array().unwrap().clone() {
-        let (dim, grid) = (case["dim"].as_u64().unwrap() as usize, case["grid"].as_u64().unwrap() as usize);
-        let class = case["cls"].as_bool().unwrap();
-        let key = format!("dim{dim}_grid{grid}{}", if class { "_cls" } else { "" });
-        let table = sincos(dim, grid, grid, class);
-        golden.compare(&key, table.view().into_dyn(), Tolerance { rel: 1e-13, floor: 0.0 });
-    }
-    golden.finish();
+    agrees("posembed_v.f64", 3);
+}
+
+#[test]
+fn interpolated_positions_are_the_references_in_f64() {
+    agrees("posinterp_v.f64", 2);
+}
+
+#[test]
+fn interpolated_positions_are_the_references_in_f32() {
+    agrees("posinterp_v.f32", 2);
 }
 
 /// Over 100 seeds each tensor's mean, spread and range are those of its law, as the reference's are.

@@ -10,6 +10,7 @@ pub mod adjoints;
 pub mod formulas;
 pub mod formulas_mae;
 pub mod gradients;
+pub mod heads;
 mod shapes;
 
 use crate::audit::gradcheck::GradCheck;
@@ -103,6 +104,14 @@ pub const ALL: &[Check] = &[
     formula("target", formulas_mae::target),
     gradient("loss", "", gradients::masked_loss),
     formula("loss", formulas_mae::masked_loss),
+    gradient("batch_norm", "", heads::batch_norm),
+    formula("batch_norm", heads::batch_norm_formula),
+    gradient("cross_entropy", "", heads::cross_entropy_gradient),
+    formula("cross_entropy", heads::cross_entropy_formula),
+    gradient("linear_probe", "", heads::linear_probe),
+    formula("pos_interp", heads::pos_interp),
+    gradient("classifier", "", heads::classifier),
+    formula("classifier", heads::classifier_formula),
     gradient("mae", "1 channel, pixels", |c| gradients::mae(c, 1, false)),
     gradient("mae", "1 channel, normalised", |c| gradients::mae(c, 1, true)),
     gradient("mae", "3 channels, pixels", |c| gradients::mae(c, 3, false)),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use vit_mae::audit::budget;
 use vit_mae::audit::checks::{self, Kind};
 use vit_mae::audit::directions::Directions;
-use vit_mae::audit::model::Subject;
+use vit_mae::audit::model::{self, Subject};
 use vit_mae::audit::{GradCheck, mutants};
 use vit_mae::mae::masking::len_keep;
 use vit_mae::train::{Config, presets, save};
@@ -114,16 +114,40 @@ fn check_layers(args: &Args) -> Result<()> {
 
 /// A whole model.
 fn check_model(args: &Args) -> Result<()> {
-    let (subject, config, what) = subject(args)?;
-    let layers = subject.select(&args.layer)?;
+    let (trained, config, what) = match &args.checkpoint {
+        Some(dir) => {
+            let (model, config, _) = save::load(dir)?;
+            (Some(model), config, format!("{}, trained weights", dir.display()))
+        }
+        None => {
+            let preset = args.preset.as_deref().unwrap_or(presets::DEFAULT);
+            let config = Config::resolve(preset, args.config.as_deref(), assignments(&args.set)?)?;
+            let name =
+                args.config.as_ref().map_or_else(|| preset.to_owned(), |path| path.display().to_string());
+            (None, config, format!("{name}, initial weights with noise"))
+        }
+    };
+    // What it would take is known before anything is made.
+    let layers = model::select(&config.model, &args.layer)?;
+    if args.directions.is_none() {
+        budget::differences(&config, &layers, args.elements, args.images)?;
+    }
+    let keep = len_keep(config.model.num_patches(), config.mask.mask_ratio);
+    budget::memory(&config.model, keep, args.images)?;
+    let subject = match trained {
+        Some(model) => Subject::trained(&model, &config, args.images, args.seed),
+        None => Subject::untrained(&config, args.images, args.seed),
+    };
     let ticker = Ticker::new(layers.len());
     if let Some(count) = args.directions {
         let settings = Directions { count, seed: args.seed, ..Directions::default() };
         let found = subject.directions(&settings, &layers, &|| ticker.tick());
         drop(ticker);
+        if found.is_empty() {
+            return Err(Error::setting("--layer", "a layer that is trained", args.layer.join(", ")));
+        }
         return print_directions(args.json, &what, &found);
     }
-    budget::differences(&subject, &config, &layers, args.elements)?;
     let check = GradCheck { seed: args.seed, elements: args.elements, ..GradCheck::default() };
     let found = subject.elements(&check, &layers, &|| ticker.tick());
     drop(ticker);
@@ -131,26 +155,6 @@ fn check_model(args: &Args) -> Result<()> {
         |(layer, report): (String, _)| Section { name: layer.clone(), layer, kind: Kind::Gradient, report };
     let sections: Vec<Section> = found.into_iter().map(section).collect();
     conclude(args, Some(&what), &sections)
-}
-
-/// The model that the flags mean, and what to call it.
-fn subject(args: &Args) -> Result<(Subject, Config, String)> {
-    let fits = |config: &Config| {
-        let keep = len_keep(config.model.num_patches(), config.mask.mask_ratio);
-        budget::memory(&config.model, keep, args.images)
-    };
-    if let Some(dir) = &args.checkpoint {
-        let (model, config, _) = save::load(dir)?;
-        fits(&config)?;
-        let what = format!("{}, trained weights", dir.display());
-        return Ok((Subject::trained(&model, &config, args.images, args.seed), config, what));
-    }
-    let preset = args.preset.as_deref().unwrap_or(presets::DEFAULT);
-    let config = Config::resolve(preset, args.config.as_deref(), assignments(&args.set)?)?;
-    fits(&config)?;
-    let name = args.config.as_ref().map_or_else(|| preset.to_owned(), |path| path.display().to_string());
-    let what = format!("{name}, initial weights with noise");
-    Ok((Subject::untrained(&config, args.images, args.seed), config, what))
 }
 
 fn conclude(args: &Args, what: Option<&str>, sections: &[Section]) -> Result<()> {

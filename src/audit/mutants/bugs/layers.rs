@@ -22,9 +22,9 @@ const TANH_GELU: &str = "let (c, x) = (F::of(0.797_884_560_802_865_4), *h); \
 
 const ATTENTION: &str = "layers/attention.rs";
 const SOFTMAX: &str = "*dp = p * (*dp - sum);";
-const DQ: &str = "into(0, h, scale, ds.view(), k);";
-const DK: &str = "into(1, h, scale, ds.t(), q);";
-const DV: &str = "into(2, h, F::one(), p.t(), dout);";
+const DQ: &str = "into(Q, h, scale, ds.view(), k);";
+const DK: &str = "into(K, h, scale, ds.t(), q);";
+const DV: &str = "into(V, h, F::one(), p.t(), dout);";
 
 const SCORE_SCALE: &str = "F::one() / F::of(head_width as f64).sqrt()";
 
@@ -96,16 +96,16 @@ pub(super) const BUGS: &[Bug] = &[
     bug(MLP, "GELU′ not applied", "cx.rows(bands::of_mut(&mut dh).zip(bands::of(&slope)), Multiply);", "();"),
     bug(ATTENTION, "softmax without its row sum", SOFTMAX, "*dp = p * *dp;"),
     bug(ATTENTION, "softmax without P ⊙", SOFTMAX, "*dp = *dp - sum;"),
-    bug(ATTENTION, "dQ without 1/√d_h", DQ, "into(0, h, F::one(), ds.view(), k);"),
-    bug(ATTENTION, "dK without 1/√d_h", DK, "into(1, h, F::one(), ds.t(), q);"),
-    bug(ATTENTION, "dK = dS Q, not transposed", DK, "into(1, h, scale, ds.view(), q);"),
-    bug(ATTENTION, "dV = P do, not transposed", DV, "into(2, h, F::one(), p.view(), dout);"),
-    bug(ATTENTION, "dQ from Q, not K", DQ, "into(0, h, scale, ds.view(), q);"),
+    bug(ATTENTION, "dQ without 1/√d_h", DQ, "into(Q, h, F::one(), ds.view(), k);"),
+    bug(ATTENTION, "dK without 1/√d_h", DK, "into(K, h, F::one(), ds.t(), q);"),
+    bug(ATTENTION, "dK = dS Q, not transposed", DK, "into(K, h, scale, ds.view(), q);"),
+    bug(ATTENTION, "dV = P do, not transposed", DV, "into(V, h, F::one(), p.view(), dout);"),
+    bug(ATTENTION, "dQ from Q, not K", DQ, "into(Q, h, scale, ds.view(), q);"),
     bug(
         ATTENTION,
         "dQ and dK in each other's place",
         DQ,
-        "into(1, h, scale, ds.view(), k); into(0, h, scale, ds.t(), q); continue;",
+        "into(K, h, scale, ds.view(), k); into(Q, h, scale, ds.t(), q); continue;",
     ),
     bug(
         ATTENTION,

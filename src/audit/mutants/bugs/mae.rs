@@ -11,13 +11,13 @@ const DVISIBLE: &str = "dy.row_mut(b * (1 + keep) + 1 + place).assign(&row);";
 const FROM: &str = "dx.row(b * (1 + len) + 1 + l)";
 
 const LOSS: &str = "mae/loss.rs";
-const SCALE: &str = "2.0 / (pred.ncols() * removed_in_batch) as f64";
-const DPRED: &str = "Zip::from(&mut dpred).and(pred).and(target).for_each(|d, &p, &t| *d = scale * (p - t));";
+const SCALE: &str = "2.0 / (len * removed_in_batch) as f64";
+const DPRED: &str = "*d = self.scale * (p - t);";
 const KEPT: &str = "dpred.fill(F::zero());";
 const DTARGET: &str = "*dt - dt_mean - t * along";
 
-const SQUARES: &str = "patch.iter().map(|&x| (x - mean) * (x - mean)).sum::<F>() / (n - F::one())";
-const SQUARES_OVER_N: &str = "patch.iter().map(|&x| (x - mean) * (x - mean)).sum::<F>() / n";
+const SQUARES: &str = "rows::sum_of(patch, |x| (x - mean) * (x - mean)) / (n - F::one())";
+const SQUARES_OVER_N: &str = "rows::sum_of(patch, |x| (x - mean) * (x - mean)) / n";
 const ALONG: &str = "(&dt * &t).sum() / (n - F::one())";
 const MASKED: &str = "mask.removes(l)";
 
@@ -63,20 +63,15 @@ pub(super) const BUGS: &[Bug] = &[
         "dy.row_mut(b * (1 + keep)).fill(F::zero());",
     ),
     bug(DECODER, "class row of the prediction not zeroed", "dx.row_mut(0).fill(F::zero());", "();"),
-    bug(LOSS, "factor 2 lost", SCALE, "1.0 / (pred.ncols() * removed_in_batch) as f64"),
-    bug(LOSS, "averaged over all patches", SCALE, "2.0 / (pred.ncols() * pred.nrows()) as f64"),
+    bug(LOSS, "factor 2 lost", SCALE, "1.0 / (len * removed_in_batch) as f64"),
+    bug(LOSS, "averaged over all patches", SCALE, "2.0 / (len * pred.nrows()) as f64"),
     bug(LOSS, "not averaged over the pixels", SCALE, "2.0 / removed_in_batch as f64"),
-    bug(
-        LOSS,
-        "wrong sign",
-        DPRED,
-        "Zip::from(&mut dpred).and(pred).and(target).for_each(|d, &p, &t| *d = scale * (t - p));",
-    ),
+    bug(LOSS, "wrong sign", DPRED, "*d = self.scale * (t - p);"),
     bug(
         LOSS,
         "kept patches have a gradient, too",
         KEPT,
-        "Zip::from(&mut dpred).and(pred).and(target).for_each(|d, &p, &t| *d = scale * (p - t));",
+        "dpred.iter_mut().zip(pred).zip(target).for_each(|((d, &p), &t)| *d = self.scale * (p - t));",
     ),
     bug(LOSS, "kept patches not zeroed", KEPT, "();"),
     bug(LOSS, "N for N − 1 in the normalised target", ALONG, "(&dt * &t).sum() / n"),
@@ -92,8 +87,8 @@ pub(super) const BUGS: &[Bug] = &[
     bug(
         "mae/patchify.rs",
         "unpatchify in the kernel's pixel order",
-        "images[pixel(i, j, (c, h, w), p)] = value;",
-        "images[pixel(i, j % (p * p) * c + j / (p * p), (c, h, w), p)] = value;",
+        "values[first(run, c, p)..].iter().step_by(c)",
+        "values[((run.patch * c + run.channel) * p + run.row) * p..].iter().step_by(1)",
     ),
     twice(
         ENCODER,
@@ -138,9 +133,9 @@ pub(super) const BUGS: &[Bug] = &[
     bug(LOSS, "forward and backward: 1e-6 forgotten in the target", "F::of(TARGET_EPS)", "F::zero()"),
     bug(
         "mae/patchify.rs",
-        "forward and backward: the kernel's pixel order",
-        "(j / (p * c), j / c % p, j % c)",
-        "(j / p % p, j % p, j / (p * p))",
+        "forward and backward: channels in reverse order",
+        "(run.patch * p + run.row) * p * c + run.channel",
+        "(run.patch * p + run.row) * p * c + (c - 1 - run.channel)",
     ),
     bug(
         "mae/masking.rs",

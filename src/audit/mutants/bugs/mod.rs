@@ -4,6 +4,7 @@
 //! made in forward and backward alike. `build.rs` makes the copy of the sources that has them all behind a
 //! switch, from this same list.
 
+mod heads;
 mod layers;
 mod mae;
 
@@ -49,5 +50,5 @@ const fn twice(file: &'static str, name: &'static str, edits: [(&'static str, &'
 /// All of them, by file.
 #[must_use]
 pub fn all() -> Vec<Bug> {
-    [layers::BUGS, mae::BUGS].concat()
+    [layers::BUGS, mae::BUGS, heads::BUGS].concat()
 }

@@ -1,0 +1,57 @@
+//! Activations and their gradients as a probe saw them, compared with the recorded ones.
+
+use super::recording::Recording;
+use super::tolerance::of_step;
+use crate::base::{Real, Result};
+use crate::exec::probe::Recorder;
+
+/// Compares all that was recorded of these, and notes what is missing. `first_block` says whether a recording
+/// must have the activations inside of the first block of each stack. What else it has is compared, too.
+pub(super) fn compare<F: Real>(
+    recording: &mut Recording<F>,
+    recorder: &Recorder<F>,
+    images: usize,
+    largest_gradient: f64,
+    first_block: bool,
+) -> Result<()> {
+    for (name, value) in recorder.tensors() {
+        if !must_be_recorded(&name, first_block) && !recording.has(&name) {
+            continue;
+        }
+        let [rows, width] = [value.shape()[0], value.shape()[1]];
+        // Token rows `[B·N, D]` are `[B, N, D]` in a recording.
+        let shape = match name.split_once('.') {
+            Some((_, "pooled" | "features" | "logits")) => vec![rows, width],
+            _ => vec![images, rows / images, width],
+        };
+        let tolerance = of_step::<F>(&name, largest_gradient);
+        recording.compare(&name, &shape, value.iter().map(|x| x.f64()), tolerance)?;
+    }
+    Ok(())
+}
+
+/// All but attention's probabilities, the outputs, which are recorded under names of their own, the gradient of
+/// the decoder's input before positions, which is that after positions, and what is inside of blocks.
+fn must_be_recorded(name: &str, first_block: bool) -> bool {
+    if name.ends_with("probabilities") || matches!(name, "act.pred" | "act.logits" | "gact.decoder_input") {
+        return false;
+    }
+    match name.split_once("blocks.") {
+        Some((stack, rest)) if rest.contains('.') => {
+            first_block && stack.starts_with("act.") && rest.starts_with("0.")
+        }
+        _ => true,
+    }
+}
+
+/// The largest recorded gradient: the scale of what rounding leaves where a gradient is 0.
+pub(super) fn largest_gradient<F: Real>(recording: &Recording<F>) -> f64 {
+    let mut largest = 0.0;
+    for prefix in ["grad.", "gact."] {
+        for name in recording.below(prefix) {
+            let tensor = recording.tensor(&format!("{prefix}{name}"));
+            largest = tensor.into_iter().flatten().fold(largest, |max: f64, x| max.max(x.abs()));
+        }
+    }
+    largest
+}

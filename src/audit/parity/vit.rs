@@ -1,0 +1,136 @@
+//! Fine-tuning: a classifier's forward pass, three cross-entropies, every gradient, AdamW with layer-wise decay.
+
+use super::adamw_steps::{self, Settings};
+use super::intermediates;
+use super::recording::Recording;
+use super::tolerance::of_step;
+use crate::base::{Real, Result};
+use crate::exec::probe::Recorder;
+use crate::exec::{Backend, Exec};
+use crate::mae::MaeConfig;
+use crate::optim::{clip, groups};
+use crate::params::Params;
+use crate::tasks::{Classifier, ClassifierConfig, cross_entropy};
+use ndarray::{Array2, Array4, Ix2, Ix4};
+
+pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
+    let config = config(recording)?;
+    let images = images(recording, &config)?;
+    let (batch, classes) = (images.dim().0, config.num_classes);
+    let labels = recording.input_ids("labels", &[batch], classes)?;
+    let soft = recording.input("soft_targets", &[batch, classes])?;
+    let soft = soft.into_dimensionality::<Ix2>().expect("two axes, just checked");
+    let mut model = Classifier::<F>::new(&config);
+    recording.fill("param.", &mut model)?;
+
+    let smoothed = cross_entropy::targets(&labels, classes, smoothing(recording)?);
+    let recorder = Recorder::default();
+    let mut cx = Exec::new(Backend::default()).with_probe(recorder.clone());
+    let step = step(&model, &images, &smoothed, &mut cx);
+    let largest = intermediates::largest_gradient(recording);
+    let tolerance = |key: &str| of_step::<F>(key, largest);
+    intermediates::compare(recording, &recorder, batch, largest, false)?;
+    let compare_matrix = |recording: &mut Recording<F>, key: &str, matrix: &Array2<F>| {
+        recording.compare(key, matrix.shape(), matrix.iter().map(|x| x.f64()), tolerance(key))
+    };
+    compare_matrix(recording, "logits", &step.logits)?;
+    recording.compare("loss", &[], [step.loss], tolerance("loss"))?;
+    for (name, targets) in [("ce", &cross_entropy::targets(&labels, classes, 0.0)), ("soft", &soft)] {
+        let (loss, gradient) = (format!("loss_{name}"), format!("grad_logits_{name}"));
+        let mean = cross_entropy::sum(&step.logits, targets) / batch as f64;
+        recording.compare(&loss, &[], [mean], tolerance(&loss))?;
+        compare_matrix(recording, &gradient, &cross_entropy::backward(&step.logits, targets, batch))?;
+    }
+    recording.compare_all("grad.", &step.grad, tolerance)?;
+
+    let settings = Settings::read(recording)?;
+    let layer_decay = recording.number("config.layer_decay")?;
+    let groups = groups::finetuning(&model, settings.weight_decay, layer_decay, config.depth);
+    recording.compare("grad_norm", &[], [clip::norm(&step.grad, &groups)], tolerance("grad_norm"))?;
+    let dimages = model.images_gradient(&step.dpatches, config.img_size, &mut cx);
+    let numbers = dimages.iter().map(|x| x.f64());
+    recording.compare("grad_input", dimages.shape(), numbers, tolerance("grad_input"))?;
+
+    adamw_steps::compare_groups(recording, &groups);
+    let first = (step.loss, step.grad);
+    adamw_steps::replay(recording, &settings, &mut model, &groups, first, |model| {
+        let step = self::step(model, &images, &smoothed, &mut Exec::new(Backend::default()));
+        (step.loss, step.grad)
+    })
+}
+
+struct Step<F> {
+    logits: Array2<F>,
+    loss: f64,
+    grad: Classifier<F>,
+    dpatches: Array2<F>,
+}
+
+fn step<F: Real>(
+    model: &Classifier<F>,
+    images: &Array4<F>,
+    targets: &Array2<F>,
+    cx: &mut Exec<F>,
+) -> Step<F> {
+    let (logits, cache) = model.forward(images.view(), cx);
+    let loss = cross_entropy::sum(&logits, targets) / images.dim().0 as f64;
+    let dlogits = cross_entropy::backward(&logits, targets, images.dim().0);
+    let mut grad = model.zeros_like();
+    let dpatches = model.backward(cache, dlogits.view(), &mut grad, cx);
+    Step { logits, loss, grad, dpatches }
+}
+
+fn smoothing<F: Real>(recording: &Recording<F>) -> Result<f64> {
+    let smoothing = recording.number("label_smoothing")?;
+    if (0.0..=1.0).contains(&smoothing) {
+        return Ok(smoothing);
+    }
+    Err(recording.wrong("label_smoothing", "0 to 1", smoothing))
+}
+
+fn config<F: Real>(recording: &Recording<F>) -> Result<ClassifierConfig> {
+    let whole = |key: &str| recording.whole(&format!("config.{key}"));
+    if !recording.flag("config.global_pool")? {
+        let expected = "true: the mean over patch tokens is the pooling that this program has";
+        return Err(recording.wrong("config.global_pool", expected, false));
+    }
+    // The encoder is a masked autoencoder's: what is possible there is possible here.
+    let encoder = MaeConfig {
+        img_size: recording.pair("config.img_size")?,
+        in_chans: whole("in_chans")?,
+        patch_size: whole("patch_size")?,
+        embed_dim: whole("embed_dim")?,
+        depth: whole("depth")?,
+        num_heads: whole("num_heads")?,
+        decoder_embed_dim: 4,
+        decoder_depth: 1,
+        decoder_num_heads: 1,
+        mlp_ratio: recording.number("config.mlp_ratio")?,
+        layer_norm_eps: recording.number("config.layer_norm_eps")?,
+        norm_pix_loss: false,
+    };
+    encoder.validate().map_err(|e| recording.wrong("config", "a possible model", e))?;
+    let num_classes = whole("num_classes")?;
+    if num_classes == 0 || num_classes > 1 << 24 {
+        return Err(recording.wrong("config.num_classes", "1 or more", num_classes));
+    }
+    recording.justifies(encoder.parameters().all + num_classes * (encoder.embed_dim + 1))?;
+    Ok(ClassifierConfig {
+        img_size: encoder.img_size,
+        in_chans: encoder.in_chans,
+        patch_size: encoder.patch_size,
+        embed_dim: encoder.embed_dim,
+        depth: encoder.depth,
+        num_heads: encoder.num_heads,
+        hidden: encoder.hidden(encoder.embed_dim),
+        layer_norm_eps: encoder.layer_norm_eps,
+        num_classes,
+    })
+}
+
+fn images<F: Real>(recording: &mut Recording<F>, config: &ClassifierConfig) -> Result<Array4<F>> {
+    let batch = recording.whole("config.batch")?;
+    let [height, width] = config.img_size;
+    let images = recording.input("images", &[batch, config.in_chans, height, width])?;
+    Ok(images.into_dimensionality::<Ix4>().expect("four axes, just checked"))
+}

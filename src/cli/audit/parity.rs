@@ -1,0 +1,135 @@
+//! `vit-mae audit parity`.
+
+use crate::cli::say;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use vit_mae::audit::parity::{self, Comparison, Row, Verdict};
+use vit_mae::{Error, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae audit parity tests/golden/mae_v1.f64.safetensors
+  vit-mae audit parity tests/golden/*.safetensors
+  vit-mae audit parity my-model.safetensors --json
+
+A recording is a safetensors file whose metadata entry `golden` says what it is: kinds mae, vit, optim_adamw, \
+optim_lars, linprobe, posembed, posinterp. docs/audit.md has the format, the tolerances, and how to record a \
+model of your own in PyTorch.
+
+Exit codes: 0 every tensor agrees, 1 one differs, is missing or is unknown, 2 a file is not a whole recording.";
+
+/// Flags of `vit-mae audit parity`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Recordings
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+    /// Print only what is not an input and agrees
+    #[arg(long, conflicts_with = "json")]
+    quiet: bool,
+}
+
+/// Compares every file. A file that is no recording does not keep the others from being compared.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let (mut failed, mut unreadable, mut documents) = (Vec::new(), None, Vec::new());
+    for file in &args.files {
+        match parity::compare(file) {
+            Ok(comparison) => {
+                if args.json {
+                    documents.push(document(&comparison));
+                } else {
+                    print(&comparison, args.quiet);
+                }
+                if !comparison.passed() {
+                    failed.push(file.display().to_string());
+                }
+            }
+            Err(error) => {
+                documents.push(json!({ "file": file, "passed": false, "error": error.to_string() }));
+                if let Some(earlier) = unreadable.replace(error) {
+                    say!("not compared: {earlier}\n");
+                }
+            }
+        }
+    }
+    let passed = failed.is_empty() && unreadable.is_none();
+    if args.json {
+        say!("{}", json!({ "passed": passed, "files": documents }));
+    }
+    match unreadable {
+        Some(error) => Err(error),
+        None if passed => Ok(()),
+        None => Err(Error::CheckFailed(format!("not the recorded numbers: {}", failed.join(", ")))),
+    }
+}
+
+fn document(comparison: &Comparison) -> Value {
+    let mut document = json!(comparison);
+    document["passed"] = comparison.passed().into();
+    document
+}
+
+/// The table of one file.
+fn print(comparison: &Comparison, quiet: bool) {
+    let Comparison { file, kind, dtype, rows } = comparison;
+    say!("{}: {kind} in {dtype}\n", file.display());
+    let shown = |row: &&Row| !quiet || !matches!(row.verdict, Verdict::Input | Verdict::Ok);
+    let shape = |row: &Row| format!("{:?}", row.shape).replace(", ", "×").replace(['[', ']'], "");
+    let width = |of: &dyn Fn(&Row) -> usize| rows.iter().filter(shown).map(of).max().unwrap_or(0).max(6);
+    let (names, shapes) = (width(&|row| row.tensor.len()), width(&|row| shape(row).chars().count()));
+    let number = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.1e}"));
+    if rows.iter().any(|row| shown(&row)) {
+        let header = ("tensor", "shape", "max abs", "max rel", "allowed");
+        say!(
+            "{:names$}  {:shapes$}  {:>8}  {:>8}  {:>8}  verdict",
+            header.0,
+            header.1,
+            header.2,
+            header.3,
+            header.4
+        );
+    }
+    for row in rows.iter().filter(shown) {
+        let verdict = match row.verdict {
+            Verdict::Input => "input",
+            Verdict::Ok => "ok",
+            Verdict::Differs => "DIFFERS",
+            Verdict::Missing => "MISSING in the file",
+            Verdict::Unknown => "UNKNOWN to the program, so not compared",
+        };
+        let note = row.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
+        say!(
+            "{:names$}  {:shapes$}  {:>8}  {:>8}  {:>8}  {verdict}{note}",
+            row.tensor,
+            shape(row),
+            number(row.max_abs_error),
+            number(row.max_rel_error),
+            number(row.tolerance),
+        );
+    }
+    let count = |verdict| comparison.count(verdict);
+    say!(
+        "{}{} agree, {} inputs, {} differ, {} missing, {} unknown",
+        if rows.iter().any(|row| shown(&row)) { "\n" } else { "" },
+        count(Verdict::Ok),
+        count(Verdict::Input),
+        count(Verdict::Differs),
+        count(Verdict::Missing),
+        count(Verdict::Unknown),
+    );
+    if let Some((share, row)) = nearest(rows) {
+        say!("nearest to its limit: {} at {:.0} % of what is allowed", row.tensor, 100.0 * share);
+    }
+    say!();
+}
+
+/// The tensor whose error is the largest share of its tolerance.
+fn nearest(rows: &[Row]) -> Option<(f64, &Row)> {
+    let share = |row: &Row| Some(row.max_abs_error? / row.tolerance.filter(|&allowed| allowed > 0.0)?);
+    let shares = rows.iter().filter_map(|row| Some((share(row)?, row)));
+    shares.max_by(|a, b| a.0.total_cmp(&b.0))
+}

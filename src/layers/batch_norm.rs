@@ -1,0 +1,94 @@
+//! Batch norm without scale and shift: each feature normalised over the batch, as in the linear probe's head.
+
+use crate::base::Real;
+use ndarray::{Array1, Array2, Axis};
+
+/// `y = (x − μ) / √(σ² + ε)`, `μ` and `σ²` (divisor N) of each feature over the batch.
+///
+/// The reference puts it in front of the linear probe's head, without scale and shift, so that features of any
+/// size can be probed with the same learning rate (He et al. 2022, appendix A.1).
+#[derive(Clone, Debug)]
+pub struct BatchNorm<F> {
+    /// `[D]`: the running mean, which evaluation normalises with.
+    pub running_mean: Array1<F>,
+    /// `[D]`: the running variance, of divisor N − 1.
+    pub running_var: Array1<F>,
+    /// Batches that went into them.
+    pub num_batches_tracked: u64,
+    /// The share of a new batch in the running statistics.
+    pub momentum: f64,
+    /// `ε`.
+    pub eps: f64,
+}
+
+/// What [`BatchNorm::backward`] needs, and the batch's statistics for [`BatchNorm::track`].
+#[must_use]
+pub struct BatchNormCache<F> {
+    x_hat: Array2<F>,
+    inv_std: Array1<F>,
+    /// Mean, and variance of divisor N − 1; none in evaluation.
+    batch: Option<(Array1<F>, Array1<F>)>,
+}
+
+impl<F: Real> BatchNorm<F> {
+    /// Running mean 0 and variance 1, momentum 0.1.
+    #[must_use]
+    pub fn new(width: usize, eps: f64) -> Self {
+        let (running_mean, running_var) = (Array1::zeros(width), Array1::ones(width));
+        Self { running_mean, running_var, num_batches_tracked: 0, momentum: 0.1, eps }
+    }
+
+    /// Training: `x: [N, D] → y: [N, D]` with the statistics of this batch.
+    ///
+    /// # Panics
+    /// If the batch has fewer than two rows: one has no variance.
+    pub fn forward(&self, x: &Array2<F>) -> (Array2<F>, BatchNormCache<F>) {
+        let n = F::of(x.nrows() as f64);
+        assert!(x.nrows() > 1, "batch norm of {:?}: one row has no variance", x.dim());
+        let mean = x.sum_axis(Axis(0)) / n;
+        let centred = x - &mean;
+        let squares = (&centred * &centred).sum_axis(Axis(0));
+        let unbiased = &squares / (n - F::one());
+        self.normalise(centred, &(squares / n), Some((mean, unbiased)))
+    }
+
+    /// Evaluation: with the running statistics.
+    pub fn forward_eval(&self, x: &Array2<F>) -> (Array2<F>, BatchNormCache<F>) {
+        self.normalise(x - &self.running_mean, &self.running_var, None)
+    }
+
+    fn normalise(
+        &self,
+        centred: Array2<F>,
+        variance: &Array1<F>,
+        batch: Option<(Array1<F>, Array1<F>)>,
+    ) -> (Array2<F>, BatchNormCache<F>) {
+        let inv_std = variance.mapv(|v| F::one() / (v + F::of(self.eps)).sqrt());
+        let x_hat = centred * &inv_std;
+        (x_hat.clone(), BatchNormCache { x_hat, inv_std, batch })
+    }
+
+    /// Takes a training batch into the running statistics: `r ← (1 − momentum) r + momentum · batch`.
+    pub fn track(&mut self, cache: &BatchNormCache<F>) {
+        if let Some((mean, variance)) = &cache.batch {
+            let (keep, take) = (F::of(1.0 - self.momentum), F::of(self.momentum));
+            self.running_mean.zip_mut_with(mean, |r, &b| *r = keep * *r + take * b);
+            self.running_var.zip_mut_with(variance, |r, &b| *r = keep * *r + take * b);
+            self.num_batches_tracked += 1;
+        }
+    }
+
+    /// Training: `dx = (dy − mean(dy) − x̂ · mean(dy ⊙ x̂)) / √(σ² + ε)`, means over the batch: how `μ` and `σ²`
+    /// depend on `x`. Evaluation: `dx = dy / √(σ² + ε)`.
+    #[must_use]
+    pub fn backward(cache: BatchNormCache<F>, dy: &Array2<F>) -> Array2<F> {
+        let BatchNormCache { x_hat, inv_std, batch } = cache;
+        if batch.is_none() {
+            return dy * &inv_std;
+        }
+        let n = F::of(dy.nrows() as f64);
+        let mean = dy.sum_axis(Axis(0)) / n;
+        let mean_along = (dy * &x_hat).sum_axis(Axis(0)) / n;
+        (dy - &mean - x_hat * &mean_along) * &inv_std
+    }
+}
