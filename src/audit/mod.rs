@@ -1,6 +1,5 @@
 //! Audits: what shows that a backward pass is the derivative of its forward pass, that every number is the
-//! reference's, what a checkpoint
-//! holds, and whether a run is healthy.
+//! reference's, what a checkpoint holds, and whether a run is healthy.
 
 pub mod budget;
 pub mod checks;

@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes
     Bench(bench::Args),
-    /// See and check the numbers of a training step
+    /// Check gradients, single steps and whole runs
     #[command(subcommand)]
     Audit(audit::Command),
 }

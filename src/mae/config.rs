@@ -1,5 +1,6 @@
 //! The architecture: the reference's own parameter names, checked for what cannot work.
 
+use super::loss::PixelTarget;
 use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,12 @@ impl MaeConfig {
     #[must_use]
     pub fn patch_len(&self) -> usize {
         self.patch_size * self.patch_size * self.in_chans
+    }
+
+    /// What the decoder predicts.
+    #[must_use]
+    pub fn target(&self) -> PixelTarget {
+        PixelTarget { patch_size: self.patch_size, norm_pix_loss: self.norm_pix_loss }
     }
 
     /// Hidden width of the MLP in a block of this width.

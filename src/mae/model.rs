@@ -127,6 +127,6 @@ impl<F: Real> Mae<F> {
     /// What the decoder predicts.
     #[must_use]
     pub fn target(&self) -> PixelTarget {
-        PixelTarget { patch_size: self.config.patch_size, norm_pix_loss: self.config.norm_pix_loss }
+        self.config.target()
     }
 }

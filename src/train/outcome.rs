@@ -65,7 +65,7 @@ impl Pretraining {
         Outcome {
             norm_pix_loss: trainer.config.model.norm_pix_loss,
             last,
-            baselines: set.baselines(&trainer.model, &trainer.workers),
+            baselines: set.baselines(trainer.model.target(), &trainer.workers),
             images_per_s: images / wall_secs,
             wall_secs,
             skipped_steps: journal.history.iter().map(|epoch| epoch.skipped_steps).sum(),

@@ -5,11 +5,14 @@ use super::run_dir::RunDir;
 use super::trainer::Trainer;
 use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, Checksums, Place, State, tensors};
-use crate::mae::Mae;
+use crate::mae::{Mae, MaeConfig};
 use crate::optim::AdamW;
 use crate::params::Params;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// A model of so many numbers is made without a second thought.
+const SMALL: usize = 1 << 24;
 
 /// Writes the checkpoint of a run, whole or not at all.
 ///
@@ -51,10 +54,29 @@ pub fn restore(checkpoint: &Checkpoint, trainer: &mut Trainer) -> Result<()> {
 pub fn load(dir: &Path) -> Result<(Mae<f32>, Config, Checkpoint)> {
     let checkpoint = Checkpoint::open(dir)?;
     let config = Config::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?;
-    let mut model = Mae::new(config.model.clone());
-    let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
-    tensors::load_into(&checkpoint.model, slots)?;
+    let model = model_from(&checkpoint.model, &config.model)?;
     Ok((model, config, checkpoint))
+}
+
+/// A model of this architecture with the weights of a file.
+///
+/// # Errors
+/// If the file's tensors are not the model's. Settings that promise far more than the file holds are refused before
+/// the model is made, so that they do not fill the memory.
+pub fn model_from(file: &tensors::File, config: &MaeConfig) -> Result<Mae<f32>> {
+    let mut stored: usize = 0;
+    for name in file.names() {
+        stored = stored.saturating_add(file.shape(&name)?.iter().product());
+    }
+    let numbers = config.parameters().all;
+    if numbers > 2 * stored.saturating_add(SMALL) {
+        let expected = format!("{numbers} numbers, as the settings say");
+        return Err(Error::input(file.path(), "tensors", expected, stored));
+    }
+    let mut model = Mae::new(config.clone());
+    let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
+    tensors::load_into(file, slots)?;
+    Ok(model)
 }
 
 /// The optimiser's moments and step count, for resuming.

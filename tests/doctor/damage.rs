@@ -143,3 +143,23 @@ fn the_text_has_the_verdicts_the_table_and_what_to_try() {
         assert!(help.contains(word), "no {word} in {help}");
     }
 }
+
+#[test]
+fn settings_that_promise_more_than_there_is_do_not_fill_the_memory() {
+    let place = trained(&["--epochs", "4"]);
+    let vast = |text: &str| {
+        let text =
+            text.replace("\nembed_dim = 32", "\nembed_dim = 8192").replace("\ndepth = 1", "\ndepth = 12");
+        assert!(text.contains("8192"));
+        text
+    };
+    place.write("run/config.toml", vast(&place.text("run/config.toml")));
+    reseal(&place, |state| {
+        state.config_toml = vast(&state.config_toml);
+        state.config_digest = crc32fast::hash(state.config_toml.as_bytes());
+    });
+    let (code, report) = diagnose(&place, &[]);
+    assert_eq!(code, 1);
+    assert_found(&report, "files", "problem", &["numbers, as the settings say"]);
+    place.refused(&["inspect", "run"], &["numbers, as the settings say"]);
+}

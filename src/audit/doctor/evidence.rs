@@ -8,7 +8,6 @@ use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, State, dir, tensors};
 use crate::mae::Mae;
 use crate::optim::AdamW;
-use crate::params::Params;
 use crate::train::source::{Source, loader_config};
 use crate::train::{Config, Workers, save};
 use std::path::{Path, PathBuf};
@@ -178,7 +177,8 @@ fn run_dir(path: &Path) -> Result<PathBuf> {
     }
     let around =
         path.parent().filter(|around| !is_run(path) && path.join(dir::STATE).exists() && is_run(around));
-    Ok(around.unwrap_or(path).to_path_buf())
+    let run = around.unwrap_or(path);
+    Ok(if run.as_os_str().is_empty() { PathBuf::from(".") } else { run.to_path_buf() })
 }
 
 /// The checkpoint of a run, again if it was replaced while being read.
@@ -225,19 +225,7 @@ fn read(folder: &Path) -> Result<Saved> {
     }
     let weights = tensors::File::open(folder.join(dir::MODEL))?;
     check(&weights, state.checksums.model)?;
-    // Before the model is made: settings that promise more than the file holds must not fill the memory.
-    let mut stored: usize = 0;
-    for name in weights.names() {
-        stored = stored.saturating_add(weights.shape(&name)?.iter().product());
-    }
-    let numbers = config.model.parameters().all;
-    if stored != numbers {
-        let expected = format!("{numbers} numbers, as the settings say");
-        return Err(Error::input(weights.path(), "tensors", expected, stored));
-    }
-    let mut model = Mae::new(config.model.clone());
-    let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
-    tensors::load_into(&weights, slots)?;
+    let model = save::model_from(&weights, &config.model)?;
     let moments = tensors::File::open(folder.join(dir::OPTIMIZER)).and_then(|moments| {
         check(&moments, state.checksums.optimizer)?;
         Ok(moments)

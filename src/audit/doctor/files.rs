@@ -65,7 +65,7 @@ fn log_beside_checkpoint(evidence: &Evidence) -> Option<Finding> {
     let (saved, log) = (evidence.saved.as_ref().ok()?, &evidence.log);
     let advice = "do not trust the log of this run: it was cut, changed, or belongs to another run";
     let last = log.last_step();
-    if log.lines > 0 && saved.state.step >= last + evidence.config.run.log_every_steps {
+    if log.lines > 0 && saved.state.step >= last.saturating_add(evidence.config.run.log_every_steps) {
         let text =
             format!("metrics.jsonl ends at step {last}, before the checkpoint's step {}", saved.state.step);
         return Some(Finding::problem(text, advice));

@@ -1,8 +1,8 @@
 //! The doctor: whether a run is healthy, in plain words, each verdict with its number and its threshold.
 //!
 //! [`Evidence`] gathers what there is (settings, log, checkpoint, data) and measures what needs the model;
-//! each check is a function from it to findings; [`CHECKS`] lists them, causes before symptoms. The thresholds
-//! and the reasons for them are in `docs/doctor.md`.
+//! each check is a function from it to findings; the table `CHECKS` lists them, causes before symptoms. The
+//! thresholds and the reasons for them are in `docs/doctor.md`.
 
 mod curve;
 pub mod evidence;

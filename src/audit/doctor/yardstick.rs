@@ -42,20 +42,12 @@ impl Yardstick {
         let count = wanted.min(affordable(config, FEWEST_IMAGES));
         let set = HeldOut::new(config, set, count).map_err(|error| error.to_string())?;
         let held_out = data.source.held_out.is_ok();
-        // The trivial predictors ask a model for nothing but its target, so without a checkpoint any will do.
-        let blank;
-        let model = if let Ok(saved) = &evidence.saved {
-            &saved.model
-        } else {
-            blank = Mae::new(config.model.clone());
-            &blank
-        };
         Ok(Self {
             images: set.masks.len(),
             as_logged: held_out && count == wanted,
             held_out,
-            loss: evidence.saved.is_ok().then(|| set.loss(model, workers)),
-            baselines: set.baselines(model, workers),
+            loss: evidence.saved.as_ref().ok().map(|saved| set.loss(&saved.model, workers)),
+            baselines: set.baselines(config.model.target(), workers),
         })
     }
 
