@@ -114,18 +114,14 @@ fn check_layers(args: &Args) -> Result<()> {
 
 /// A whole model.
 fn check_model(args: &Args) -> Result<()> {
-    let (trained, config, what) = match &args.checkpoint {
-        Some(dir) => {
-            let (model, config, _) = save::load(dir)?;
-            (Some(model), config, format!("{}, trained weights", dir.display()))
-        }
-        None => {
-            let preset = args.preset.as_deref().unwrap_or(presets::DEFAULT);
-            let config = Config::resolve(preset, args.config.as_deref(), assignments(&args.set)?)?;
-            let name =
-                args.config.as_ref().map_or_else(|| preset.to_owned(), |path| path.display().to_string());
-            (None, config, format!("{name}, initial weights with noise"))
-        }
+    let (trained, config, what) = if let Some(dir) = &args.checkpoint {
+        let (model, config, _) = save::load(dir)?;
+        (Some(model), config, format!("{}, trained weights", dir.display()))
+    } else {
+        let preset = args.preset.as_deref().unwrap_or(presets::DEFAULT);
+        let config = Config::resolve(preset, args.config.as_deref(), assignments(&args.set)?)?;
+        let name = args.config.as_ref().map_or_else(|| preset.to_owned(), |path| path.display().to_string());
+        (None, config, format!("{name}, initial weights with noise"))
     };
     // What it would take is known before anything is made.
     let layers = model::select(&config.model, &args.layer)?;
