@@ -6,11 +6,6 @@ use clap::Parser;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// The `gemm` crate allocates its packing buffers in every product. The system's allocator hands such buffers
-/// back to the kernel each time and pays for them in page faults; this one keeps them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let command = cli::Cli::parse().command;
     let result = cli::choose_instruction_set().and_then(|()| match command {

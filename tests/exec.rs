@@ -43,7 +43,7 @@ fn same_bits<F: Real>(a: ArrayView2<F>, b: ArrayView2<F>, beta: f64) -> bool {
             assert!(split == whole, "{backend:?} {} {m}×{k} · {k}×{n}, {threads} threads", F::NAME);
         }
     }
-    bands::product_rows(m, n, k) < m
+    bands::product_part(m.max(n), m * n * k) < m.max(n)
 }
 
 /// `x Wᵀ`, `dyᵀ x` and `dy W` of a linear layer `[rows, in] → [rows, out]`; how many of them were split.

@@ -97,7 +97,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn print(m: &Measurement) {
     let rate = m.images_per_s;
-    say!("{}: batch {} in chunks of {}, {} threads", m.preset, m.batch_size, m.micro_batch, m.threads);
+    let (batch, chunk) = (m.batch_size, m.micro_batch);
+    say!("{}: batch {batch} in chunks of {chunk}, {} threads, kernels on {}", m.preset, m.threads, m.simd);
     say!("images/s          {:.1}  (lowest {:.1}, highest {:.1})", rate.median, rate.min, rate.max);
     say!("GFLOP per image   {:.4}", m.gflop_per_image);
     say!(

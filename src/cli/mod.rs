@@ -18,6 +18,7 @@ macro_rules! say {
 pub(crate) use say;
 
 use clap::{Parser, Subcommand};
+use std::io::Write as _;
 use toml::Value;
 use vit_mae::exec::kernel;
 use vit_mae::{Error, Result};
@@ -67,6 +68,11 @@ pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
     let threads = threads.unwrap_or(cores);
     if threads == 0 || threads > MOST_THREADS {
         return Err(Error::setting("--threads", format!("1 to {MOST_THREADS}"), threads));
+    }
+    if threads > cores {
+        let why =
+            format!("--threads {threads} on a machine with {cores} cores gives the same numbers, not sooner");
+        let _ = writeln!(std::io::stderr(), "note: {why}");
     }
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

@@ -51,17 +51,18 @@ pub fn add_partials<F: Real>(partials: &[F], sums: &mut [F]) {
     kernel::widest(&AddRows, (partials, sums));
 }
 
-/// Rows of the output that one task of a split product computes: a power-of-two share of `m`, and all of
-/// them if the product is small.
+/// How many rows, or columns, of an output `length` long one task of a split product computes, of a product with
+/// `multiplications` in all: a power-of-two share, and all of them if the product is small.
 ///
-/// At least 128 rows: then packing the other operand again pays, and both backends block the inner dimension
-/// as they do without splitting, which small products change (the `gemm` crate up to 64 rows and columns).
+/// At least 192: each task packs the whole other operand again, which then costs little, and both backends block
+/// the inner dimension as they do without splitting, which small products change (the `gemm` crate up to 64 rows
+/// and columns).
 #[must_use]
-pub fn product_rows(m: usize, n: usize, k: usize) -> usize {
+pub fn product_part(length: usize, multiplications: usize) -> usize {
     const WORTH_SPLITTING: usize = 1 << 21;
     let mut parts = 1;
-    while parts < 16 && m / (2 * parts) >= 128 && m * n * k / parts >= WORTH_SPLITTING {
+    while parts < 16 && length / (2 * parts) >= 192 && multiplications / parts >= WORTH_SPLITTING {
         parts *= 2;
     }
-    m.div_ceil(parts)
+    length.div_ceil(parts)
 }

@@ -16,7 +16,7 @@ pub mod tree;
 use crate::base::Real;
 use gemm::Gemm;
 use kernel::{Add, AddRows, Kernel};
-use ndarray::{Array2, ArrayBase, ArrayView2, ArrayViewMut2, Data, Dimension};
+use ndarray::{Array2, ArrayBase, ArrayView2, ArrayViewMut2, Axis, Data, Dimension};
 use pool::Pool;
 use probe::Probe;
 use std::fmt::{Display, Write};
@@ -85,7 +85,8 @@ impl<F: Real> Exec<F> {
 
     // ── computing ───────────────────────────────────────────────────────────────────────────────
 
-    /// `C ← α·A·B + β·C`. With [`Exec::split`], the rows of `C` are computed in parallel.
+    /// `C ← α·A·B + β·C`. With [`Exec::split`], parts of `C` are computed in parallel: of its rows or of its columns,
+    /// whichever are more, so that the operand that every task packs again is the smaller one.
     ///
     /// # Panics
     /// If the shapes do not fit together.
@@ -93,14 +94,18 @@ impl<F: Real> Exec<F> {
         let (m, k) = a.dim();
         let n = b.ncols();
         assert!(b.nrows() == k && c.dim() == (m, n), "{:?} · {:?} → {:?}", a.dim(), b.dim(), c.dim());
-        let rows = if self.split { bands::product_rows(m, n, k) } else { m };
         let gemm = self.backend();
-        if rows >= m {
-            return gemm.gemm(alpha, a, b, beta, c);
+        let longer = m.max(n);
+        let part = if self.split { bands::product_part(longer, m * n * k) } else { longer };
+        if part >= longer {
+            gemm.gemm(alpha, a, b, beta, c);
+        } else if m >= n {
+            let tasks = a.axis_chunks_iter(Axis(0), part).zip(c.axis_chunks_iter_mut(Axis(0), part));
+            self.each(tasks, |(a, c)| gemm.gemm(alpha, a, b, beta, c));
+        } else {
+            let tasks = b.axis_chunks_iter(Axis(1), part).zip(c.axis_chunks_iter_mut(Axis(1), part));
+            self.each(tasks, |(b, c)| gemm.gemm(alpha, a, b, beta, c));
         }
-        let tasks =
-            a.axis_chunks_iter(ndarray::Axis(0), rows).zip(c.axis_chunks_iter_mut(ndarray::Axis(0), rows));
-        self.each(tasks, |(a, c)| gemm.gemm(alpha, a, b, beta, c));
     }
 
     /// `A·B` in a matrix from the pool.

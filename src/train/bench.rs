@@ -6,8 +6,8 @@ use super::step;
 use super::workers::Workers;
 use crate::base::rng::{Purpose, rng, uniform};
 use crate::base::{Error, Real, Result};
-use crate::exec::Exec;
 use crate::exec::timing::Timing;
+use crate::exec::{Exec, kernel};
 use crate::mae::cost::Cost;
 use crate::mae::masking::len_keep;
 use crate::mae::{Mae, Mask};
@@ -39,6 +39,8 @@ pub struct Measurement {
     pub micro_batch: usize,
     /// Threads.
     pub threads: usize,
+    /// Instruction set of the row kernels.
+    pub simd: &'static str,
     /// Training images per second of full steps.
     pub images_per_s: Spread,
     /// 10⁹ floating-point operations of the products of one image's step, from the shapes.
@@ -145,6 +147,7 @@ impl Plan {
             batch_size: self.config.optim.batch_size,
             micro_batch: self.config.optim.micro_batch,
             threads: self.threads,
+            simd: kernel::name(),
             images_per_s,
             gflop_per_image,
             gflops,
