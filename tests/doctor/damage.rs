@@ -1,6 +1,7 @@
 //! Damage: what is missing, cut, foreign or changed is said, and is never healthy.
 
 use super::*;
+use crate::forge::reseal;
 use std::path::Path;
 use vit_mae::audit::doctor::examine;
 
