@@ -25,7 +25,7 @@ pub struct State {
     pub changes: Vec<Change>,
     /// Images that could not be read and were replaced.
     pub skipped_images: Vec<String>,
-    /// Seconds spent so far, over all sessions.
+    /// Seconds spent so far, over all resumptions.
     pub wall_secs: f64,
     /// The settings as resolved, as TOML.
     pub config_toml: String,

@@ -29,7 +29,7 @@ pub struct Journal {
     pub saved: Option<u64>,
     log: Writer,
     clock: (Instant, Duration),
-    session: Instant,
+    started: Instant,
     earlier_secs: f64,
 }
 
@@ -65,7 +65,7 @@ impl Journal {
             skipped_images: state.skipped_images.iter().cloned().collect(),
             saved: None,
             clock: (now, Duration::ZERO),
-            session: now,
+            started: now,
             earlier_secs: state.wall_secs,
         }
     }
@@ -122,9 +122,9 @@ impl Journal {
         self.log(Record::Epoch(record))
     }
 
-    /// Seconds spent on the run so far, over all sessions.
+    /// Seconds spent on the run so far, over all resumptions.
     pub fn wall_secs(&self) -> f64 {
-        self.earlier_secs + self.session.elapsed().as_secs_f64()
+        self.earlier_secs + self.started.elapsed().as_secs_f64()
     }
 
     /// The part of a checkpoint's state that is the journal's. What the log holds so far is then on the disk: a

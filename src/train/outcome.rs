@@ -17,7 +17,7 @@ pub struct Outcome {
     pub baselines: Baselines,
     /// Training images a second over the whole run.
     pub images_per_s: f64,
-    /// Seconds spent on the run, over all sessions.
+    /// Seconds spent on the run, over all resumptions.
     pub wall_secs: f64,
     /// Whether the target was normalised patch by patch.
     pub norm_pix_loss: bool,

@@ -26,6 +26,7 @@ const DQ: &str = "into(Q, h, scale, ds.view(), k);";
 const DK: &str = "into(K, h, scale, ds.t(), q);";
 const DV: &str = "into(V, h, F::one(), p.t(), dout);";
 
+const SCORES: &str = "small::product(gemm, scale, q, k.t(), scores);";
 const SCORE_SCALE: &str = "F::one() / F::of(head_width as f64).sqrt()";
 
 const BLOCK: &str = "layers/block.rs";
@@ -124,8 +125,10 @@ pub(super) const BUGS: &[Bug] = &[
     bug(
         EMBED,
         "dimages in the target's pixel order",
-        "patch.iter_mut().zip(row).for_each(|(pixel, &value)| *pixel = value);",
-        "patch.permuted_axes([1, 2, 0]).iter_mut().zip(row).for_each(|(pixel, &value)| *pixel = value);",
+        "target.copy_from_slice(&rows[first..first + p]);",
+        "for (x, pixel) in target.iter_mut().enumerate() {
+            *pixel = rows[((run.patch * p + run.row) * p + x) * c + run.channel];
+        }",
     ),
     bug(
         NORM,
@@ -147,13 +150,20 @@ pub(super) const BUGS: &[Bug] = &[
         SCORE_SCALE,
         "F::one() / F::of(self.proj.bias.len() as f64).sqrt()",
     ),
-    bug(ATTENTION, "forward: keys taken for queries", "[0, 1, 2]", "[1, 0, 2]"),
+    bug(
+        ATTENTION,
+        "forward: keys taken for queries",
+        SCORES,
+        "small::product(gemm, scale, k, q.t(), scores);",
+    ),
     bug(BLOCK, "forward: residual past attention dropped", "cx.add_assign(&mut mid, &x);", "();"),
     bug(
         EMBED,
         "forward: the target's pixel order",
-        "row.iter_mut().zip(patch).for_each(|(value, &pixel)| *value = pixel);",
-        "row.iter_mut().zip(patch.permuted_axes([1, 2, 0])).for_each(|(value, &pixel)| *value = pixel);",
+        "rows[first..first + p].copy_from_slice(source);",
+        "for (x, &pixel) in source.iter().enumerate() {
+            rows[((run.patch * p + run.row) * p + x) * c + run.channel] = pixel;
+        }",
     ),
     bug(
         "layers/pos_embed.rs",
