@@ -7,6 +7,7 @@ use crate::mae::masking::len_keep;
 use crate::mae::{Mae, MaeConfig};
 use crate::params::Params;
 use crate::train::Config;
+use crate::train::bench::available_bytes;
 
 /// The most floating-point operations that a check of single elements may take: some ten minutes of a core.
 const MOST_FLOPS: f64 = 5e12;
@@ -25,7 +26,7 @@ pub fn memory(config: &MaeConfig, len_keep: usize, images: usize) -> Result<()> 
     let needed =
         8 * COPIES * config.parameters().all + 2 * Cost { config, len_keep }.activation_bytes(images);
     match available_bytes() {
-        Some(free) if needed > free => {
+        Some(free) if needed as u64 > free => {
             let expected =
                 format!("a model that an audit in f64 fits into {} MiB of free memory", free >> 20);
             Err(Error::setting("model", expected, format!("one that takes about {} MiB", needed >> 20)))
@@ -63,11 +64,4 @@ pub fn differences(config: &Config, layers: &[Layer], elements: usize, images: u
     );
     let found = format!("{differences} differences that take about {flops:.0e}");
     Err(Error::setting("full check of this configuration", expected, found))
-}
-
-/// Memory that the system can give without swapping, where it says so.
-fn available_bytes() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    line.split_whitespace().nth(1)?.parse::<usize>().ok()?.checked_mul(1024)
 }
