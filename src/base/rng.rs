@@ -20,6 +20,12 @@ pub enum Purpose {
     Augment = 4,
     /// Made-up data for benches and checks.
     Synthetic = 5,
+    /// Which labelled images are kept, and which of them validate.
+    Split = 6,
+    /// Mixup and cutmix of one batch.
+    Mix = 7,
+    /// Which residual branches of one sample are dropped.
+    DropPath = 8,
 }
 
 /// The generator at one address: `ChaCha8` whose 256-bit key is the four words of the address.
