@@ -11,6 +11,8 @@ fn main() -> ExitCode {
     let result = cli::choose_instruction_set().and_then(|()| match command {
         cli::Command::Pretrain(args) => cli::pretrain::run(&args),
         cli::Command::Reconstruct(args) => cli::reconstruct::run(&args),
+        cli::Command::Probe(args) => cli::probe::run(&args),
+        cli::Command::Features(args) => cli::features::run(&args),
         cli::Command::Inspect(args) => cli::inspect::run(&args),
         cli::Command::Bench(args) => cli::bench::run(&args),
         cli::Command::Audit(command) => cli::audit::run(&command),

@@ -54,6 +54,31 @@ impl Source {
     }
 }
 
+/// Lets a configuration name other data.
+pub fn use_data(config: &mut Config, data: Option<&Path>, format: Option<&str>) {
+    if let Some(data) = data {
+        config.data.path = Some(data.to_path_buf());
+        config.data.format = None;
+    }
+    if let Some(format) = format {
+        config.data.format = Some(format.to_owned());
+    }
+    // Whoever asks for data wants its test split, whether or not pre-training looked at it.
+    config.run.held_out_images = config.run.held_out_images.max(1);
+}
+
+/// One half of the data that a configuration names.
+///
+/// # Errors
+/// If it is not there, or is damaged.
+pub fn open_split(config: &Config, split: Split) -> Result<Arc<dyn Dataset>> {
+    let Source { train, held_out } = Source::open(config)?;
+    match split {
+        Split::Train => Ok(train),
+        Split::Test => held_out.map_err(|why| Error::setting("--split", "train", format!("test, but {why}"))),
+    }
+}
+
 /// How the loader prepares the training images of a completed configuration.
 #[must_use]
 pub fn loader_config(config: &Config) -> LoaderConfig {
