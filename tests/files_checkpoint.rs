@@ -36,6 +36,7 @@ fn state(step: u64) -> State {
         step,
         train_loss: 0.75,
         held_out_loss: Some(0.8),
+        held_out_accuracy: None,
         skipped_steps: 1,
         wall_secs: 12.5,
         images_per_s: 480.0,

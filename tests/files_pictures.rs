@@ -28,6 +28,7 @@ fn records(steps: u32) -> Vec<Record> {
                 step: u64::from(step),
                 train_loss: 0.42 + 0.7 * (-5.0 * t).exp(),
                 held_out_loss: Some(0.45 + 0.68 * (-5.0 * t).exp()),
+                held_out_accuracy: None,
                 skipped_steps: 0,
                 wall_secs: 12.0,
                 images_per_s: 500.0,

@@ -28,6 +28,7 @@ fn epoch(step: u64, held_out_loss: Option<f64>) -> Record {
         step,
         train_loss: 0.7,
         held_out_loss,
+        held_out_accuracy: None,
         skipped_steps: 0,
         wall_secs: 2.0,
         images_per_s: 100.0,

@@ -9,7 +9,7 @@ use std::fs;
 use vit_mae::Error;
 use vit_mae::checkpoint::Checkpoint;
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
-use vit_mae::train::{Config, Pretraining, RunDir, Watch};
+use vit_mae::train::{Config, Pretraining, Run as _, RunDir, Watch};
 
 const SETS: [&str; 5] = [
     "run.pictures_every_epochs=1",

@@ -10,7 +10,7 @@ use crate::train::chain::weights_digest;
 use crate::train::metrics::{self, Record, StepRecord};
 use crate::train::source::Source;
 use crate::train::trainer::{Stepped, Trainer};
-use crate::train::{Config, Workers, run_dir, save};
+use crate::train::{Config, Learner, Settings, Workers, run_dir, save};
 use std::path::{Path, PathBuf};
 
 /// One number of the log beside the one computed again.
@@ -71,7 +71,7 @@ pub fn replay(run: &Path, step: u64, data: Option<&Path>, progress: &mut dyn FnM
     }
     let mut trainer = Trainer::new(config, source.train.clone())?;
     if let Some(start) = start {
-        save::restore(&Checkpoint::open(&start)?, &mut trainer)?;
+        save::restore(&Checkpoint::open(&start)?, &mut trainer.model, &mut trainer.adamw, None)?;
     }
     // The digest of step `step` itself, or the next one that the log has.
     let digested = steps.iter().find(|r| r.step >= step && r.weights_digest.is_some() && r.step <= last.step);

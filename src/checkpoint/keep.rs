@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! checkpoint/                    the last one
-//! checkpoints/step-00000120/     those before it, and the one with the lowest loss
+//! checkpoints/step-00000120/     those before it, and the best
 //! ```
 //!
 //! A folder is emptied only after it was renamed to `checkpoint.partial`, a name that no reader looks at; so a
 //! crash in the middle of it leaves nothing that could be taken for a checkpoint.
 
 use super::atomic::sync_dir;
-use super::dir::{NAME, PARTIAL, PREVIOUS, STATE};
+use super::dir::{NAME, PARTIAL, PREVIOUS, STATE, find};
 use super::state::State;
 use crate::base::disk::Disk;
 use crate::base::{Error, Result};
@@ -61,6 +61,31 @@ pub fn settle(disk: &dyn Disk, run: &Path, keep: usize) -> Result<()> {
     prune(disk, run, &last, keep)
 }
 
+/// The folder of the best checkpoint; of equally good ones the last.
+///
+/// # Errors
+/// If there is none, or the last one cannot be read.
+pub fn best(run: &Path) -> Result<PathBuf> {
+    let last = find(run)?;
+    let state = State::read(&last.join(STATE))?;
+    let older = older(run)?;
+    let step = best_step(&state, &older);
+    let best = older.into_iter().find(|(older, _)| Some(*older) == step);
+    Ok(best.map_or(last, |(_, folder)| folder))
+}
+
+/// Which of the older checkpoints is better than the last and all others.
+fn best_step(last: &State, older: &[(u64, PathBuf)]) -> Option<u64> {
+    let shortcoming = |path: &Path| State::read(&path.join(STATE)).ok().and_then(|state| state.shortcoming());
+    let mut best = (last.shortcoming().unwrap_or(f64::INFINITY), None);
+    for (step, path) in older {
+        if let Some(better) = shortcoming(path).filter(|s| *step < last.step && *s < best.0) {
+            best = (better, Some(*step));
+        }
+    }
+    best.1
+}
+
 /// Moves the checkpoint before the last one to the older ones.
 fn shelve(disk: &dyn Disk, run: &Path, previous: &Path) -> Result<()> {
     // What cannot be read any more, and what was written twice at one step, is of no use.
@@ -78,17 +103,11 @@ fn shelve(disk: &dyn Disk, run: &Path, previous: &Path) -> Result<()> {
 /// Removes the older checkpoints that are neither among the newest `keep − 1` nor the best of all.
 fn prune(disk: &dyn Disk, run: &Path, last: &State, keep: usize) -> Result<()> {
     let mut older = older(run)?;
-    let loss = |path: &Path| State::read(&path.join(STATE)).ok().and_then(|state| state.loss());
-    let mut best = (last.loss().unwrap_or(f64::INFINITY), None);
-    for (step, path) in &older {
-        if let Some(loss) = loss(path).filter(|loss| *step < last.step && *loss < best.0) {
-            best = (loss, Some(*step));
-        }
-    }
+    let best = best_step(last, &older);
     // Steps at or after the last one are of a future that a return to an older checkpoint has undone.
     let (past, undone): (Vec<_>, Vec<_>) = older.drain(..).partition(|(step, _)| *step < last.step);
     let leaving = past.len().saturating_sub(keep.saturating_sub(1));
-    let leaving = past.into_iter().take(leaving).filter(|(step, _)| Some(*step) != best.1);
+    let leaving = past.into_iter().take(leaving).filter(|(step, _)| Some(*step) != best);
     leaving.chain(undone).try_for_each(|(_, path)| discard(disk, run, &path))?;
     let shelf = run.join(OLDER);
     if fs::read_dir(&shelf).is_ok_and(|mut entries| entries.next().is_none()) {

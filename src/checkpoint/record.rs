@@ -96,6 +96,9 @@ pub struct EpochRecord {
     pub train_loss: f64,
     /// Loss on held-out images, where it was measured.
     pub held_out_loss: Option<f64>,
+    /// Share of held-out images whose class was named, where classes are learnt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_accuracy: Option<f64>,
     /// Steps that were skipped because their loss or gradient was not finite.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped_steps: u64,
@@ -113,11 +116,13 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl State {
-    /// The loss by which checkpoints are compared: of the last epoch, on held-out images where there are any.
-    /// None in the middle of an epoch, where no loss is that of these weights.
+    /// What checkpoints are compared by, the lower the better: the share of held-out images whose class was not
+    /// named, or where no classes are learnt the loss of the last epoch, on held-out images where there are any.
+    /// None in the middle of an epoch, where neither is that of these weights.
     #[must_use]
-    pub fn loss(&self) -> Option<f64> {
+    pub fn shortcoming(&self) -> Option<f64> {
         let last = self.history.last().filter(|_| self.position.steps == 0)?;
-        Some(last.held_out_loss.unwrap_or(last.train_loss))
+        let wrong = last.held_out_accuracy.map(|accuracy| 1.0 - accuracy);
+        Some(wrong.or(last.held_out_loss).unwrap_or(last.train_loss))
     }
 }

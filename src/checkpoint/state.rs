@@ -17,7 +17,7 @@ pub use super::record::{Change, Checksums, EpochRecord, LogMark, Position, State
 
 const MAGIC: [u8; 8] = *b"VITMAE\0\n";
 /// The layout of the content; to be raised by whoever changes a field of [`State`].
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const ENVELOPE_BYTES: usize = 8 + 4 + 8 + 4;
 /// More than a million epochs of history need.
 const LIMIT_BYTES: usize = 64 << 20;

@@ -56,11 +56,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
     let export = Export::new(&args.out, args.overwrite)?;
     let (model, mut config, checkpoint) = save::load(&args.checkpoint)?;
-    source::use_data(&mut config, args.data.as_deref(), args.format.as_deref());
-    let dataset = source::open_split(&config, args.split.into())?;
+    source::use_data(&mut config.data, args.data.as_deref(), args.format.as_deref());
+    let dataset = source::open_split(&config.data, args.split.into())?;
     let bar = ImagesBar::new();
     bar.begins(dataset.len());
-    let (input, backend) = (Input::of(&config), config.run.gemm);
+    let (input, backend) = (Input::of(&config.data, (config.model.img_size, config.model.in_chans)), config.run.gemm);
     let features = features(&model.encoder, args.pool, &*dataset, &input, backend, &bar)?;
     drop(bar);
     let labelled = !dataset.classes().is_empty();

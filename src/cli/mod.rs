@@ -23,6 +23,7 @@ pub(crate) use say;
 
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
+use std::path::Path;
 use toml::Value;
 use vit_mae::data::Split;
 use vit_mae::exec::kernel;
@@ -124,6 +125,37 @@ pub(crate) fn choice(choice: &impl clap::ValueEnum) -> Value {
 /// The name of a choice, as text.
 pub(crate) fn choice_name(choice: &impl clap::ValueEnum) -> String {
     choice.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+}
+
+/// `1 step`, `2 steps`.
+pub(crate) fn count(n: u64, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A path as TOML has it: in UTF-8.
+pub(crate) fn path(path: &Path) -> Result<Value> {
+    let text = path.to_str().ok_or_else(|| Error::setting("--data", "a path in UTF-8", path.display()));
+    text.map(Value::from)
+}
+
+/// Two numbers, or nothing.
+pub(crate) fn pair(flag: &str, values: &[f64]) -> Result<Option<Value>> {
+    match *values {
+        [] => Ok(None),
+        [low, high] => Ok(Some(vec![low, high].into())),
+        _ => Err(Error::setting(flag, "two numbers, for example 0.2,1", format!("{values:?}"))),
+    }
+}
+
+/// Height and width, from one or two numbers, or nothing.
+pub(crate) fn sides(flag: &str, values: &[usize]) -> Result<Option<Value>> {
+    let (height, width) = match *values {
+        [] => return Ok(None),
+        [side] => (side, side),
+        [height, width] => (height, width),
+        _ => return Err(Error::setting(flag, "one or two numbers", format!("{values:?}"))),
+    };
+    Ok(Some(vec![whole(flag, height)?, whole(flag, width)?].into()))
 }
 
 /// What `--set` says: `section.key=value` each, the value in TOML.

@@ -1,15 +1,15 @@
 //! `vit-mae pretrain`.
 
 use super::progress::Progress;
-use super::{assignments, choice, say, whole};
-use std::path::{Path, PathBuf};
+use super::{assignments, choice, count, pair, path, say, sides, whole};
+use std::path::PathBuf;
 use toml::Value;
+use vit_mae::Result;
 use vit_mae::exec::Backend;
 use vit_mae::mae::Strategy;
 use vit_mae::optim::groups;
 use vit_mae::train::config::OnNonfinite;
-use vit_mae::train::{Config, Outcome, Pretraining, RunDir, presets};
-use vit_mae::{Error, Result};
+use vit_mae::train::{Config, Learner, Outcome, Pretraining, Run, RunDir, Settings, presets};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -190,11 +190,6 @@ fn describe(run: &Pretraining, threads: usize) {
     }
 }
 
-/// `1 step`, `2 steps`.
-fn count(n: u64, word: &str) -> String {
-    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
-}
-
 /// What came out, where it is, and what to try next.
 fn conclude(run: &Pretraining, outcome: &Outcome) {
     say!();
@@ -221,20 +216,9 @@ impl Args {
         let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
         put("data.path", self.data.as_deref().map(path).transpose()?);
         put("data.format", self.format.clone().map(Value::from));
-        put("data.crop", pair("--crop", &self.crop, None)?);
+        put("data.crop", pair("--crop", &self.crop)?);
         put("data.skip_bad_images", self.skip_bad_images.then(|| true.into()));
-        let sides: Vec<f64> = self.img_size.iter().map(|&side| side as f64).collect();
-        if !sides.is_empty() {
-            let [height, width] = match self.img_size[..] {
-                [side] => [side, side],
-                [height, width] => [height, width],
-                _ => return Err(Error::setting("--img-size", "one or two numbers", format!("{sides:?}"))),
-            };
-            put(
-                "model.img_size",
-                Some(vec![whole("--img-size", height)?, whole("--img-size", width)?].into()),
-            );
-        }
+        put("model.img_size", sides("--img-size", &self.img_size)?);
         for (flag, key, value) in [
             ("--in-chans", "model.in_chans", self.in_chans),
             ("--patch-size", "model.patch_size", self.patch_size),
@@ -269,19 +253,4 @@ impl Args {
 /// A value of a setting, or that there was none.
 fn or_none(value: &str) -> &str {
     if value.is_empty() { "none" } else { value }
-}
-
-/// A path as TOML has it: in UTF-8.
-fn path(path: &Path) -> Result<Value> {
-    let text = path.to_str().ok_or_else(|| Error::setting("--data", "a path in UTF-8", path.display()));
-    text.map(Value::from)
-}
-
-/// Two numbers, or nothing.
-fn pair(flag: &str, values: &[f64], default: Option<Value>) -> Result<Option<Value>> {
-    match *values {
-        [] => Ok(default),
-        [low, high] => Ok(Some(vec![low, high].into())),
-        _ => Err(Error::setting(flag, "two numbers, for example 0.2,1", format!("{values:?}"))),
-    }
 }

@@ -6,7 +6,7 @@ use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::data::load_image;
 use vit_mae::mae::reconstruct::Stats;
 use vit_mae::mae::{Mask, mask_from_file};
-use vit_mae::train::{Config, gallery, held_out, save};
+use vit_mae::train::{Config, Settings, gallery, held_out, save};
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\

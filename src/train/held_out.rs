@@ -1,7 +1,7 @@
 //! The loss on images that are never trained on, always with the same masks, beside what trivial
 //! predictors reach on the very same patches.
 
-use super::config::Config;
+use super::config::{Config, DataConfig};
 use super::step;
 use super::workers::Workers;
 use crate::base::{Error, Result};
@@ -74,11 +74,23 @@ impl HeldOut {
 /// # Errors
 /// If the image, which comes from `source`, cannot be brought to the model's size or channels.
 pub fn input_image(config: &Config, source: &str, image: &Image) -> Result<Array3<f32>> {
-    let [height, width] = config.model.img_size;
-    let image = evaluation_image(image, config.model.in_chans, height, width).map_err(|e| match e {
+    model_input(&config.data, (config.model.img_size, config.model.in_chans), source, image)
+}
+
+/// An image as a model for images of `([height, width], channels)` takes it.
+///
+/// # Errors
+/// If the image, which comes from `source`, cannot be brought to that size or these channels.
+pub fn model_input(
+    data: &DataConfig,
+    ([height, width], in_chans): ([usize; 2], usize),
+    source: &str,
+    image: &Image,
+) -> Result<Array3<f32>> {
+    let image = evaluation_image(image, in_chans, height, width).map_err(|e| match e {
         Error::Setting { key, expected, found } => Error::input(source, key, expected, found),
         other => other,
     })?;
-    let (mean, std) = (config.data.mean.as_deref(), config.data.std.as_deref());
+    let (mean, std) = (data.mean.as_deref(), data.std.as_deref());
     Ok(normalise(&image, mean.unwrap_or_default(), std.unwrap_or_default()))
 }

@@ -1,6 +1,6 @@
 //! How an image of any size becomes what a trained model sees, without anything random.
 
-use super::config::Config;
+use super::sections::DataConfig;
 use crate::base::{Error, Result};
 use crate::data::normalise::Normaliser;
 use crate::data::{Dataset, Image, evaluation_image};
@@ -24,12 +24,11 @@ impl Input {
         Self { channels, size, normaliser: Normaliser::new(mean, std) }
     }
 
-    /// As the configuration of a pre-training run has it.
+    /// As the settings of a run have it, for a model for images of `([height, width], channels)`.
     #[must_use]
-    pub fn of(config: &Config) -> Self {
-        let (mean, std) = (config.data.mean.as_deref(), config.data.std.as_deref());
-        let (mean, std) = (mean.unwrap_or_default(), std.unwrap_or_default());
-        Self::new(config.model.in_chans, config.model.img_size, mean, std)
+    pub fn of(data: &DataConfig, (size, channels): ([usize; 2], usize)) -> Self {
+        let (mean, std) = (data.mean.as_deref(), data.std.as_deref());
+        Self::new(channels, size, mean.unwrap_or_default(), std.unwrap_or_default())
     }
 
     /// `[C, H, W]`.

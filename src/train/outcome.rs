@@ -4,6 +4,8 @@ use super::metrics::EpochRecord;
 use super::plot;
 use super::pretrain::Pretraining;
 use super::report::Report;
+use super::run::Learner;
+use super::settings::Settings;
 use crate::base::{Error, Result};
 use crate::mae::baseline::Baselines;
 use crate::optim::groups;
@@ -29,7 +31,7 @@ pub struct Outcome {
 
 impl Pretraining {
     /// Writes `loss.svg` and `report.html`.
-    pub(super) fn report(&mut self, command: &str) -> Result<Outcome> {
+    pub(super) fn write_report(&mut self, command: &str) -> Result<Outcome> {
         let outcome = self.outcome();
         let (journal, config) = (&self.journal, &self.trainer.config);
         let loss_svg = plot::loss_svg(&journal.records, &outcome.references())?;

@@ -131,7 +131,7 @@ struct Sets {
 /// If the checkpoint is not one of pre-training, the data has no labels, or a setting cannot work with it.
 pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Metrics)> {
     let (model, mut config, checkpoint) = save::load(&ask.checkpoint)?;
-    use_data(&mut config, ask.data.as_deref(), ask.format.as_deref());
+    use_data(&mut config.data, ask.data.as_deref(), ask.format.as_deref());
     let sets = Sets::open(&config, ask)?;
     let probe = ask.probe_config(sets.train.len())?;
     let initial = ask.random_encoder.then(|| Mae::initialised(config.model.clone(), checkpoint.state.seed));
@@ -139,7 +139,7 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
 
     let parts = [Some(&sets.train), sets.validation.as_ref(), sets.test.as_ref()];
     listener.begins(parts.iter().flatten().map(|set| set.len()).sum());
-    let input = Input::of(&config);
+    let input = Input::of(&config.data, (config.model.img_size, config.model.in_chans));
     let [train, validation, test] =
         parts.map(|set| set.map(|set| labelled(&encoder, ask.pooling, &**set, &input, &config, listener)));
     let train = train.expect("there are images to train on")?;
@@ -184,7 +184,7 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
 
 impl Sets {
     fn open(config: &Config, ask: &Probing) -> Result<Self> {
-        let Source { train: all, held_out } = Source::open(config)?;
+        let Source { train: all, held_out } = Source::both(&config.data)?;
         if all.classes().len() < 2 {
             let found = format!("{} classes in {}", all.classes().len(), all.describe());
             return Err(Error::setting("--data", "labelled images of at least two classes", found));

@@ -1,34 +1,40 @@
 //! Settings in layers: preset < file < flags, each checked as it is laid on, so that an error names its own.
 
-use super::config::Config;
-use super::presets;
+use super::settings::Settings;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
+use std::marker::PhantomData;
 use std::path::Path;
 use toml::{Table, Value};
 
 /// Settings that grow layer by layer.
-pub(super) struct Layers {
+pub(super) struct Layers<S> {
     table: Table,
     /// Whether a layer that changes only the epochs changes warm-up with them. Not in a run that is under way:
     /// its warm-up may be over.
     scale_warmup: bool,
+    settings: PhantomData<S>,
 }
 
-impl Layers {
+impl<S: Settings> Layers<S> {
     /// The lowest layer.
-    pub(super) fn new(preset: &str) -> Result<Self> {
-        let table = presets::text(preset)?.parse().map_err(|e| Error::setting("--preset", "TOML", e))?;
-        Ok(Self { table, scale_warmup: true })
+    pub(super) fn new(table: Table) -> Self {
+        Self { table, scale_warmup: true, settings: PhantomData }
     }
 
     /// The settings of a run that is under way as the lowest layer.
-    pub(super) fn over(config: &Config) -> Result<Self> {
-        Ok(Self { table: config.to_table()?, scale_warmup: false })
+    pub(super) fn over(table: Table) -> Self {
+        Self { table, scale_warmup: false, settings: PhantomData }
+    }
+
+    /// Lays parts of sections on top that are known to be right.
+    pub(super) fn lay(mut self, given: Table) -> Self {
+        merge(&mut self.table, given);
+        self
     }
 
     /// Lays a file and flags on top, and checks the whole.
-    pub(super) fn resolve(mut self, file: Option<&Path>, flags: Vec<(String, Value)>) -> Result<Config> {
+    pub(super) fn resolve(mut self, file: Option<&Path>, flags: Vec<(String, Value)>) -> Result<S> {
         if let Some(path) = file {
             self.lay_file(path)?;
         }
@@ -77,7 +83,7 @@ impl Layers {
     }
 
     /// All of them together; ranges are not checked yet.
-    fn config(&self) -> std::result::Result<Config, toml::de::Error> {
+    fn config(&self) -> std::result::Result<S, toml::de::Error> {
         self.table.clone().try_into()
     }
 

@@ -1,60 +1,43 @@
 //! Resuming: what may change in a run that is under way, what must not, and how a change is put down.
 
-use super::config::Config;
 use super::metrics;
 use super::run_dir::RunDir;
+use super::settings::Settings;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::checkpoint::{Change, Checkpoint, dir};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
-/// Settings that decide what a step number means, which images and masks it sees, and what the tensors and
-/// losses of a run are. Whoever wants other ones wants another run.
-pub const FIXED: &[&str] = &[
-    "model.",
-    "mask.",
-    "data.crop",
-    "data.flip",
-    "data.mean",
-    "data.std",
-    "data.repeats",
-    "optim.batch_size",
-    "optim.accum_iter",
-    "optim.betas",
-    "run.seed",
-    "run.held_out_images",
-];
-
 /// A run as it was left, and as it shall go on.
 #[derive(Debug)]
-pub struct Earlier {
+pub struct Earlier<S> {
     /// The last checkpoint.
     pub checkpoint: Checkpoint,
     /// The settings from here on.
-    pub config: Config,
+    pub config: S,
     /// What they differ in from those until here.
     pub changes: Vec<Change>,
 }
 
-impl Earlier {
+impl<S: Settings> Earlier<S> {
     /// The run that a checkpoint is of, with changed settings.
     ///
     /// # Errors
-    /// If a setting of [`FIXED`] differs, which is then named, or fewer epochs are asked for than were begun.
-    pub fn new(checkpoint: Checkpoint, change: impl FnOnce(&Config) -> Result<Config>) -> Result<Self> {
+    /// If a setting of [`Settings::FIXED`] differs, which is then named, or fewer epochs are asked for than were begun.
+    pub fn new(checkpoint: Checkpoint, change: impl FnOnce(&S) -> Result<S>) -> Result<Self> {
         let state = &checkpoint.state;
-        let before = Config::from_toml(&state.config_toml, &checkpoint.dir.join(dir::STATE))?;
+        let before = S::from_toml(&state.config_toml, &checkpoint.dir.join(dir::STATE))?;
         let config = change(&before)?;
         let changes = differences(&before, &config, state.step)?;
-        if let Some(Change { key, from, to, .. }) = changes.iter().find(|change| is_fixed(&change.key)) {
+        if let Some(Change { key, from, to, .. }) = changes.iter().find(|change| is_fixed::<S>(&change.key)) {
             let expected = format!("{}, as the run began, which cannot change on the way", or_none(from));
             return Err(Error::setting(key, expected, or_none(to)));
         }
         let begun = state.epoch + u64::from(state.position.steps > 0);
-        if config.optim.epochs < begun {
+        if config.optim().epochs < begun {
             let expected = format!("at least {begun}, the epochs that were begun");
-            return Err(Error::setting("optim.epochs", expected, config.optim.epochs));
+            return Err(Error::setting("optim.epochs", expected, config.optim().epochs));
         }
         Ok(Self { checkpoint, config, changes })
     }
@@ -68,7 +51,7 @@ impl Earlier {
         if digest == began {
             return Ok(());
         }
-        let path = self.config.data.path.clone().unwrap_or_default();
+        let path = self.config.data().path.clone().unwrap_or_default();
         let expected = format!("{began:08x}, the data that the run began with");
         Err(Error::input(path, "data digest", expected, format!("{digest:08x}")))
     }
@@ -93,16 +76,16 @@ pub fn last_checkpoint(run: &RunDir) -> Result<Option<Checkpoint>> {
 ///
 /// # Errors
 /// If its `config.toml` cannot be read or is not complete.
-pub fn first_config(run: &RunDir) -> Result<Config> {
-    Config::from_toml(&read_text(&run.config())?, &run.config())
+pub fn first_config<S: Settings>(run: &RunDir) -> Result<S> {
+    S::from_toml(&read_text(&run.config())?, &run.config())
 }
 
-fn is_fixed(key: &str) -> bool {
-    FIXED.iter().any(|fixed| key == *fixed || (fixed.ends_with('.') && key.starts_with(fixed)))
+fn is_fixed<S: Settings>(key: &str) -> bool {
+    S::FIXED.iter().any(|fixed| key == *fixed || (fixed.ends_with('.') && key.starts_with(fixed)))
 }
 
 /// What differs between two configurations, by key.
-fn differences(before: &Config, after: &Config, step: u64) -> Result<Vec<Change>> {
+fn differences(before: &impl Settings, after: &impl Settings, step: u64) -> Result<Vec<Change>> {
     let (before, after) = (flat(&before.to_table()?), flat(&after.to_table()?));
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let value = |map: &BTreeMap<String, String>, key: &String| map.get(key).cloned().unwrap_or_default();

@@ -19,6 +19,7 @@ const CONFIG: &str = "config.toml";
 pub const METRICS: &str = "metrics.jsonl";
 const LOSS: &str = "loss.svg";
 const REPORT: &str = "report.html";
+const RESULT: &str = "result.json";
 const RECONSTRUCTIONS: &str = "reconstructions";
 
 /// A folder that belongs to one run, and to this process as long as the value lives.
@@ -153,7 +154,8 @@ impl RunDir {
     /// Removes what a run writes, by name, and nothing else; a folder goes only if that empties it.
     fn remove_own_files(&self) -> Result<()> {
         let mut own = Vec::new();
-        for file in [self.config(), self.metrics(), self.loss_svg(), self.report_html()] {
+        let files = [self.config(), self.metrics(), self.loss_svg(), self.report_html(), self.result()];
+        for file in files {
             own.push(partial_name(&file));
             own.push(file);
         }
@@ -206,6 +208,11 @@ impl RunDir {
     /// `report.html`: curves and pictures in one file.
     pub fn report_html(&self) -> PathBuf {
         self.path.join(REPORT)
+    }
+
+    /// `result.json`: what a fine-tuned classifier reached.
+    pub fn result(&self) -> PathBuf {
+        self.path.join(RESULT)
     }
 
     /// `reconstructions/`: the folder of the sheets.

@@ -1,6 +1,6 @@
 //! Where the images of a run come from: the embedded data or a path, its statistics, its held-out split.
 
-use super::config::Config;
+use super::config::{Config, DataConfig};
 use crate::base::{Error, Result};
 use crate::data::{self, Augment, Dataset, Format, LoaderConfig, Split, channel_stats};
 use std::path::{Path, PathBuf};
@@ -23,12 +23,21 @@ impl Source {
     /// # Errors
     /// If there is no training data, or a test split is there but damaged.
     pub fn open(config: &Config) -> Result<Self> {
-        let path = locate(config.data.path.as_deref())?;
-        let format = config.data.format.as_deref().map(str::parse::<Format>).transpose()?;
+        if config.run.held_out_images == 0 {
+            let train = Self::train(&config.data)?;
+            return Ok(Self { train, held_out: Err("run.held_out_images is 0".to_owned()) });
+        }
+        Self::both(&config.data)
+    }
+
+    /// Both splits of a data set.
+    ///
+    /// # Errors
+    /// If there is no training data, or a test split is there but damaged.
+    pub fn both(config: &DataConfig) -> Result<Self> {
+        let (path, format) = place(config)?;
         let train = data::open(&path, format, Split::Train)?;
-        let held_out = if config.run.held_out_images == 0 {
-            Err("run.held_out_images is 0".to_owned())
-        } else if path.is_file() {
+        let held_out = if path.is_file() {
             Err("a single file has no test split".to_owned())
         } else {
             match data::open(&path, format, Split::Test) {
@@ -39,64 +48,99 @@ impl Source {
         Ok(Self { train, held_out })
     }
 
+    fn train(config: &DataConfig) -> Result<Arc<dyn Dataset>> {
+        let (path, format) = place(config)?;
+        data::open(&path, format, Split::Train)
+    }
+
     /// Writes the measured mean and standard deviation into a configuration that does not give them.
     ///
     /// # Errors
     /// If an image that is looked at cannot be read.
     pub fn complete(&self, config: &mut Config) -> Result<()> {
-        if config.data.mean.is_none() || config.data.std.is_none() {
-            let skip = config.data.skip_bad_images;
-            let stats = channel_stats(&*self.train, config.model.in_chans, STATS_IMAGES, skip)?;
-            config.data.mean.get_or_insert(stats.mean);
-            config.data.std.get_or_insert(stats.std);
-        }
-        Ok(())
+        measure(&*self.train, &mut config.data, config.model.in_chans)
     }
 }
 
-/// Lets a configuration name other data.
-pub fn use_data(config: &mut Config, data: Option<&Path>, format: Option<&str>) {
-    if let Some(data) = data {
-        config.data.path = Some(data.to_path_buf());
-        config.data.format = None;
+/// Measures mean and standard deviation of the channels where the settings do not give them.
+///
+/// # Errors
+/// If an image that is looked at cannot be read.
+pub fn measure(train: &dyn Dataset, config: &mut DataConfig, in_chans: usize) -> Result<()> {
+    if config.mean.is_none() || config.std.is_none() {
+        let stats = channel_stats(train, in_chans, STATS_IMAGES, config.skip_bad_images)?;
+        config.mean.get_or_insert(stats.mean);
+        config.std.get_or_insert(stats.std);
+    }
+    Ok(())
+}
+
+/// Lets settings name other data.
+pub fn use_data(config: &mut DataConfig, path: Option<&Path>, format: Option<&str>) {
+    if let Some(path) = path {
+        config.path = Some(path.to_path_buf());
+        config.format = None;
     }
     if let Some(format) = format {
-        config.data.format = Some(format.to_owned());
+        config.format = Some(format.to_owned());
     }
-    // Whoever asks for data wants its test split, whether or not pre-training looked at it.
-    config.run.held_out_images = config.run.held_out_images.max(1);
 }
 
-/// One half of the data that a configuration names.
+/// One half of the data that the settings name.
 ///
 /// # Errors
 /// If it is not there, or is damaged.
-pub fn open_split(config: &Config, split: Split) -> Result<Arc<dyn Dataset>> {
-    let Source { train, held_out } = Source::open(config)?;
-    match split {
-        Split::Train => Ok(train),
-        Split::Test => held_out.map_err(|why| Error::setting("--split", "train", format!("test, but {why}"))),
+pub fn open_split(config: &DataConfig, split: Split) -> Result<Arc<dyn Dataset>> {
+    let (path, format) = place(config)?;
+    data::open(path, format, split)
+}
+
+/// The test split of the data that the settings name, or all of it if it has none.
+///
+/// # Errors
+/// If there is no data, or it is damaged.
+pub fn test_or_all(config: &DataConfig) -> Result<Arc<dyn Dataset>> {
+    match open_split(config, Split::Test) {
+        Err(error) if is_absence(&error) => open_split(config, Split::Train),
+        other => other,
     }
 }
 
 /// How the loader prepares the training images of a completed configuration.
 #[must_use]
 pub fn loader_config(config: &Config) -> LoaderConfig {
-    let data = &config.data;
+    let shape = (config.model.img_size, config.model.in_chans);
+    loader(&config.data, shape, config.optim.batch_size, config.run.seed)
+}
+
+/// How the loader prepares training images of `([height, width], channels)`.
+#[must_use]
+pub fn loader(
+    data: &DataConfig,
+    (img_size, in_chans): ([usize; 2], usize),
+    batch_size: usize,
+    seed: u64,
+) -> LoaderConfig {
     let augment = Augment { crop_area: data.crop.map(|[low, high]| (low, high)), flip: data.flip };
     LoaderConfig {
-        height: config.model.img_size[0],
-        width: config.model.img_size[1],
-        channels: config.model.in_chans,
+        height: img_size[0],
+        width: img_size[1],
+        channels: in_chans,
         mean: data.mean.clone().unwrap_or_default(),
         std: data.std.clone().unwrap_or_default(),
-        batch_size: config.optim.batch_size,
+        batch_size,
         repeats: data.repeats,
         augment: Some(augment),
-        seed: config.run.seed,
+        seed,
         skip_bad_images: data.skip_bad_images,
         cache_bytes: data.cache_mib.saturating_mul(1 << 20),
     }
+}
+
+/// Where the data lies, and its format if that is given.
+fn place(config: &DataConfig) -> Result<(PathBuf, Option<Format>)> {
+    let path = locate(config.path.as_deref())?;
+    Ok((path, config.format.as_deref().map(str::parse::<Format>).transpose()?))
 }
 
 /// Whether a data set was not found, rather than found and found wrong.

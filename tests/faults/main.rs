@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use vit_mae::base::disk::{Disk, Os};
 use vit_mae::checkpoint::{Checkpoint, dir, keep};
 use vit_mae::train::metrics::{self, EpochRecord, Record, StepRecord};
-use vit_mae::train::{Config, Pretraining, RunDir, Watch};
+use vit_mae::train::{Config, Pretraining, Run as _, RunDir, Watch};
 use vit_mae::{Error, Result};
 
 const FAULTS: [Fault; 5] =

@@ -74,6 +74,7 @@ fn state() -> Vec<u8> {
         step: 2,
         train_loss: 0.5,
         held_out_loss: Some(0.25),
+        held_out_accuracy: None,
         skipped_steps: 0,
         wall_secs: 1.0,
         images_per_s: 2.0,

@@ -5,7 +5,7 @@ use std::path::Path;
 use vit_mae::checkpoint::{State, tensors};
 use vit_mae::data::{self, Split};
 use vit_mae::mae::mask_from_file;
-use vit_mae::train::{Config, metrics};
+use vit_mae::train::{Config, Settings, metrics};
 
 /// A parser, by name.
 pub(crate) struct Target {

@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpoint, State, dir, tensors};
 use crate::mae::Mae;
 use crate::optim::AdamW;
 use crate::train::source::{Source, loader_config};
-use crate::train::{Config, Workers, save};
+use crate::train::{Config, Settings, Workers, save};
 use std::path::{Path, PathBuf};
 
 /// How often a checkpoint is opened again if a run that is going on replaced it meanwhile.
@@ -234,7 +234,7 @@ fn read(folder: &Path) -> Result<Saved> {
     let adamw = moments.and_then(|optimizer| {
         let mut adamw = AdamW::new(&model, (beta1, beta2));
         let (dir, state) = (folder.to_path_buf(), state.clone());
-        save::load_moments(&Checkpoint { dir, state, model: weights, optimizer }, &mut adamw)?;
+        save::load_moments(&Checkpoint { dir, state, model: weights, optimizer }, &mut adamw, None)?;
         Ok(adamw)
     });
     let initial = Mae::initialised(config.model, state.seed);

@@ -51,7 +51,7 @@ impl Start {
     pub fn from_checkpoint(dir: &Path) -> Result<Self> {
         let (model, config, checkpoint) = save::load(dir)?;
         let mut adamw = adamw(&model, &config);
-        save::load_moments(&checkpoint, &mut adamw)?;
+        save::load_moments(&checkpoint, &mut adamw, None)?;
         let finite = |params: &Mae<f32>, path: &Path, prefix: &str| match clip::first_not_finite(params) {
             Some(name) => {
                 Err(Error::input(path, format!("{prefix}{name}"), "finite numbers", "NaN or an infinity"))

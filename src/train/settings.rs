@@ -1,0 +1,87 @@
+//! What the settings of every kind of training have in common: their form in TOML, and what must not change on the
+//! way.
+
+use super::resolve::{Layers, one_line};
+use super::sections::{DataConfig, OptimConfig, RunConfig};
+use crate::base::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// The settings of a run, which `config.toml` in its directory holds.
+pub trait Settings: Clone + Serialize + DeserializeOwned {
+    /// The value of the key `task`; pre-training, which came first, has none.
+    const TASK: Option<&'static str>;
+
+    /// Settings that decide what a step number means, which images it sees, and what the tensors and losses of a
+    /// run are: keys, and sections that end in a dot. Whoever wants other ones wants another run.
+    const FIXED: &'static [&'static str];
+
+    /// How it learns.
+    fn optim(&self) -> &OptimConfig;
+
+    /// What it learns from.
+    fn data(&self) -> &DataConfig;
+
+    /// Everything else.
+    fn run(&self) -> &RunConfig;
+
+    /// Checks all that can be known before any data is read.
+    ///
+    /// # Errors
+    /// The first setting that cannot work.
+    fn validate(&self) -> Result<()>;
+
+    /// These settings with a file and flags laid on top, as when a run is resumed.
+    ///
+    /// # Errors
+    /// An unknown key, a value of the wrong type, a file that is not TOML, or settings that cannot work together;
+    /// the error names the file or the flag.
+    fn changed(&self, file: Option<&Path>, flags: Vec<(String, Value)>) -> Result<Self> {
+        Layers::over(self.to_table()?).resolve(file, flags)
+    }
+
+    /// Reads settings that were resolved before.
+    ///
+    /// # Errors
+    /// If the text, which stands in `path`, is not a complete configuration, or one of another task.
+    fn from_toml(text: &str, path: &Path) -> Result<Self> {
+        let wrong = |e: toml::de::Error| {
+            Error::input(path, "settings", "a complete configuration", one_line(e, text))
+        };
+        let table: Table = text.parse().map_err(wrong)?;
+        let task = table.get("task").map(|task| task.as_str().unwrap_or_default());
+        if task != Self::TASK {
+            return Err(Error::input(path, "kind of run", kind(Self::TASK), kind(task)));
+        }
+        let settings: Self = toml::from_str(text).map_err(wrong)?;
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    /// As TOML.
+    ///
+    /// # Errors
+    /// Only if a number cannot be written in TOML.
+    fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::setting("settings", "numbers that TOML can hold", e))
+    }
+
+    /// As a table of sections.
+    ///
+    /// # Errors
+    /// Only if a number cannot be written in TOML.
+    fn to_table(&self) -> Result<Table> {
+        Table::try_from(self).map_err(|e| Error::setting("settings", "numbers that TOML can hold", e))
+    }
+}
+
+/// A kind of run in words.
+fn kind(task: Option<&str>) -> String {
+    match task {
+        None => "pre-training (`vit-mae pretrain`)".to_owned(),
+        Some("classify") => "fine-tuning for classification (`vit-mae finetune`)".to_owned(),
+        Some(other) => format!("task `{other}`"),
+    }
+}
