@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     let command = cli::Cli::parse().command;
     let result = cli::choose_instruction_set().and_then(|()| match command {
         cli::Command::Pretrain(args) => cli::pretrain::run(&args),
+        cli::Command::Finetune(args) => cli::finetune::run(&args),
         cli::Command::Reconstruct(args) => cli::reconstruct::run(&args),
         cli::Command::Inspect(args) => cli::inspect::run(&args),
         cli::Command::Bench(args) => cli::bench::run(&args),

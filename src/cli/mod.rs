@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bench;
+pub(crate) mod finetune;
 pub(crate) mod inspect;
 mod inspect_print;
 pub(crate) mod pretrain;
@@ -46,6 +47,8 @@ Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving
 pub(crate) enum Command {
     /// Train a masked autoencoder and draw what it reconstructs
     Pretrain(Box<pretrain::Args>),
+    /// Train a pre-trained encoder further to name the classes of labelled images
+    Finetune(Box<finetune::Args>),
     /// Hide patches of any images and draw what a trained model makes of the rest
     Reconstruct(reconstruct::Args),
     /// Say what a checkpoint holds and where it comes from, or check every byte of it

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod chain;
 pub mod config;
+pub mod finetune;
 pub mod gallery;
 pub mod held_out;
 pub mod journal;
@@ -28,6 +29,7 @@ pub mod update;
 pub mod workers;
 
 pub use config::Config;
+pub use finetune::{FinetuneConfig, Finetuning};
 pub use outcome::Outcome;
 pub use pretrain::Pretraining;
 pub use run::{Learner, Run, Watch};
