@@ -4,6 +4,7 @@
 pub mod atomic;
 pub mod dir;
 pub mod keep;
+pub mod npy;
 mod record;
 pub mod state;
 pub mod tensors;

@@ -2,10 +2,14 @@
 
 pub(crate) mod audit;
 pub(crate) mod bench;
+pub(crate) mod features;
 pub(crate) mod finetune;
+mod images_bar;
 pub(crate) mod inspect;
 mod inspect_print;
+mod judged;
 pub(crate) mod pretrain;
+pub(crate) mod probe;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
 
@@ -22,6 +26,7 @@ use clap::{Parser, Subcommand};
 use std::io::Write as _;
 use std::path::Path;
 use toml::Value;
+use vit_mae::data::Split;
 use vit_mae::exec::kernel;
 use vit_mae::{Error, Result};
 
@@ -51,6 +56,10 @@ pub(crate) enum Command {
     Finetune(Box<finetune::Args>),
     /// Hide patches of any images and draw what a trained model makes of the rest
     Reconstruct(reconstruct::Args),
+    /// Train a linear classifier on a frozen encoder's features: what pre-training was worth
+    Probe(Box<probe::Args>),
+    /// Write a frozen encoder's features of any images to a file
+    Features(features::Args),
     /// Say what a checkpoint holds and where it comes from, or check every byte of it
     Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes
@@ -87,6 +96,24 @@ pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
 
 const MOST_THREADS: usize = 1024;
 
+/// The half of a data set, as a flag.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum SplitName {
+    /// What models learn from
+    Train,
+    /// What they are judged on
+    Test,
+}
+
+impl From<SplitName> for Split {
+    fn from(name: SplitName) -> Self {
+        match name {
+            SplitName::Train => Self::Train,
+            SplitName::Test => Self::Test,
+        }
+    }
+}
+
 /// A flag's whole number as TOML has it: at most 2⁶³ − 1.
 pub(crate) fn whole(flag: &str, n: impl TryInto<i64> + ToString + Copy) -> Result<Value> {
     let expected = format!("at most {}", i64::MAX);
@@ -95,8 +122,12 @@ pub(crate) fn whole(flag: &str, n: impl TryInto<i64> + ToString + Copy) -> Resul
 
 /// The name of a choice, as both the command line and TOML spell it.
 pub(crate) fn choice(choice: &impl clap::ValueEnum) -> Value {
-    let value = choice.to_possible_value();
-    Value::from(value.map(|v| v.get_name().to_owned()).unwrap_or_default())
+    Value::from(choice_name(choice))
+}
+
+/// The name of a choice, as text.
+pub(crate) fn choice_name(choice: &impl clap::ValueEnum) -> String {
+    choice.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
 }
 
 /// `1 step`, `2 steps`.

@@ -7,8 +7,10 @@ pub mod clip;
 pub mod groups;
 pub mod lars;
 pub mod schedule;
+pub mod sgd;
 
 pub use adamw::AdamW;
 pub use groups::Group;
 pub use lars::Lars;
 pub use schedule::Schedule;
+pub use sgd::Sgd;

@@ -1,12 +1,13 @@
-//! A sheet of pictures as one PNG: captions above the columns, equal tiles in rows, a note below.
+//! A sheet of pictures as one PNG: captions above the columns, equal tiles in rows, perhaps a label below each, a note
+//! at the end.
 //!
 //! Small pictures are enlarged by a whole factor without smoothing, so that each pixel of a 28 × 28 image
 //! stays a visible square; large ones are reduced to at most 256 pixels.
 
+use super::lettering::{INK, LINE, PAPER, QUIET, height, shortened, to_u32, width, wrapped, write};
 use crate::base::{Error, Result};
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, Rgb, RgbImage};
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 use std::io::Cursor;
 
 /// Small pictures are enlarged to about this side.
@@ -16,18 +17,12 @@ const MAX_TILE: u32 = 256;
 /// Around the sheet, and between its tiles.
 const MARGIN: u32 = 24;
 const GAP: u32 = 10;
-/// The height of a line of text.
-const LINE: u32 = 16;
 /// Between a text and the tiles.
 const TEXT_GAP: u32 = 10;
+/// Between a tile and the text below it.
+const LABEL_GAP: u32 = 4;
 
-const WEIGHT: FontWeight = FontWeight::Regular;
-const SIZE: RasterHeight = RasterHeight::Size16;
-
-const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 const EDGE: Rgb<u8> = Rgb([214, 218, 224]);
-const INK: [u8; 3] = [38, 43, 52];
-const QUIET: [u8; 3] = [112, 120, 132];
 
 /// An 8-bit colour picture.
 #[derive(Clone, Debug)]
@@ -74,7 +69,14 @@ impl Picture {
 pub struct Sheet {
     captions: Vec<String>,
     note: Option<String>,
-    rows: Vec<Vec<RgbImage>>,
+    rows: Vec<Vec<Tile>>,
+}
+
+/// A picture at its size on the sheet, and the lines below it.
+#[derive(Clone, Debug)]
+struct Tile {
+    picture: RgbImage,
+    label: Vec<String>,
 }
 
 impl Sheet {
@@ -90,8 +92,19 @@ impl Sheet {
     /// # Panics
     /// If the number of pictures is not that of the captions.
     pub fn push_row(&mut self, pictures: impl IntoIterator<Item = Picture>) {
-        let row: Vec<RgbImage> = pictures.into_iter().map(|picture| picture.at_display_size()).collect();
-        assert_eq!(row.len(), self.captions.len(), "pictures in a row, columns of the sheet");
+        let tiles: Vec<_> = pictures.into_iter().map(|picture| (picture, Vec::new())).collect();
+        assert_eq!(tiles.len(), self.captions.len(), "pictures in a row, columns of the sheet");
+        self.push_labelled_row(tiles);
+    }
+
+    /// Adds a row of pictures with lines of text below each; the row may be shorter than the sheet is wide.
+    ///
+    /// # Panics
+    /// If there are more pictures than captions.
+    pub fn push_labelled_row(&mut self, tiles: impl IntoIterator<Item = (Picture, Vec<String>)>) {
+        let tile = |(picture, label): (Picture, _)| Tile { picture: picture.at_display_size(), label };
+        let row: Vec<Tile> = tiles.into_iter().map(tile).collect();
+        assert!(row.len() <= self.captions.len(), "pictures in a row, columns of the sheet");
         self.rows.push(row);
     }
 
@@ -100,11 +113,7 @@ impl Sheet {
     /// # Errors
     /// If the encoder fails, which takes a sheet too large for a PNG.
     pub fn to_png_bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes = Cursor::new(Vec::new());
-        self.draw()
-            .write_to(&mut bytes, ImageFormat::Png)
-            .map_err(|e| Error::write("sheet.png")(std::io::Error::other(e)))?;
-        Ok(bytes.into_inner())
+        png_bytes(&self.draw())
     }
 
     fn draw(&self) -> RgbImage {
@@ -118,12 +127,16 @@ impl Sheet {
                 write(&mut sheet, line, (x, y), INK);
             }
         }
-        for (row, pictures) in self.rows.iter().enumerate() {
-            for (column, picture) in pictures.iter().enumerate() {
+        for (row, tiles) in self.rows.iter().enumerate() {
+            for (column, Tile { picture, label }) in tiles.iter().enumerate() {
                 let x = at.x(column) + (at.tile.0 - picture.width()) / 2;
                 let y = at.y(row) + (at.tile.1 - picture.height()) / 2;
                 outline(&mut sheet, (x, y), picture.dimensions());
                 imageops::replace(&mut sheet, picture, x.into(), y.into());
+                let below = at.y(row) + at.tile.1 + LABEL_GAP;
+                for (line, y) in label.iter().zip((below..).step_by(LINE as usize)) {
+                    write(&mut sheet, &shortened(line, at.tile.0), (at.x(column), y), INK);
+                }
             }
         }
         for (line, y) in at.note.iter().zip((at.note_top..).step_by(LINE as usize)) {
@@ -136,6 +149,8 @@ impl Sheet {
 /// Where everything stands, in pixels.
 struct Layout {
     tile: (u32, u32),
+    /// Room below each tile.
+    label: u32,
     captions: Vec<Vec<String>>,
     note: Vec<String>,
     first_row: u32,
@@ -146,21 +161,24 @@ struct Layout {
 
 impl Layout {
     fn of(sheet: &Sheet) -> Self {
-        let pictures = || sheet.rows.iter().flatten();
+        let tiles = || sheet.rows.iter().flatten();
+        let pictures = || tiles().map(|tile| &tile.picture);
         let tile = (
             pictures().map(RgbImage::width).max().unwrap_or(TILE),
             pictures().map(RgbImage::height).max().unwrap_or(TILE),
         );
+        let label = tiles().map(|tile| height(&tile.label)).max().filter(|&label| label > 0);
+        let label = label.map_or(0, |label| label + LABEL_GAP);
         let along = |count: usize, side: u32| (side + GAP) * to_u32(count).max(1) - GAP;
         let inner = along(sheet.captions.len(), tile.0);
         let captions: Vec<_> = sheet.captions.iter().map(|caption| wrapped(caption, tile.0)).collect();
         let note = sheet.note.as_ref().map_or_else(Vec::new, |note| wrapped(note, inner));
         let caption_height = captions.iter().map(|lines| height(lines)).max().unwrap_or(0);
         let first_row = MARGIN + caption_height + TEXT_GAP;
-        let note_top = first_row + along(sheet.rows.len(), tile.1) + TEXT_GAP;
+        let note_top = first_row + along(sheet.rows.len(), tile.1 + label) + TEXT_GAP;
         let bottom = if note.is_empty() { note_top - TEXT_GAP } else { note_top + height(&note) };
         let (width, height) = (inner + 2 * MARGIN, bottom + MARGIN);
-        Self { tile, captions, note, first_row, note_top, width, height }
+        Self { tile, label, captions, note, first_row, note_top, width, height }
     }
 
     fn x(&self, column: usize) -> u32 {
@@ -168,57 +186,8 @@ impl Layout {
     }
 
     fn y(&self, row: usize) -> u32 {
-        self.first_row + to_u32(row) * (self.tile.1 + GAP)
+        self.first_row + to_u32(row) * (self.tile.1 + self.label + GAP)
     }
-}
-
-/// Breaks a text at spaces into lines of at most `limit` pixels; a longer word stays whole.
-fn wrapped(text: &str, limit: u32) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if width(line) + width(" ") + width(word) <= limit => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
-fn height(lines: &[String]) -> u32 {
-    LINE * to_u32(lines.len())
-}
-
-fn width(text: &str) -> u32 {
-    to_u32(text.chars().count() * get_raster_width(WEIGHT, SIZE))
-}
-
-/// Mixes the letters' ink into the paper; what would fall off the sheet is left out.
-fn write(sheet: &mut RgbImage, text: &str, (left, top): (u32, u32), ink: [u8; 3]) {
-    for (i, letter) in text.chars().enumerate() {
-        // The font has Latin letters; anything else shows as a question mark.
-        let Some(glyph) = get_raster(letter, WEIGHT, SIZE).or_else(|| get_raster('?', WEIGHT, SIZE)) else {
-            continue;
-        };
-        let left = left + to_u32(i * glyph.width());
-        for (y, row) in (top..).zip(glyph.raster()) {
-            for (x, &strength) in (left..).zip(*row) {
-                if let Some(pixel) = sheet.get_pixel_mut_checked(x, y) {
-                    for (paper, ink) in pixel.0.iter_mut().zip(ink) {
-                        *paper = mixed(*paper, ink, strength);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// `paper` at strength 0, `ink` at strength 255.
-fn mixed(paper: u8, ink: u8, strength: u8) -> u8 {
-    let (paper, ink, strength) = (u32::from(paper), u32::from(ink), u32::from(strength));
-    u8::try_from((paper * (255 - strength) + ink * strength + 127) / 255).unwrap_or(u8::MAX)
 }
 
 /// A thin line around a picture, so that a white one still shows its border.
@@ -227,6 +196,14 @@ fn outline(sheet: &mut RgbImage, (x, y): (u32, u32), (width, height): (u32, u32)
     imageops::replace(sheet, &border, i64::from(x) - 1, i64::from(y) - 1);
 }
 
-fn to_u32(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
+/// A picture as a PNG file's bytes.
+///
+/// # Errors
+/// If the encoder fails, which takes a picture too large for a PNG.
+pub(super) fn png_bytes(picture: &RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|e| Error::write("picture.png")(std::io::Error::other(e)))?;
+    Ok(bytes.into_inner())
 }

@@ -75,6 +75,37 @@ pub fn measure(train: &dyn Dataset, config: &mut DataConfig, in_chans: usize) ->
     Ok(())
 }
 
+/// Lets settings name other data.
+pub fn use_data(config: &mut DataConfig, path: Option<&Path>, format: Option<&str>) {
+    if let Some(path) = path {
+        config.path = Some(path.to_path_buf());
+        config.format = None;
+    }
+    if let Some(format) = format {
+        config.format = Some(format.to_owned());
+    }
+}
+
+/// One half of the data that the settings name.
+///
+/// # Errors
+/// If it is not there, or is damaged.
+pub fn open_split(config: &DataConfig, split: Split) -> Result<Arc<dyn Dataset>> {
+    let (path, format) = place(config)?;
+    data::open(path, format, split)
+}
+
+/// The test split of the data that the settings name, or all of it if it has none.
+///
+/// # Errors
+/// If there is no data, or it is damaged.
+pub fn test_or_all(config: &DataConfig) -> Result<Arc<dyn Dataset>> {
+    match open_split(config, Split::Test) {
+        Err(error) if is_absence(&error) => open_split(config, Split::Train),
+        other => other,
+    }
+}
+
 /// How the loader prepares the training images of a completed configuration.
 #[must_use]
 pub fn loader_config(config: &Config) -> LoaderConfig {

@@ -1,0 +1,82 @@
+//! `vit-mae features`.
+
+use super::images_bar::ImagesBar;
+use super::say;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use vit_mae::Result;
+use vit_mae::tasks::Pooling;
+use vit_mae::train::export::Export;
+use vit_mae::train::features::{Listener, features, labels};
+use vit_mae::train::input::Input;
+use vit_mae::train::{save, source};
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae features --checkpoint runs/0001 --out train.npy
+  vit-mae features --checkpoint runs/0001 --split test --out test.npy
+  vit-mae features --checkpoint runs/0001 --data photos --pool mean --out photos.safetensors
+
+One row an image, in the order of the data: the encoder's output for the whole image, nothing masked. Labels, if \
+the data has any, go to train.labels.npy, or into the same .safetensors file as `labels`; each is a position in the \
+sorted names of the classes.";
+
+/// Flags of `vit-mae features`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A run directory, or the checkpoint in it
+    #[arg(long, value_name = "RUN")]
+    checkpoint: PathBuf,
+    /// The images: a folder of PNG/JPEG, IDX or CIFAR files [default: the checkpoint's]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// The data's format if the path does not tell: idx, cifar, folder
+    #[arg(long)]
+    format: Option<String>,
+    /// Which half of the data
+    #[arg(long, default_value = "train")]
+    split: super::SplitName,
+    /// The class token, or the mean of the patches' tokens, behind the encoder's last norm
+    #[arg(long, alias = "pooling", default_value = "class")]
+    pool: Pooling,
+    /// The file to write
+    #[arg(long, value_name = "FILE.npy|FILE.safetensors")]
+    out: PathBuf,
+    /// Replace files that are there
+    #[arg(long)]
+    overwrite: bool,
+    /// Threads; does not change a single bit of the result [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// Computes and writes them.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    super::start_threads(args.threads)?;
+    let export = Export::new(&args.out, args.overwrite)?;
+    let (model, mut config, checkpoint) = save::load(&args.checkpoint)?;
+    source::use_data(&mut config.data, args.data.as_deref(), args.format.as_deref());
+    let dataset = source::open_split(&config.data, args.split.into())?;
+    let bar = ImagesBar::new();
+    bar.begins(dataset.len());
+    let (input, backend) = (Input::of(&config.data, (config.model.img_size, config.model.in_chans)), config.run.gemm);
+    let features = features(&model.encoder, args.pool, &*dataset, &input, backend, &bar)?;
+    drop(bar);
+    let labelled = !dataset.classes().is_empty();
+    let labels = labelled.then(|| labels(&*dataset)).transpose()?;
+    let labels: Option<Vec<i64>> = labels.map(|labels| labels.into_iter().map(|l| l as i64).collect());
+    let about = BTreeMap::from([
+        ("checkpoint".to_owned(), checkpoint.dir.display().to_string()),
+        ("step".to_owned(), checkpoint.state.step.to_string()),
+        ("weights".to_owned(), format!("{:08x}", checkpoint.state.checksums.model)),
+        ("pool".to_owned(), super::choice_name(&args.pool)),
+        ("data".to_owned(), dataset.describe()),
+        ("classes".to_owned(), serde_json::to_string(dataset.classes()).unwrap_or_default()),
+    ]);
+    let files = export.write(&features, labels.as_deref(), &about)?;
+    say!("data      {}", dataset.describe());
+    say!("features  {} × {}, f32", features.nrows(), features.ncols());
+    files.iter().for_each(|file| say!("written   {}", file.display()));
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! `vit-mae probe`.
+
+use super::images_bar::ImagesBar;
+use super::judged::{self, Folder};
+use super::{choice_name, say};
+use std::path::PathBuf;
+use vit_mae::tasks::Pooling;
+use vit_mae::tasks::knn::Knn;
+use vit_mae::train::confusion;
+use vit_mae::train::probe::Optimizer;
+use vit_mae::train::probing::{ProbeReport, Probing, probe};
+use vit_mae::{Error, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae probe --checkpoint runs/0001                        a linear classifier on frozen features
+  vit-mae probe --checkpoint runs/0001 --random-encoder       the baseline: initial weights instead of trained ones
+  vit-mae probe --checkpoint runs/0001 --labels 0.1 --knn     a tenth of the labels; the neighbours' vote, too
+  vit-mae probe --checkpoint runs/0001 --sweep                choose the learning rate on validation images
+  vit-mae probe --checkpoint runs/0001 --optimizer lars       the reference's update rule
+  vit-mae probe --checkpoint runs/0001 --data my-photos --json --out probed
+
+As the reference's linear probe, but features of whole images are computed once, where the reference draws new crops \
+in every epoch. Part of the labelled training images is held out (--val-share) for whatever is chosen; the test split \
+is judged once, at the end. Where there is none, the validation images judge, and the output says so.";
+
+/// Flags of `vit-mae probe`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
+pub(crate) struct Args {
+    /// A pre-training run, or the checkpoint in it
+    #[arg(long, value_name = "RUN")]
+    checkpoint: PathBuf,
+    /// Probe an encoder with the run's initial weights instead
+    #[arg(long)]
+    random_encoder: bool,
+    /// The class token, or the mean of the patches' tokens, behind the encoder's last norm
+    #[arg(long, alias = "pooling", default_value = "class")]
+    pool: Pooling,
+
+    /// Labelled images: a folder with one sub-folder a class, IDX or CIFAR files [default: the checkpoint's]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// The data's format if the path does not tell: idx, cifar, folder
+    #[arg(long)]
+    format: Option<String>,
+    /// Use this share of the labels, class by class
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    labels: f64,
+    /// Hold out this share of the labelled images for validation
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    val_share: f64,
+
+    /// The update rule
+    #[arg(long, default_value = "sgd")]
+    optimizer: Optimizer,
+    /// Passes over the features
+    #[arg(long, default_value_t = 90)]
+    epochs: u64,
+    /// Epochs of linear warm-up [default: a ninth of all]
+    #[arg(long)]
+    warmup_epochs: Option<f64>,
+    /// Images in a step [default: 256, or all if there are fewer]
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Learning rate per 256 images [default: 0.1 for sgd, 30 for lars]
+    #[arg(long)]
+    blr: Option<f64>,
+    /// Try 0.03 to 30 times the learning rate and choose by the validation images
+    #[arg(long)]
+    sweep: bool,
+    /// Decides which labels are kept, which images validate, initial weights and order
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+
+    /// Also let the nearest neighbours vote
+    #[arg(long)]
+    knn: bool,
+    /// How many neighbours
+    #[arg(long, value_name = "K", default_value_t = 20, requires = "knn")]
+    k: usize,
+    /// Temperature of their votes, e^(cosine / T)
+    #[arg(long, value_name = "T", default_value_t = 0.07, requires = "knn")]
+    temperature: f64,
+
+    /// One JSON document instead of text, with per-class figures and the confusion matrix
+    #[arg(long)]
+    json: bool,
+    /// Write probe.json and confusion.png to this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace them if they are there
+    #[arg(long, requires = "out")]
+    overwrite: bool,
+    /// Threads; does not change a single bit of the result [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// Probes and prints.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    super::start_threads(args.threads)?;
+    let folder = Folder::new(args.out.as_deref(), args.overwrite, &["probe.json", "confusion.png"])?;
+    let bar = ImagesBar::new();
+    let (report, metrics) = probe(&args.ask(), &bar)?;
+    drop(bar);
+    let json = serde_json::to_string_pretty(&report);
+    let json = json.map_err(|e| Error::setting("--json", "numbers that JSON can hold", e))?;
+    if let Some(folder) = folder {
+        let judged = report.judged();
+        let names: Vec<String> = judged.per_class.iter().map(|class| class.class.clone()).collect();
+        let on = if report.test.is_some() { "test images" } else { "validation images" };
+        let title = format!(
+            "Linear probe of {} ({} encoder) on {} {on}: {:.1} % right",
+            report.checkpoint.display(),
+            report.encoder,
+            judged.images,
+            100.0 * judged.top1
+        );
+        folder.write("probe.json", json.as_bytes())?;
+        folder.write("confusion.png", &confusion::draw(&metrics, &names, &title)?)?;
+    }
+    if args.json {
+        say!("{json}");
+    } else {
+        print(&report);
+    }
+    Ok(())
+}
+
+impl Args {
+    fn ask(&self) -> Probing {
+        Probing {
+            checkpoint: self.checkpoint.clone(),
+            data: self.data.clone(),
+            format: self.format.clone(),
+            label_share: self.labels,
+            validation_share: self.val_share,
+            pooling: self.pool,
+            random_encoder: self.random_encoder,
+            optimizer: self.optimizer,
+            epochs: self.epochs,
+            warmup_epochs: self.warmup_epochs,
+            batch_size: self.batch_size,
+            blr: self.blr,
+            sweep: self.sweep,
+            seed: self.seed,
+            knn: self.knn.then_some(Knn { k: self.k, temperature: self.temperature }),
+        }
+    }
+}
+
+fn print(report: &ProbeReport) {
+    let probe = &report.probe;
+    say!("checkpoint  {}, step {}", report.checkpoint.display(), report.step);
+    say!("encoder     {}; {} features an image, pooling {}", report.encoder, report.width, choice_name(&report.pool));
+    say!("data        {}", report.data);
+    say!(
+        "training    {} images, {}, {} epochs, batch {}, blr {} (lr {:.3})",
+        report.train_images,
+        choice_name(&probe.optimizer),
+        probe.epochs,
+        probe.batch_size,
+        probe.blr,
+        probe.schedule().lr
+    );
+    for trial in &report.sweep {
+        let top1 = trial.top1.map_or("not finite".to_owned(), |top1| format!("{:.2} %", 100.0 * top1));
+        let chosen = if trial.blr == probe.blr { "  chosen" } else { "" };
+        say!("  blr {:<10} validation top-1 {top1:>10}{chosen}", trial.blr);
+    }
+    say!();
+    judged::print_head();
+    let sets = [("linear probe, validation", &report.validation), ("linear probe, test", &report.test)];
+    for (name, summary) in sets {
+        if let Some(summary) = summary {
+            judged::print_row(name, summary);
+        }
+    }
+    if let Some(knn) = &report.knn {
+        let on = if report.test.is_some() { "test" } else { "validation" };
+        judged::print_row(&format!("{}-NN, {on}", knn.k), &knn.summary);
+    }
+    say!("\nJudged on {}.", report.judged_on);
+}

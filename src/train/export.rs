@@ -1,0 +1,92 @@
+//! Features in a file of their own, for other programs: `.npy` or `.safetensors`, written whole or not at all.
+
+use crate::base::disk::{Disk, Os};
+use crate::base::{Error, Result};
+use crate::checkpoint::atomic::{partial_name, sync_dir, write_atomic};
+use crate::checkpoint::values::Values;
+use crate::checkpoint::{npy, tensors};
+use ndarray::Array2;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where features go: decided, and checked, before the work.
+pub struct Export {
+    path: PathBuf,
+    numpy: bool,
+}
+
+impl Export {
+    /// The file `path`, whose name says the format. Labels go beside a `.npy` file, as `NAME.labels.npy`, and into the
+    /// same `.safetensors` file.
+    ///
+    /// # Errors
+    /// If the name ends otherwise, the folder does not exist, or a file is there and `overwrite` is false.
+    pub fn new(path: &Path, overwrite: bool) -> Result<Self> {
+        let refuse = |expected: &str| Err(Error::setting("--out", expected, path.display()));
+        let ends_in = |name: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(name));
+        let numpy = ends_in("npy");
+        if !numpy && !ends_in("safetensors") {
+            return refuse("a file name that ends in .npy or .safetensors");
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+            return refuse("a file in a folder that exists");
+        }
+        let export = Self { path: path.to_path_buf(), numpy };
+        let taken = export.files().into_iter().find(|file| file.exists());
+        match taken.filter(|_| !overwrite) {
+            Some(file) => Err(Error::setting("--out", "a new file, or --overwrite", file.display())),
+            None => Ok(export),
+        }
+    }
+
+    /// What may be written: the features, and for `.npy` the labels.
+    fn files(&self) -> Vec<PathBuf> {
+        let labels = self.numpy.then(|| self.path.with_extension("labels.npy"));
+        [Some(self.path.clone()), labels].into_iter().flatten().collect()
+    }
+
+    /// Writes `[N, D]` features and, if there are any, `[N]` labels; `about` says where they come from, for formats that
+    /// have room for it. Returns the files that were written.
+    ///
+    /// # Errors
+    /// If a file cannot be written; what was there before then still is.
+    pub fn write(
+        &self,
+        features: &Array2<f32>,
+        labels: Option<&[i64]>,
+        about: &BTreeMap<String, String>,
+    ) -> Result<Vec<PathBuf>> {
+        let shape = [features.nrows(), features.ncols()];
+        let values = features.as_slice().expect("features are row-major");
+        if !self.numpy {
+            let mut entries = vec![("features".to_owned(), shape.to_vec(), Values::Real(values))];
+            entries.extend(labels.map(|l| ("labels".to_owned(), vec![l.len()], Values::Whole(l))));
+            self.write_safetensors(entries, about)?;
+            return Ok(vec![self.path.clone()]);
+        }
+        let files = self.files();
+        if let Some(labels) = labels {
+            write_atomic(&files[1], &npy::vector(labels))?;
+        }
+        write_atomic(&files[0], &npy::matrix(shape, values))?;
+        Ok(files.into_iter().take(1 + usize::from(labels.is_some())).collect())
+    }
+
+    fn write_safetensors(
+        &self,
+        entries: Vec<(String, Vec<usize>, Values<'_, f32>)>,
+        about: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        let partial = partial_name(&self.path);
+        let written = tensors::write_mixed(&Os, &partial, entries, about)
+            .and_then(|_| Os.rename(&partial, &self.path).map_err(Error::write(&self.path)));
+        if written.is_err() {
+            // Best effort: what matters to the user is the first error, not this one.
+            let _ = Os.remove_file(&partial);
+        }
+        written?;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        sync_dir(&Os, folder.unwrap_or(Path::new(".")))
+    }
+}

@@ -1,0 +1,94 @@
+//! What a frozen encoder makes of a data set: one row of features an image, from the whole image, nothing masked.
+
+use super::input::Input;
+use super::workers::Workers;
+use crate::base::{Error, Result};
+use crate::data::Dataset;
+use crate::exec::{Backend, Exec};
+use crate::mae::{Encoder, Mae};
+use crate::tasks::Pooling;
+use crate::tasks::features::features as of_images;
+use ndarray::{Array2, ArrayView4, Axis};
+use rayon::prelude::*;
+
+/// Images that one task carries through: fixed, so that the bits depend on nothing but the model and the image.
+const CHUNK: usize = 16;
+
+/// Hears how far the work on images is, from any thread.
+pub trait Listener: Sync {
+    /// So many images will be sent through a model.
+    fn begins(&self, images: usize);
+    /// So many more are done.
+    fn finished(&self, images: usize);
+}
+
+/// Nobody listens.
+impl Listener for () {
+    fn begins(&self, _: usize) {}
+    fn finished(&self, _: usize) {}
+}
+
+/// `[N, D]`: the features of a whole data set.
+///
+/// # Errors
+/// As [`rows`].
+pub fn features(
+    encoder: &Encoder<f32>,
+    pooling: Pooling,
+    dataset: &dyn Dataset,
+    input: &Input,
+    backend: Backend,
+    listener: &dyn Listener,
+) -> Result<Array2<f32>> {
+    let width = encoder.cls_token.len();
+    let forward = |images: ArrayView4<f32>, cx: &mut Exec<f32>| of_images(encoder, pooling, images, cx);
+    rows(dataset, input, width, backend, &forward, listener)
+}
+
+/// `[N, width]`: what `forward` makes of each image of a data set, on all threads, in chunks of a fixed number of images.
+/// The bits depend neither on the number of threads nor on the other images.
+///
+/// # Errors
+/// The first image, in the order of the data, that cannot be read or brought to the model's size.
+pub fn rows(
+    dataset: &dyn Dataset,
+    input: &Input,
+    width: usize,
+    backend: Backend,
+    forward: &(impl Fn(ArrayView4<f32>, &mut Exec<f32>) -> Array2<f32> + Sync),
+    listener: &dyn Listener,
+) -> Result<Array2<f32>> {
+    let workers = Workers::<f32, Mae<f32>>::new(backend);
+    let mut all = Array2::zeros((dataset.len(), width));
+    let chunks: Vec<_> = all.axis_chunks_iter_mut(Axis(0), CHUNK).enumerate().collect();
+    // With fewer chunks than threads the products themselves spread over the threads.
+    let split = chunks.len() < rayon::current_num_threads();
+    let results: Vec<Result<()>> = chunks
+        .into_par_iter()
+        .map(|(i, mut rows)| {
+            let count = rows.nrows();
+            let images = input.batch(dataset, i * CHUNK..i * CHUNK + count)?;
+            workers.run(split, |cx| {
+                let outputs = forward(images.view(), cx);
+                rows.assign(&outputs);
+                cx.recycle(outputs);
+            });
+            listener.finished(count);
+            Ok(())
+        })
+        .collect();
+    results.into_iter().collect::<Result<()>>()?;
+    Ok(all)
+}
+
+/// The class of every image.
+///
+/// # Errors
+/// If the data has none.
+pub fn labels(dataset: &dyn Dataset) -> Result<Vec<usize>> {
+    let label = |index| {
+        let missing = || Error::input(dataset.source(index), "label", "labelled images", "none");
+        dataset.label(index).ok_or_else(missing)
+    };
+    (0..dataset.len()).map(label).collect()
+}

@@ -1,0 +1,286 @@
+//! What a pre-trained encoder's features are worth: from a checkpoint and labelled images to the figures.
+//!
+//! Whatever is chosen, such as a learning rate, is chosen on validation images that are held out of the training images.
+//! The test images are judged once, at the end.
+
+use super::config::Config;
+use super::evaluate::same_classes;
+use super::features::{Listener, features, labels};
+use super::input::Input;
+use super::probe::{Labelled, Optimizer, ProbeConfig, Trial, evaluate, sweep};
+use super::save;
+use super::source::{Source, use_data};
+use super::summary::Summary;
+use crate::base::{Error, Result};
+use crate::data::{Dataset, Subset, labelled_split};
+use crate::mae::{Encoder, Mae};
+use crate::tasks::knn::Knn;
+use crate::tasks::metrics::judge;
+use crate::tasks::{Metrics, Pooling};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The reference's: 10 of 90 epochs.
+const WARMUP_SHARE: f64 = 1.0 / 9.0;
+/// Images in a step, where there are so many.
+const BATCH_SIZE: usize = 256;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Probing {
+    /// A run directory or a checkpoint of pre-training.
+    pub checkpoint: PathBuf,
+    /// The labelled images; those of the checkpoint if absent.
+    pub data: Option<PathBuf>,
+    /// Their format, if it cannot be recognised.
+    pub format: Option<String>,
+    /// Share of the training images whose labels are used.
+    pub label_share: f64,
+    /// Share of those that validates.
+    pub validation_share: f64,
+    /// What of the encoder's output is the feature.
+    pub pooling: Pooling,
+    /// Whether the encoder has its initial weights instead of the trained ones: the baseline.
+    pub random_encoder: bool,
+    /// The update rule.
+    pub optimizer: Optimizer,
+    /// Passes over the features.
+    pub epochs: u64,
+    /// Epochs of warm-up; a ninth of all if absent.
+    pub warmup_epochs: Option<f64>,
+    /// Images in a step; 256 if absent, or all.
+    pub batch_size: Option<usize>,
+    /// Learning rate per 256 images; the optimiser's own if absent.
+    pub blr: Option<f64>,
+    /// Whether several multiples of `blr` are tried on the validation images.
+    pub sweep: bool,
+    /// Decides which labels are kept and which validate, the probe's initial weights, the order of the images.
+    pub seed: u64,
+    /// The vote of the nearest neighbours, if asked for.
+    pub knn: Option<Knn>,
+}
+
+/// What was found. Everything in it but the time follows from the program and [`Probing`].
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeReport {
+    /// The folder of the checkpoint.
+    pub checkpoint: PathBuf,
+    /// Its optimiser step.
+    pub step: u64,
+    /// `pre-trained`, or `random`: initial weights.
+    pub encoder: &'static str,
+    /// What of its output is the feature.
+    pub pool: Pooling,
+    /// `D`.
+    pub width: usize,
+    /// The labelled images.
+    pub data: String,
+    /// Share of the training images whose labels were used.
+    pub label_share: f64,
+    /// Images trained on.
+    pub train_images: usize,
+    /// How the probe was trained.
+    pub probe: ProbeConfig,
+    /// The learning rates that were tried.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sweep: Vec<Trial>,
+    /// The probe on the validation images.
+    pub validation: Option<Summary>,
+    /// The probe on the test images.
+    pub test: Option<Summary>,
+    /// The neighbours' vote on the images that judge.
+    pub knn: Option<KnnReport>,
+    /// Which images judge, and whether anything was chosen on them.
+    pub judged_on: String,
+}
+
+/// The neighbours' vote.
+#[derive(Clone, Debug, Serialize)]
+pub struct KnnReport {
+    /// Neighbours that voted.
+    pub k: usize,
+    /// `τ`.
+    pub temperature: f64,
+    /// What they reached.
+    #[serde(flatten)]
+    pub summary: Summary,
+}
+
+impl ProbeReport {
+    /// What the probe reached on the images that judge.
+    ///
+    /// # Panics
+    /// Never: there is always one of the two.
+    #[must_use]
+    pub fn judged(&self) -> &Summary {
+        self.test.as_ref().or(self.validation.as_ref()).expect("something was judged")
+    }
+}
+
+/// The three sets of images.
+struct Sets {
+    train: Arc<dyn Dataset>,
+    validation: Option<Arc<dyn Dataset>>,
+    test: Option<Arc<dyn Dataset>>,
+}
+
+/// Answers; also the metrics of the images that judge, for a picture.
+///
+/// # Errors
+/// If the checkpoint is not one of pre-training, the data has no labels, or a setting cannot work with it.
+pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Metrics)> {
+    let (model, mut config, checkpoint) = save::load(&ask.checkpoint)?;
+    use_data(&mut config.data, ask.data.as_deref(), ask.format.as_deref());
+    let sets = Sets::open(&config, ask)?;
+    let probe = ask.probe_config(sets.train.len())?;
+    let initial = ask.random_encoder.then(|| Mae::initialised(config.model.clone(), checkpoint.state.seed));
+    let encoder = initial.map_or(model.encoder, |mae| mae.encoder);
+
+    let parts = [Some(&sets.train), sets.validation.as_ref(), sets.test.as_ref()];
+    listener.begins(parts.iter().flatten().map(|set| set.len()).sum());
+    let input = Input::of(&config.data, (config.model.img_size, config.model.in_chans));
+    let [train, validation, test] =
+        parts.map(|set| set.map(|set| labelled(&encoder, ask.pooling, &**set, &input, &config, listener)));
+    let train = train.expect("there are images to train on")?;
+    let (validation, test) = (validation.transpose()?, test.transpose()?);
+
+    let (names, backend) = (sets.train.classes(), config.run.gemm);
+    let mut tried = Vec::new();
+    let mut chosen = probe;
+    if let Some(validation) = validation.as_ref().filter(|_| ask.sweep) {
+        (chosen, tried) = sweep(&probe, &train, validation, names.len(), backend)?;
+    }
+    let model = chosen.train(&train, names.len(), backend)?;
+    let judge_probe = |set: &Labelled| evaluate(&model, set, backend);
+    let (on_validation, on_test) = (validation.as_ref().map(judge_probe), test.as_ref().map(judge_probe));
+    let judging = test.as_ref().or(validation.as_ref()).expect("checked: one of the two is there");
+    let knn = ask.knn.map(|knn| {
+        let (bank, queries) = (train.features.view(), judging.features.view());
+        let scores = knn.scores(bank, &train.labels, names.len(), queries, backend);
+        let metrics = Metrics::of(&judge(scores.view(), &judging.labels), names.len());
+        let summary = Summary::without_probabilities(&metrics, names);
+        KnnReport { k: knn.k, temperature: knn.temperature, summary }
+    });
+    let report = ProbeReport {
+        checkpoint: checkpoint.dir,
+        step: checkpoint.state.step,
+        encoder: if ask.random_encoder { "random" } else { "pre-trained" },
+        pool: ask.pooling,
+        width: train.features.ncols(),
+        data: sets.train.describe(),
+        label_share: ask.label_share,
+        train_images: train.labels.len(),
+        probe: chosen,
+        judged_on: judged_on(test.is_some(), !tried.is_empty()),
+        sweep: tried,
+        validation: on_validation.as_ref().map(|metrics| Summary::new(metrics, names)),
+        test: on_test.as_ref().map(|metrics| Summary::new(metrics, names)),
+        knn,
+    };
+    let metrics = on_test.or(on_validation).expect("checked: one of the two is there");
+    Ok((report, metrics))
+}
+
+impl Sets {
+    fn open(config: &Config, ask: &Probing) -> Result<Self> {
+        let Source { train: all, held_out } = Source::both(&config.data)?;
+        if all.classes().len() < 2 {
+            let found = format!("{} classes in {}", all.classes().len(), all.describe());
+            return Err(Error::setting("--data", "labelled images of at least two classes", found));
+        }
+        let split = labelled_split(&*all, ask.label_share, ask.validation_share, ask.seed);
+        let split = split.map_err(as_flag)?;
+        let test = match held_out {
+            Ok(test) => Some(test),
+            Err(why) if split.validation.is_empty() => {
+                let found = format!("0, and no test split: {why}");
+                return Err(Error::setting("--val-share", "images to judge by: more than 0", found));
+            }
+            Err(_) => None,
+        };
+        if let Some(test) = &test {
+            same_classes(all.classes(), &**test)?;
+        }
+        if ask.sweep && split.validation.is_empty() {
+            return Err(Error::setting("--sweep", "a --val-share above 0, to choose by", ask.validation_share));
+        }
+        let part = |images: Vec<usize>| -> Option<Arc<dyn Dataset>> {
+            (!images.is_empty()).then(|| Arc::new(Subset::new(all.clone(), images)) as Arc<dyn Dataset>)
+        };
+        let train = part(split.train).expect("a labelled split has images to train on");
+        if let Some(knn) = ask.knn {
+            let (k, most) = (knn.k, train.len());
+            if !(1..=most).contains(&k) {
+                return Err(Error::setting("--k", format!("1 to {most}, the images to train on"), k));
+            }
+            if !(knn.temperature > 0.0 && knn.temperature.is_finite()) {
+                return Err(Error::setting("--temperature", "more than 0", knn.temperature));
+            }
+        }
+        Ok(Self { train, validation: part(split.validation), test })
+    }
+}
+
+impl Probing {
+    fn probe_config(&self, images: usize) -> Result<ProbeConfig> {
+        let config = ProbeConfig {
+            optimizer: self.optimizer,
+            epochs: self.epochs,
+            warmup_epochs: self.warmup_epochs.unwrap_or(self.epochs as f64 * WARMUP_SHARE),
+            batch_size: self.batch_size.unwrap_or(BATCH_SIZE.min(images)),
+            blr: self.blr.unwrap_or(self.optimizer.default_blr()),
+            seed: self.seed,
+        };
+        config.check(images)?;
+        Ok(config)
+    }
+}
+
+/// Features and classes of a set.
+fn labelled(
+    encoder: &Encoder<f32>,
+    pooling: Pooling,
+    set: &dyn Dataset,
+    input: &Input,
+    config: &Config,
+    listener: &dyn Listener,
+) -> Result<Labelled> {
+    let labels = labels(set)?;
+    let features = features(encoder, pooling, set, input, config.run.gemm, listener)?;
+    match features.iter().position(|x| !x.is_finite()) {
+        None => Ok(Labelled { features, labels }),
+        Some(at) => {
+            let found = "a number that is not finite: is the checkpoint sound?";
+            let image = set.source(at / features.ncols());
+            Err(Error::input(image, "features", "finite numbers", found))
+        }
+    }
+}
+
+/// Splitting names its own settings; here they are flags.
+fn as_flag(error: Error) -> Error {
+    match error {
+        Error::Setting { key, expected, found } => {
+            let flag = match key.as_str() {
+                "data.label_share" => "--labels",
+                "data.validation_share" => "--val-share",
+                other => other,
+            };
+            Error::setting(flag, expected, found)
+        }
+        other => other,
+    }
+}
+
+fn judged_on(test: bool, swept: bool) -> String {
+    match (test, swept) {
+        (true, _) => "test: judged once, after everything was chosen",
+        (false, false) => "validation: this data has no test split; nothing was chosen on these images",
+        (false, true) => {
+            "validation: this data has no test split, and the learning rate was chosen on these images, so the \
+             figures are too high"
+        }
+    }
+    .to_owned()
+}

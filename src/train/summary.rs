@@ -1,0 +1,72 @@
+//! Metrics with the names of the classes, as reports and JSON have them.
+
+use crate::tasks::Metrics;
+use serde::Serialize;
+
+/// What a classifier reached on a set of images. Shares are between 0 and 1.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Images judged.
+    pub images: u64,
+    /// Share of them whose class was named first.
+    pub top1: f64,
+    /// Share of them whose class was among the five named first.
+    pub top5: f64,
+    /// Mean of `−log p` of the true class, in nats; none where scores are no logits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross_entropy: Option<f64>,
+    /// Mean over the classes of the share of a class's images that were right.
+    pub mean_recall: f64,
+    /// Class by class.
+    pub per_class: Vec<ClassSummary>,
+    /// Images of the true class (row) that were predicted as a class (column).
+    pub confusion: Vec<Vec<u64>>,
+}
+
+/// What it reached on one class.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassSummary {
+    /// Its name.
+    pub class: String,
+    /// Its images.
+    pub images: u64,
+    /// Share of them that were predicted as it; none without images.
+    pub recall: Option<f64>,
+    /// Share of the images predicted as it that are of it; none if there are none.
+    pub precision: Option<f64>,
+}
+
+impl Summary {
+    /// Of a classifier's metrics.
+    ///
+    /// # Panics
+    /// If there are not as many names as classes.
+    #[must_use]
+    pub fn new(metrics: &Metrics, names: &[String]) -> Self {
+        Self { cross_entropy: Some(metrics.cross_entropy()), ..Self::without_probabilities(metrics, names) }
+    }
+
+    /// Of metrics whose scores order the classes but are no logits, as the votes of neighbours.
+    ///
+    /// # Panics
+    /// If there are not as many names as classes.
+    #[must_use]
+    pub fn without_probabilities(metrics: &Metrics, names: &[String]) -> Self {
+        assert_eq!(metrics.classes(), names.len(), "classes and their names");
+        let of_class = |(class, name): (usize, &String)| ClassSummary {
+            class: name.clone(),
+            images: metrics.of_class(class),
+            recall: metrics.recall(class),
+            precision: metrics.precision(class),
+        };
+        Self {
+            images: metrics.images(),
+            top1: metrics.top1_share(),
+            top5: metrics.top5_share(),
+            cross_entropy: None,
+            mean_recall: metrics.mean_recall(),
+            per_class: names.iter().enumerate().map(of_class).collect(),
+            confusion: metrics.confusion.outer_iter().map(|row| row.to_vec()).collect(),
+        }
+    }
+}
