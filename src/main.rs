@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     let command = cli::Cli::parse().command;
     let result = cli::choose_instruction_set().and_then(|()| match command {
         cli::Command::Pretrain(args) => cli::pretrain::run(&args),
+        cli::Command::Finetune(args) => cli::finetune::run(&args),
         cli::Command::Reconstruct(args) => cli::reconstruct::run(&args),
         cli::Command::Probe(args) => cli::probe::run(&args),
         cli::Command::Features(args) => cli::features::run(&args),

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod features;
+pub(crate) mod finetune;
 mod images_bar;
 pub(crate) mod inspect;
 mod inspect_print;
@@ -51,6 +52,8 @@ Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving
 pub(crate) enum Command {
     /// Train a masked autoencoder and draw what it reconstructs
     Pretrain(Box<pretrain::Args>),
+    /// Train a pre-trained encoder further to name the classes of labelled images
+    Finetune(Box<finetune::Args>),
     /// Hide patches of any images and draw what a trained model makes of the rest
     Reconstruct(reconstruct::Args),
     /// Train a linear classifier on a frozen encoder's features: what pre-training was worth

@@ -56,8 +56,10 @@ impl Watch for Progress {
 
     fn epoch(&mut self, record: &EpochRecord) {
         let held_out = record.held_out_loss.map_or(String::new(), |loss| format!(", held out {loss:.4}"));
+        let accuracy =
+            record.held_out_accuracy.map_or(String::new(), |share| format!(", {:.2} % right", 100.0 * share));
         let line = format!(
-            "epoch {:>3}/{}: loss {:.4}{held_out}, {:.0} images/s",
+            "epoch {:>3}/{}: loss {:.4}{held_out}{accuracy}, {:.0} images/s",
             record.epoch, self.epochs, record.train_loss, record.images_per_s
         );
         if self.on_terminal {

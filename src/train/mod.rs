@@ -7,6 +7,7 @@ pub mod confusion;
 pub mod evaluate;
 pub mod export;
 pub mod features;
+pub mod finetune;
 pub mod gallery;
 pub mod held_out;
 pub mod input;
@@ -37,6 +38,7 @@ pub mod update;
 pub mod workers;
 
 pub use config::Config;
+pub use finetune::{FinetuneConfig, Finetuning};
 pub use outcome::Outcome;
 pub use pretrain::Pretraining;
 pub use run::{Learner, Run, Watch};

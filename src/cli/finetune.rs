@@ -1,0 +1,262 @@
+//! `vit-mae finetune`.
+
+use super::progress::Progress;
+use super::{assignments, choice, say, whole};
+use std::path::PathBuf;
+use toml::Value;
+use vit_mae::optim::groups;
+use vit_mae::tasks::Pooling;
+use vit_mae::train::finetune::{Outcome, Start, recipes};
+use vit_mae::train::{FinetuneConfig, Finetuning, Learner, Run, RunDir, Settings};
+use vit_mae::{Error, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae finetune --checkpoint runs/0001                   on the data that the run was pre-trained on
+  vit-mae finetune --checkpoint runs/0001 --labels 0.1      with a tenth of the labels
+  vit-mae finetune --checkpoint runs/0001 --from-scratch    the same recipe without pre-training
+  vit-mae finetune --from-scratch --preset nano             an architecture that was never pre-trained
+  vit-mae finetune --checkpoint runs/0001 --data my-photos --img-size 56
+  vit-mae finetune --checkpoint runs/0001 --tune-blocks 0   the head alone
+  vit-mae finetune --resume runs/0002                       go on after an interruption, with the same bits
+
+Settings are resolved as recipe < what the checkpoint gives (architecture, data, its mean and deviation) < --config \
+file < flags. Part of the labelled images is held out (--val-share) and chooses the best epoch; the test split is \
+judged once, at the end.";
+
+/// Flags of `vit-mae finetune`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
+pub(crate) struct Args {
+    /// The pre-training run whose encoder is fine-tuned
+    #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "preset"])]
+    checkpoint: Option<PathBuf>,
+    /// Start from random weights instead: the supervised baseline
+    #[arg(long)]
+    from_scratch: bool,
+    /// With --from-scratch: the architecture and data of this preset
+    #[arg(long, requires = "from_scratch", conflicts_with = "checkpoint")]
+    preset: Option<String>,
+    /// Start from these settings: small, paper
+    #[arg(long, default_value = recipes::DEFAULT)]
+    recipe: String,
+    /// A TOML file with settings to change
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change any setting, for example `optim.min_lr=1e-5`; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Labelled images: a folder with one sub-folder a class, IDX or CIFAR files [default: the checkpoint's]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// The data's format if the path does not tell: idx, cifar, folder
+    #[arg(long)]
+    format: Option<String>,
+    /// Use this share of the labels, class by class
+    #[arg(long, value_name = "SHARE")]
+    labels: Option<f64>,
+    /// Hold out this share of the labelled images to choose the best epoch; 0 for the last epoch
+    #[arg(long, value_name = "SHARE")]
+    val_share: Option<f64>,
+    /// Random resized crops of this share of the area, for example 0.6,1
+    #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', num_args = 1)]
+    crop: Vec<f64>,
+    /// Height and width of the images in pixels; positions are interpolated to it [default: the checkpoint's]
+    #[arg(long, value_name = "H[,W]", value_delimiter = ',', num_args = 1)]
+    img_size: Vec<usize>,
+
+    /// What the head sees: the mean of the patches' tokens, or the class token
+    #[arg(long)]
+    pooling: Option<Pooling>,
+    /// Train only the last K blocks and the head; 0 trains the head alone
+    #[arg(long, value_name = "K")]
+    tune_blocks: Option<usize>,
+    /// Learning rate of a layer over that of the layer above it
+    #[arg(long)]
+    layer_decay: Option<f64>,
+    /// Chance that a residual branch of the last block is left out; less below it
+    #[arg(long)]
+    drop_path: Option<f64>,
+    /// Keep and judge a moving average of the weights with this decay, for example 0.999
+    #[arg(long, value_name = "DECAY")]
+    ema: Option<f64>,
+
+    /// Passes over the labelled images
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// Epochs of linear warm-up
+    #[arg(long)]
+    warmup_epochs: Option<f64>,
+    /// Images in an iteration
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Iterations per optimiser step
+    #[arg(long)]
+    accum_iter: Option<usize>,
+    /// Base learning rate, per 256 images
+    #[arg(long)]
+    blr: Option<f64>,
+    /// Weight decay
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    /// Clip the gradient to this norm
+    #[arg(long, value_name = "NORM")]
+    clip_grad: Option<f64>,
+
+    /// Everything random follows from this number
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Threads; does not change a single bit of the result [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// The run directory [default: the next free number, runs/0001, …]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace an earlier run in --out
+    #[arg(long, requires = "out")]
+    overwrite: bool,
+    /// Go on with the fine-tuning run in this directory from its last checkpoint
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["checkpoint", "preset", "from_scratch", "recipe", "out", "overwrite"])]
+    resume: Option<PathBuf>,
+    /// Print the result as one JSON document on stdout, and nothing else there
+    #[arg(long)]
+    json: bool,
+}
+
+/// Trains, and says what came out.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let threads = super::start_threads(args.threads)?;
+    let mut run = if let Some(path) = &args.resume {
+        let flags = args.overrides()?;
+        Finetuning::resume(RunDir::open(path)?, |before| before.changed(args.config.as_deref(), flags))?
+    } else {
+        args.begin()?
+    };
+    if !args.json {
+        describe(&run, threads);
+    }
+    let config = &run.finetuner.config;
+    let mut progress = Progress::new(config.optim.epochs, run.steps_total());
+    let outcome = run.train(&super::command_line(), &mut progress)?;
+    drop(progress);
+    if args.json {
+        say!("{}", serde_json::to_string(&outcome).map_err(|e| Error::setting("--json", "a result", e))?);
+    } else {
+        conclude(&run, &outcome);
+    }
+    Ok(())
+}
+
+/// What is about to happen.
+fn describe(run: &Finetuning, threads: usize) {
+    let (config, labelled) = (&run.finetuner.config, &run.labelled);
+    let (model, transfer, optim) = (&config.model, &config.finetune, &config.optim);
+    say!("data     {}", labelled.train.describe());
+    let count = |set: Option<&std::sync::Arc<dyn vit_mae::data::Dataset>>| {
+        set.map_or("no images".to_owned(), |set| super::count(set.len() as u64, "image"))
+    };
+    say!(
+        "split    {} to train on, {} to choose the epoch, {} to judge it once",
+        count(Some(&labelled.train)),
+        count(labelled.validation.as_ref()),
+        count(labelled.test.as_ref().ok()),
+    );
+    let from = match &transfer.checkpoint {
+        Some(path) => format!("encoder from {}", path.display()),
+        None => "from scratch".to_owned(),
+    };
+    say!(
+        "model    {}×{}×{} in patches of {}; {}/{}/{} (width/blocks/heads), {} classes, {from}",
+        model.img_size[0],
+        model.img_size[1],
+        model.in_chans,
+        model.patch_size,
+        model.embed_dim,
+        model.depth,
+        model.num_heads,
+        model.num_classes,
+    );
+    say!("groups   {}", groups::summary(&run.finetuner.groups));
+    say!(
+        "training {} of {}, batch {} × {}, lr {:.2e}, layer decay {}; {threads} threads",
+        super::count(optim.epochs, "epoch"),
+        super::count(run.finetuner.steps_per_epoch(), "step"),
+        optim.batch_size,
+        optim.accum_iter,
+        optim.schedule().lr,
+        transfer.layer_decay,
+    );
+    say!("run      {}", run.journal.run.path().display());
+    if let Err(why) = &labelled.test {
+        say!("note     no test split: {why}");
+    }
+    if run.steps_done() > 0 {
+        say!("resumed  after {}", super::count(run.steps_done(), "step"));
+    }
+}
+
+/// What came out, where it is, and what to try next.
+fn conclude(run: &Finetuning, outcome: &Outcome) {
+    say!();
+    for (name, value) in outcome.summary() {
+        say!("{name:<44} {value:>9}");
+    }
+    let dir = super::quoted(&run.journal.run.path().to_string_lossy());
+    say!(
+        "\nLook at   {}\n\nTry next  vit-mae eval --checkpoint {dir}",
+        run.journal.run.report_html().display()
+    );
+}
+
+impl Args {
+    /// A new run: everything is looked at before a folder is made.
+    fn begin(&self) -> Result<Finetuning> {
+        RunDir::check(self.out.as_deref(), self.overwrite)?;
+        let start = match (&self.checkpoint, self.from_scratch) {
+            (Some(run), false) => Start::pretrained(run)?,
+            (Some(run), true) => Start::architecture_of(run)?,
+            (None, _) => Start::preset(self.preset.as_deref().unwrap_or_default())?,
+        };
+        let file = self.config.as_deref();
+        let config = FinetuneConfig::resolve(&self.recipe, start.given()?, file, self.overrides()?)?;
+        Finetuning::new(config, &start, || RunDir::create(self.out.clone(), self.overwrite))
+    }
+
+    /// The flags that were given, as settings.
+    fn overrides(&self) -> Result<Vec<(String, Value)>> {
+        let mut all = assignments(&self.set)?;
+        let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
+        put("data.path", self.data.as_deref().map(super::path).transpose()?);
+        put("data.format", self.format.clone().map(Value::from));
+        put("data.crop", super::pair("--crop", &self.crop)?);
+        put("model.img_size", super::sides("--img-size", &self.img_size)?);
+        put("model.pooling", self.pooling.map(|p| choice(&p)));
+        for (flag, key, value) in [
+            ("--tune-blocks", "finetune.tune_blocks", self.tune_blocks),
+            ("--batch-size", "optim.batch_size", self.batch_size),
+            ("--accum-iter", "optim.accum_iter", self.accum_iter),
+        ] {
+            put(key, value.map(|n| whole(flag, n)).transpose()?);
+        }
+        for (flag, key, value) in
+            [("--epochs", "optim.epochs", self.epochs), ("--seed", "run.seed", self.seed)]
+        {
+            put(key, value.map(|n| whole(flag, n)).transpose()?);
+        }
+        for (key, value) in [
+            ("finetune.label_share", self.labels),
+            ("finetune.val_share", self.val_share),
+            ("finetune.layer_decay", self.layer_decay),
+            ("finetune.ema_decay", self.ema),
+            ("model.drop_path", self.drop_path),
+            ("optim.warmup_epochs", self.warmup_epochs),
+            ("optim.blr", self.blr),
+            ("optim.weight_decay", self.weight_decay),
+            ("optim.clip_grad", self.clip_grad),
+        ] {
+            put(key, value.map(Value::from));
+        }
+        Ok(all)
+    }
+}

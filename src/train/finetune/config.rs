@@ -1,0 +1,134 @@
+//! Every setting of a fine-tuning run, resolved as recipe < file < command line.
+
+use super::recipes;
+use crate::base::{Error, Result};
+use crate::tasks::ClassifierConfig;
+use crate::train::resolve::Layers;
+use crate::train::sections::{DataConfig, OptimConfig, RunConfig, require};
+use crate::train::settings::Settings;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// All settings; `config.toml` in a run directory is this.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinetuneConfig {
+    /// Always `classify`: what tells this file from that of a pre-training run.
+    pub task: String,
+    /// The architecture.
+    pub model: ClassifierConfig,
+    /// What is taken over, and what of it is trained.
+    pub finetune: TransferConfig,
+    /// What it learns from.
+    pub data: DataConfig,
+    /// How it learns.
+    pub optim: OptimConfig,
+    /// Everything else.
+    pub run: RunConfig,
+}
+
+/// What is taken over from pre-training, what of it is trained, and with how many labels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferConfig {
+    /// The run whose encoder is fine-tuned; none for training from scratch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<PathBuf>,
+    /// CRC-32 of the weights that were taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_crc: Option<u32>,
+    /// How many of the last blocks are trained, beside the head: 0 for the head alone, all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tune_blocks: Option<usize>,
+    /// The learning rate of a layer is this times that of the layer above it.
+    pub layer_decay: f64,
+    /// Decay of a moving average of the weights, which then is what is judged and kept; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema_decay: Option<f64>,
+    /// Share of the training images whose labels are used, class by class.
+    pub label_share: f64,
+    /// Share of those that is held out to choose the best epoch.
+    pub val_share: f64,
+    /// The names of the classes, as the data has them.
+    #[serde(default)]
+    pub classes: Vec<String>,
+}
+
+impl FinetuneConfig {
+    /// Resolves a recipe, the settings that follow from the architecture and the data of a pre-training run
+    /// (`given`, which may hold parts of sections), a file and overrides, in this order, and checks the result.
+    ///
+    /// # Errors
+    /// An unknown recipe or key, a value of the wrong type, a file that is not TOML, or settings that cannot work
+    /// together.
+    pub fn resolve(
+        recipe: &str,
+        given: Table,
+        file: Option<&Path>,
+        overrides: Vec<(String, Value)>,
+    ) -> Result<Self> {
+        let wrong = |e: toml::de::Error| Error::setting("--recipe", "TOML", e);
+        let recipe: Table = recipes::text(recipe)?.parse().map_err(wrong)?;
+        Layers::new(recipe).lay(given).resolve(file, overrides)
+    }
+}
+
+impl Settings for FinetuneConfig {
+    const TASK: Option<&'static str> = Some("classify");
+
+    const FIXED: &'static [&'static str] = &[
+        "task",
+        "model.",
+        "finetune.",
+        "augment.",
+        "data.crop",
+        "data.flip",
+        "data.mean",
+        "data.std",
+        "data.repeats",
+        "optim.batch_size",
+        "optim.accum_iter",
+        "optim.betas",
+        "run.seed",
+        "run.held_out_images",
+    ];
+
+    fn optim(&self) -> &OptimConfig {
+        &self.optim
+    }
+
+    fn data(&self) -> &DataConfig {
+        &self.data
+    }
+
+    fn run(&self) -> &RunConfig {
+        &self.run
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.model.validate()?;
+        self.finetune.validate(self.model.depth)?;
+        self.data.validate(self.model.in_chans)?;
+        self.optim.validate()?;
+        self.run.validate()
+    }
+}
+
+impl TransferConfig {
+    fn validate(&self, depth: usize) -> Result<()> {
+        if let Some(blocks) = self.tune_blocks {
+            let expected = format!("0 to {depth}, the blocks there are");
+            require(blocks <= depth, "finetune.tune_blocks", expected, blocks)?;
+        }
+        let decay = self.layer_decay;
+        require(decay > 0.0 && decay <= 1.0, "finetune.layer_decay", "more than 0, at most 1", decay)?;
+        if let Some(decay) = self.ema_decay {
+            require((0.0..1.0).contains(&decay), "finetune.ema_decay", "at least 0 and less than 1", decay)?;
+        }
+        let share = self.label_share;
+        require(share > 0.0 && share <= 1.0, "finetune.label_share", "more than 0, at most 1", share)?;
+        let share = self.val_share;
+        require((0.0..1.0).contains(&share), "finetune.val_share", "at least 0 and less than 1", share)
+    }
+}

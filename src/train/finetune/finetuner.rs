@@ -1,0 +1,158 @@
+//! A classifier in training, and what one optimiser step does to it: batch, targets, loss and gradient, learning
+//! rate, update, moving average.
+
+use super::config::FinetuneConfig;
+use super::step;
+use crate::base::{Error, Result};
+use crate::checkpoint::{Checkpoint, Place, State};
+use crate::data::{Batch, Dataset, Loader};
+use crate::optim::{AdamW, Group, groups};
+use crate::params::Params;
+use crate::tasks::{Classifier, cross_entropy};
+use crate::train::run::Learner;
+use crate::train::update::{self, Stepped, Update};
+use crate::train::{Workers, save, source};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Everything that an optimiser step reads or changes. It is a function of the settings, the data and the
+/// number of steps done, and of nothing else.
+pub struct Finetuner {
+    /// Every setting, with the data's statistics filled in.
+    pub config: FinetuneConfig,
+    /// The model.
+    pub model: Classifier<f32>,
+    /// The optimiser's moments.
+    pub adamw: AdamW<Classifier<f32>>,
+    /// How each tensor is updated.
+    pub groups: Vec<Group>,
+    /// The moving average of the weights, if one is kept.
+    pub averaged: Option<Classifier<f32>>,
+    /// Where batches come from.
+    pub loader: Loader,
+    /// Executors and gradients that are used again.
+    pub workers: Workers<f32, Classifier<f32>>,
+}
+
+impl Finetuner {
+    /// A model that is about to be trained on `train`.
+    ///
+    /// # Errors
+    /// If the data cannot be used with these settings.
+    pub fn new(config: FinetuneConfig, model: Classifier<f32>, train: Arc<dyn Dataset>) -> Result<Self> {
+        let shape = (config.model.img_size, config.model.in_chans);
+        let (optim, transfer) = (&config.optim, &config.finetune);
+        let loader =
+            Loader::new(train, source::loader(&config.data, shape, optim.batch_size, config.run.seed))?;
+        let batches = loader.steps_per_epoch();
+        if optim.accum_iter > batches {
+            let expected = format!("at most {batches}, the batches of an epoch");
+            return Err(Error::setting("optim.accum_iter", expected, optim.accum_iter));
+        }
+        let [beta1, beta2] = optim.betas;
+        Ok(Self {
+            adamw: AdamW::new(&model, (beta1, beta2)),
+            groups: groups::finetuning(
+                &model,
+                optim.weight_decay,
+                transfer.layer_decay,
+                config.model.depth,
+                transfer.tune_blocks,
+            ),
+            averaged: transfer.ema_decay.map(|_| model.clone()),
+            workers: Workers::new(config.run.gemm),
+            config,
+            model,
+            loader,
+        })
+    }
+
+    /// The weights that are judged and kept: their moving average, where there is one.
+    pub fn judged(&self) -> &Classifier<f32> {
+        self.averaged.as_ref().unwrap_or(&self.model)
+    }
+
+    /// Takes weights, moments and moving average from a checkpoint.
+    ///
+    /// # Errors
+    /// If they are not those of this model.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        save::restore(checkpoint, &mut self.model, &mut self.adamw, self.averaged.as_mut())
+    }
+
+    /// `a ← d a + (1 − d) w` with `d = min(decay, (1 + t) / (10 + t))` after step `t`: short runs are not dragged
+    /// down by their first weights (the schedule of TensorFlow's `ExponentialMovingAverage`).
+    fn average(&mut self) {
+        let (Some(averaged), Some(decay)) = (&mut self.averaged, self.config.finetune.ema_decay) else {
+            return;
+        };
+        let t = self.adamw.steps as f64;
+        let keep = decay.min((1.0 + t) / (10.0 + t));
+        #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the purpose")]
+        let (keep, take) = (keep as f32, (1.0 - keep) as f32);
+        for (average, weight) in averaged.tensors_mut().into_iter().zip(self.model.tensors()) {
+            average.data.iter_mut().zip(weight.data).for_each(|(a, w)| *a = keep * *a + take * w);
+        }
+    }
+}
+
+impl Learner for Finetuner {
+    type Settings = FinetuneConfig;
+    type Model = Classifier<f32>;
+
+    fn settings(&self) -> &FinetuneConfig {
+        &self.config
+    }
+
+    fn model(&self) -> &Classifier<f32> {
+        &self.model
+    }
+
+    fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
+    fn write_checkpoint(&self, place: Place<'_>, state: State) -> Result<()> {
+        save::save(place, state, &self.model, &self.adamw, self.averaged.as_ref())
+    }
+
+    fn step(
+        &mut self,
+        epoch: u64,
+        i: u64,
+        batches: &mut dyn Iterator<Item = Result<Batch>>,
+        call_off: &dyn Fn() -> bool,
+    ) -> Result<Stepped> {
+        let (begun, number) = (Instant::now(), epoch * self.steps_per_epoch() + i + 1);
+        let (config, accum_iter) = (&self.config, self.config.optim.accum_iter);
+        let (classes, micro_batch) = (config.model.num_classes, config.optim.micro_batch);
+        let loss_and_gradient = |batch: Batch| {
+            let labels: Vec<usize> = batch.labels.iter().map(|label| label.expect("labelled data")).collect();
+            let targets = cross_entropy::targets(&labels, classes, 0.0);
+            let (images, targets) = (batch.images.view(), targets.view());
+            let tune_blocks = config.finetune.tune_blocks;
+            step::loss_and_gradient(&self.model, images, targets, tune_blocks, micro_batch, &self.workers)
+        };
+        let summed = update::accumulate(batches, accum_iter, &self.workers, call_off, loss_and_gradient)?;
+        let Some((loss, mut grad)) = summed else { return Ok(Stepped::CalledOff) };
+        let iterations = (i as f64 * accum_iter as f64) / self.loader.steps_per_epoch() as f64;
+        let images = self.images_per_step();
+        let update = Update {
+            model: &mut self.model,
+            adamw: &mut self.adamw,
+            groups: &self.groups,
+            optim: &config.optim,
+            on_nonfinite: config.run.on_nonfinite,
+            step: number,
+            epoch: epoch as f64 + iterations,
+            begun,
+            images,
+        };
+        let stepped = update.apply(loss, &mut grad);
+        self.workers.give_back(grad);
+        if matches!(stepped, Ok(Stepped::Done(_))) {
+            self.average();
+        }
+        stepped
+    }
+}

@@ -1,0 +1,142 @@
+//! A fine-tuning run: a pre-trained encoder with a new head, trained end to end on labelled images. The loop itself
+//! is in [`super::run`].
+
+pub mod config;
+pub mod finetuner;
+pub mod labelled;
+pub mod outcome;
+pub mod recipes;
+pub mod score;
+pub mod start;
+pub mod step;
+
+pub use config::FinetuneConfig;
+pub use finetuner::Finetuner;
+pub use outcome::Outcome;
+pub use start::Start;
+
+use super::journal::Journal;
+use super::run::{self, HeldOutScore, Run};
+use super::run_dir::RunDir;
+use super::settings::Settings;
+use super::{resume, save};
+use crate::base::Result;
+use crate::checkpoint::Checkpoint;
+use crate::tasks::Classifier;
+use labelled::Labelled;
+use std::path::Path;
+
+/// A run that is ready to start, or to go on.
+pub struct Finetuning {
+    /// The model in training.
+    pub finetuner: Finetuner,
+    /// How far it is.
+    pub journal: Journal,
+    /// Its images.
+    pub labelled: Labelled,
+    resumed: bool,
+}
+
+impl Finetuning {
+    /// Opens the data, makes the model and the run directory, in this order: nothing is written before everything
+    /// that can be wrong with the input was found right.
+    ///
+    /// # Errors
+    /// If data and encoder cannot be used with these settings, or `out` cannot be written.
+    pub fn new(
+        mut config: FinetuneConfig,
+        start: &Start,
+        out: impl FnOnce() -> Result<RunDir>,
+    ) -> Result<Self> {
+        let labelled = Labelled::open(&mut config)?;
+        let model = start.classifier(&mut config)?;
+        let finetuner = Finetuner::new(config, model, labelled.train.clone())?;
+        let run = out()?;
+        run.write(&run.config(), finetuner.config.to_toml()?.as_bytes())?;
+        Ok(Self { finetuner, journal: Journal::begin(run)?, labelled, resumed: false })
+    }
+
+    /// Goes on with an interrupted or finished run, with the same bits as if it had never stopped. `change` may
+    /// change some of its settings; [`Settings::FIXED`] lists those that must stay.
+    ///
+    /// # Errors
+    /// If its checkpoint, log or data are not those that were left, or a setting must not change.
+    pub fn resume(
+        run: RunDir,
+        change: impl FnOnce(&FinetuneConfig) -> Result<FinetuneConfig>,
+    ) -> Result<Self> {
+        let Some(checkpoint) = resume::last_checkpoint(&run)? else {
+            let config = change(&resume::first_config(&run)?)?;
+            let start = Start::again(&config)?;
+            return Self::new(config, &start, || Ok(run));
+        };
+        let earlier = resume::Earlier::new(checkpoint, change)?;
+        let mut config: FinetuneConfig = earlier.config.clone();
+        let labelled = Labelled::open(&mut config)?;
+        earlier.check_data(labelled.digest)?;
+        let model = Classifier::new(&config.model);
+        let mut finetuner = Finetuner::new(config, model, labelled.train.clone())?;
+        finetuner.restore(&earlier.checkpoint)?;
+        let journal = Journal::resume(run, &earlier.checkpoint.state)?;
+        let mut run = Self { finetuner, journal, labelled, resumed: true };
+        run::record_changes(&mut run, &earlier)?;
+        Ok(run)
+    }
+
+    /// What the judged weights reach on the validation images.
+    fn validate(&self) -> Result<Option<HeldOutScore>> {
+        let (config, workers) = (&self.finetuner.config, &self.finetuner.workers);
+        let most = config.run.held_out_images;
+        let Some(set) = self.labelled.validation.as_ref().filter(|_| most > 0) else { return Ok(None) };
+        score::score(self.finetuner.judged(), config, &**set, most, workers).map(Some)
+    }
+}
+
+impl Run for Finetuning {
+    type Learner = Finetuner;
+    type Outcome = Outcome;
+
+    fn learner(&self) -> &Finetuner {
+        &self.finetuner
+    }
+
+    fn parts(&mut self) -> (&mut Finetuner, &mut Journal) {
+        (&mut self.finetuner, &mut self.journal)
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    fn data_digest(&self) -> u32 {
+        self.labelled.digest
+    }
+
+    fn resumed(&self) -> bool {
+        self.resumed
+    }
+
+    fn held_out_score(&self) -> Result<Option<HeldOutScore>> {
+        self.validate()
+    }
+
+    fn draw(&self, _epoch: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn report(&mut self, command: &str) -> Result<Outcome> {
+        self.write_report(command)
+    }
+}
+
+/// A classifier from a checkpoint, with the settings it was trained with.
+///
+/// # Errors
+/// If there is no checkpoint, it is damaged, or it is none of a classifier.
+pub fn load(dir: &Path) -> Result<(Classifier<f32>, FinetuneConfig, Checkpoint)> {
+    let checkpoint = Checkpoint::open(dir)?;
+    let config = FinetuneConfig::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?;
+    let mut model = Classifier::new(&config.model);
+    save::load_weights(&checkpoint.model, &mut model)?;
+    Ok((model, config, checkpoint))
+}
