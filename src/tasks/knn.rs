@@ -80,7 +80,8 @@ impl Knn {
             let similarities = cx.matmul(padded.view(), images.t());
             for (nearest, row) in nearest.iter_mut().zip(similarities.outer_iter()) {
                 let found = row.iter().enumerate();
-                nearest.extend(found.map(|(i, s)| Neighbour { similarity: s.f64(), image: block * BANK + i }));
+                nearest
+                    .extend(found.map(|(i, s)| Neighbour { similarity: s.f64(), image: block * BANK + i }));
                 keep_nearest(nearest, self.k);
             }
             cx.recycle(similarities);
