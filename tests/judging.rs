@@ -24,8 +24,7 @@ fn metrics_are_those_counted_by_hand() {
     assert_eq!(judgements.iter().map(|j| j.predicted).collect::<Vec<_>>(), [0, 2, 0, 0]);
     let e = std::f64::consts::E;
     assert!((judgements[0].confidence - e.powi(2) / (e.powi(2) + 2.0)).abs() < 1e-15);
-    let losses =
-        [(e.powi(2) + 2.0).ln() - 2.0, (1.0 + e + e.powi(3)).ln() - 1.0, (2.0 * e + 1.0).ln() - 1.0];
+    let losses = [(e.powi(2) + 2.0).ln() - 2.0, (1.0 + e + e.powi(3)).ln() - 1.0, (2.0 * e + 1.0).ln() - 1.0];
     let mean = (losses[0] + losses[1] + 2.0 * losses[2]) / 4.0;
 
     let metrics = Metrics::of(&judgements, 3);

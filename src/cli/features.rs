@@ -60,7 +60,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let dataset = source::open_split(&config.data, args.split.into())?;
     let bar = ImagesBar::new();
     bar.begins(dataset.len());
-    let (input, backend) = (Input::of(&config.data, (config.model.img_size, config.model.in_chans)), config.run.gemm);
+    let (input, backend) =
+        (Input::of(&config.data, (config.model.img_size, config.model.in_chans)), config.run.gemm);
     let features = features(&model.encoder, args.pool, &*dataset, &input, backend, &bar)?;
     drop(bar);
     let labelled = !dataset.classes().is_empty();

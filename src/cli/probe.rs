@@ -153,7 +153,12 @@ impl Args {
 fn print(report: &ProbeReport) {
     let probe = &report.probe;
     say!("checkpoint  {}, step {}", report.checkpoint.display(), report.step);
-    say!("encoder     {}; {} features an image, pooling {}", report.encoder, report.width, choice_name(&report.pool));
+    say!(
+        "encoder     {}; {} features an image, pooling {}",
+        report.encoder,
+        report.width,
+        choice_name(&report.pool)
+    );
     say!("data        {}", report.data);
     say!(
         "training    {} images, {}, {} epochs, batch {}, blr {} (lr {:.3})",

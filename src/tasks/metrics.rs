@@ -36,9 +36,10 @@ pub fn judge<F: Real>(logits: ArrayView2<F>, labels: &[usize]) -> Vec<Judgement>
 fn judge_row<F: Real>(logits: ArrayView1<F>, label: usize) -> Judgement {
     assert!(label < logits.len(), "label {label} of {} classes", logits.len());
     let z: Vec<f64> = logits.iter().map(|z| z.f64()).collect();
-    let (predicted, max) = z.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (class, &z)| {
-        if z > best.1 { (class, z) } else { best }
-    });
+    let (predicted, max) = z
+        .iter()
+        .enumerate()
+        .fold((0, f64::NEG_INFINITY), |best, (class, &z)| if z > best.1 { (class, z) } else { best });
     let log_sum = z.iter().map(|z| (z - max).exp()).sum::<f64>().ln();
     let mine = z[label];
     let before = |(class, &z): (usize, &f64)| z.is_nan() || z > mine || (z == mine && class < label);

@@ -203,7 +203,11 @@ impl Sets {
             same_classes(all.classes(), &**test)?;
         }
         if ask.sweep && split.validation.is_empty() {
-            return Err(Error::setting("--sweep", "a --val-share above 0, to choose by", ask.validation_share));
+            return Err(Error::setting(
+                "--sweep",
+                "a --val-share above 0, to choose by",
+                ask.validation_share,
+            ));
         }
         let part = |images: Vec<usize>| -> Option<Arc<dyn Dataset>> {
             (!images.is_empty()).then(|| Arc::new(Subset::new(all.clone(), images)) as Arc<dyn Dataset>)

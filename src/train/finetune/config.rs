@@ -3,6 +3,7 @@
 use super::recipes;
 use crate::base::{Error, Result};
 use crate::tasks::ClassifierConfig;
+use crate::train::input::Input;
 use crate::train::resolve::Layers;
 use crate::train::sections::{DataConfig, OptimConfig, RunConfig, require};
 use crate::train::settings::Settings;
@@ -71,6 +72,12 @@ impl FinetuneConfig {
         let wrong = |e: toml::de::Error| Error::setting("--recipe", "TOML", e);
         let recipe: Table = recipes::text(recipe)?.parse().map_err(wrong)?;
         Layers::new(recipe).lay(given).resolve(file, overrides)
+    }
+
+    /// How an image becomes what the model sees in evaluation.
+    #[must_use]
+    pub fn input(&self) -> Input {
+        Input::of(&self.data, (self.model.img_size, self.model.in_chans))
     }
 }
 
