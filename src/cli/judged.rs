@@ -19,6 +19,18 @@ pub(crate) fn print_row(name: &str, summary: &Summary) {
     say!("{name:<26} {images:>8} {:>7.2} % {:>7.2} % {cross_entropy:>14}", 100.0 * top1, 100.0 * top5);
 }
 
+/// A table with a line for each class.
+pub(crate) fn print_classes(summary: &Summary) {
+    let names = summary.per_class.iter().map(|class| class.class.chars().count());
+    let widest = names.max().unwrap_or(0).max("class".len());
+    say!("{:<widest$} {:>8} {:>9} {:>11}", "class", "images", "recall", "precision");
+    let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.2} %", 100.0 * share));
+    for class in &summary.per_class {
+        let (recall, precision) = (percent(class.recall), percent(class.precision));
+        say!("{:<widest$} {:>8} {recall:>9} {precision:>11}", class.class, class.images);
+    }
+}
+
 /// A folder in which a command leaves a few files, checked before the work.
 pub(crate) struct Folder(PathBuf);
 

@@ -3,13 +3,16 @@
 use super::features::{Listener, labels, rows};
 use super::input::Input;
 use super::sheet::{Picture, Sheet};
+use super::workers::Workers;
 use crate::base::{Error, Result};
-use crate::data::{Dataset, Image};
+use crate::data::{Dataset, Image, load_image};
 use crate::exec::{Backend, Exec};
 use crate::tasks::metrics::{Judgement, judge};
 use crate::tasks::{Classifier, Metrics};
-use ndarray::{Array2, ArrayView4};
-use std::path::Path;
+use ndarray::{Array2, ArrayView1, ArrayView4, Axis};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// Pictures of the sheet, and how many stand side by side.
 const WRONG_SHOWN: usize = 24;
@@ -37,6 +40,15 @@ pub struct Evaluation {
     pub metrics: Metrics,
 }
 
+/// A class and its probability.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The class's name.
+    pub class: String,
+    /// Between 0 and 1.
+    pub probability: f64,
+}
+
 impl Judge<'_> {
     /// `[N, K]`: the logits of a data set, on all threads; its labels are not looked at.
     ///
@@ -45,10 +57,8 @@ impl Judge<'_> {
     pub fn logits(&self, dataset: &dyn Dataset, listener: &dyn Listener) -> Result<Array2<f32>> {
         let forward = |images: ArrayView4<f32>, cx: &mut Exec<f32>| self.model.logits(images, cx);
         let logits = rows(dataset, self.input, self.classes.len(), self.backend, &forward, listener)?;
-        if logits.iter().all(|z| z.is_finite()) {
-            return Ok(logits);
-        }
-        Err(Error::input(self.checkpoint, "logits", "finite numbers", "others: are the weights sound?"))
+        self.check(&logits)?;
+        Ok(logits)
     }
 
     /// Judges a labelled data set whose classes are the head's.
@@ -62,6 +72,43 @@ impl Judge<'_> {
         let judgements = judge(logits.view(), &labels);
         let metrics = Metrics::of(&judgements, self.classes.len());
         Ok(Evaluation { judgements, metrics })
+    }
+
+    /// The `top` most probable classes of each picture, the most probable first.
+    ///
+    /// # Errors
+    /// The first picture that cannot be read or brought to the model's size, or as [`Judge::logits`].
+    pub fn predict(&self, pictures: &[PathBuf], top: usize) -> Result<Vec<Vec<Prediction>>> {
+        let workers = Workers::<f32, Classifier<f32>>::new(self.backend);
+        let split = pictures.len() < rayon::current_num_threads();
+        let predict = |path: &PathBuf| {
+            let image = self.input.image(&path.display().to_string(), &load_image(path)?)?;
+            let image = image.insert_axis(Axis(0));
+            let logits = workers.run(split, |cx| self.model.logits(image.view(), cx));
+            self.check(&logits)?;
+            Ok(self.most_probable(logits.row(0), top))
+        };
+        let predictions: Vec<Result<_>> = pictures.par_iter().map(predict).collect();
+        predictions.into_iter().collect()
+    }
+
+    fn most_probable(&self, logits: ArrayView1<f32>, top: usize) -> Vec<Prediction> {
+        let max = logits.fold(f32::NEG_INFINITY, |max, &z| max.max(z));
+        let odds = logits.mapv(|z| f64::from(z - max).exp());
+        let sum = odds.sum();
+        let named = self.classes.iter().zip(odds);
+        let mut all: Vec<_> =
+            named.map(|(class, odds)| Prediction { class: class.clone(), probability: odds / sum }).collect();
+        all.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        all.truncate(top);
+        all
+    }
+
+    fn check(&self, logits: &Array2<f32>) -> Result<()> {
+        if logits.iter().all(|z| z.is_finite()) {
+            return Ok(());
+        }
+        Err(Error::input(self.checkpoint, "logits", "finite numbers", "others: are the weights sound?"))
     }
 
     /// A sheet of the images on which it is most confidently wrong, as a PNG; none if nothing is wrong.

@@ -112,7 +112,7 @@ impl ProbeConfig {
     /// Trains a probe. One thread: its bits depend on nothing but the arguments.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if the weights are not finite at the end.
+    /// If the weights are not finite at the end.
     ///
     /// # Panics
     /// If [`ProbeConfig::check`] refuses the configuration, or a label is not below `classes`.
@@ -136,7 +136,10 @@ impl ProbeConfig {
             }
         }
         match clip::first_not_finite(&probe) {
-            Some(tensor) => Err(Error::NotFinite { step: self.epochs * steps as u64, tensor }),
+            Some(_) => {
+                let expected = "a learning rate at which the weights stay finite";
+                Err(Error::setting("--blr", expected, self.blr))
+            }
             None => Ok(probe),
         }
     }
@@ -212,7 +215,7 @@ pub const SWEEP: [f64; 7] = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
 /// Trains a probe at several learning rates and says which is best on the validation images, the first of equal ones.
 ///
 /// # Errors
-/// [`Error::NotFinite`] if none stays finite.
+/// If none stays finite.
 pub fn sweep(
     config: &ProbeConfig,
     train: &Labelled,
@@ -235,6 +238,9 @@ pub fn sweep(
     };
     match tried.iter().filter(|trial| trial.top1.is_some()).fold(None, better) {
         Some(best) => Ok((ProbeConfig { blr: best.blr, ..*config }, tried)),
-        None => Err(Error::NotFinite { step: 1, tensor: "head.weight".to_owned() }),
+        None => {
+            let expected = "a learning rate near which the weights stay finite";
+            Err(Error::setting("--blr", expected, config.blr))
+        }
     }
 }
