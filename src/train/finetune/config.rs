@@ -44,6 +44,8 @@ pub struct TransferConfig {
     pub tune_blocks: Option<usize>,
     /// The learning rate of a layer is this times that of the layer above it.
     pub layer_decay: f64,
+    /// Chance that a residual branch of the last block is left out; it rises linearly from 0 in the first.
+    pub drop_path: f64,
     /// Decay of a moving average of the weights, which then is what is judged and kept; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
@@ -130,6 +132,8 @@ impl TransferConfig {
         }
         let decay = self.layer_decay;
         require(decay > 0.0 && decay <= 1.0, "finetune.layer_decay", "more than 0, at most 1", decay)?;
+        let rate = self.drop_path;
+        require((0.0..1.0).contains(&rate), "finetune.drop_path", "at least 0 and less than 1", rate)?;
         if let Some(decay) = self.ema_decay {
             require((0.0..1.0).contains(&decay), "finetune.ema_decay", "at least 0 and less than 1", decay)?;
         }

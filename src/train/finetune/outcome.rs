@@ -30,6 +30,8 @@ pub struct Outcome {
     pub test_accuracy: Option<f64>,
     /// Everything about the test split, which was judged once, after the choice; none without one.
     pub test: Option<Summary>,
+    /// Floating-point operations of an image's training step with all blocks trained, in 10⁹.
+    pub gflop_per_image: f64,
     /// Numbers in the model.
     pub parameters: usize,
     /// Seconds spent on the run, over all resumptions.
@@ -93,6 +95,7 @@ impl Finetuning {
             validation_accuracy: chosen.held_out_accuracy,
             test_accuracy: test.as_ref().map(|summary: &Summary| summary.top1),
             test,
+            gflop_per_image: config.model.flops_per_image() / 1e9,
             parameters: best.count(),
             wall_secs: self.journal.wall_secs(),
             seed: config.run.seed,
