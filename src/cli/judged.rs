@@ -24,7 +24,8 @@ pub(crate) fn print_classes(summary: &Summary) {
     let names = summary.per_class.iter().map(|class| class.class.chars().count());
     let widest = names.max().unwrap_or(0).max("class".len());
     say!("{:<widest$} {:>8} {:>9} {:>11}", "class", "images", "recall", "precision");
-    let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.2} %", 100.0 * share));
+    let percent =
+        |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.2} %", 100.0 * share));
     for class in &summary.per_class {
         let (recall, precision) = (percent(class.recall), percent(class.precision));
         say!("{:<widest$} {:>8} {recall:>9} {precision:>11}", class.class, class.images);

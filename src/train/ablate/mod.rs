@@ -23,7 +23,8 @@ use super::probe::Optimizer;
 use super::probing::{Probing, probe};
 use super::run::{Run, Watch};
 use super::run_dir::write_atomic;
-use super::{Config, FinetuneConfig, Pretraining, RunDir};
+use super::source::Source;
+use super::{Config, Pretraining, RunDir};
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir};
@@ -134,7 +135,7 @@ impl Ablation {
             finetune_secs: None,
         };
         if self.plan.judge.probe {
-            let (report, _) = probe(&self.probing(&pretrained, seed), &())?;
+            let (report, _) = probe(&self.probing(&pretrained, seed)?, &())?;
             row.probe = Some(report.judged().top1);
             row.knn = report.knn.map(|knn| knn.summary.top1);
         }
@@ -176,10 +177,7 @@ impl Ablation {
             Finetuning::resume(run, |before| Ok(before.clone()))?
         } else {
             let start = Start::pretrained(pretrained)?;
-            let mut flags = self.plan.finetune.clone();
-            flags.push(("run.seed".to_owned(), i64::try_from(seed).unwrap_or(i64::MAX).into()));
-            flags.push(("finetune.label_share".to_owned(), self.plan.judge.label_share.into()));
-            let config = FinetuneConfig::resolve(recipe, start.given()?, None, flags)?;
+            let config = self.plan.finetuning(recipe, &start, seed)?;
             Finetuning::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
         };
         let epochs = run.finetuner.config.optim.epochs;
@@ -187,8 +185,13 @@ impl Ablation {
         run.train("", &mut *watch)
     }
 
-    fn probing(&self, pretrained: &Path, seed: u64) -> Probing {
-        Probing {
+    /// A linear probe on the class token, and at most 20 neighbours: fewer where there are few labels.
+    fn probing(&self, pretrained: &Path, seed: u64) -> Result<Probing> {
+        let images = Source::both(&self.plan.pretrain.data)?.train.len() as f64;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+        let half = (images * self.plan.judge.label_share / 2.0) as usize;
+        let knn = Knn::default();
+        Ok(Probing {
             checkpoint: pretrained.to_path_buf(),
             data: None,
             format: None,
@@ -203,8 +206,8 @@ impl Ablation {
             blr: None,
             sweep: false,
             seed,
-            knn: Some(Knn::default()),
-        }
+            knn: Some(Knn { k: knn.k.min(half.max(1)), ..knn }),
+        })
     }
 
     /// An interrupted run's error names its own directory; here the whole goes on.

@@ -2,7 +2,8 @@
 
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
-use crate::train::Config;
+use crate::train::finetune::Start;
+use crate::train::{Config, FinetuneConfig};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use toml::Value;
@@ -97,14 +98,19 @@ pub fn number(value: &Value) -> Option<f64> {
     value.as_float().or_else(|| value.as_integer().map(|n| n as f64))
 }
 
+/// A seed as TOML has it.
+fn whole(seed: u64) -> Result<Value> {
+    let seed = i64::try_from(seed).map_err(|_| Error::setting("--seeds", "at most 2⁶³ − 1", seed));
+    seed.map(Value::from)
+}
+
 impl Plan {
     /// The settings of pre-training at one point.
     ///
     /// # Errors
     /// If the value cannot be that of this setting.
     pub fn config(&self, value: &Value, seed: u64) -> Result<Config> {
-        let seed = i64::try_from(seed).map_err(|_| Error::setting("--seeds", "at most 2⁶³ − 1", seed))?;
-        let flags = vec![(self.vary.key.clone(), value.clone()), ("run.seed".to_owned(), seed.into())];
+        let flags = vec![(self.vary.key.clone(), value.clone()), ("run.seed".to_owned(), whole(seed)?)];
         self.pretrain.varied(flags)
     }
 
@@ -118,9 +124,23 @@ impl Plan {
             return Err(Error::setting("--labels", "more than 0, at most 1", share));
         }
         for (value, seed) in self.points() {
-            self.config(value, seed)?;
+            let config = self.config(value, seed)?;
+            if let Some(recipe) = &self.judge.finetune {
+                self.finetuning(recipe, &Start::scratch(config), seed)?;
+            }
         }
         Ok(())
+    }
+
+    /// The settings of fine-tuning from a start.
+    ///
+    /// # Errors
+    /// If they cannot work.
+    pub fn finetuning(&self, recipe: &str, start: &Start, seed: u64) -> Result<FinetuneConfig> {
+        let mut flags = self.finetune.clone();
+        flags.push(("run.seed".to_owned(), whole(seed)?));
+        flags.push(("finetune.label_share".to_owned(), self.judge.label_share.into()));
+        FinetuneConfig::resolve(recipe, start.given()?, None, flags)
     }
 
     /// Value by value, seed by seed.
