@@ -100,6 +100,11 @@ pub trait Params<F: Real>: Clone + Send + Sync {
         }
     }
 
+    /// The tensors' names and shapes.
+    fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        self.tensors().into_iter().map(|t| (t.name, t.shape)).collect()
+    }
+
     /// How many numbers the layer holds.
     fn count(&self) -> usize {
         self.tensors().iter().map(|t| t.data.len()).sum()

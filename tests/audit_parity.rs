@@ -249,7 +249,7 @@ fn tensors_that_cannot_be_are_refused() {
 fn other_kinds_refuse_what_makes_no_sense_too() {
     let place = Place::new();
     let cases: &[(&str, &str, Value, &str)] = &[
-        ("vit_v1.f64", "/config/global_pool", json!(false), "global_pool"),
+        ("vit_v1.f64", "/config/global_pool", json!(false), "param.norm.weight"),
         ("vit_v1.f64", "/config/num_classes", json!(0), "num_classes"),
         ("vit_v1.f64", "/config/num_classes", json!(11), "labels_or_shape"),
         ("vit_v1.f64", "/label_smoothing", json!(2), "label_smoothing"),

@@ -41,6 +41,16 @@ pub struct AttentionCache<F> {
     probabilities: Array2<F>,
 }
 
+impl<F: Real> AttentionCache<F> {
+    /// Gives the buffers back: there will be no backward pass.
+    pub fn recycle(self, cx: &mut Exec<F>) {
+        self.x.recycle(cx);
+        self.context.recycle(cx);
+        cx.recycle(self.qkv);
+        cx.recycle(self.probabilities);
+    }
+}
+
 impl<F: Real> Attention<F> {
     /// All zeros.
     ///

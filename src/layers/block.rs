@@ -1,6 +1,7 @@
 //! Pre-norm transformer block: `mid = x + Attn(LN₁(x))`, `y = mid + MLP(LN₂(mid))`.
 
 use super::attention::{Attention, AttentionCache};
+use super::drop_path::{Factors, give_back, scale, scaled};
 use super::layer_norm::{LayerNorm, LayerNormCache};
 use super::mlp::{Mlp, MlpCache};
 use crate::base::Real;
@@ -31,6 +32,18 @@ pub struct BlockCache<F> {
     attn: AttentionCache<F>,
     norm2: LayerNormCache<F>,
     mlp: MlpCache<F>,
+    /// Drop path's factors of the two branches.
+    kept: [Option<Vec<F>>; 2],
+}
+
+impl<F: Real> BlockCache<F> {
+    /// Gives the buffers back: there will be no backward pass.
+    pub fn recycle(self, cx: &mut Exec<F>) {
+        self.norm1.recycle(cx);
+        self.attn.recycle(cx);
+        self.norm2.recycle(cx);
+        self.mlp.recycle(cx);
+    }
 }
 
 impl<F: Real> Block<F> {
@@ -47,10 +60,23 @@ impl<F: Real> Block<F> {
 
     /// `x: [B·N, D] → y: [B·N, D]`, `N = tokens`.
     pub fn forward(&self, x: Array2<F>, tokens: usize, cx: &mut Exec<F>) -> (Array2<F>, BlockCache<F>) {
+        self.forward_dropping(x, tokens, [None; 2], cx)
+    }
+
+    /// As [`Block::forward`] with drop path: each image's branches have factors `s` ([`super::drop_path`]),
+    /// `mid = x + s_attn · Attn(LN₁(x))`, `y = mid + s_mlp · MLP(LN₂(mid))`.
+    pub fn forward_dropping(
+        &self,
+        x: Array2<F>,
+        tokens: usize,
+        [s_attn, s_mlp]: [Factors<F>; 2],
+        cx: &mut Exec<F>,
+    ) -> (Array2<F>, BlockCache<F>) {
         let (normed, norm1) = self.norm1.forward(&x, cx);
         cx.saw("norm1", &normed);
         let (mut mid, attn) = cx.inside("attn", |cx| self.attn.forward(normed, tokens, cx));
         cx.saw("attn.out", &mid);
+        scale(s_attn, &mut mid, cx);
         cx.add_assign(&mut mid, &x);
         cx.saw("mid", &mid);
         cx.recycle(x);
@@ -59,13 +85,15 @@ impl<F: Real> Block<F> {
         cx.saw("norm2", &normed);
         let (mut y, mlp) = cx.inside("mlp", |cx| self.mlp.forward(normed, cx));
         cx.saw("mlp.out", &y);
+        scale(s_mlp, &mut y, cx);
         cx.add_assign(&mut y, &mid);
         cx.saw("", &y);
         cx.recycle(mid);
-        (y, BlockCache { norm1, attn, norm2, mlp })
+        let kept = [s_attn, s_mlp].map(|s| s.map(<[F]>::to_vec));
+        (y, BlockCache { norm1, attn, norm2, mlp, kept })
     }
 
-    /// Each branch's input gradient is added to the gradient that flows past it.
+    /// Each branch's input gradient is added to the gradient that flows past it. (Without drop path all `s` are 1.)
     pub fn backward(
         &self,
         cache: BlockCache<F>,
@@ -74,25 +102,30 @@ impl<F: Real> Block<F> {
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
+        let [s_attn, s_mlp] = cache.kept;
         cx.saw_gradient("", &dy);
-        cx.saw_gradient("mlp.out", &dy);
-        // y = mid + MLP(LN₂(mid))  ⇒  dmid = dy + LN₂ᵀ(MLPᵀ(dy))
-        let dnormed = cx.inside("mlp", |cx| self.mlp.backward(cache.mlp, dy.view(), &mut grad.mlp, cx));
+        let dout = scaled(s_mlp.as_deref(), &dy, cx);
+        cx.saw_gradient("mlp.out", &dout);
+        // y = mid + s · MLP(LN₂(mid))  ⇒  dmid = dy + LN₂ᵀ(MLPᵀ(s · dy))
+        let dnormed = cx.inside("mlp", |cx| self.mlp.backward(cache.mlp, dout.view(), &mut grad.mlp, cx));
         cx.saw_gradient("norm2", &dnormed);
         let mut dmid = self.norm2.backward(cache.norm2, &dnormed, &mut grad.norm2, cx);
         cx.add_assign(&mut dmid, &dy);
         cx.saw_gradient("mid", &dmid);
         cx.recycle(dnormed);
+        give_back(dout, cx);
         cx.recycle(dy);
 
-        // mid = x + Attn(LN₁(x))  ⇒  dx = dmid + LN₁ᵀ(Attnᵀ(dmid))
-        cx.saw_gradient("attn.out", &dmid);
+        let dout = scaled(s_attn.as_deref(), &dmid, cx);
+        cx.saw_gradient("attn.out", &dout);
+        // mid = x + s · Attn(LN₁(x))  ⇒  dx = dmid + LN₁ᵀ(Attnᵀ(s · dmid))
         let dnormed =
-            cx.inside("attn", |cx| self.attn.backward(cache.attn, tokens, dmid.view(), &mut grad.attn, cx));
+            cx.inside("attn", |cx| self.attn.backward(cache.attn, tokens, dout.view(), &mut grad.attn, cx));
         cx.saw_gradient("norm1", &dnormed);
         let mut dx = self.norm1.backward(cache.norm1, &dnormed, &mut grad.norm1, cx);
         cx.add_assign(&mut dx, &dmid);
         cx.recycle(dnormed);
+        give_back(dout, cx);
         cx.recycle(dmid);
         dx
     }

@@ -35,13 +35,20 @@ pub fn init<F: Real>(model: &mut impl Params<F>, seed: u64) {
             }
             Role::Norm if tensor.name.ends_with("weight") => tensor.data.fill(F::one()),
             Role::Bias | Role::Norm => tensor.data.fill(F::zero()),
-            Role::Token => {
-                let normal = Normal::new(0.0, TOKEN_STD).expect("a positive standard deviation");
-                tensor.data.iter_mut().for_each(|x| *x = F::of(normal.sample(&mut rng)));
-            }
+            Role::Token => normal(tensor.data, &tensor.name, TOKEN_STD, seed),
             Role::Position => {}
         }
     }
+}
+
+/// Fills one tensor with normal numbers, at the address of its name: a head's weight, whose deviation the task decides.
+///
+/// # Panics
+/// If the standard deviation is not a positive number.
+pub fn normal<F: Real>(data: &mut [F], name: &str, std: f64, seed: u64) {
+    let mut rng = rng(seed, Purpose::Init, 0, address(name));
+    let normal = Normal::new(0.0, std).expect("a positive standard deviation");
+    data.fill_with(|| F::of(normal.sample(&mut rng)));
 }
 
 fn fill_uniform<F: Real>(data: &mut [F], bound: f64, rng: &mut impl Rng) {

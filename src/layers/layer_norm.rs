@@ -29,6 +29,14 @@ pub struct LayerNormCache<F> {
     inv_std: Array2<F>,
 }
 
+impl<F: Real> LayerNormCache<F> {
+    /// Gives the buffers back: there will be no backward pass.
+    pub fn recycle(self, cx: &mut Exec<F>) {
+        cx.recycle(self.x_hat);
+        cx.recycle(self.inv_std);
+    }
+}
+
 impl<F: Real> LayerNorm<F> {
     /// `γ = β = 0`; [`super::init`] gives the initial values.
     #[must_use]

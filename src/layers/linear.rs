@@ -23,6 +23,13 @@ pub struct LinearCache<F> {
     x: Array2<F>,
 }
 
+impl<F: Real> LinearCache<F> {
+    /// Gives the buffers back: there will be no backward pass.
+    pub fn recycle(self, cx: &mut Exec<F>) {
+        cx.recycle(self.x);
+    }
+}
+
 impl<F: Real> Linear<F> {
     /// All zeros; [`super::init`] gives the initial values.
     #[must_use]

@@ -28,6 +28,15 @@ pub struct MlpCache<F> {
     slope: Array2<F>,
 }
 
+impl<F: Real> MlpCache<F> {
+    /// Gives the buffers back: there will be no backward pass.
+    pub fn recycle(self, cx: &mut Exec<F>) {
+        self.fc1.recycle(cx);
+        self.fc2.recycle(cx);
+        cx.recycle(self.slope);
+    }
+}
+
 impl<F: Real> Mlp<F> {
     /// All zeros.
     #[must_use]

@@ -7,6 +7,7 @@
 pub mod attention;
 pub mod batch_norm;
 pub mod block;
+pub mod drop_path;
 pub mod init;
 pub mod layer_norm;
 pub mod linear;
@@ -18,6 +19,7 @@ pub mod pos_interp;
 pub use attention::Attention;
 pub use batch_norm::BatchNorm;
 pub use block::Block;
+pub use drop_path::DropPath;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use mlp::Mlp;

@@ -19,6 +19,13 @@ pub struct PatchEmbed<F> {
 #[must_use]
 pub struct PatchEmbedCache<F>(LinearCache<F>);
 
+impl<F: Real> PatchEmbedCache<F> {
+    /// Gives the buffers back: there will be no backward pass.
+    pub fn recycle(self, cx: &mut Exec<F>) {
+        self.0.recycle(cx);
+    }
+}
+
 impl<F: Real> PatchEmbed<F> {
     /// All zeros.
     #[must_use]

@@ -28,6 +28,10 @@ params! {
             /// After the last block.
             norm: LayerNorm<F>,
         }
+        plain {
+            /// Rows and columns of patches: those of `pos_embed`.
+            grid: (usize, usize),
+        }
     }
 }
 
@@ -37,6 +41,17 @@ pub struct EncoderCache<F> {
     patch_embed: PatchEmbedCache<F>,
     blocks: Vec<BlockCache<F>>,
     norm: LayerNormCache<F>,
+}
+
+impl<F: Real> EncoderCache<F> {
+    /// Gives the buffers back: there will be no backward pass.
+    pub fn recycle(self, cx: &mut Exec<F>) {
+        self.patch_embed.recycle(cx);
+        for block in self.blocks {
+            block.recycle(cx);
+        }
+        self.norm.recycle(cx);
+    }
 }
 
 impl<F: Real> Encoder<F> {
@@ -52,6 +67,7 @@ impl<F: Real> Encoder<F> {
             patch_embed: PatchEmbed::new(c.in_chans, c.patch_size, c.embed_dim),
             blocks: vec![block; c.depth],
             norm: LayerNorm::new(c.embed_dim, c.layer_norm_eps),
+            grid: (rows, columns),
         }
     }
 

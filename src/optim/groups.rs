@@ -32,19 +32,21 @@ pub fn pretraining<F: Real>(model: &impl Params<F>, weight_decay: f64) -> Vec<Gr
     model.tensors().into_iter().map(group).collect()
 }
 
-/// Fine-tuning's groups: everything is trained, tokens and positions too, which do not decay; nor do biases and
-/// norms. Layer-wise decay scales the learning rate by `layer_decay^(depth + 1 − id)` with `id` of [`layer_id`].
+/// Fine-tuning's groups: everything that [`tunes`] says is trained, tokens and positions too, which do not decay; nor
+/// do biases and norms. Layer-wise decay scales the learning rate by `layer_decay^(depth + 1 − id)` with `id` of
+/// [`layer_id`].
 pub fn finetuning<F: Real>(
     model: &impl Params<F>,
     weight_decay: f64,
     layer_decay: f64,
     depth: usize,
+    tune_blocks: Option<usize>,
 ) -> Vec<Group> {
     let group = |t: crate::params::Tensor<F>| {
         let fixed_size = matches!(t.role, Role::Token | Role::Position);
         let id = layer_id(&t.name, depth).unwrap_or(depth + 1);
         Group {
-            trained: true,
+            trained: tunes(&t.name, depth, tune_blocks),
             weight_decay: if t.shape.len() > 1 && !fixed_size { weight_decay } else { 0.0 },
             lr_scale: (id..=depth).fold(1.0, |scale, _| scale * layer_decay),
             len: t.data.len(),
@@ -52,6 +54,17 @@ pub fn finetuning<F: Real>(
         }
     };
     model.tensors().into_iter().map(group).collect()
+}
+
+/// Whether fine-tuning trains a tensor: with `Some(k)` the last `k` blocks, the norm behind them and the head; with
+/// `Some(0)` the head alone; else everything (He et al. 2022, §4.3, "Partial Fine-tuning").
+#[must_use]
+pub fn tunes(name: &str, depth: usize, tune_blocks: Option<usize>) -> bool {
+    match tune_blocks {
+        None => true,
+        Some(0) => name.starts_with("head."),
+        Some(last) => layer_id(name, depth).is_some_and(|id| id > depth.saturating_sub(last)),
+    }
 }
 
 /// The layer of a tensor of the encoder where fine-tuning scales the learning rate layer by layer: 0 for the class

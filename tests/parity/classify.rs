@@ -2,7 +2,7 @@
 
 use crate::golden::agrees;
 use vit_mae::optim::groups;
-use vit_mae::tasks::{Classifier, ClassifierConfig};
+use vit_mae::tasks::{Classifier, ClassifierConfig, Pooling};
 
 #[test]
 fn fine_tuning_steps_with_layer_wise_decay_are_the_references_in_f64() {
@@ -35,13 +35,14 @@ fn layer_wise_decay_of_twelve_blocks_is_the_references() {
         embed_dim: 8,
         depth: all["config"]["depth"].as_u64().unwrap() as usize,
         num_heads: 2,
-        hidden: 16,
+        mlp_ratio: 2.0,
         layer_norm_eps: 1e-6,
+        pooling: Pooling::Mean,
         num_classes: 5,
     };
     let decay = all["config"]["layer_decay"].as_f64().unwrap();
     let model = Classifier::<f32>::new(&config);
-    let ours = groups::finetuning(&model, all["weight_decay"].as_f64().unwrap(), decay, config.depth);
+    let ours = groups::finetuning(&model, all["weight_decay"].as_f64().unwrap(), decay, config.depth, None);
     let theirs = all["params"].as_object().unwrap();
     assert_eq!(ours.len(), theirs.len());
     for group in ours {

@@ -1,69 +1,13 @@
-//! Classifier, cross-entropy, batch norm and interpolated positions: gradients, adjoints and formulas.
+//! Cross-entropy, batch norm and interpolated positions: gradients, adjoints and formulas.
 
 use super::formulas::{agree, all};
-use super::shapes::{IMAGES, every_element, filled, random};
+use super::shapes::{every_element, filled, random};
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
-use crate::exec::{Backend, Exec};
 use crate::layers::BatchNorm;
 use crate::layers::pos_interp::interpolate;
-use crate::tasks::{Classifier, ClassifierConfig, LinearProbe, cross_entropy};
-use ndarray::{Array2, Array4, arr0};
-
-/// Non-square images of 2 × 3 patches.
-const CONFIG: ClassifierConfig = ClassifierConfig {
-    img_size: [4, 6],
-    in_chans: 3,
-    patch_size: 2,
-    embed_dim: 12,
-    depth: 2,
-    num_heads: 3,
-    hidden: 18,
-    layer_norm_eps: 1e-6,
-    num_classes: 7,
-};
-
-pub(super) fn classifier(check: &GradCheck) -> Report {
-    let images: Array4<f64> = random(check, (IMAGES, 3, 4, 6));
-    let targets = cross_entropy::targets(&[3, 0, 6], CONFIG.num_classes, 0.1);
-    check.loss(
-        &filled(check, Classifier::new(&CONFIG)),
-        &images,
-        |model, images, cx| {
-            let (logits, cache) = model.forward(images.view(), cx);
-            (cross_entropy::sum(&logits, &targets) / IMAGES as f64, (logits, cache))
-        },
-        |model, (logits, cache), grad, cx| {
-            let dlogits = cross_entropy::backward(&logits, &targets, IMAGES);
-            let dpatches = model.backward(cache, dlogits.view(), grad, cx);
-            model.images_gradient(&dpatches, CONFIG.img_size, cx)
-        },
-    )
-}
-
-/// The mean over patches without the class token, then norm and head; blocks have checks of their own.
-pub(super) fn classifier_formula(check: &GradCheck) -> Report {
-    let cx = &mut Exec::new(Backend::default());
-    let model = filled(check, Classifier::new(&CONFIG));
-    let images: Array4<f64> = random(check, (IMAGES, 3, 4, 6));
-    let logits = model.forward(images.view(), cx).0;
-    let patches = model.patch_embed.forward(images.view(), cx).0;
-    let mut x = Array2::from_shape_fn((IMAGES * 7, 12), |(row, d)| {
-        let token = match (row % 7).checked_sub(1) {
-            None => model.cls_token[(0, 0, d)],
-            Some(patch) => patches[(row / 7 * 6 + patch, d)],
-        };
-        token + model.pos_embed[(0, row % 7, d)]
-    });
-    for block in &model.blocks {
-        x = block.forward(x, 7, cx).0;
-    }
-    let pooled = Array2::from_shape_fn((IMAGES, 12), |(image, d)| {
-        (1..7).map(|token| x[(image * 7 + token, d)]).sum::<f64>() / 6.0
-    });
-    let features = model.fc_norm.forward(&pooled, cx).0;
-    agree("logits", &logits, model.head.forward(features, cx).0)
-}
+use crate::tasks::{LinearProbe, cross_entropy};
+use ndarray::{Array2, arr0};
 
 /// Soft targets whose rows do not sum to 1: the general case.
 fn soft_targets(check: &GradCheck) -> Array2<f64> {

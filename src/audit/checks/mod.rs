@@ -7,6 +7,7 @@
 //! | formula | is the forward pass the paper's formula, written as plain loops? | a mistake made on both sides |
 
 pub mod adjoints;
+pub mod classifier;
 pub mod formulas;
 pub mod formulas_mae;
 pub mod gradients;
@@ -15,6 +16,7 @@ mod shapes;
 
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
+use crate::tasks::Pooling;
 use serde::Serialize;
 
 /// What a check asks.
@@ -110,8 +112,13 @@ pub const ALL: &[Check] = &[
     formula("cross_entropy", heads::cross_entropy_formula),
     gradient("linear_probe", "", heads::linear_probe),
     formula("pos_interp", heads::pos_interp),
-    gradient("classifier", "", heads::classifier),
-    formula("classifier", heads::classifier_formula),
+    gradient("pooling", "class token", |c| classifier::pooling_gradient(c, Pooling::Class)),
+    gradient("pooling", "mean", |c| classifier::pooling_gradient(c, Pooling::Mean)),
+    formula("pooling", classifier::pooling_formula),
+    gradient("classifier", "class token", |c| classifier::gradient(c, Pooling::Class)),
+    gradient("classifier", "mean", |c| classifier::gradient(c, Pooling::Mean)),
+    formula("classifier", |c| classifier::formula(c, Pooling::Class)),
+    formula("classifier", |c| classifier::formula(c, Pooling::Mean)),
     gradient("mae", "1 channel, pixels", |c| gradients::mae(c, 1, false)),
     gradient("mae", "1 channel, normalised", |c| gradients::mae(c, 1, true)),
     gradient("mae", "3 channels, pixels", |c| gradients::mae(c, 3, false)),

@@ -7,10 +7,9 @@ use super::tolerance::of_step;
 use crate::base::{Real, Result};
 use crate::exec::probe::Recorder;
 use crate::exec::{Backend, Exec};
-use crate::mae::MaeConfig;
 use crate::optim::{clip, groups};
 use crate::params::Params;
-use crate::tasks::{Classifier, ClassifierConfig, cross_entropy};
+use crate::tasks::{Classifier, ClassifierConfig, Pass, Pooling, cross_entropy};
 use ndarray::{Array2, Array4, Ix2, Ix4};
 
 pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
@@ -45,9 +44,9 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
 
     let settings = Settings::read(recording)?;
     let layer_decay = recording.number("config.layer_decay")?;
-    let groups = groups::finetuning(&model, settings.weight_decay, layer_decay, config.depth);
+    let groups = groups::finetuning(&model, settings.weight_decay, layer_decay, config.depth, None);
     recording.compare("grad_norm", &[], [clip::norm(&step.grad, &groups)], tolerance("grad_norm"))?;
-    let dimages = model.images_gradient(&step.dpatches, config.img_size, &mut cx);
+    let dimages = model.images_gradient(&step.dpatches, &mut cx);
     let numbers = dimages.iter().map(|x| x.f64());
     recording.compare("grad_input", dimages.shape(), numbers, tolerance("grad_input"))?;
 
@@ -72,11 +71,11 @@ fn step<F: Real>(
     targets: &Array2<F>,
     cx: &mut Exec<F>,
 ) -> Step<F> {
-    let (logits, cache) = model.forward(images.view(), cx);
+    let (logits, cache) = model.forward(images.view(), &Pass::default(), cx);
     let loss = cross_entropy::sum(&logits, targets) / images.dim().0 as f64;
     let dlogits = cross_entropy::backward(&logits, targets, images.dim().0);
     let mut grad = model.zeros_like();
-    let dpatches = model.backward(cache, dlogits.view(), &mut grad, cx);
+    let dpatches = model.backward(cache, dlogits.view(), &mut grad, cx).expect("everything is trained");
     Step { logits, loss, grad, dpatches }
 }
 
@@ -90,42 +89,22 @@ fn smoothing<F: Real>(recording: &Recording<F>) -> Result<f64> {
 
 fn config<F: Real>(recording: &Recording<F>) -> Result<ClassifierConfig> {
     let whole = |key: &str| recording.whole(&format!("config.{key}"));
-    if !recording.flag("config.global_pool")? {
-        let expected = "true: the mean over patch tokens is the pooling that this program has";
-        return Err(recording.wrong("config.global_pool", expected, false));
-    }
-    // The encoder is a masked autoencoder's: what is possible there is possible here.
-    let encoder = MaeConfig {
+    let pooling = if recording.flag("config.global_pool")? { Pooling::Mean } else { Pooling::Class };
+    let config = ClassifierConfig {
         img_size: recording.pair("config.img_size")?,
         in_chans: whole("in_chans")?,
         patch_size: whole("patch_size")?,
         embed_dim: whole("embed_dim")?,
         depth: whole("depth")?,
         num_heads: whole("num_heads")?,
-        decoder_embed_dim: 4,
-        decoder_depth: 1,
-        decoder_num_heads: 1,
         mlp_ratio: recording.number("config.mlp_ratio")?,
         layer_norm_eps: recording.number("config.layer_norm_eps")?,
-        norm_pix_loss: false,
+        pooling,
+        num_classes: whole("num_classes")?,
     };
-    encoder.validate().map_err(|e| recording.wrong("config", "a possible model", e))?;
-    let num_classes = whole("num_classes")?;
-    if num_classes == 0 || num_classes > 1 << 24 {
-        return Err(recording.wrong("config.num_classes", "1 or more", num_classes));
-    }
-    recording.justifies(encoder.parameters().all + num_classes * (encoder.embed_dim + 1))?;
-    Ok(ClassifierConfig {
-        img_size: encoder.img_size,
-        in_chans: encoder.in_chans,
-        patch_size: encoder.patch_size,
-        embed_dim: encoder.embed_dim,
-        depth: encoder.depth,
-        num_heads: encoder.num_heads,
-        hidden: encoder.hidden(encoder.embed_dim),
-        layer_norm_eps: encoder.layer_norm_eps,
-        num_classes,
-    })
+    config.validate().map_err(|e| recording.wrong("config", "a possible model", e))?;
+    recording.justifies(config.parameters())?;
+    Ok(config)
 }
 
 fn images<F: Real>(recording: &mut Recording<F>, config: &ClassifierConfig) -> Result<Array4<F>> {

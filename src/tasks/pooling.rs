@@ -1,0 +1,162 @@
+//! From an image's tokens to one row of features: the class token's, or the mean over the patches', and its norm.
+
+use crate::base::Real;
+use crate::exec::Exec;
+use crate::exec::kernel::Kernel;
+use crate::layers::LayerNorm;
+use crate::layers::layer_norm::LayerNormCache;
+use crate::params::{Params, Tensor, TensorMut};
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+/// Which of an image's tokens a head sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// The class token's row, `y_b = x_{b,0}`.
+    Class,
+    /// The mean over the patches without the class token, `y_b = 1/L Σ_l x_{b,1+l}`: the reference's `global_pool`.
+    Mean,
+}
+
+impl Pooling {
+    /// The reference's name of the layer norm in front of the head: its global pooling has one of its own, since the
+    /// encoder's would have normalised every token before the mean.
+    #[must_use]
+    pub fn norm_name(self) -> &'static str {
+        match self {
+            Self::Class => "norm",
+            Self::Mean => "fc_norm",
+        }
+    }
+
+    /// `x: [B·N, D] → y: [B, D]`, `N = tokens`, the class token first.
+    ///
+    /// # Panics
+    /// If the rows are not whole images of a class token and patches.
+    pub fn pool<F: Real>(self, x: &Array2<F>, tokens: usize, cx: &mut Exec<F>) -> Array2<F> {
+        let (r, d) = x.dim();
+        assert!(tokens > 1 && r.is_multiple_of(tokens), "{r} rows are not whole images of {tokens} tokens");
+        let mut y = cx.take(r / tokens, d);
+        let images = rows_of(x).chunks_exact(tokens * d).zip(rows_of_mut(&mut y).chunks_exact_mut(d));
+        match self {
+            Self::Class => cx.each(images, |(image, y)| y.copy_from_slice(&image[..d])),
+            Self::Mean => cx.rows(images, Mean),
+        }
+        y
+    }
+
+    /// The adjoint: `dx_{b,0} = dy_b` and 0 for patches, or `dx_{b,1+l} = dy_b / L` and 0 for the class token.
+    pub fn backward<F: Real>(self, dy: &Array2<F>, tokens: usize, cx: &mut Exec<F>) -> Array2<F> {
+        let (b, d) = dy.dim();
+        let mut dx = cx.take(b * tokens, d);
+        let images = rows_of_mut(&mut dx).chunks_exact_mut(tokens * d).zip(rows_of(dy).chunks_exact(d));
+        match self {
+            Self::Class => cx.each(images, |(image, dy)| {
+                let (class, patches) = image.split_at_mut(d);
+                class.copy_from_slice(dy);
+                patches.fill(F::zero());
+            }),
+            Self::Mean => cx.rows(images, MeanBackward),
+        }
+        dx
+    }
+}
+
+/// Pooling, then layer norm: `features = γ ⊙ x̂ + β` of the pooled row.
+///
+/// The reference normalises all tokens before it takes the class token's row. Layer norm works row by row, so
+/// normalising this row alone is the same.
+#[derive(Clone, Debug)]
+pub struct Pool<F> {
+    /// Which tokens.
+    pub pooling: Pooling,
+    /// `norm` or `fc_norm` in a checkpoint, see [`Pooling::norm_name`].
+    pub norm: LayerNorm<F>,
+}
+
+impl<F: Real> Pool<F> {
+    /// `x: [B·N, D] → features: [B, D]`.
+    pub fn forward(&self, x: &Array2<F>, tokens: usize, cx: &mut Exec<F>) -> (Array2<F>, LayerNormCache<F>) {
+        let pooled = self.pooling.pool(x, tokens, cx);
+        cx.saw("pooled", &pooled);
+        let (features, norm) = self.norm.forward(&pooled, cx);
+        cx.recycle(pooled);
+        cx.saw("features", &features);
+        (features, norm)
+    }
+
+    /// Adds the norm's gradient; `dfeatures: [B, D] → dx: [B·N, D]`.
+    pub fn backward(
+        &self,
+        cache: LayerNormCache<F>,
+        tokens: usize,
+        dfeatures: &Array2<F>,
+        grad: &mut Self,
+        cx: &mut Exec<F>,
+    ) -> Array2<F> {
+        cx.saw_gradient("features", dfeatures);
+        let dpooled = self.norm.backward(cache, dfeatures, &mut grad.norm, cx);
+        cx.saw_gradient("pooled", &dpooled);
+        let dx = self.pooling.backward(&dpooled, tokens, cx);
+        cx.recycle(dpooled);
+        dx
+    }
+}
+
+/// The norm's tensors under the name that goes with the pooling.
+impl<F: Real> Params<F> for Pool<F> {
+    fn walk<'a>(&'a self, prefix: &str, out: &mut Vec<Tensor<'a, F>>) {
+        self.norm.walk(&format!("{prefix}{}.", self.pooling.norm_name()), out);
+    }
+
+    fn walk_mut<'a>(&'a mut self, prefix: &str, out: &mut Vec<TensorMut<'a, F>>) {
+        self.norm.walk_mut(&format!("{prefix}{}.", self.pooling.norm_name()), out);
+    }
+}
+
+/// The mean over an image's tokens but the first.
+struct Mean;
+
+impl<F: Real> Kernel<(&[F], &mut [F])> for Mean {
+    #[inline(always)]
+    fn run(&self, (image, mean): (&[F], &mut [F])) {
+        let d = mean.len();
+        let patches = &image[d..];
+        mean.fill(F::zero());
+        for token in patches.chunks_exact(d) {
+            for (sum, &x) in mean.iter_mut().zip(token) {
+                *sum += x;
+            }
+        }
+        let count = F::of((patches.len() / d) as f64);
+        for sum in mean {
+            *sum /= count;
+        }
+    }
+}
+
+/// Each patch's token gets its share, the class token 0.
+struct MeanBackward;
+
+impl<F: Real> Kernel<(&mut [F], &[F])> for MeanBackward {
+    #[inline(always)]
+    fn run(&self, (dimage, dmean): (&mut [F], &[F])) {
+        let (dclass, dpatches) = dimage.split_at_mut(dmean.len());
+        dclass.fill(F::zero());
+        let share = F::one() / F::of((dpatches.len() / dmean.len()) as f64);
+        for dtoken in dpatches.chunks_exact_mut(dmean.len()) {
+            for (dx, &dy) in dtoken.iter_mut().zip(dmean) {
+                *dx = dy * share;
+            }
+        }
+    }
+}
+
+fn rows_of<F>(matrix: &Array2<F>) -> &[F] {
+    matrix.as_slice().expect("activations are row-major")
+}
+
+fn rows_of_mut<F>(matrix: &mut Array2<F>) -> &mut [F] {
+    matrix.as_slice_mut().expect("activations are row-major")
+}
