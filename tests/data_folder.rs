@@ -9,7 +9,7 @@ use image::{DynamicImage, ImageFormat, RgbImage};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use vit_mae::Error;
-use vit_mae::data::{Format, Split, load_image, open};
+use vit_mae::data::{Format, Split, labelled_split, load_image, open};
 
 /// A picture with some detail, encoded.
 fn encoded(height: u32, width: u32, format: ImageFormat) -> Vec<u8> {
@@ -88,6 +88,25 @@ fn a_label_means_the_same_in_train_and_val() {
     put(dir.path(), "val/yak/1.png", &png());
     let message = refusal(dir.path(), Split::Test);
     assert!(message.contains("(cat, dog, owl), found yak"), "{message}");
+}
+
+#[test]
+fn an_empty_folder_beside_classes_is_a_class_that_classification_refuses() {
+    let dir = TempDir::new().unwrap();
+    for name in
+        ["train/cat/1.png", "train/dog/notes.txt", "train/owl/1.png", "val/cat/1.png", "val/yak/a.txt"]
+    {
+        put(dir.path(), name, &png());
+    }
+    let train = open(dir.path(), None, Split::Train).unwrap();
+    assert_eq!((train.len(), train.classes().join(" ")), (2, "cat dog owl".to_owned()));
+    let error = labelled_split(&*train, 1.0, 0.0, 0).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    let message = error.to_string();
+    assert!(message.contains("one image of every class, found none of class \"dog\""), "{message}");
+    assert!(message.contains("train: folder, 2 image files"), "{message}");
+    // A test set may lack a class of the training set.
+    assert_eq!(open(dir.path(), None, Split::Test).unwrap().classes(), train.classes());
 }
 
 #[test]

@@ -125,6 +125,24 @@ fn as_many_labels_as_images_are_demanded() {
     assert!(message.contains("train-labels-idx1-ubyte: number of labels: expected 2"), "{message}");
 }
 
+#[test]
+fn the_classes_of_an_idx_test_set_are_its_training_sets() {
+    let dir = TempDir::new().unwrap();
+    put(&dir, "train-images-idx3-ubyte", &idx(&[3, 1, 1], &[0; 3]));
+    put(&dir, "train-labels-idx1-ubyte", &idx(&[3], &[0, 4, 2]));
+    put(&dir, "t10k-images-idx3-ubyte", &idx(&[2, 1, 1], &[0; 2]));
+    put(&dir, "t10k-labels-idx1-ubyte.gz", &gzip(&idx(&[2], &[1, 0])));
+    let test = open(dir.path(), None, Split::Test).unwrap();
+    assert_eq!((test.classes().len(), test.label(0)), (5, Some(1)));
+    put(&dir, "t10k-labels-idx1-ubyte.gz", &gzip(&idx(&[2], &[1, 5])));
+    let error = open(dir.path(), None, Split::Test).map(|d| d.len()).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    let message = error.to_string();
+    for word in ["t10k-labels-idx1-ubyte.gz: label of image 1: expected less than 5", "found 5"] {
+        assert!(message.contains(word), "no {word:?} in: {message}");
+    }
+}
+
 /// A record whose pixels tell row, column and plane apart.
 fn cifar_record(labels: &[u8]) -> Vec<u8> {
     let mut record = labels.to_vec();

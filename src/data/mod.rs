@@ -1,7 +1,8 @@
 //! Data: file formats, augmentation, and a loader that prepares batches ahead of training.
 //!
 //! Reading order: [`image`] (what a picture is) → [`formats`] (where pictures come from) → [`resample`] →
-//! [`augment`] → [`mod@normalise`] → [`loader`] (how they become batches). Nothing here knows a model.
+//! [`augment`] → [`mod@normalise`] → [`loader`] (how they become batches) → [`split`] and [`subset`] (which of them
+//! have labels, and which validate). Nothing here knows a model.
 
 use crate::base::Result;
 
@@ -15,7 +16,9 @@ pub mod normalise;
 pub mod order;
 mod prefetch;
 pub mod resample;
+pub mod split;
 pub mod stats;
+pub mod subset;
 
 pub use augment::{Augment, evaluation_image};
 pub use decode::load_image;
@@ -24,7 +27,9 @@ pub use image::Image;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use normalise::normalise;
 pub use prefetch::Prefetch;
+pub use split::{LabelledSplit, labelled_split};
 pub use stats::{ChannelStats, channel_stats};
+pub use subset::Subset;
 
 /// Which half of a data set is meant, where its files tell the halves apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

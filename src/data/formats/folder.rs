@@ -6,7 +6,8 @@
 //! photos/train/cat/a.png       the same per split, if there are no sub-folders but train, test, val
 //! ```
 //!
-//! Hidden files, files of other types and sub-folders without images are ignored, unless nothing is left.
+//! Hidden files and files of other types are ignored, unless nothing is left. So are sub-folders without images beside
+//! flat images; beside classes they are classes without images, which classification refuses.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,10 +38,10 @@ impl Folder {
         let (images, sub_folders) = list(&folder)?;
         let mut by_class = Vec::new();
         for sub_folder in sub_folders {
-            let (images, _) = list(&sub_folder)?;
-            if !images.is_empty() {
-                by_class.push((file_name(&sub_folder), images));
-            }
+            by_class.push((file_name(&sub_folder), list(&sub_folder)?.0));
+        }
+        if by_class.iter().all(|(_, images)| images.is_empty()) {
+            by_class.clear();
         }
         if images.is_empty() && by_class.is_empty() {
             let expected = "PNG or JPEG files (.png, .jpg, .jpeg), or one sub-folder of them per class";
@@ -58,6 +59,9 @@ impl Folder {
         let mut files: Vec<_> = images.into_iter().map(|path| (path, None)).collect();
         for (name, images) in by_class {
             let Some(class) = classes.iter().position(|class| *class == name) else {
+                if images.is_empty() {
+                    continue;
+                }
                 let expected = format!("one of the training set's ({})", classes.join(", "));
                 return Err(Error::input(folder, "class", expected, name));
             };

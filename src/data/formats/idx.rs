@@ -42,16 +42,20 @@ impl Idx {
     /// The labels are looked for under the same name with `labels` for `images` and `idx1` for `idx3`/`idx4`, with
     /// and without `.gz`.
     ///
+    /// The classes are 0 to the largest label. Those of a test set in a folder are its training set's, so that
+    /// both have the same.
+    ///
     /// # Errors
-    /// If a header is not as above, a file is longer or shorter than its header says, or there are not as
-    /// many labels as images.
+    /// If a header is not as above, a file is longer or shorter than its header says, there are not as
+    /// many labels as images, or the test set has a label that is no class of the training set.
     pub fn open(path: &Path, split: Split) -> Result<Self> {
         Self::open_holding(path, split, MOST_HELD)
     }
 
     /// As [`Idx::open`], holding at most `most_held` bytes of pixels in memory.
     fn open_holding(path: &Path, split: Split, most_held: u64) -> Result<Self> {
-        let path = if path.is_dir() { find_in(path, split)? } else { path.to_path_buf() };
+        let folder = path.is_dir().then_some(path);
+        let path = folder.map_or_else(|| Ok(path.to_path_buf()), |folder| find_in(folder, split))?;
         let images = IdxFile::read(&path, &[3, 4], most_held)?;
         let (n, height, width) = (images.dims[0], images.dims[1], images.dims[2]);
         let channels = images.dims.get(3).copied().unwrap_or(1);
@@ -62,17 +66,19 @@ impl Idx {
             }
         }
         let mut digest = crc32fast::Hasher::new_with_initial(images.digest);
-        let mut labels = Vec::new();
+        let (mut labels, mut classes) = (Vec::new(), 0);
         if let Some(labels_path) = labels_beside(&path) {
-            let file = IdxFile::read(&labels_path, &[1], u64::MAX)?;
-            if file.dims != [n] {
+            labels = read_labels(&labels_path)?;
+            if labels.len() != n {
                 let expected = format!("{n}, as there are images in {}", path.display());
-                return Err(Error::input(labels_path, "number of labels", expected, file.dims[0]));
+                return Err(Error::input(labels_path, "number of labels", expected, labels.len()));
             }
-            labels = file.content.read(0, n)?;
             digest.update(&labels);
+            classes = match folder.filter(|_| split == Split::Test) {
+                Some(folder) => classes_of_training(folder, &labels_path, &labels)?,
+                None => classes_in(&labels),
+            };
         }
-        let classes = labels.iter().max().map_or(0, |&last| usize::from(last) + 1);
         Ok(Self {
             path,
             height,
@@ -180,6 +186,33 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
     let name = name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1");
     let other = name.strip_suffix(".gz").map_or_else(|| format!("{name}.gz"), str::to_owned);
     [name, other].into_iter().map(|name| images.with_file_name(name)).find(|path| path.is_file())
+}
+
+/// All labels of a labels file.
+fn read_labels(path: &Path) -> Result<Vec<u8>> {
+    let file = IdxFile::read(path, &[1], u64::MAX)?;
+    file.content.read(0, file.dims[0])
+}
+
+/// 0 to the largest label.
+fn classes_in(labels: &[u8]) -> usize {
+    labels.iter().max().map_or(0, |&last| usize::from(last) + 1)
+}
+
+/// The number of classes of the training set in `folder`, which must cover the test set's `labels`; without
+/// training labels the test set's own.
+fn classes_of_training(folder: &Path, labels_path: &Path, labels: &[u8]) -> Result<usize> {
+    let Some(training) = find_in(folder, Split::Train).ok().and_then(|images| labels_beside(&images)) else {
+        return Ok(classes_in(labels));
+    };
+    let classes = classes_in(&read_labels(&training)?);
+    match labels.iter().position(|&label| usize::from(label) >= classes) {
+        Some(index) => {
+            let expected = format!("less than {classes}, the number of classes in {}", training.display());
+            Err(Error::input(labels_path, format!("label of image {index}"), expected, labels[index]))
+        }
+        None => Ok(classes),
+    }
 }
 
 /// The content of an IDX file.

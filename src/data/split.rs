@@ -1,0 +1,107 @@
+//! Which labelled images are kept, and which of these validate: a choice by class, a function of the seed.
+//!
+//! Each class has a random order of its own, drawn from `rng(seed, Split, class, 0)`. A share of the labels is
+//! the front of every order, so the 1 % of a seed are part of its 10 %. Of each order, evenly spread places
+//! validate whatever is kept: an image that trains with 1 % of the labels does not validate with 10 %.
+
+use super::Dataset;
+use crate::base::rng::{Purpose, permutation, rng};
+use crate::base::{Error, Result};
+
+/// The images to learn from and the images to choose by, as indices of the data set, ascending. No image is
+/// in both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelledSplit {
+    /// To learn from.
+    pub train: Vec<usize>,
+    /// To choose settings and checkpoints by; empty if the share is 0.
+    pub validation: Vec<usize>,
+}
+
+/// Keeps the share `label_share` of each class, and of what was kept takes the share `validation_share` out for
+/// validation.
+///
+/// Of a class of `n` images `k = round(label_share · n)` are kept and `v = round(validation_share · k)`
+/// validate, halves rounded up; `k − v` train.
+///
+/// # Errors
+/// If a share is out of range (`0 < label_share ≤ 1`, `0 ≤ validation_share < 1`), an image has no label, or a
+/// class is left without an image to train on or, unless its share is 0, without one to validate by. The
+/// message names the class and the numbers.
+pub fn labelled_split(
+    dataset: &dyn Dataset,
+    label_share: f64,
+    validation_share: f64,
+    seed: u64,
+) -> Result<LabelledSplit> {
+    if !(label_share > 0.0 && label_share <= 1.0) {
+        return Err(Error::setting(LABEL_SHARE, "more than 0 and at most 1", label_share));
+    }
+    if !(0.0..1.0).contains(&validation_share) {
+        return Err(Error::setting(VALIDATION_SHARE, "at least 0 and less than 1", validation_share));
+    }
+    let mut split = LabelledSplit::default();
+    for (class, images) in by_class(dataset)?.into_iter().enumerate() {
+        let kept = rounded(label_share, images.len());
+        let order = permutation(&mut rng(seed, Purpose::Split, class as u64, 0), images.len());
+        let (mut train, mut validation) = (Vec::new(), Vec::new());
+        for (place, &at) in order[..kept].iter().enumerate() {
+            // Where the rounded share grows: evenly spread places, `v` of them among the first `k`.
+            let validates = rounded(validation_share, place + 1) > rounded(validation_share, place);
+            let part = if validates { &mut validation } else { &mut train };
+            part.push(images[at]);
+        }
+        if train.is_empty() || (validation.is_empty() && validation_share > 0.0) {
+            let (key, share) = match kept {
+                0 | 1 => (LABEL_SHARE, label_share),
+                _ => (VALIDATION_SHARE, validation_share),
+            };
+            let expected = match validation_share {
+                0.0 => "a share that leaves each class an image to train on",
+                _ => "a share that leaves each class an image to train on and one to validate by",
+            };
+            let (n, name) = (images.len(), &dataset.classes()[class]);
+            let (to_train, to_validate) = (train.len(), validation.len());
+            let found = format!(
+                "{share}: {kept} of the {n} images of class {name:?} are kept, {to_train} to train on and {to_validate} to validate by"
+            );
+            return Err(Error::setting(key, expected, found));
+        }
+        split.train.append(&mut train);
+        split.validation.append(&mut validation);
+    }
+    split.train.sort_unstable();
+    split.validation.sort_unstable();
+    Ok(split)
+}
+
+/// The keys that messages name.
+const LABEL_SHARE: &str = "data.label_share";
+const VALIDATION_SHARE: &str = "data.validation_share";
+
+/// `round(share · n)`, halves up.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ share ≤ 1")]
+fn rounded(share: f64, n: usize) -> usize {
+    (share * n as f64).round() as usize
+}
+
+/// The images of each class.
+///
+/// # Errors
+/// If an image has no label, or a class no image.
+fn by_class(dataset: &dyn Dataset) -> Result<Vec<Vec<usize>>> {
+    let mut images = vec![Vec::new(); dataset.classes().len()];
+    for index in 0..dataset.len() {
+        let Some(label) = dataset.label(index) else {
+            let expected = "labelled images: CIFAR, IDX with a labels file, or one sub-folder per class";
+            let found = format!("no label of {} ({})", dataset.source(index), dataset.describe());
+            return Err(Error::setting("--data", expected, found));
+        };
+        images[label].push(index);
+    }
+    if let Some(class) = images.iter().position(Vec::is_empty) {
+        let found = format!("none of class {:?} ({})", dataset.classes()[class], dataset.describe());
+        return Err(Error::setting("--data", "at least one image of every class", found));
+    }
+    Ok(images)
+}

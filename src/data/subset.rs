@@ -1,0 +1,71 @@
+//! Some images of a data set, as a data set of its own: a share of the labels, or what is held out.
+
+use std::sync::Arc;
+
+use super::{Dataset, Image, count};
+use crate::base::Result;
+
+/// The images of another data set at the indices given, in their order. Classes stay the whole's, so that a
+/// label means the same in every subset, also in one that lacks a class.
+pub struct Subset {
+    whole: Arc<dyn Dataset>,
+    indices: Vec<usize>,
+}
+
+impl Subset {
+    /// The images of `whole` at `indices`.
+    ///
+    /// # Panics
+    /// If there are no indices, or one is not below the whole's length.
+    #[must_use]
+    pub fn new(whole: Arc<dyn Dataset>, indices: Vec<usize>) -> Self {
+        assert!(!indices.is_empty(), "a subset of no images");
+        let (len, last) = (whole.len(), indices.iter().max());
+        assert!(last.is_some_and(|&last| last < len), "image {last:?} of a data set of {len}");
+        Self { whole, indices }
+    }
+}
+
+impl Dataset for Subset {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn image(&self, index: usize) -> Result<Image> {
+        self.whole.image(self.indices[index])
+    }
+
+    fn label(&self, index: usize) -> Option<usize> {
+        self.whole.label(self.indices[index])
+    }
+
+    fn classes(&self) -> &[String] {
+        self.whole.classes()
+    }
+
+    fn source(&self, index: usize) -> String {
+        self.whole.source(self.indices[index])
+    }
+
+    fn describe(&self) -> String {
+        format!("{} of {}", count(self.len(), "image", "images"), self.whole.describe())
+    }
+
+    fn size(&self) -> Option<(usize, usize)> {
+        self.whole.size()
+    }
+
+    /// Of the whole's digest and the indices.
+    fn digest(&self) -> Result<u32> {
+        let mut digest = crc32fast::Hasher::new();
+        digest.update(&self.whole.digest()?.to_le_bytes());
+        for &index in &self.indices {
+            digest.update(&(index as u64).to_le_bytes());
+        }
+        Ok(digest.finalize())
+    }
+
+    fn in_memory(&self) -> bool {
+        self.whole.in_memory()
+    }
+}
