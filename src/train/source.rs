@@ -58,7 +58,8 @@ impl Source {
 #[must_use]
 pub fn loader_config(config: &Config) -> LoaderConfig {
     let data = &config.data;
-    let augment = Augment { crop_area: data.crop.map(|[low, high]| (low, high)), flip: data.flip };
+    let crop_area = data.crop.map(|[low, high]| (low, high));
+    let augment = Augment { crop_area, flip: data.flip, ..Augment::NONE };
     LoaderConfig {
         height: config.model.img_size[0],
         width: config.model.img_size[1],
