@@ -2,6 +2,7 @@
 
 use super::recipes;
 use crate::base::{Error, Result};
+use crate::data::AugmentConfig;
 use crate::tasks::ClassifierConfig;
 use crate::train::input::Input;
 use crate::train::resolve::Layers;
@@ -23,6 +24,8 @@ pub struct FinetuneConfig {
     pub finetune: TransferConfig,
     /// What it learns from.
     pub data: DataConfig,
+    /// What happens to its images and targets, beside crops and flips.
+    pub augment: AugmentConfig,
     /// How it learns.
     pub optim: OptimConfig,
     /// Everything else.
@@ -119,6 +122,8 @@ impl Settings for FinetuneConfig {
         self.model.validate()?;
         self.finetune.validate(self.model.depth)?;
         self.data.validate(self.model.in_chans)?;
+        let [height, width] = self.model.img_size;
+        self.augment.validate(height, width, self.model.in_chans)?;
         self.optim.validate()?;
         self.run.validate()
     }
