@@ -61,10 +61,13 @@ fn every_recording_of_the_reference_passes_in_one_call() {
     }
 }
 
-/// Recorded from another model, by the script in `docs/audit.md`: other widths, heads, depths, channels, ratios.
+/// Recorded from other models, by the scripts in `docs/audit.md` and `tests/golden/own`: other widths, heads, depths,
+/// channels, ratios; a classifier that pools the class token of images that are not square.
 #[test]
 fn recordings_of_other_configurations_pass() {
-    for (name, compared) in [("own/mae_deep.f32", 290), (SMALL, 175), ("own/mae_none_kept.f64", 215)] {
+    for (name, compared) in
+        [("own/mae_deep.f32", 290), (SMALL, 175), ("own/mae_none_kept.f64", 215), ("own/vit_class.f64", 119)]
+    {
         let comparison = compare(path(name).as_ref()).unwrap();
         assert!(comparison.passed() && comparison.count(Verdict::Ok) >= compared, "{comparison:#?}");
     }

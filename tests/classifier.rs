@@ -1,13 +1,16 @@
-//! Claim: a classifier starts where it says, from the very numbers of an encoder; evaluation keeps nothing and takes no
-//! notice of training's means; and an architecture that cannot be is refused by the name of its key.
+//! Claim: a classifier starts where it says, from the very numbers of an encoder; what is frozen stays so and costs
+//! nothing backward; drop path depends on the sample's address alone; evaluation keeps nothing; and an architecture that
+//! cannot be is refused by the name of its key.
 
 use ndarray::{Array2, Array4, s};
 use vit_mae::exec::{Backend, Exec};
+use vit_mae::layers::DropPath;
 use vit_mae::layers::pos_interp::interpolate;
 use vit_mae::mae::{Mae, MaeConfig};
+use vit_mae::optim::groups;
 use vit_mae::params::Params;
 use vit_mae::tasks::features::features;
-use vit_mae::tasks::{Classifier, ClassifierConfig, Pass, Pooling};
+use vit_mae::tasks::{Classifier, ClassifierConfig, Pass, Pooling, cross_entropy};
 
 const BOTH: [Pooling; 2] = [Pooling::Class, Pooling::Mean];
 
@@ -57,7 +60,7 @@ fn common(classifier: &Classifier<f32>, mae: &Mae<f32>) -> Vec<String> {
     for tensor in classifier.tensors() {
         match theirs.iter().find(|t| t.name == tensor.name) {
             Some(same) => {
-                assert_eq!((&tensor.shape, tensor.data), (&same.shape, same.data), "{}", tensor.name)
+                assert_eq!((&tensor.shape, tensor.data), (&same.shape, same.data), "{}", tensor.name);
             }
             None => own.push(tensor.name),
         }
@@ -200,4 +203,112 @@ fn a_configuration_survives_toml_and_refuses_unknown_keys() {
     assert!(text.contains("pooling = \"mean\""), "{text}");
     assert_eq!(toml::from_str::<ClassifierConfig>(&text).unwrap(), config);
     assert!(toml::from_str::<ClassifierConfig>(&format!("{text}\nglobal_pool = true\n")).is_err());
+}
+
+#[test]
+fn dropped_branches_depend_on_the_sample_and_not_on_its_chunk() {
+    let drop_path = DropPath { rate: 0.4, depth: 3 };
+    let of = |samples: &[u64]| drop_path.draw::<f32>(1, 2, samples).unwrap().0;
+    let (whole, first, rest) = (of(&[4, 9, 5, 0]), of(&[4]), of(&[9, 5, 0]));
+    for ((whole, first), rest) in whole.iter().zip(first).zip(rest) {
+        assert_eq!(*whole, [first, rest].concat());
+    }
+    assert_ne!(drop_path.draw::<f32>(1, 3, &[4, 9, 5, 0]).unwrap().0, whole, "the epoch decides them, too");
+    assert_ne!(drop_path.draw::<f32>(2, 2, &[4, 9, 5, 0]).unwrap().0, whole, "and the seed");
+}
+
+/// 4,000 draws of probability p: five standard deviations are at most 0.04. A factor's mean is 1.
+#[test]
+fn branches_are_dropped_at_rates_that_rise_with_depth() {
+    let samples: Vec<u64> = (0..4000).collect();
+    let branches = DropPath { rate: 0.4, depth: 3 }.draw::<f64>(0, 0, &samples).unwrap().0;
+    for (branch, p) in branches.iter().zip([0.0, 0.0, 0.2, 0.2, 0.4, 0.4]) {
+        let dropped = branch.iter().filter(|&&s| s == 0.0).count() as f64 / 4000.0;
+        assert!((dropped - p).abs() < 0.04, "{dropped} dropped for {p}");
+        assert!((branch.iter().sum::<f64>() / 4000.0 - 1.0).abs() < 0.07);
+    }
+    let dropped_together =
+        branches[4].iter().zip(&branches[5]).filter(|(a, b)| **a == 0.0 && **b == 0.0).count();
+    assert!(
+        (dropped_together as f64 / 4000.0 - 0.16).abs() < 0.03,
+        "the two branches of a block are independent"
+    );
+    assert_eq!(DropPath { rate: 0.0, depth: 3 }.draw::<f64>(0, 0, &samples), None);
+    assert_eq!(DropPath { rate: 0.4, depth: 1 }.rate_of(0), 0.0, "as the reference's linspace of one");
+}
+
+/// A training pass, and the gradient.
+fn step(model: &Classifier<f32>, pass: &Pass<f32>, cx: &mut Exec<f32>) -> (Array2<f32>, Classifier<f32>) {
+    let images = images(&model.config, 6);
+    let targets = cross_entropy::targets(&[0, 1, 2, 3, 4, 5], 7, 0.1);
+    let (logits, cache) = model.forward(images.view(), pass, cx);
+    let dlogits = cross_entropy::backward(&logits, &targets, 6);
+    let mut grad = model.zeros_like();
+    if let Some(dpatches) = model.backward(cache, dlogits.view(), &mut grad, cx) {
+        cx.recycle(dpatches);
+    }
+    (logits, grad)
+}
+
+fn ready(pooling: Pooling) -> Classifier<f32> {
+    let mut model =
+        Classifier::from_encoder(&trained().encoder, &ClassifierConfig::new(&mae(), 7, pooling), 0);
+    model.head.weight.fill(0.0);
+    model.head.weight.iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32).sin());
+    model
+}
+
+#[test]
+fn what_is_trained_is_what_the_update_calls_trained() {
+    for pooling in BOTH {
+        let model = ready(pooling);
+        for tune_blocks in [None, Some(0), Some(1), Some(2), Some(9)] {
+            let (_, grad) = step(&model, &Pass { tune_blocks, drop_path: None }, &mut exec());
+            let groups = groups::finetuning(&model, 0.05, 0.75, 2, tune_blocks);
+            for (tensor, group) in grad.tensors().iter().zip(&groups) {
+                let moved = tensor.data.iter().any(|&x| x != 0.0);
+                assert_eq!(moved, group.trained, "{tune_blocks:?}: {}", group.name);
+            }
+            let blocks = |name: &str| groups.iter().any(|g| g.name.starts_with(name) && g.trained);
+            let trained = ["blocks.0.", "blocks.1.", "head.", "cls_token"].map(blocks);
+            let expected = match tune_blocks {
+                None => [true; 4],
+                Some(0) => [false, false, true, false],
+                Some(1) => [false, true, true, false],
+                Some(_) => [true, true, true, false],
+            };
+            assert_eq!(trained, expected, "{tune_blocks:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_frozen_changes_no_gradient_above_it_and_keeps_no_buffers() {
+    let model = ready(Pooling::Mean);
+    let (mut whole, mut part) = (exec(), exec());
+    let (logits, grad) = step(&model, &Pass::default(), &mut whole);
+    let (same_logits, of_part) = step(&model, &Pass { tune_blocks: Some(1), drop_path: None }, &mut part);
+    assert_eq!(logits, same_logits);
+    assert_eq!(grad.blocks[1].mlp.fc1.weight, of_part.blocks[1].mlp.fc1.weight);
+    assert_eq!(grad.head.weight, of_part.head.weight);
+    assert!(part.pool().allocated() < whole.pool().allocated());
+}
+
+#[test]
+fn splitting_and_repeating_a_step_with_drop_path_changes_no_bits() {
+    for pooling in BOTH {
+        let model = ready(pooling);
+        let branches = DropPath { rate: 0.5, depth: 2 }.draw(0, 0, &[0, 1, 2, 3, 4, 5]);
+        let pass = Pass { tune_blocks: None, drop_path: branches.as_ref() };
+        let mut cx = exec();
+        let (logits, grad) = step(&model, &pass, &mut cx);
+        for cx in [&mut cx, &mut exec().split(true)] {
+            let (again, grad_again) = step(&model, &pass, cx);
+            assert_eq!(again, logits);
+            for (a, b) in grad.tensors().iter().zip(grad_again.tensors()) {
+                assert_eq!(a.data, b.data, "{}", a.name);
+            }
+        }
+        assert_ne!(step(&model, &Pass::default(), &mut cx).0, logits, "something was dropped");
+    }
 }

@@ -171,7 +171,7 @@ fn colour_becomes_grey_if_the_model_has_one_channel() {
 
 #[test]
 fn an_image_of_another_size_is_refused_unless_it_is_cropped() {
-    for augment in [None, Some(Augment { crop_area: None, flip: true })] {
+    for augment in [None, Some(Augment { flip: true, ..Augment::NONE })] {
         let loader = Loader::new(Fake::new(4, &[]), LoaderConfig { augment, ..config(4) }).unwrap();
         let message = loader.epoch(0, 0).next().unwrap().unwrap_err().to_string();
         for word in ["fake-", "16×12", "--crop", "found 2"] {
@@ -187,7 +187,7 @@ fn settings_that_cannot_work_are_refused() {
     let message = refusal(Fake::new(10, &[]), LoaderConfig { repeats: 2, ..config(21) });
     assert!(message.contains("at most 20"), "{message}");
     assert!(refusal(Fake::new(3, &[]), config(0)).contains("optim.batch_size: expected at least 1"));
-    let area = Some(Augment { crop_area: Some((0.5, 1.5)), flip: false });
+    let area = Some(Augment { crop_area: Some((0.5, 1.5)), ..Augment::NONE });
     assert!(refusal(Fake::new(3, &[]), LoaderConfig { augment: area, ..config(1) }).contains("data.crop"));
     let std = LoaderConfig { std: vec![1.0, 0.0, 1.0], ..config(1) };
     assert!(refusal(Fake::new(3, &[]), std).contains("data.std"));

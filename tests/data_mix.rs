@@ -114,10 +114,10 @@ fn lambda_follows_the_beta_distribution() {
 
 #[test]
 fn probabilities_are_shares_of_batches() {
-    let count = |mixing: Mixing, wanted: fn(&Mix) -> bool| {
-        (0..4000).filter(|&i| wanted(&mixing.draw(8, 8, 1, 0, i))).count()
-    };
-    let (is_cutmix, is_mixup): (fn(&Mix) -> bool, fn(&Mix) -> bool) =
+    type Wanted = fn(&Mix) -> bool;
+    let count =
+        |mixing: Mixing, wanted: Wanted| (0..4000).filter(|&i| wanted(&mixing.draw(8, 8, 1, 0, i))).count();
+    let (is_cutmix, is_mixup): (Wanted, Wanted) =
         (|mix| matches!(mix, Mix::Cutmix(..)), |mix| matches!(mix, Mix::Mixup(_)));
     let sometimes = Mixing { prob: 0.5, switch_prob: 0.2, ..Mixing::REFERENCE };
     // 0.5 · 0.2 and 0.5 · 0.8 of 4000; five standard deviations are 95 and 155.

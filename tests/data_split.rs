@@ -159,22 +159,27 @@ fn every_image_of_a_class_is_as_likely_to_be_kept_and_to_validate() {
 fn shares_that_cannot_work_are_refused_with_class_and_numbers() {
     let data = Labelled::of_sizes(&[100, 30]);
     for share in [0.0, -0.1, 1.5, f64::NAN] {
-        assert!(data.refusal(share, 0.1).starts_with("data.label_share: expected more than 0 and at most 1"));
+        assert!(
+            data.refusal(share, 0.1).starts_with("finetune.label_share: expected more than 0 and at most 1")
+        );
     }
     for share in [1.0, -0.1, f64::NAN] {
-        assert!(data.refusal(1.0, share).starts_with("data.validation_share: expected at least 0 and less"));
+        assert!(data.refusal(1.0, share).starts_with("finetune.val_share: expected at least 0 and less"));
     }
     let message = data.refusal(0.01, 0.0);
-    assert!(message.contains("data.label_share") && message.contains("an image to train on"), "{message}");
+    assert!(
+        message.contains("finetune.label_share") && message.contains("an image to train on"),
+        "{message}"
+    );
     assert!(message.contains("0.01: 0 of the 30 images of class \"class-1\""), "{message}");
     let message = data.refusal(0.1, 0.1);
-    assert!(message.contains("data.validation_share") && message.contains("one to validate by"), "{message}");
+    assert!(message.contains("finetune.val_share") && message.contains("one to validate by"), "{message}");
     assert!(
         message.contains("0.1: 3 of the 30 images of class \"class-1\" are kept, 3 to train on and 0 to")
     );
     let message = data.refusal(0.1, 0.95);
     assert!(message.contains("0 to train on and 10 to validate"), "{message}");
-    assert!(data.refusal(0.02, 0.5).contains("data.label_share"));
+    assert!(data.refusal(0.02, 0.5).contains("finetune.label_share"));
 }
 
 #[test]

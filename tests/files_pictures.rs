@@ -132,7 +132,7 @@ fn empty_and_odd_sheets_are_drawn_too() {
 
 #[test]
 fn the_loss_plot_names_its_axes_curves_and_references() {
-    let svg = plot::loss_svg(&records(200), &references()).unwrap();
+    let svg = plot::loss_svg(&records(200), &references(), LOSS).unwrap();
     for text in
         ["step", "loss (mean squared error on masked patches)", "mean of the epoch", "held-out images"]
     {
@@ -144,10 +144,11 @@ fn the_loss_plot_names_its_axes_curves_and_references() {
 
 #[test]
 fn plots_of_nothing_of_one_step_and_of_wild_values_are_drawn() {
-    assert!(plot::loss_svg(&[], &[]).unwrap().contains("</svg>"));
+    assert!(plot::loss_svg(&[], &[], LOSS).unwrap().contains("</svg>"));
     assert!(plot::lr_svg(&[]).unwrap().contains("</svg>"));
+    assert!(plot::accuracy_svg(&[]).unwrap().contains("</svg>"));
     let one = records(20)[..1].to_vec();
-    assert!(plot::loss_svg(&one, &[]).unwrap().contains("</svg>"));
+    assert!(plot::loss_svg(&one, &[], LOSS).unwrap().contains("</svg>"));
     let mut wild = records(40);
     for (i, record) in wild.iter_mut().enumerate() {
         if let Record::Step(r) = record {
@@ -156,15 +157,17 @@ fn plots_of_nothing_of_one_step_and_of_wild_values_are_drawn() {
     }
     let references =
         [references(), vec![("broken".into(), f64::NAN), ("huge".into(), f64::INFINITY)]].concat();
-    assert!(plot::loss_svg(&wild, &references).unwrap().contains("</svg>"));
-    assert!(plot::loss_svg(&records(20), &references).unwrap().contains("</svg>"));
+    assert!(plot::loss_svg(&wild, &references, LOSS).unwrap().contains("</svg>"));
+    assert!(plot::loss_svg(&records(20), &references, LOSS).unwrap().contains("</svg>"));
 }
 
 #[test]
 fn a_long_run_stays_a_small_file() {
-    let svg = plot::loss_svg(&records(40_000), &[]).unwrap();
+    let svg = plot::loss_svg(&records(40_000), &[], LOSS).unwrap();
     assert!(svg.len() < 100_000, "{} bytes", svg.len());
 }
+
+const LOSS: &str = "loss (mean squared error on masked patches)";
 
 fn report() -> Report {
     let settings = "seed = 42\nname = \"<digits> & \\\"more\\\"\"\n\n[model]\nsize = \"vit-tiny\"\ndepth = 12\n\
@@ -181,8 +184,11 @@ fn report() -> Report {
             card("parameters", "5.7 M"),
         ],
         settings_toml: settings.into(),
-        loss_svg: plot::loss_svg(&records(2000), &references()).unwrap(),
-        lr_svg: plot::lr_svg(&records(2000)).unwrap(),
+        curves: vec![
+            ("Loss".into(), plot::loss_svg(&records(2000), &references(), LOSS).unwrap()),
+            ("Learning rate".into(), plot::lr_svg(&records(2000)).unwrap()),
+        ],
+        sheets_heading: "Reconstructions".into(),
         sheets: vec![
             ("after epoch 1".into(), sheet(28, 2).to_png_bytes().unwrap()),
             ("after epoch 20".into(), sheet(28, 2).to_png_bytes().unwrap()),

@@ -51,6 +51,7 @@ tests! {
     cross_entropy_is_its_formula_and_agrees_with_differences: "cross_entropy";
     linear_probe_agrees_with_differences: "linear_probe";
     interpolated_positions_are_a_cubic_convolution: "pos_interp";
+    drop_path_is_its_formula_and_agrees_with_differences: "drop_path";
     pooling_is_its_formula_and_agrees_with_differences: "pooling";
     classifier_is_its_formula_and_agrees_with_differences: "classifier";
     mae_agrees_with_differences: "mae";

@@ -50,6 +50,8 @@ pub struct GradCheck {
     pub elements: usize,
     /// Roles of tensors that receive no gradient by design: `backward` must leave theirs untouched.
     pub fixed: &'static [Role],
+    /// Tensors that are not trained here, by name, and so receive no gradient either.
+    pub frozen: BTreeSet<String>,
     /// The tensors that are checked, `input` among them; all if absent.
     pub only: Option<BTreeSet<String>>,
     /// Decides upstream gradient, starting gradient and choice of elements.
@@ -58,7 +60,16 @@ pub struct GradCheck {
 
 impl Default for GradCheck {
     fn default() -> Self {
-        Self { step: 1e-5, tolerance: 1e-6, floor: 1e-3, elements: 40, fixed: &[], only: None, seed: 0 }
+        Self {
+            step: 1e-5,
+            tolerance: 1e-6,
+            floor: 1e-3,
+            elements: 40,
+            fixed: &[],
+            frozen: BTreeSet::new(),
+            only: None,
+            seed: 0,
+        }
     }
 }
 
@@ -134,7 +145,7 @@ impl GradCheck {
                 continue;
             }
             let analytic = |i: usize| grad.data[i] - start.data[i];
-            if self.fixed.contains(&grad.role) {
+            if self.fixed.contains(&grad.role) || self.frozen.contains(&grad.name) {
                 let name = format!("{} (fixed)", grad.name);
                 rows.push(self.compare(&name, 0..grad.data.len(), analytic, |_, _| 0.0));
                 continue;

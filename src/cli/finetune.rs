@@ -249,7 +249,7 @@ impl Args {
             ("finetune.val_share", self.val_share),
             ("finetune.layer_decay", self.layer_decay),
             ("finetune.ema_decay", self.ema),
-            ("model.drop_path", self.drop_path),
+            ("finetune.drop_path", self.drop_path),
             ("optim.warmup_epochs", self.warmup_epochs),
             ("optim.blr", self.blr),
             ("optim.weight_decay", self.weight_decay),

@@ -1,5 +1,6 @@
 //! The command line: parses, prints, draws progress; no algorithm lives here.
 
+pub(crate) mod ablate;
 pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod eval;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Probe(Box<probe::Args>),
     /// Write a frozen encoder's features of any images to a file
     Features(features::Args),
+    /// Vary one setting of pre-training, judge every run, draw the figure
+    Ablate(ablate::Args),
     /// Say what a checkpoint holds and where it comes from, or check every byte of it
     Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes

@@ -22,6 +22,11 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(epochs: u64, steps: u64) -> Self {
+        Self::heeding(signals(), epochs, steps)
+    }
+
+    /// One of several runs in a row, which stop at one signal.
+    pub(crate) fn heeding(signal: Arc<AtomicUsize>, epochs: u64, steps: u64) -> Self {
         let on_terminal = std::io::stderr().is_terminal();
         let target = if on_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(steps), target);
@@ -30,10 +35,6 @@ impl Progress {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        let signal = Arc::default();
-        if let Err(error) = listen(&signal) {
-            let _ = writeln!(std::io::stderr(), "Ctrl-C will not save the run: {error}");
-        }
         Self { bar, epochs, images_per_s: 0.0, on_terminal, signal }
     }
 }
@@ -78,6 +79,15 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// The number of the signal that asks to stop, or 0, from now on.
+pub(crate) fn signals() -> Arc<AtomicUsize> {
+    let signal = Arc::default();
+    if let Err(error) = listen(&signal) {
+        let _ = writeln!(std::io::stderr(), "Ctrl-C will not save the run: {error}");
+    }
+    signal
 }
 
 /// From now on Ctrl-C (SIGINT) and SIGTERM ask the run to save and stop. A Ctrl-C after that ends the program at

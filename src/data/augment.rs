@@ -1,5 +1,8 @@
-//! What happens to an image between its file and the model: random crops and flips for training, one
-//! fixed resize and centre crop for evaluation.
+//! What happens to an image between its file and the model: random changes for training, one fixed resize and
+//! centre crop for evaluation.
+//!
+//! A sample's changes come in a fixed order from one generator: crop, flip, [`shift()`], [`rand_augment`], and after
+//! normalisation [`erase()`]. What is off draws nothing, so switching on a later one leaves the earlier as they were.
 
 use rand::Rng;
 
@@ -8,37 +11,91 @@ use super::resample::{CropBox, crop_and_resize};
 use crate::base::rng::{below, uniform};
 use crate::base::{Error, Result};
 
-/// The augmentation of pre-training: "random resized cropping and horizontal flipping" (He et al. 2022,
-/// §4 and table 8).
+pub mod affine;
+pub mod config;
+pub mod enhance;
+pub mod erase;
+pub mod rand_augment;
+pub mod shift;
+pub mod tone;
+
+pub use config::AugmentConfig;
+pub use erase::erase;
+pub use rand_augment::RandAugment;
+pub use shift::shift;
+
+/// The augmentation of single images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augment {
-    /// The smallest and largest part of an image's area that a crop takes, (0.2, 1) in the reference;
-    /// `None` does not crop, for images that have the model's size.
+    /// The smallest and largest part of an image's area that a crop takes, (0.2, 1) in the reference's
+    /// pre-training; `None` does not crop, for images that have the model's size.
     pub crop_area: Option<(f64, f64)>,
     /// Whether every second image, at random, is mirrored.
     pub flip: bool,
+    /// The most pixels that an image is shifted in each direction.
+    pub pad_crop: Option<usize>,
+    /// Random operations on tones, colours and geometry.
+    pub rand_augment: Option<RandAugment>,
+    /// How likely a rectangle of the normalised image is erased.
+    pub erasing_prob: f64,
 }
 
 impl Augment {
-    /// The reference's: crops of 0.2 to 1 of the area, and flips.
-    pub const REFERENCE: Self = Self { crop_area: Some((0.2, 1.0)), flip: true };
+    /// None at all.
+    pub const NONE: Self =
+        Self { crop_area: None, flip: false, pad_crop: None, rand_augment: None, erasing_prob: 0.0 };
 
-    /// Refuses crop areas that are not parts of an image.
-    pub(super) fn check(&self) -> Result<()> {
-        match self.crop_area {
-            Some((low, high)) if !(low > 0.0 && low <= high && high <= 1.0) => {
-                Err(Error::setting("data.crop", "0 < smallest ≤ largest ≤ 1", format!("({low}, {high})")))
-            }
-            _ => Ok(()),
+    /// The reference's in pre-training, "random resized cropping and horizontal flipping" (He et al. 2022, §4 and
+    /// table 8): crops of 0.2 to 1 of the area, and flips.
+    pub const REFERENCE: Self = Self { crop_area: Some((0.2, 1.0)), flip: true, ..Self::NONE };
+
+    /// Refuses numbers out of range, and RandAugment on images that are neither grey nor in colour. Messages name
+    /// keys of the section `section`.
+    pub(super) fn check(&self, section: &str, height: usize, width: usize, channels: usize) -> Result<()> {
+        let wrong = |key: &str, expected: &str, found: String| {
+            Err(Error::setting(format!("{section}.{key}"), expected, found))
+        };
+        if let Some((low, high)) = self.crop_area
+            && !(low > 0.0 && low <= high && high <= 1.0)
+        {
+            return wrong("crop", "0 < smallest ≤ largest ≤ 1", format!("({low}, {high})"));
         }
+        if let Some(pad) = self.pad_crop
+            && pad >= height.min(width)
+        {
+            let expected = format!("less than the sides of the {height}×{width} images");
+            return wrong("pad_crop", &expected, pad.to_string());
+        }
+        if let Some(rand_augment) = self.rand_augment {
+            rand_augment.check(section)?;
+            if rand_augment.ops > 0 && !matches!(channels, 1 | 3) {
+                return wrong(
+                    "rand_augment",
+                    "images of 1 or 3 channels for it",
+                    format!("{channels} channels"),
+                );
+            }
+        }
+        if !(0.0..=1.0).contains(&self.erasing_prob) {
+            return wrong("erasing_prob", "0 to 1", self.erasing_prob.to_string());
+        }
+        Ok(())
     }
 
-    /// One random view of `image`, `height × width`. The crop is drawn first, then the flip.
+    /// One random view of `image`, `height × width`, before normalisation. `fill` is the colour of what a rotation,
+    /// shear or translation brings in from outside.
     ///
     /// # Panics
-    /// If there is no crop and the image has another size.
+    /// If there is no crop and the image has another size, or RandAugment cannot work with its channels.
     #[must_use]
-    pub fn apply(&self, image: &Image, height: usize, width: usize, rng: &mut impl Rng) -> Image {
+    pub fn apply(
+        &self,
+        image: &Image,
+        height: usize,
+        width: usize,
+        fill: &[u8],
+        rng: &mut impl Rng,
+    ) -> Image {
         let mut view = if let Some(area) = self.crop_area {
             let crop = random_crop(image.height, image.width, area, rng);
             crop_and_resize(image, crop, height, width)
@@ -49,8 +106,28 @@ impl Augment {
         if self.flip && uniform(rng) < 0.5 {
             view.flip_horizontally();
         }
+        if let Some(pad) = self.pad_crop {
+            shift(&mut view, pad, rng);
+        }
+        if let Some(rand_augment) = self.rand_augment.filter(|rand_augment| rand_augment.ops > 0) {
+            rand_augment.apply(&mut view, fill, rng);
+        }
         view
     }
+
+    /// What happens to the view after normalisation, `[C, height, width]`, in place; from the same generator.
+    pub fn apply_normalised(&self, planes: &mut [f32], height: usize, width: usize, rng: &mut impl Rng) {
+        if self.erasing_prob > 0.0 {
+            erase(planes, height, width, self.erasing_prob, rng);
+        }
+    }
+}
+
+/// The colour with the channel means `mean`, of values in `[0, 1]`, in 8 bits.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, which is meant")]
+pub fn fill_colour(mean: &[f32]) -> Vec<u8> {
+    mean.iter().map(|&mean| (255.0 * f64::from(mean)).round_ties_even() as u8).collect()
 }
 
 /// The range of a crop's width / height.
@@ -167,9 +244,11 @@ mod tests {
     #[test]
     fn about_half_of_the_images_are_flipped() {
         let image = Image::new(1, 2, 1, vec![1, 2]);
-        let augment = Augment { crop_area: None, flip: true };
+        let augment = Augment { flip: true, ..Augment::NONE };
         let flipped = (0..1000)
-            .filter(|&s| augment.apply(&image, 1, 2, &mut rng(1, Purpose::Augment, 0, s)).pixels == [2, 1])
+            .filter(|&s| {
+                augment.apply(&image, 1, 2, &[0], &mut rng(1, Purpose::Augment, 0, s)).pixels == [2, 1]
+            })
             .count();
         assert!((440..560).contains(&flipped), "{flipped} of 1000");
     }

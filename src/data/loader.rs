@@ -12,6 +12,7 @@ use ndarray::Array4;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::augment::fill_colour;
 use super::cache::Cache;
 use super::normalise::Normaliser;
 use super::order::epoch_order;
@@ -39,9 +40,9 @@ pub struct LoaderConfig {
     pub batch_size: usize,
     /// How often each image appears in an epoch, each time with a crop of its own: for a handful of photos.
     pub repeats: usize,
-    /// Crops and flips; without, all images must have the model's size.
+    /// Random changes of each image; without crops, all images must have the model's size.
     pub augment: Option<Augment>,
-    /// Selects the order of samples and their crops.
+    /// Selects the order of samples and their random changes.
     pub seed: u64,
     /// Whether an image that cannot be read is replaced instead of ending the training.
     pub skip_bad_images: bool,
@@ -84,7 +85,10 @@ impl LoaderConfig {
             );
             return Err(Error::setting("optim.batch_size", expected, self.batch_size));
         }
-        self.augment.as_ref().map_or(Ok(()), Augment::check)
+        match &self.augment {
+            Some(augment) => augment.check("data", self.height, self.width, self.channels),
+            None => Ok(()),
+        }
     }
 }
 
@@ -115,6 +119,8 @@ struct Source {
     dataset: Arc<dyn Dataset>,
     config: LoaderConfig,
     normaliser: Normaliser,
+    /// The data's mean colour, for what an augmentation brings in from outside of an image.
+    fill: Vec<u8>,
     cache: Cache,
     /// Why images were skipped, by index.
     skipped: Mutex<BTreeMap<usize, String>>,
@@ -134,6 +140,7 @@ impl Loader {
             pool.map_err(|error| Error::setting("--threads", "a number that can be started", error))?;
         let source = Source {
             normaliser: Normaliser::new(&config.mean, &config.std),
+            fill: fill_colour(&config.mean),
             cache: Cache::new(if dataset.in_memory() { 0 } else { config.cache_bytes }),
             skipped: Mutex::default(),
             dataset,
@@ -210,7 +217,9 @@ impl Source {
         self.check_size(index, image.height, image.width)?;
         if let Some(augment) = augment {
             let mut rng = rng(*seed, Purpose::Augment, epoch, address as u64);
-            self.normaliser.write(&augment.apply(&image, *height, *width, &mut rng), out);
+            let view = augment.apply(&image, *height, *width, &self.fill, &mut rng);
+            self.normaliser.write(&view, out);
+            augment.apply_normalised(out, *height, *width, &mut rng);
         } else {
             self.normaliser.write(&image, out);
         }

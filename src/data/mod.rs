@@ -21,7 +21,7 @@ pub mod split;
 pub mod stats;
 pub mod subset;
 
-pub use augment::{Augment, evaluation_image};
+pub use augment::{Augment, AugmentConfig, RandAugment, evaluation_image};
 pub use decode::load_image;
 pub use formats::{Format, open};
 pub use image::Image;

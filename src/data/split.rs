@@ -76,8 +76,8 @@ pub fn labelled_split(
 }
 
 /// The keys that messages name.
-const LABEL_SHARE: &str = "data.label_share";
-const VALIDATION_SHARE: &str = "data.validation_share";
+const LABEL_SHARE: &str = "finetune.label_share";
+const VALIDATION_SHARE: &str = "finetune.val_share";
 
 /// `round(share · n)`, halves up.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ share ≤ 1")]

@@ -11,6 +11,18 @@ pub struct Cost<'a> {
     pub len_keep: usize,
 }
 
+/// Floating-point operations of `[rows, d_in] → [rows, d_out]`, forward.
+#[must_use]
+pub fn linear(rows: usize, d_in: usize, d_out: usize) -> f64 {
+    2.0 * (rows * d_in * d_out) as f64
+}
+
+/// Those of a block on the `n` tokens of an image, forward: qkv, proj, fc1, fc2; then Q Kᵀ and P V of all heads together.
+#[must_use]
+pub fn block(n: usize, d: usize, hidden: usize) -> f64 {
+    linear(n, d, 4 * d) + 2.0 * linear(n, d, hidden) + 2.0 * linear(n, d, n)
+}
+
 impl Cost<'_> {
     /// Floating-point operations (a multiply-add is two) of all matrix products of one image's training
     /// step. The backward pass of a product costs two of its size; only the patch projection, whose input
@@ -19,11 +31,7 @@ impl Cost<'_> {
     pub fn flops_per_image(&self) -> f64 {
         let c = self.config;
         let [l, d, e, p] = [c.num_patches(), c.embed_dim, c.decoder_embed_dim, c.patch_len()];
-        let linear = |rows: usize, d_in: usize, d_out: usize| 2.0 * (rows * d_in * d_out) as f64;
-        let block = |n: usize, d: usize| {
-            // qkv, proj, fc1, fc2; then Q Kᵀ and P V of all heads together.
-            linear(n, d, 4 * d) + 2.0 * linear(n, d, c.hidden(d)) + 2.0 * linear(n, d, n)
-        };
+        let block = |n: usize, d: usize| block(n, d, c.hidden(d));
         let (encoder_tokens, decoder_tokens) = (1 + self.len_keep, 1 + l);
         2.0 * linear(l, p, d)
             + 3.0 * c.depth as f64 * block(encoder_tokens, d)

@@ -1,7 +1,7 @@
 //! Classification by fine-tuning: the encoder sees every patch, one pooled token of each image goes to a linear head.
 
 use super::classify_config::ClassifierConfig;
-use super::pooling::{Pool, Pooling};
+use super::pooling::{PoolNorm, Pooling};
 use crate::base::Real;
 use crate::exec::Exec;
 use crate::layers::block::BlockCache;
@@ -39,7 +39,7 @@ params! {
         }
         flat {
             /// Tokens to features; `norm` or `fc_norm` in a checkpoint.
-            pool: Pool<F>,
+            pool: PoolNorm<F>,
         }
         plain {
             /// The architecture.
@@ -95,7 +95,7 @@ impl<F: Real> Classifier<F> {
             patch_embed: PatchEmbed::new(c.in_chans, c.patch_size, c.embed_dim),
             blocks: vec![block; c.depth],
             head: Linear::new(c.embed_dim, config.num_classes),
-            pool: Pool { pooling: config.pooling, norm },
+            pool: PoolNorm { pooling: config.pooling, norm },
             config: config.clone(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::pooling::Pooling;
 use crate::base::{Error, Result};
-use crate::mae::MaeConfig;
+use crate::mae::{MaeConfig, cost};
 use serde::{Deserialize, Serialize};
 
 /// Far above every set of classes that has been labelled.
@@ -82,6 +82,18 @@ impl ClassifierConfig {
     #[must_use]
     pub fn parameters(&self) -> usize {
         self.encoder().parameters().encoder + (self.embed_dim + 1) * self.num_classes
+    }
+
+    /// Floating-point operations (a multiply-add is two) of all matrix products of one image's training step, all blocks
+    /// trained: what [`crate::mae::cost::Cost`] counts in pre-training, here with every patch in the encoder and no
+    /// decoder.
+    #[must_use]
+    pub fn flops_per_image(&self) -> f64 {
+        let c = self.encoder();
+        let (l, d) = (c.num_patches(), c.embed_dim);
+        2.0 * cost::linear(l, c.patch_len(), d)
+            + 3.0 * c.depth as f64 * cost::block(1 + l, d, c.hidden(d))
+            + 3.0 * cost::linear(1, d, self.num_classes)
     }
 
     /// Checks everything that would make the model impossible.

@@ -25,6 +25,14 @@ pub struct Knn {
     pub temperature: f64,
 }
 
+/// `k = 20`, `τ = 0.07`, as is usual (Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric Instance
+/// Discrimination").
+impl Default for Knn {
+    fn default() -> Self {
+        Self { k: 20, temperature: 0.07 }
+    }
+}
+
 impl Knn {
     /// `scores: [M, K]` of `queries: [M, D]`, the logarithm of each class's share of the votes:
     ///

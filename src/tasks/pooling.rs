@@ -68,14 +68,14 @@ impl Pooling {
 /// The reference normalises all tokens before it takes the class token's row. Layer norm works row by row, so
 /// normalising this row alone is the same.
 #[derive(Clone, Debug)]
-pub struct Pool<F> {
+pub struct PoolNorm<F> {
     /// Which tokens.
     pub pooling: Pooling,
     /// `norm` or `fc_norm` in a checkpoint, see [`Pooling::norm_name`].
     pub norm: LayerNorm<F>,
 }
 
-impl<F: Real> Pool<F> {
+impl<F: Real> PoolNorm<F> {
     /// `x: [B·N, D] → features: [B, D]`.
     pub fn forward(&self, x: &Array2<F>, tokens: usize, cx: &mut Exec<F>) -> (Array2<F>, LayerNormCache<F>) {
         let pooled = self.pooling.pool(x, tokens, cx);
@@ -105,7 +105,7 @@ impl<F: Real> Pool<F> {
 }
 
 /// The norm's tensors under the name that goes with the pooling.
-impl<F: Real> Params<F> for Pool<F> {
+impl<F: Real> Params<F> for PoolNorm<F> {
     fn walk<'a>(&'a self, prefix: &str, out: &mut Vec<Tensor<'a, F>>) {
         self.norm.walk(&format!("{prefix}{}.", self.pooling.norm_name()), out);
     }

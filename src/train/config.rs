@@ -52,6 +52,15 @@ impl Config {
         Layers::new(table).resolve(file, overrides)
     }
 
+    /// These settings with some of them changed, for another run: unlike in a run that is under way, warm-up keeps its
+    /// share of the epochs.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`].
+    pub fn varied(&self, overrides: Vec<(String, Value)>) -> Result<Self> {
+        Layers::new(self.to_table()?).resolve(None, overrides)
+    }
+
     /// How masks are drawn.
     #[must_use]
     pub fn masking(&self) -> Masking {

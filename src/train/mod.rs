@@ -1,5 +1,6 @@
 //! Training: the step, the pre-training loop, and everything that is written into a run directory.
 
+pub mod ablate;
 pub mod bench;
 pub mod chain;
 pub mod config;

@@ -10,6 +10,9 @@ use crate::base::{Error, Result};
 use crate::mae::baseline::Baselines;
 use crate::optim::groups;
 
+/// What the vertical axis of its curve means.
+const LOSS: &str = "loss (mean squared error on masked patches)";
+
 /// What a finished run reached.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -34,7 +37,7 @@ impl Pretraining {
     pub(super) fn write_report(&mut self, command: &str) -> Result<Outcome> {
         let outcome = self.outcome();
         let (journal, config) = (&self.journal, &self.trainer.config);
-        let loss_svg = plot::loss_svg(&journal.records, &outcome.references())?;
+        let loss_svg = plot::loss_svg(&journal.records, &outcome.references(), LOSS)?;
         journal.run.write(&journal.run.loss_svg(), loss_svg.as_bytes())?;
         let mut sheets = Vec::new();
         for path in journal.run.sheets()?.into_iter().rev() {
@@ -45,8 +48,11 @@ impl Pretraining {
             title: format!("Masked autoencoder on {}", self.data),
             summary: outcome.summary(config.model.parameters().all),
             settings_toml: config.to_toml()?,
-            loss_svg,
-            lr_svg: plot::lr_svg(&journal.records)?,
+            curves: vec![
+                ("Loss".to_owned(), loss_svg),
+                ("Learning rate".to_owned(), plot::lr_svg(&journal.records)?),
+            ],
+            sheets_heading: "Reconstructions".to_owned(),
             sheets,
             notes: self.notes(&outcome),
             command: command.to_owned(),

@@ -18,21 +18,22 @@ const BUCKETS: usize = 600;
 /// A loss that spans more than this factor is drawn on a logarithmic scale.
 const LOG_SPAN: f64 = 50.0;
 
-const INK: RGBColor = RGBColor(51, 56, 66);
-const FAINT: RGBColor = RGBColor(232, 235, 240);
-const STEP: RGBColor = RGBColor(168, 196, 226);
-const EPOCH: RGBColor = RGBColor(31, 97, 168);
+pub(super) const INK: RGBColor = RGBColor(51, 56, 66);
+pub(super) const FAINT: RGBColor = RGBColor(232, 235, 240);
+pub(super) const STEP: RGBColor = RGBColor(168, 196, 226);
+pub(super) const EPOCH: RGBColor = RGBColor(31, 97, 168);
 const HELD_OUT: RGBColor = RGBColor(209, 98, 24);
-const REFERENCE: RGBColor = RGBColor(120, 128, 140);
+pub(super) const REFERENCE: RGBColor = RGBColor(120, 128, 140);
 
 type Curve = Vec<(f64, f64)>;
 
 /// The loss against the step: single steps thin, means of epochs bold, held-out loss where there is one,
 /// and a dashed line with a label for each reference, such as `("predicting the mean", 0.98)`.
+/// `loss` names the vertical axis.
 ///
 /// # Errors
 /// If the drawing library refuses.
-pub fn loss_svg(records: &[Record], references: &[(String, f64)]) -> Result<String> {
+pub fn loss_svg(records: &[Record], references: &[(String, f64)], loss: &str) -> Result<String> {
     let curves = LossCurves::of(records);
     let references: Vec<_> = references.iter().filter(|r| r.1.is_finite()).cloned().collect();
     let values = || {
@@ -45,12 +46,12 @@ pub fn loss_svg(records: &[Record], references: &[(String, f64)]) -> Result<Stri
     let mut svg = String::new();
     let drawn = if low > 0.0 && high / low > LOG_SPAN {
         let margin = (high / low).powf(0.06);
-        draw_loss(&mut svg, &curves, &references, x, (low / margin..high * margin).log_scale())
+        draw_loss(&mut svg, &curves, &references, loss, x, (low / margin..high * margin).log_scale())
     } else if low <= high {
         let margin = if high > low { 0.06 * (high - low) } else { 0.5 };
-        draw_loss(&mut svg, &curves, &references, x, low - margin..high + margin)
+        draw_loss(&mut svg, &curves, &references, loss, x, low - margin..high + margin)
     } else {
-        draw_loss(&mut svg, &curves, &references, x, 0.0..1.0)
+        draw_loss(&mut svg, &curves, &references, loss, x, 0.0..1.0)
     };
     drawn.map_err(refused)?;
     Ok(svg)
@@ -67,12 +68,28 @@ pub fn lr_svg(records: &[Record]) -> Result<String> {
             lr.push((to_f64(r.step), r.lr));
         }
     }
-    let last = lr.last().map_or(1.0, |p| p.0.max(1.0));
     let top = lr.iter().map(|p| p.1).fold(0.0, f64::max);
     let top = if top > 0.0 { 1.08 * top } else { 1.0 };
-    let mut svg = String::new();
-    draw_lr(&mut svg, &lr, 0.0..last, 0.0..top).map_err(refused)?;
-    Ok(svg)
+    let short = |v: &f64| if *v == 0.0 { "0".to_owned() } else { format!("{v:.1e}") };
+    small_svg(&thin_out(&lr), 0.0..top, "learning rate", &short)
+}
+
+/// The accuracy on held-out images, epoch by epoch.
+///
+/// # Errors
+/// If the drawing library refuses.
+pub fn accuracy_svg(records: &[Record]) -> Result<String> {
+    let mut accuracy: Curve = Vec::new();
+    for record in records {
+        if let Record::Epoch(r) = record {
+            accuracy.extend(r.held_out_accuracy.map(|share| (to_f64(r.step), 100.0 * share)));
+        }
+    }
+    let low = accuracy.iter().map(|p| p.1).fold(100.0, f64::min);
+    let high = accuracy.iter().map(|p| p.1).fold(0.0, f64::max);
+    let margin = 0.08 * (high - low).max(1.0);
+    let y = (low - margin).max(0.0)..(high + margin).min(100.0);
+    small_svg(&accuracy, y, "held-out accuracy in %", &|v: &f64| format!("{v:.1}"))
 }
 
 struct LossCurves {
@@ -107,12 +124,13 @@ impl LossCurves {
     }
 }
 
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+pub(super) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
 fn draw_loss<Y>(
     svg: &mut String,
     curves: &LossCurves,
     references: &[(String, f64)],
+    loss: &str,
     x: Range<f64>,
     y: Y,
 ) -> Drawn
@@ -142,7 +160,7 @@ where
         .label_style(text(15, INK))
         .axis_desc_style(text(16, INK))
         .x_desc("step")
-        .y_desc("loss (mean squared error on masked patches)")
+        .y_desc(loss)
         .x_labels(8)
         .y_labels(7)
         .x_label_formatter(&whole)
@@ -201,7 +219,27 @@ fn legend(root: &Area<'_>, curves: &LossCurves) -> Drawn {
     Ok(())
 }
 
-fn draw_lr(svg: &mut String, lr: &[(f64, f64)], x: Range<f64>, y: Range<f64>) -> Drawn {
+/// One curve against the step, in a low plot.
+fn small_svg(
+    curve: &[(f64, f64)],
+    y: Range<f64>,
+    what: &str,
+    label: &dyn Fn(&f64) -> String,
+) -> Result<String> {
+    let last = curve.last().map_or(1.0, |p| p.0.max(1.0));
+    let mut svg = String::new();
+    draw_small(&mut svg, curve, 0.0..last, y, what, label).map_err(refused)?;
+    Ok(svg)
+}
+
+fn draw_small(
+    svg: &mut String,
+    curve: &[(f64, f64)],
+    x: Range<f64>,
+    y: Range<f64>,
+    what: &str,
+    label: &dyn Fn(&f64) -> String,
+) -> Drawn {
     let root = SVGBackend::with_string(svg, SMALL).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
@@ -220,18 +258,18 @@ fn draw_lr(svg: &mut String, lr: &[(f64, f64)], x: Range<f64>, y: Range<f64>) ->
         .label_style(text(15, INK))
         .axis_desc_style(text(16, INK))
         .x_desc("step")
-        .y_desc("learning rate")
+        .y_desc(what)
         .x_labels(8)
         .y_labels(4)
         .x_label_formatter(&whole)
-        .y_label_formatter(&|v: &f64| if *v == 0.0 { "0".to_owned() } else { format!("{v:.1e}") })
+        .y_label_formatter(&label)
         .draw()?;
-    chart.draw_series(LineSeries::new(thin_out(lr), EPOCH.stroke_width(2)))?;
+    chart.draw_series(LineSeries::new(curve.iter().copied(), EPOCH.stroke_width(2)))?;
     root.present()?;
     Ok(())
 }
 
-fn text(size: u32, colour: RGBColor) -> TextStyle<'static> {
+pub(super) fn text(size: u32, colour: RGBColor) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&colour)
 }
 
@@ -274,7 +312,7 @@ fn to_f64(step: u64) -> f64 {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn refused(e: Box<dyn std::error::Error>) -> Error {
+pub(super) fn refused(e: Box<dyn std::error::Error>) -> Error {
     Error::write("loss.svg")(std::io::Error::other(e.to_string()))
 }
 

@@ -119,7 +119,7 @@ impl Run for Pretraining {
         let (set, trainer, run) = (&self.pictured, &self.trainer, &self.journal.run);
         let png =
             gallery::draw(&trainer.model, &trainer.config, set.images.view(), &set.masks, Stats::Visible)?;
-        run.write(&run.sheet(epoch), &png)
+        run.write_sheet(epoch, &png)
     }
 
     fn report(&mut self, command: &str) -> Result<Outcome> {

@@ -267,8 +267,8 @@ fn as_flag(error: Error) -> Error {
     match error {
         Error::Setting { key, expected, found } => {
             let flag = match key.as_str() {
-                "data.label_share" => "--labels",
-                "data.validation_share" => "--val-share",
+                "finetune.label_share" => "--labels",
+                "finetune.val_share" => "--val-share",
                 other => other,
             };
             Error::setting(flag, expected, found)

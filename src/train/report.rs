@@ -17,11 +17,11 @@ pub struct Report {
     pub summary: Vec<(String, String)>,
     /// The settings as resolved, shown as a table.
     pub settings_toml: String,
-    /// The curve from [`super::plot::loss_svg`]; empty if there is none.
-    pub loss_svg: String,
-    /// The curve from [`super::plot::lr_svg`]; empty if there is none.
-    pub lr_svg: String,
-    /// Caption and PNG bytes of each sheet of reconstructions.
+    /// Caption and SVG of each curve, from [`super::plot`].
+    pub curves: Vec<(String, String)>,
+    /// The heading over the sheets.
+    pub sheets_heading: String,
+    /// Caption and PNG bytes of each sheet of pictures.
     pub sheets: Vec<(String, Vec<u8>)>,
     /// Remarks: what is special about the run, the images that were skipped.
     pub notes: Vec<String>,
@@ -53,13 +53,11 @@ impl Report {
     }
 
     fn curves(&self) -> String {
-        let figure = |name: &str, svg: &str| {
-            if svg.is_empty() {
-                return String::new();
-            }
-            format!("<figure class=\"plot\"><figcaption>{name}</figcaption><div>{svg}</div></figure>\n")
+        let figure = |(caption, svg): &(String, String)| {
+            let caption = escape(caption);
+            format!("<figure class=\"plot\"><figcaption>{caption}</figcaption><div>{svg}</div></figure>\n")
         };
-        section("Curves", &(figure("Loss", &self.loss_svg) + &figure("Learning rate", &self.lr_svg)))
+        section("Curves", &self.curves.iter().map(figure).collect::<String>())
     }
 
     fn sheet_figures(&self) -> String {
@@ -70,7 +68,7 @@ impl Report {
                  <img alt=\"{caption}\" src=\"data:image/png;base64,{data}\"></figure>\n"
             )
         };
-        section("Reconstructions", &self.sheets.iter().map(figure).collect::<String>())
+        section(&escape(&self.sheets_heading), &self.sheets.iter().map(figure).collect::<String>())
     }
 
     fn note_list(&self) -> String {

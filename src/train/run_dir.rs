@@ -20,6 +20,9 @@ pub const METRICS: &str = "metrics.jsonl";
 const LOSS: &str = "loss.svg";
 const REPORT: &str = "report.html";
 const RESULT: &str = "result.json";
+const CONFUSION: &str = "confusion.png";
+const WRONG: &str = "wrong.png";
+const ACCURACY: &str = "accuracy.svg";
 const RECONSTRUCTIONS: &str = "reconstructions";
 
 /// A folder that belongs to one run, and to this process as long as the value lives.
@@ -75,7 +78,7 @@ impl RunDir {
             match fs::create_dir(&path) {
                 Ok(()) => {
                     made.insert(0, path.clone());
-                    return Self::locked(path, made)?.with_subfolders();
+                    return Self::locked(path, made);
                 }
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
                 Err(e) => return Err(Error::write(path)(e)),
@@ -91,7 +94,7 @@ impl RunDir {
         if overwrite {
             run.remove_own_files()?;
         }
-        run.with_subfolders()
+        Ok(run)
     }
 
     /// Opens the folder of an earlier run; its checkpoint's folder will do, too.
@@ -104,7 +107,7 @@ impl RunDir {
             path = run;
         }
         if path.join(CONFIG).is_file() {
-            return Self::locked(path.to_path_buf(), Vec::new())?.with_subfolders();
+            return Self::locked(path.to_path_buf(), Vec::new());
         }
         Err(Error::input(path, CONFIG, "a run directory, which has one", "no such file"))
     }
@@ -133,12 +136,6 @@ impl RunDir {
         write_atomic_on(self.disk(), path, bytes)
     }
 
-    fn with_subfolders(self) -> Result<Self> {
-        let pictures = self.reconstructions();
-        fs::create_dir_all(&pictures).map_err(Error::write(&pictures))?;
-        Ok(self)
-    }
-
     /// Takes a run that never came to anything off the disk again, with the folders made for it.
     ///
     /// # Errors
@@ -154,8 +151,9 @@ impl RunDir {
     /// Removes what a run writes, by name, and nothing else; a folder goes only if that empties it.
     fn remove_own_files(&self) -> Result<()> {
         let mut own = Vec::new();
-        let files = [self.config(), self.metrics(), self.loss_svg(), self.report_html(), self.result()];
-        for file in files {
+        let every = [self.config(), self.metrics(), self.loss_svg(), self.report_html()];
+        let finetuning = [self.result(), self.confusion(), self.wrong(), self.accuracy_svg()];
+        for file in every.into_iter().chain(finetuning) {
             own.push(partial_name(&file));
             own.push(file);
         }
@@ -215,6 +213,21 @@ impl RunDir {
         self.path.join(RESULT)
     }
 
+    /// `confusion.png`: true classes against predicted ones.
+    pub fn confusion(&self) -> PathBuf {
+        self.path.join(CONFUSION)
+    }
+
+    /// `wrong.png`: the images on which a classifier is most confidently wrong.
+    pub fn wrong(&self) -> PathBuf {
+        self.path.join(WRONG)
+    }
+
+    /// `accuracy.svg`: the accuracy on held-out images, epoch by epoch.
+    pub fn accuracy_svg(&self) -> PathBuf {
+        self.path.join(ACCURACY)
+    }
+
     /// `reconstructions/`: the folder of the sheets.
     pub fn reconstructions(&self) -> PathBuf {
         self.path.join(RECONSTRUCTIONS)
@@ -223,6 +236,16 @@ impl RunDir {
     /// `reconstructions/epoch-0010.png`: the sheet after an epoch.
     pub fn sheet(&self, epoch: u64) -> PathBuf {
         self.reconstructions().join(format!("epoch-{epoch:04}.png"))
+    }
+
+    /// Writes the sheet after an epoch.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_sheet(&self, epoch: u64, png: &[u8]) -> Result<()> {
+        let folder = self.reconstructions();
+        self.disk().create_dir_all(&folder).map_err(Error::write(&folder))?;
+        self.write(&self.sheet(epoch), png)
     }
 
     /// The sheets written so far, by epoch.

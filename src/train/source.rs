@@ -110,18 +110,24 @@ pub fn test_or_all(config: &DataConfig) -> Result<Arc<dyn Dataset>> {
 #[must_use]
 pub fn loader_config(config: &Config) -> LoaderConfig {
     let shape = (config.model.img_size, config.model.in_chans);
-    loader(&config.data, shape, config.optim.batch_size, config.run.seed)
+    let augment = Augment { crop_area: crop_area(&config.data), flip: config.data.flip, ..Augment::NONE };
+    loader(&config.data, augment, shape, config.optim.batch_size, config.run.seed)
+}
+
+/// `data.crop` as augmentation has it.
+pub(super) fn crop_area(data: &DataConfig) -> Option<(f64, f64)> {
+    data.crop.map(|[low, high]| (low, high))
 }
 
 /// How the loader prepares training images of `([height, width], channels)`.
 #[must_use]
 pub fn loader(
     data: &DataConfig,
+    augment: Augment,
     (img_size, in_chans): ([usize; 2], usize),
     batch_size: usize,
     seed: u64,
 ) -> LoaderConfig {
-    let augment = Augment { crop_area: data.crop.map(|[low, high]| (low, high)), flip: data.flip };
     LoaderConfig {
         height: img_size[0],
         width: img_size[1],

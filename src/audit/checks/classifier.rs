@@ -1,12 +1,18 @@
-//! The classifier: its gradient and its formula, with either pooling.
+//! The classifier with its pooling and drop path, tuned whole or in part: gradients and formulas.
 
 use super::formulas::{agree, all};
 use super::shapes::{IMAGES, config, filled, images, random};
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
+use crate::base::rng::{Purpose, rng, uniform};
 use crate::exec::{Backend, Exec};
+use crate::layers::Block;
+use crate::layers::drop_path::{Branches, DropPath};
+use crate::optim::groups;
+use crate::params::Params;
 use crate::tasks::{Classifier, ClassifierConfig, Pass, Pooling, cross_entropy};
 use ndarray::{Array2, Array4};
+use std::collections::BTreeSet;
 
 const CLASSES: usize = 7;
 
@@ -24,20 +30,85 @@ fn batch(check: &GradCheck) -> (Array4<f64>, Array2<f64>) {
 }
 
 pub(super) fn gradient(check: &GradCheck, pooling: Pooling) -> Report {
+    gradient_of(check, pooling, &Pass::default())
+}
+
+/// Some branches dropped and some kept, in every block.
+pub(super) fn gradient_dropping(check: &GradCheck) -> Report {
+    gradient_of(check, Pooling::Mean, &Pass { drop_path: Some(&branches()), tune_blocks: None })
+}
+
+/// What is frozen must be left untouched: by the update's own list of it, [`groups::tunes`].
+pub(super) fn gradient_tuning(check: &GradCheck, pooling: Pooling, last_blocks: usize) -> Report {
+    let pass = Pass { tune_blocks: Some(last_blocks), drop_path: Some(&branches()) };
+    gradient_of(check, pooling, &pass)
+}
+
+fn gradient_of(check: &GradCheck, pooling: Pooling, pass: &Pass<f64>) -> Report {
     let (images, targets) = batch(check);
+    let model = model(check, pooling);
+    let names = model.tensors().into_iter().map(|t| t.name);
+    let tuned = |name: &String| groups::tunes(name, model.config.depth, pass.tune_blocks);
+    let (tuned, frozen): (BTreeSet<_>, BTreeSet<_>) = names.partition(tuned);
+    let mut check = GradCheck { frozen, ..check.clone() };
+    if !check.frozen.is_empty() {
+        // Backward ends above the images.
+        check.only = Some(&tuned | &check.frozen);
+    }
     check.loss(
-        &model(check, pooling),
+        &model,
         &images,
         |model, images, cx| {
-            let (logits, cache) = model.forward(images.view(), &Pass::default(), cx);
+            let (logits, cache) = model.forward(images.view(), pass, cx);
             (cross_entropy::sum(&logits, &targets) / IMAGES as f64, (logits, cache))
         },
         |model, (logits, cache), grad, cx| {
             let dlogits = cross_entropy::backward(&logits, &targets, IMAGES);
-            let dpatches = model.backward(cache, dlogits.view(), grad, cx);
-            model.images_gradient(&dpatches.expect("everything is trained"), cx)
+            match model.backward(cache, dlogits.view(), grad, cx) {
+                Some(dpatches) => model.images_gradient(&dpatches, cx),
+                None => Array4::zeros(images.dim()),
+            }
         },
     )
+}
+
+/// Factors of two blocks' branches for three images: dropped, kept with various rates, and left alone.
+fn branches() -> Branches<f64> {
+    let factors = [[0.0, 1.25, 1.25], [1.25, 0.0, 1.25], [1.5, 1.5, 0.0], [1.0, 1.0, 1.0]];
+    Branches(factors.map(|branch| branch.to_vec()).to_vec())
+}
+
+/// `x + s · f(x)`, image by image.
+fn residual(x: &Array2<f64>, branch: &Array2<f64>, factors: &[f64]) -> Array2<f64> {
+    let tokens = x.nrows() / factors.len();
+    Array2::from_shape_fn(x.dim(), |(row, d)| x[(row, d)] + factors[row / tokens] * branch[(row, d)])
+}
+
+pub(super) fn drop_path_gradient(check: &GradCheck) -> Report {
+    let branches = branches();
+    check.layer(
+        &filled(check, Block::new(6, 2, 10, 1e-6)),
+        &random(check, (IMAGES * 5, 6)),
+        |block, x, cx| block.forward_dropping(x.clone(), 5, branches.of_block(0), cx),
+        |block, cache, dy, grad, cx| block.backward(cache, 5, dy.clone(), grad, cx),
+    )
+}
+
+/// The factors that a seed decides: a branch is dropped where its number is below `p_i`, and `1/(1 − p_i)` otherwise.
+pub(super) fn drop_path_formula(_: &GradCheck) -> Report {
+    const DEPTH: usize = 4;
+    let samples: Vec<u64> = (10..40).collect();
+    let drop_path = DropPath { rate: 0.6, depth: DEPTH };
+    let drawn: Branches<f64> = drop_path.draw(7, 2, &samples).expect("a rate above 0");
+    let found: Vec<f64> = drawn.0.into_iter().flatten().collect();
+    let factor = |branch: usize, sample: u64| {
+        let mut numbers = rng(7, Purpose::DropPath, 2, sample);
+        let number = (0..=branch).fold(0.0, |_, _| uniform(&mut numbers));
+        let p = [0.0, 0.2, 0.4, 0.6][branch / 2];
+        if number < p { 0.0 } else { 1.0 / (1.0 - p) }
+    };
+    let formula = (0..2 * DEPTH).flat_map(|branch| samples.iter().map(move |&sample| factor(branch, sample)));
+    agree("0 or 1/(1 − p)", &found, formula)
 }
 
 pub(super) fn pooling_gradient(check: &GradCheck, pooling: Pooling) -> Report {
@@ -64,12 +135,32 @@ pub(super) fn pooling_formula(check: &GradCheck) -> Report {
         .map(|(name, pooling)| agree(name, &pooling.pool(&x, 5, cx), pooled(&x, 5, pooling))))
 }
 
-/// Positions on the class token and every patch, blocks; then as the reference has it: all tokens normalised and the
-/// class token's row taken, or the mean over patches normalised; then the head. Parts have checks of their own.
+/// Positions on the class token and every patch, blocks with drop path; then as the reference has it: all tokens
+/// normalised and the class token's row taken, or the mean over patches normalised; then the head. Parts have checks of
+/// their own.
 pub(super) fn formula(check: &GradCheck, pooling: Pooling) -> Report {
     let cx = &mut Exec::new(Backend::default());
     let (model, (images, _)) = (model(check, pooling), batch(check));
-    let (logits, _) = model.forward(images.view(), &Pass::default(), cx);
+    let (kept, branches) = (Branches(vec![vec![1.0; IMAGES]; 4]), branches());
+    let dropping = Pass { drop_path: Some(&branches), ..Pass::default() };
+    let (whole, _) = model.forward(images.view(), &Pass::default(), cx);
+    let (dropped, _) = model.forward(images.view(), &dropping, cx);
+    let (features, logits) = plain(&model, &images, &kept, cx);
+    all([
+        agree("logits with drop path", &dropped, plain(&model, &images, &branches, cx).1),
+        agree("logits", &whole, logits.clone()),
+        agree("features in evaluation", &model.features(images.view(), cx), features),
+        agree("logits in evaluation", &model.logits(images.view(), cx), logits),
+    ])
+}
+
+/// Features and logits.
+fn plain(
+    model: &Classifier<f64>,
+    images: &Array4<f64>,
+    branches: &Branches<f64>,
+    cx: &mut Exec<f64>,
+) -> (Array2<f64>, Array2<f64>) {
     let patches = model.patch_embed.forward(images.view(), cx).0;
     let mut x = Array2::from_shape_fn((IMAGES * TOKENS, patches.ncols()), |(row, d)| {
         let token = match (row % TOKENS).checked_sub(1) {
@@ -78,18 +169,17 @@ pub(super) fn formula(check: &GradCheck, pooling: Pooling) -> Report {
         };
         token + model.pos_embed[(0, row % TOKENS, d)]
     });
-    for block in &model.blocks {
-        x = block.forward(x, TOKENS, cx).0;
+    for (block, factors) in model.blocks.iter().zip(branches.0.chunks(2)) {
+        let normed = block.norm1.forward(&x, cx).0;
+        x = residual(&x, &block.attn.forward(normed, TOKENS, cx).0, &factors[0]);
+        let normed = block.norm2.forward(&x, cx).0;
+        x = residual(&x, &block.mlp.forward(normed, cx).0, &factors[1]);
     }
-    let norm = &model.pool.norm;
+    let (norm, pooling) = (&model.pool.norm, model.config.pooling);
     let features = match pooling {
         Pooling::Class => pooled(&norm.forward(&x, cx).0, TOKENS, pooling),
         Pooling::Mean => norm.forward(&pooled(&x, TOKENS, pooling), cx).0,
     };
-    let expected = model.head.forward(features.clone(), cx).0;
-    all([
-        agree("logits", &logits, expected.clone()),
-        agree("features in evaluation", &model.features(images.view(), cx), features),
-        agree("logits in evaluation", &model.logits(images.view(), cx), expected),
-    ])
+    let logits = model.head.forward(features.clone(), cx).0;
+    (features, logits)
 }

@@ -49,15 +49,30 @@ pub(super) fn batch_norm(check: &GradCheck) -> Report {
     )
 }
 
-/// The head in evaluation, whose statistics are constants.
-pub(super) fn linear_probe(check: &GradCheck) -> Report {
+/// With running statistics of another batch, which are constants.
+pub(super) fn batch_norm_eval(check: &GradCheck) -> Report {
+    let norm = tracked(BatchNorm::new(4, 1e-6), check);
+    every_element(check).function(
+        &random(check, (9, 4)),
+        |x, _| norm.forward_eval(x).0,
+        |x, dy, _| BatchNorm::backward(norm.forward_eval(x).1, dy),
+    )
+}
+
+fn tracked(mut norm: BatchNorm<f64>, check: &GradCheck) -> BatchNorm<f64> {
+    let seen = norm.forward(&(2.0 * random(check, (6, 4)) + 0.5)).1;
+    norm.track(&seen);
+    norm
+}
+
+/// Batch norm and head.
+pub(super) fn linear_probe(check: &GradCheck, training: bool) -> Report {
     let mut probe = filled(check, LinearProbe::new(4, 3, 1e-6));
-    let seen = probe.norm.forward(&(2.0 * random(check, (6, 4)) + 0.5)).1;
-    probe.norm.track(&seen);
+    probe.norm = tracked(probe.norm, check);
     check.layer(
         &probe,
         &random(check, (9, 4)),
-        |probe, x, cx| probe.forward(x, false, cx),
+        |probe, x, cx| probe.forward(x, training, cx),
         |probe, cache, dy, grad, cx| probe.backward(cache, dy.view(), grad, cx),
     )
 }

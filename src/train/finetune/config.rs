@@ -2,7 +2,9 @@
 
 use super::recipes;
 use crate::base::{Error, Result};
+use crate::data::AugmentConfig;
 use crate::tasks::ClassifierConfig;
+use crate::train::input::Input;
 use crate::train::resolve::Layers;
 use crate::train::sections::{DataConfig, OptimConfig, RunConfig, require};
 use crate::train::settings::Settings;
@@ -22,6 +24,8 @@ pub struct FinetuneConfig {
     pub finetune: TransferConfig,
     /// What it learns from.
     pub data: DataConfig,
+    /// What happens to its images and targets, beside crops and flips.
+    pub augment: AugmentConfig,
     /// How it learns.
     pub optim: OptimConfig,
     /// Everything else.
@@ -43,6 +47,8 @@ pub struct TransferConfig {
     pub tune_blocks: Option<usize>,
     /// The learning rate of a layer is this times that of the layer above it.
     pub layer_decay: f64,
+    /// Chance that a residual branch of the last block is left out; it rises linearly from 0 in the first.
+    pub drop_path: f64,
     /// Decay of a moving average of the weights, which then is what is judged and kept; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
@@ -71,6 +77,12 @@ impl FinetuneConfig {
         let wrong = |e: toml::de::Error| Error::setting("--recipe", "TOML", e);
         let recipe: Table = recipes::text(recipe)?.parse().map_err(wrong)?;
         Layers::new(recipe).lay(given).resolve(file, overrides)
+    }
+
+    /// How an image becomes what the model sees in evaluation.
+    #[must_use]
+    pub fn input(&self) -> Input {
+        Input::of(&self.data, (self.model.img_size, self.model.in_chans))
     }
 }
 
@@ -110,6 +122,8 @@ impl Settings for FinetuneConfig {
         self.model.validate()?;
         self.finetune.validate(self.model.depth)?;
         self.data.validate(self.model.in_chans)?;
+        let [height, width] = self.model.img_size;
+        self.augment.validate(height, width, self.model.in_chans)?;
         self.optim.validate()?;
         self.run.validate()
     }
@@ -123,6 +137,8 @@ impl TransferConfig {
         }
         let decay = self.layer_decay;
         require(decay > 0.0 && decay <= 1.0, "finetune.layer_decay", "more than 0, at most 1", decay)?;
+        let rate = self.drop_path;
+        require((0.0..1.0).contains(&rate), "finetune.drop_path", "at least 0 and less than 1", rate)?;
         if let Some(decay) = self.ema_decay {
             require((0.0..1.0).contains(&decay), "finetune.ema_decay", "at least 0 and less than 1", decay)?;
         }

@@ -2,10 +2,11 @@
 //! rate, update, moving average.
 
 use super::config::FinetuneConfig;
-use super::step;
+use super::step::{self, How, Labelled};
 use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, Place, State};
 use crate::data::{Batch, Dataset, Loader};
+use crate::layers::DropPath;
 use crate::optim::{AdamW, Group, groups};
 use crate::params::Params;
 use crate::tasks::{Classifier, cross_entropy};
@@ -42,8 +43,9 @@ impl Finetuner {
     pub fn new(config: FinetuneConfig, model: Classifier<f32>, train: Arc<dyn Dataset>) -> Result<Self> {
         let shape = (config.model.img_size, config.model.in_chans);
         let (optim, transfer) = (&config.optim, &config.finetune);
-        let loader =
-            Loader::new(train, source::loader(&config.data, shape, optim.batch_size, config.run.seed))?;
+        let augment = config.augment.augment(source::crop_area(&config.data), config.data.flip);
+        let loader = source::loader(&config.data, augment, shape, optim.batch_size, config.run.seed);
+        let loader = Loader::new(train, loader)?;
         let batches = loader.steps_per_epoch();
         if optim.accum_iter > batches {
             let expected = format!("at most {batches}, the batches of an epoch");
@@ -125,13 +127,25 @@ impl Learner for Finetuner {
     ) -> Result<Stepped> {
         let (begun, number) = (Instant::now(), epoch * self.steps_per_epoch() + i + 1);
         let (config, accum_iter) = (&self.config, self.config.optim.accum_iter);
-        let (classes, micro_batch) = (config.model.num_classes, config.optim.micro_batch);
-        let loss_and_gradient = |batch: Batch| {
+        let (classes, depth) = (config.model.num_classes, config.model.depth);
+        let how = How {
+            seed: config.run.seed,
+            epoch,
+            drop_path: DropPath { rate: config.finetune.drop_path, depth },
+            tune_blocks: config.finetune.tune_blocks,
+            micro_batch: config.optim.micro_batch,
+        };
+        let (mixing, smoothing) = (config.augment.mixing(), config.augment.smoothing);
+        let [height, width] = config.model.img_size;
+        let loss_and_gradient = |mut batch: Batch| {
             let labels: Vec<usize> = batch.labels.iter().map(|label| label.expect("labelled data")).collect();
-            let targets = cross_entropy::targets(&labels, classes, 0.0);
-            let (images, targets) = (batch.images.view(), targets.view());
-            let tune_blocks = config.finetune.tune_blocks;
-            step::loss_and_gradient(&self.model, images, targets, tune_blocks, micro_batch, &self.workers)
+            let targets = cross_entropy::targets(&labels, classes, smoothing);
+            // The first sample's address is as good as a number: no other batch of the epoch begins with it.
+            let mix = mixing.draw(height, width, how.seed, epoch, batch.samples[0]);
+            mix.images(&mut batch.images);
+            let targets = mix.targets(&targets);
+            let (images, targets, samples) = (batch.images.view(), targets.view(), &batch.samples[..]);
+            step::loss_and_gradient(&self.model, &Labelled { images, targets, samples }, &how, &self.workers)
         };
         let summed = update::accumulate(batches, accum_iter, &self.workers, call_off, loss_and_gradient)?;
         let Some((loss, mut grad)) = summed else { return Ok(Stepped::CalledOff) };

@@ -4,6 +4,7 @@
 use super::config::FinetuneConfig;
 use crate::base::{Error, Result};
 use crate::data::{Dataset, Subset, labelled_split};
+use crate::train::evaluate::same_classes;
 use crate::train::source::{self, Source};
 use std::sync::Arc;
 
@@ -33,15 +34,11 @@ impl Labelled {
             let found = format!("{} of them in {}", classes.len(), all.describe());
             return Err(Error::input(path, "classes", "labelled images of at least two classes", found));
         }
-        if let Ok(test) = &test
-            && test.classes() != classes
-        {
-            let (expected, found) = (classes.join(", "), test.classes().join(", "));
-            return Err(Error::input(path, "classes of the test split", expected, found));
+        if let Ok(test) = &test {
+            same_classes(&classes, &**test)?;
         }
-        if !config.finetune.classes.is_empty() && config.finetune.classes != classes {
-            let (expected, found) = (config.finetune.classes.join(", "), classes.join(", "));
-            return Err(Error::input(path, "classes", expected, found));
+        if !config.finetune.classes.is_empty() {
+            same_classes(&config.finetune.classes, &*all)?;
         }
         config.model.num_classes = classes.len();
         config.finetune.classes = classes;
@@ -49,8 +46,14 @@ impl Labelled {
         let split = labelled_split(&*all, transfer.label_share, transfer.val_share, seed)?;
         let part = |indices: Vec<usize>| -> Arc<dyn Dataset> { Arc::new(Subset::new(all.clone(), indices)) };
         let train = part(split.train);
-        let validation = (!split.validation.is_empty()).then(|| part(split.validation));
+        let most = config.run.held_out_images.min(split.validation.len());
+        let validation = (most > 0).then(|| part(evenly_spaced(&split.validation, most)));
         source::measure(&*train, &mut config.data, config.model.in_chans)?;
         Ok(Self { train, validation, test, digest: all.digest()? })
     }
+}
+
+/// `most` of the indices, evenly spaced.
+fn evenly_spaced(indices: &[usize], most: usize) -> Vec<usize> {
+    (0..most).map(|i| indices[i * indices.len() / most]).collect()
 }

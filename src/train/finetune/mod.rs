@@ -6,7 +6,6 @@ pub mod finetuner;
 pub mod labelled;
 pub mod outcome;
 pub mod recipes;
-pub mod score;
 pub mod start;
 pub mod step;
 
@@ -15,13 +14,16 @@ pub use finetuner::Finetuner;
 pub use outcome::Outcome;
 pub use start::Start;
 
+use super::evaluate::{Evaluation, Judge};
+use super::input::Input;
 use super::journal::Journal;
 use super::run::{self, HeldOutScore, Run};
 use super::run_dir::RunDir;
 use super::settings::Settings;
-use super::{resume, save};
+use super::{confusion, resume, save};
 use crate::base::Result;
 use crate::checkpoint::Checkpoint;
+use crate::data::Dataset;
 use crate::tasks::Classifier;
 use labelled::Labelled;
 use std::path::Path;
@@ -83,12 +85,20 @@ impl Finetuning {
         Ok(run)
     }
 
-    /// What the judged weights reach on the validation images.
-    fn validate(&self) -> Result<Option<HeldOutScore>> {
-        let (config, workers) = (&self.finetuner.config, &self.finetuner.workers);
-        let most = config.run.held_out_images;
-        let Some(set) = self.labelled.validation.as_ref().filter(|_| most > 0) else { return Ok(None) };
-        score::score(self.finetuner.judged(), config, &**set, most, workers).map(Some)
+    /// What a classifier makes of labelled images.
+    fn evaluate(&self, model: &Classifier<f32>, set: &dyn Dataset) -> Result<Evaluation> {
+        let (config, input) = (&self.finetuner.config, self.finetuner.config.input());
+        self.judge(model, &input, config).evaluate(set, &())
+    }
+
+    fn judge<'a>(
+        &'a self,
+        model: &'a Classifier<f32>,
+        input: &'a Input,
+        config: &'a FinetuneConfig,
+    ) -> Judge<'a> {
+        let (classes, checkpoint) = (&config.finetune.classes, self.journal.run.path());
+        Judge { model, input, classes, backend: config.run.gemm, checkpoint }
     }
 }
 
@@ -117,11 +127,19 @@ impl Run for Finetuning {
     }
 
     fn held_out_score(&self) -> Result<Option<HeldOutScore>> {
-        self.validate()
+        let Some(set) = &self.labelled.validation else { return Ok(None) };
+        let metrics = self.evaluate(self.finetuner.judged(), &**set)?.metrics;
+        Ok(Some(HeldOutScore { loss: metrics.cross_entropy(), accuracy: Some(metrics.top1_share()) }))
     }
 
-    fn draw(&self, _epoch: u64) -> Result<()> {
-        Ok(())
+    /// The confusion matrix of the validation images.
+    fn draw(&self, epoch: u64) -> Result<()> {
+        let Some(set) = &self.labelled.validation else { return Ok(()) };
+        let metrics = self.evaluate(self.finetuner.judged(), &**set)?.metrics;
+        let title = format!("Validation images after epoch {epoch}");
+        let png = confusion::draw(&metrics, &self.finetuner.config.finetune.classes, &title)?;
+        let run = &self.journal.run;
+        run.write(&run.confusion(), &png)
     }
 
     fn report(&mut self, command: &str) -> Result<Outcome> {

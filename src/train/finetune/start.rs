@@ -40,7 +40,7 @@ impl Start {
     /// If there is no checkpoint of one, or it is damaged.
     pub fn architecture_of(run: &Path) -> Result<Self> {
         let (_, settings, _) = save::load(run)?;
-        Ok(Self { settings, pretrained: None })
+        Ok(Self::scratch(settings))
     }
 
     /// The architecture and the data of a preset.
@@ -48,8 +48,12 @@ impl Start {
     /// # Errors
     /// If there is no such preset.
     pub fn preset(name: &str) -> Result<Self> {
-        presets::text(name)?;
-        Ok(Self { settings: Config::resolve(name, None, Vec::new())?, pretrained: None })
+        Ok(Self::scratch(Config::resolve(name, None, Vec::new())?))
+    }
+
+    /// The architecture and the data of some settings of pre-training.
+    pub fn scratch(settings: Config) -> Self {
+        Self { settings, pretrained: None }
     }
 
     /// What a run started from whose settings these are.
@@ -58,8 +62,7 @@ impl Start {
     /// If the pre-training run is not where it was, or no longer what it was.
     pub fn again(config: &FinetuneConfig) -> Result<Self> {
         let Some(run) = &config.finetune.checkpoint else {
-            let settings = Config::resolve(presets::DEFAULT, None, Vec::new())?;
-            return Ok(Self { settings, pretrained: None });
+            return Self::preset(presets::DEFAULT);
         };
         let start = Self::pretrained(run)?;
         let (began, found) = (config.finetune.checkpoint_crc, start.pretrained.as_ref().map(|p| p.crc));

@@ -2,33 +2,57 @@
 
 use crate::base::Real;
 use crate::exec::tree;
+use crate::layers::DropPath;
 use crate::params::Params;
 use crate::tasks::classify::Pass;
 use crate::tasks::{Classifier, cross_entropy};
 use crate::train::Workers;
 use ndarray::{ArrayView2, ArrayView4, Axis};
 
+/// What a step sees.
+pub struct Labelled<'a, F> {
+    /// `[B, C, H, W]`.
+    pub images: ArrayView4<'a, F>,
+    /// `[B, K]`: for each image a distribution over the classes.
+    pub targets: ArrayView2<'a, F>,
+    /// Each sample's address, which its dropped branches are drawn from.
+    pub samples: &'a [u64],
+}
+
+/// How a step is taken.
+pub struct How {
+    /// The run's seed.
+    pub seed: u64,
+    /// The epoch.
+    pub epoch: u64,
+    /// How often branches are left out.
+    pub drop_path: DropPath,
+    /// How many of the last blocks are trained; all and the embeddings if none.
+    pub tune_blocks: Option<usize>,
+    /// Images that one task carries through forward and backward.
+    pub micro_batch: usize,
+}
+
 /// The mean cross-entropy of a batch and its gradient; chunks of `micro_batch` images as in pre-training.
 pub fn loss_and_gradient<F: Real>(
     model: &Classifier<F>,
-    images: ArrayView4<F>,
-    targets: ArrayView2<F>,
-    tune_blocks: Option<usize>,
-    micro_batch: usize,
+    batch: &Labelled<F>,
+    how: &How,
     workers: &Workers<F, Classifier<F>>,
 ) -> (f64, Classifier<F>) {
-    let count = images.len_of(Axis(0));
-    let chunks = images.axis_chunks_iter(Axis(0), micro_batch);
-    let chunks: Vec<_> = chunks.zip(targets.axis_chunks_iter(Axis(0), micro_batch)).collect();
+    let (count, size) = (batch.samples.len(), how.micro_batch);
+    let parts = batch.images.axis_chunks_iter(Axis(0), size).zip(batch.samples.chunks(size));
+    let chunks: Vec<_> = parts.zip(batch.targets.axis_chunks_iter(Axis(0), size)).collect();
     // With fewer chunks than threads the products themselves spread over the threads.
     let split = chunks.len() < rayon::current_num_threads();
     let chunk = |i: usize| {
-        let (images, targets) = &chunks[i];
+        let ((images, samples), targets) = &chunks[i];
+        let targets = targets.to_owned();
+        let branches = how.drop_path.draw(how.seed, how.epoch, samples);
+        let pass = Pass { tune_blocks: how.tune_blocks, drop_path: branches.as_ref() };
         let mut grad = workers.gradient(model);
         let loss_sum = workers.run(split, |cx| {
-            let pass = Pass { tune_blocks, drop_path: None };
             let (logits, cache) = model.forward(*images, &pass, cx);
-            let targets = targets.to_owned();
             let dlogits = cross_entropy::backward(&logits, &targets, count);
             if let Some(dpatches) = model.backward(cache, dlogits.view(), &mut grad, cx) {
                 cx.recycle(dpatches);

@@ -1,0 +1,154 @@
+//! `vit-mae ablate`.
+
+use super::progress::{self, Progress};
+use super::{assignments, say, whole};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use toml::Value;
+use vit_mae::train::ablate::{Ablation, Axis, Judge, Observer, Plan, Row, table};
+use vit_mae::train::finetune::recipes;
+use vit_mae::train::{Config, Watch, presets};
+use vit_mae::{Error, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae ablate --vary mask-ratio=0.25,0.5,0.75,0.9 --epochs 5 --out ratio
+  vit-mae ablate --vary mask-ratio=0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9 --seeds 3 --data fashion-mnist --out ratio
+  vit-mae ablate --vary decoder-depth=1,2,4 --labels 0.1 --no-probe --out depth
+  vit-mae ablate --vary norm-pix=true,false --no-finetune --out target
+  vit-mae ablate --vary mask-strategy=random,grid,block --out strategy
+  vit-mae ablate --resume ratio                            go on after an interruption
+
+Every value is pre-trained with every seed, then judged by a linear probe, by its nearest neighbours and by fine-tuning. \
+The folder gets figure.svg, results.md, results.csv and every run; after every point they are up to date.";
+
+/// Flags of `vit-mae ablate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
+pub(crate) struct Args {
+    /// mask-ratio, mask-strategy, decoder-depth, decoder-width, norm-pix, epochs or section.key, and its values
+    #[arg(long, value_name = "NAME=V,V,…", required_unless_present = "resume")]
+    vary: Option<String>,
+    /// Run every point with so many seeds: 0, 1, …
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    seeds: u64,
+    /// Do not probe
+    #[arg(long)]
+    no_probe: bool,
+    /// Do not fine-tune
+    #[arg(long, conflicts_with = "no_probe")]
+    no_finetune: bool,
+    /// Use this share of the labels, class by class
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    labels: f64,
+
+    /// Pre-training starts from these settings
+    #[arg(long, default_value = presets::DEFAULT)]
+    preset: String,
+    /// A TOML file with settings of pre-training to change
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change any setting of pre-training; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Images: a folder with one sub-folder a class, IDX or CIFAR files [preset nano brings some]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Passes over the data in pre-training
+    #[arg(long)]
+    epochs: Option<u64>,
+
+    /// Fine-tuning starts from these settings: small, paper
+    #[arg(long, default_value = recipes::DEFAULT)]
+    recipe: String,
+    /// Change any setting of fine-tuning; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    finetune_set: Vec<String>,
+    /// Passes over the labelled images in fine-tuning
+    #[arg(long)]
+    finetune_epochs: Option<u64>,
+
+    /// Threads; does not change a single bit of the result [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// The folder of the ablation; one with the same plan goes on where it was
+    #[arg(long, value_name = "DIR", required_unless_present = "resume")]
+    out: Option<PathBuf>,
+    /// Go on with the ablation in this folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["vary", "out"])]
+    resume: Option<PathBuf>,
+    /// Print every run as one JSON document on stdout, and nothing else there
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs what is left to run, and prints the table.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    super::start_threads(args.threads)?;
+    let ablation = match (&args.resume, &args.out) {
+        (Some(folder), _) => Ablation::open(folder)?,
+        (None, out) => Ablation::new(out.as_deref().unwrap_or(".".as_ref()), args.plan()?)?,
+    };
+    let rows = ablation.run(&mut Points { done: 0, signal: progress::signals() })?;
+    if args.json {
+        let json = serde_json::to_string(&rows).map_err(|e| Error::setting("--json", "results", e))?;
+        say!("{json}");
+        return Ok(());
+    }
+    say!("{}", table::markdown(&ablation.plan.vary, &rows));
+    let folder = ablation.folder.display();
+    say!("Look at   {folder}/figure.svg\n          {folder}/results.md\n          {folder}/results.csv");
+    Ok(())
+}
+
+impl Args {
+    fn plan(&self) -> Result<Plan> {
+        let vary = Axis::parse(self.vary.as_deref().unwrap_or_default())?;
+        if !(1..=1000).contains(&self.seeds) {
+            return Err(Error::setting("--seeds", "1 to 1000", self.seeds));
+        }
+        let mut pretrain = assignments(&self.set)?;
+        let path = self.data.as_deref().map(super::path).transpose()?;
+        pretrain.extend(path.map(|path| ("data.path".to_owned(), path)));
+        let epochs = |flag, epochs: Option<u64>| epochs.map(|n| whole(flag, n)).transpose();
+        let key = || "optim.epochs".to_owned();
+        pretrain.extend(epochs("--epochs", self.epochs)?.map(|n| (key(), n)));
+        let mut finetune: Vec<(String, Value)> = assignments(&self.finetune_set)?;
+        finetune.extend(epochs("--finetune-epochs", self.finetune_epochs)?.map(|n| (key(), n)));
+        Ok(Plan {
+            vary,
+            seeds: (0..self.seeds).collect(),
+            judge: Judge {
+                probe: !self.no_probe,
+                finetune: (!self.no_finetune).then(|| self.recipe.clone()),
+                label_share: self.labels,
+            },
+            pretrain: Config::resolve(&self.preset, self.config.as_deref(), pretrain)?,
+            finetune,
+        })
+    }
+}
+
+/// Says on stderr which run is on, and how far the whole is.
+struct Points {
+    done: usize,
+    signal: Arc<AtomicUsize>,
+}
+
+impl Observer for Points {
+    fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Watch + 'a> {
+        let _ = writeln!(std::io::stderr(), "{name}");
+        Box::new(Progress::heeding(self.signal.clone(), epochs, steps))
+    }
+
+    fn done(&mut self, row: &Row, of: usize) {
+        self.done += 1;
+        let measured = table::COLUMNS.iter().filter_map(|c| Some((c.name, (c.of)(row)?)));
+        let measured: Vec<_> = measured.map(|(name, x)| format!("{name} {:.2} %", 100.0 * x)).collect();
+        let (done, value, seed) = (self.done, &row.value, row.seed);
+        let _ =
+            writeln!(std::io::stderr(), "{done}/{of} done: {value}, seed {seed}: {}", measured.join(", "));
+    }
+}

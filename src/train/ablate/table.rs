@@ -1,0 +1,128 @@
+//! The points of an ablation as numbers: one row a run, means and standard deviations over the seeds.
+
+use super::plan::Axis;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+
+/// What one pre-training run was worth; `row.json` in its folder is this.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// The value of the setting that is varied.
+    pub value: String,
+    /// The seed.
+    pub seed: u64,
+    /// Loss on held-out images after pre-training; losses at different mask ratios cannot be compared.
+    pub pretrain_loss: Option<f64>,
+    /// Accuracy of a linear probe.
+    pub probe: Option<f64>,
+    /// Accuracy of the nearest neighbours' vote.
+    pub knn: Option<f64>,
+    /// Accuracy after fine-tuning.
+    pub finetune: Option<f64>,
+    /// Seconds of pre-training.
+    pub pretrain_secs: f64,
+    /// Seconds of fine-tuning.
+    pub finetune_secs: Option<f64>,
+}
+
+/// A column that the figure shows.
+pub struct Column {
+    /// Its heading.
+    pub name: &'static str,
+    /// Its value in a row.
+    pub of: fn(&Row) -> Option<f64>,
+}
+
+/// The accuracies.
+pub const COLUMNS: [Column; 3] = [
+    Column { name: "fine-tuning", of: |row| row.finetune },
+    Column { name: "linear probe", of: |row| row.probe },
+    Column { name: "k-NN", of: |row| row.knn },
+];
+
+/// Mean and standard deviation (divisor n − 1; none of a single number).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// `Σ x / n`.
+    pub mean: f64,
+    /// `√(Σ (x − mean)² / (n − 1))`.
+    pub std: Option<f64>,
+}
+
+impl Spread {
+    /// Of some numbers; none of none.
+    #[must_use]
+    pub fn of(numbers: &[f64]) -> Option<Self> {
+        let n = numbers.len() as f64;
+        let mean = numbers.iter().sum::<f64>() / n;
+        let squares: f64 = numbers.iter().map(|x| (x - mean) * (x - mean)).sum();
+        let std = (numbers.len() > 1).then(|| (squares / (n - 1.0)).sqrt());
+        (!numbers.is_empty()).then_some(Self { mean, std })
+    }
+
+    /// In per cent: `91.23 ± 0.14`.
+    #[must_use]
+    pub fn percent(&self) -> String {
+        let std = self.std.map_or(String::new(), |std| format!(" ± {:.2}", 100.0 * std));
+        format!("{:.2}{std}", 100.0 * self.mean)
+    }
+}
+
+/// The numbers of a column at one value, over the seeds.
+#[must_use]
+pub fn at(rows: &[Row], value: &str, column: &Column) -> Vec<f64> {
+    rows.iter().filter(|row| row.value == value).filter_map(column.of).collect()
+}
+
+/// `results.csv`: every run.
+#[must_use]
+pub fn csv(axis: &Axis, rows: &[Row]) -> String {
+    let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
+    let heads =
+        "seed,pretrain_loss,finetune_accuracy,probe_accuracy,knn_accuracy,pretrain_secs,finetune_secs";
+    let mut text = format!("{},{heads}\n", axis.name);
+    for row in rows {
+        let numbers =
+            [row.pretrain_loss, row.finetune, row.probe, row.knn, Some(row.pretrain_secs), row.finetune_secs];
+        let numbers = numbers.map(number).join(",");
+        let _ = writeln!(text, "{},{},{numbers}", row.value, row.seed);
+    }
+    text
+}
+
+/// `results.md`: mean and standard deviation over the seeds.
+#[must_use]
+pub fn markdown(axis: &Axis, rows: &[Row]) -> String {
+    let shown: Vec<&Column> =
+        COLUMNS.iter().filter(|c| rows.iter().any(|row| (c.of)(row).is_some())).collect();
+    let heads: Vec<_> = shown.iter().map(|c| format!("{}, %", c.name)).collect();
+    let mut text = format!("| {} | seeds | {} |\n", axis.name, heads.join(" | "));
+    let _ = writeln!(text, "| --- | --- |{}", " --- |".repeat(shown.len()));
+    for value in &axis.values {
+        let value = Axis::label(value);
+        let seeds = rows.iter().filter(|row| row.value == value).count();
+        if seeds == 0 {
+            continue;
+        }
+        let cell = |column: &&Column| {
+            Spread::of(&at(rows, &value, column)).map_or("–".to_owned(), |s| s.percent())
+        };
+        let cells: Vec<_> = shown.iter().map(cell).collect();
+        let _ = writeln!(text, "| {value} | {seeds} | {} |", cells.join(" | "));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_mean_and_sample_deviation() {
+        let spread = Spread::of(&[0.5, 0.7, 0.6]).unwrap();
+        assert!((spread.mean - 0.6).abs() < 1e-15 && (spread.std.unwrap() - 0.1).abs() < 1e-15);
+        assert_eq!(Spread::of(&[0.5]).unwrap().percent(), "50.00");
+        assert_eq!(Spread::of(&[]), None);
+    }
+}
