@@ -35,7 +35,7 @@ fn eval(place: &Place, args: &[&str]) -> Value {
 fn probabilities(place: &Place, image: &str) -> Vec<f64> {
     let (model, config, _) = finetune::load(&place.path("tuned")).unwrap();
     let shape = (config.model.img_size, config.model.in_chans);
-    let image = model_input(&config.data, shape, image, &load_image(&place.path(image)).unwrap()).unwrap();
+    let image = model_input(&config.data, shape, image, &load_image(place.path(image)).unwrap()).unwrap();
     let image = image.insert_axis(ndarray::Axis(0));
     let logits = model.logits(image.view(), &mut Exec::new(Backend::default()));
     let odds: Vec<f64> = logits.iter().map(|&z| f64::from(z).exp()).collect();

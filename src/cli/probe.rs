@@ -27,6 +27,7 @@ is judged once, at the end. Where there is none, the validation images judge, an
 /// Flags of `vit-mae probe`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// A pre-training run, or the checkpoint in it
     #[arg(long, value_name = "RUN")]
@@ -171,15 +172,10 @@ fn print(report: &ProbeReport) {
     );
     for Trial { blr, reached } in &report.sweep {
         let chosen = if *blr == probe.blr { "  chosen" } else { "" };
-        match reached {
-            Some(Reached { top1, cross_entropy }) => {
-                let top1 = 100.0 * top1;
-                say!(
-                    "  blr {blr:<8} validation top-1 {top1:>6.2} %, cross-entropy {cross_entropy:.4}{chosen}"
-                );
-            }
-            None => say!("  blr {blr:<8} the weights did not stay finite"),
-        }
+        let reached = reached.map(|Reached { top1, cross_entropy }| {
+            format!("validation top-1 {:>6.2} %, cross-entropy {cross_entropy:.4}{chosen}", 100.0 * top1)
+        });
+        say!("  blr {blr:<8} {}", reached.as_deref().unwrap_or("the weights did not stay finite"));
     }
     say!();
     judged::print_head();
