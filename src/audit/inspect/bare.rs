@@ -4,6 +4,7 @@ use super::{Architecture, Inspection, Provenance, Row, Transformer, digest, rows
 use crate::base::{Error, Result};
 use crate::checkpoint::tensors::{self, File};
 use crate::mae::{Encoder, Mae, MaeConfig};
+use crate::optim::groups;
 use crate::params::Params;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -46,6 +47,7 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
             encoder: part(config.embed_dim, config.depth),
             decoder: whole.then(|| part(config.decoder_embed_dim, config.decoder_depth)),
             norm_pix_loss: None,
+            classes: Vec::new(),
             parameters: stored,
             encoder_parameters: counts.encoder,
             trained: tensors.iter().filter(|row| row.trained).map(|row| row.stats.count).sum(),
@@ -62,7 +64,7 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
 fn loaded_rows(file: &File, mut model: impl Params<f32>, config: &MaeConfig) -> Result<Vec<Row>> {
     let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
     tensors::load_into(file, slots)?;
-    Ok(rows(&model, config))
+    Ok(rows(&model, &groups::pretraining(&model, 1.0), config.depth))
 }
 
 /// The architecture that the shapes tell. Heads leave no trace in them; one is put in their place.
