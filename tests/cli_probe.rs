@@ -80,7 +80,7 @@ fn features_have_the_same_bits_in_both_formats_and_on_any_number_of_threads() {
     features("3", "three.npy");
     assert!(place.read("one.npy") == place.read("three.npy"));
     features("2", "two.safetensors");
-    let file = File::open(&place.path("two.safetensors")).unwrap();
+    let file = File::open(place.path("two.safetensors")).unwrap();
     assert_eq!(file.read::<f32>("features").unwrap(), npy(&place.read("one.npy")).1);
     assert_eq!(file.shape("features").unwrap(), [40, 16]);
     assert_eq!(file.read_i64("labels").unwrap()[19..21], [0, 1]);
