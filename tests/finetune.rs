@@ -25,16 +25,8 @@ fn place() -> Place {
     place
 }
 
-const QUICK: [&str; 8] = [
-    "--batch-size",
-    "6",
-    "--set",
-    "optim.epochs=3",
-    "--set",
-    "optim.micro_batch=2",
-    "--val-share",
-    "0.25",
-];
+const QUICK: [&str; 8] =
+    ["--batch-size", "6", "--set", "optim.epochs=3", "--set", "optim.micro_batch=2", "--val-share", "0.25"];
 
 fn finetune(place: &Place, args: &[&str]) -> String {
     place.done(&[&["finetune", "--checkpoint", "mae"], &QUICK[..], args].concat())

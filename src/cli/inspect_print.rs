@@ -24,7 +24,9 @@ pub(crate) fn print(inspection: &Inspection) {
     }
     let depth = inspection.architecture.encoder.depth;
     if !inspection.architecture.classes.is_empty() {
-        say!("\ndecay: whether weight decay falls on it (fixed: not trained). The learning rate of layer l is scaled by");
+        say!(
+            "\ndecay: whether weight decay falls on it (fixed: not trained). The learning rate of layer l is scaled by"
+        );
         say!("d^({} − l) for the layer-wise decay d.", depth + 1);
         return;
     }
