@@ -6,6 +6,7 @@ pub(crate) mod bench;
 pub(crate) mod eval;
 pub(crate) mod features;
 pub(crate) mod finetune;
+mod flags;
 mod images_bar;
 pub(crate) mod inspect;
 mod inspect_print;
