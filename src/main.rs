@@ -12,6 +12,8 @@ fn main() -> ExitCode {
         cli::Command::Pretrain(args) => cli::pretrain::run(&args),
         cli::Command::Finetune(args) => cli::finetune::run(&args),
         cli::Command::Reconstruct(args) => cli::reconstruct::run(&args),
+        cli::Command::Eval(args) => cli::eval::run(&args),
+        cli::Command::Predict(args) => cli::predict::run(&args),
         cli::Command::Probe(args) => cli::probe::run(&args),
         cli::Command::Features(args) => cli::features::run(&args),
         cli::Command::Ablate(args) => cli::ablate::run(&args),

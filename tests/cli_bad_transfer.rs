@@ -101,12 +101,12 @@ fn settings_of_the_probe_that_cannot_work_name_their_flag() {
     refused(&place, &["--batch-size", "1"], &["--batch-size", "batch norm needs two"]);
     refused(&place, &["--epochs", "0"], &["--epochs", "1 to"]);
     refused(&place, &["--warmup-epochs", "90"], &["--warmup-epochs", "less than the 90 epochs"]);
-    refused(&place, &["--blr", "1e38", "--out", "probed"], &["--blr", "stay finite"]);
-    refused(&place, &["--blr", "1e38", "--sweep"], &["--blr", "stay finite"]);
+    refused(&place, &["--blr", "1e300", "--out", "probed"], &["--blr", "stay finite"]);
+    refused(&place, &["--blr", "1e300", "--sweep"], &["--blr", "stay finite"]);
     refused(&place, &["--blr", "0"], &["--blr", "more than 0"]);
     refused(&place, &["--knn", "--k", "19"], &["--k", "1 to 18", "found 19"]);
     refused(&place, &["--knn", "--k", "0"], &["--k", "1 to 18"]);
-    refused(&place, &["--knn", "--temperature", "0"], &["--temperature", "more than 0"]);
+    refused(&place, &["--knn", "--k", "3", "--temperature", "0"], &["--temperature", "more than 0"]);
     refused(&place, &["--k", "3"], &["--knn"]);
     refused(&place, &["--optimizer", "adam"], &["lars", "sgd"]);
     refused(&place, &["--pool", "max"], &["class", "mean"]);

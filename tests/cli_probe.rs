@@ -50,7 +50,7 @@ fn features_are_the_encoders_output_for_whole_images() {
         let image = image.insert_axis(ndarray::Axis(0));
         let (latent, _) = model.encoder.forward(image.view(), std::slice::from_ref(&whole), &mut cx);
         expected.get_mut("class").unwrap().extend(latent.row(0).to_vec());
-        let sum = latent.outer_iter().skip(1).fold(ndarray::Array1::zeros(16), |sum, row| sum + row);
+        let sum = latent.outer_iter().skip(1).fold(ndarray::Array1::<f32>::zeros(16), |sum, row| sum + row);
         expected.get_mut("mean").unwrap().extend((sum / patches as f32).to_vec());
     }
     for (pool, expected) in expected {
@@ -80,7 +80,7 @@ fn features_have_the_same_bits_in_both_formats_and_on_any_number_of_threads() {
     features("3", "three.npy");
     assert!(place.read("one.npy") == place.read("three.npy"));
     features("2", "two.safetensors");
-    let file = File::open(&place.path("two.safetensors")).unwrap();
+    let file = File::open(place.path("two.safetensors")).unwrap();
     assert_eq!(file.read::<f32>("features").unwrap(), npy(&place.read("one.npy")).1);
     assert_eq!(file.shape("features").unwrap(), [40, 16]);
     assert_eq!(file.read_i64("labels").unwrap()[19..21], [0, 1]);
@@ -111,7 +111,7 @@ fn a_probe_tells_stripes_apart_and_says_what_judged_it() {
     assert_eq!(report["validation"]["images"], 4);
     assert_eq!(report["test"]["images"], 12);
     assert_eq!(report["test"]["per_class"][1]["class"], "down");
-    assert!(report["judged_on"].as_str().unwrap().starts_with("test: judged once"), "{report}");
+    assert!(report["judged_on"].as_str().unwrap().starts_with("the test images, looked at once"), "{report}");
     assert_eq!(serde_json::from_slice::<Value>(&place.read("probed/probe.json")).unwrap(), report);
     assert!(image::load_from_memory(&place.read("probed/confusion.png")).is_ok());
 
@@ -126,9 +126,12 @@ fn without_a_test_split_the_validation_images_judge_and_the_output_says_so() {
     fs::rename(place.path("set/train"), place.path("flat")).unwrap();
     let args = ["probe", "--checkpoint", "run", "--data", "flat", "--val-share", "0.25"];
     let text = place.done(&args);
-    assert!(text.contains("Judged on validation: this data has no test split; nothing was chosen"), "{text}");
+    assert!(
+        text.contains("Judged on the validation images: this data has no test split; nothing was chosen"),
+        "{text}"
+    );
     let text = place.done(&[&args[..], &["--sweep"]].concat());
-    assert!(text.contains("chosen on these images, so the figures are too high"), "{text}");
+    assert!(text.contains("The learning rate was chosen on them"), "{text}");
 }
 
 #[test]
@@ -151,7 +154,7 @@ fn test_images_choose_nothing() {
     let place = place();
     let chosen = |place: &Place| {
         let mut report = probe(place, &["--sweep", "--epochs", "9", "--optimizer", "lars"]);
-        ["test", "judged_on"].map(|key| report[key].take());
+        report["test"].take();
         report
     };
     let before = chosen(&place);

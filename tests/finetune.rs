@@ -26,7 +26,7 @@ fn place() -> Place {
 }
 
 const QUICK: [&str; 8] =
-    ["--batch-size", "6", "--epochs", "3", "--set", "optim.micro_batch=2", "--val-share", "0.25"];
+    ["--batch-size", "6", "--set", "optim.epochs=3", "--set", "optim.micro_batch=2", "--val-share", "0.25"];
 
 fn finetune(place: &Place, args: &[&str]) -> String {
     place.done(&[&["finetune", "--checkpoint", "mae"], &QUICK[..], args].concat())
@@ -114,7 +114,7 @@ fn threads_change_no_bit() {
 #[test]
 fn classes_are_learnt_and_the_run_directory_tells() {
     let place = place();
-    let json = finetune(&place, &["--epochs", "25", "--blr", "0.1", "--out", "run", "--json"]);
+    let json = finetune(&place, &["--epochs", "80", "--blr", "0.2", "--out", "run", "--json"]);
     let outcome: Value = serde_json::from_str(&json).unwrap();
     let accuracy = outcome["test_accuracy"].as_f64().unwrap();
     assert!(accuracy > 0.9, "three patterns of stripes, right: {accuracy}");

@@ -74,7 +74,9 @@ fn neighbours_vote(knn: Knn, bank: &Array2<f32>, labels: &[usize], query: &[f32]
         *votes.entry(label).or_insert(0.0) += (cosine / knn.temperature).exp();
     }
     let sum: f64 = votes.values().sum();
-    votes.values_mut().for_each(|vote| *vote /= sum);
+    for vote in votes.values_mut() {
+        *vote /= sum;
+    }
     votes
 }
 

@@ -17,7 +17,7 @@
 pub fn matrix(shape: [usize; 2], values: &[f32]) -> Vec<u8> {
     assert_eq!(shape[0] * shape[1], values.len(), "values of {shape:?}");
     let mut bytes = header("<f4", &format!("({}, {})", shape[0], shape[1]));
-    values.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
+    bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
     bytes
 }
 
@@ -25,7 +25,7 @@ pub fn matrix(shape: [usize; 2], values: &[f32]) -> Vec<u8> {
 #[must_use]
 pub fn vector(values: &[i64]) -> Vec<u8> {
     let mut bytes = header("<i8", &format!("({},)", values.len()));
-    values.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
+    bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
     bytes
 }
 

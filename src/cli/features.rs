@@ -66,7 +66,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     drop(bar);
     let labelled = !dataset.classes().is_empty();
     let labels = labelled.then(|| labels(&*dataset)).transpose()?;
-    let labels: Option<Vec<i64>> = labels.map(|labels| labels.into_iter().map(|l| l as i64).collect());
     let about = BTreeMap::from([
         ("checkpoint".to_owned(), checkpoint.dir.display().to_string()),
         ("step".to_owned(), checkpoint.state.step.to_string()),
@@ -78,6 +77,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let files = export.write(&features, labels.as_deref(), &about)?;
     say!("data      {}", dataset.describe());
     say!("features  {} × {}, f32", features.nrows(), features.ncols());
-    files.iter().for_each(|file| say!("written   {}", file.display()));
+    for file in files {
+        say!("written   {}", file.display());
+    }
     Ok(())
 }

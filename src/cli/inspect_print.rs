@@ -23,6 +23,13 @@ pub(crate) fn print(inspection: &Inspection) {
         say!("not finite: {} of {} values of {}", row.stats.not_finite, row.stats.count, row.name);
     }
     let depth = inspection.architecture.encoder.depth;
+    if !inspection.architecture.classes.is_empty() {
+        say!(
+            "\ndecay: whether weight decay falls on it (fixed: not trained). The learning rate of layer l is scaled by"
+        );
+        say!("d^({} − l) for the layer-wise decay d.", depth + 1);
+        return;
+    }
     say!(
         "\ndecay: whether weight decay falls on it in pre-training (fixed: not trained). The learning rate has the same \
          scale, 1, for all\ntensors there; fine-tuning scales it by d^({} − layer) for a layer-wise decay d.",
@@ -43,6 +50,9 @@ fn print_architecture(a: &Architecture) {
     say!("encoder     {}; {} parameters", transformer(&a.encoder), a.encoder_parameters);
     if let Some(decoder) = &a.decoder {
         say!("decoder     {}; {} parameters", transformer(decoder), a.parameters - a.encoder_parameters);
+    }
+    if !a.classes.is_empty() {
+        say!("classes     {}: {}", a.classes.len(), a.classes.join(", "));
     }
     if let Some(norm_pix_loss) = a.norm_pix_loss {
         say!("target      {}", if norm_pix_loss { "pixels normalised patch by patch" } else { "pixels" });

@@ -4,12 +4,14 @@ pub(crate) mod ablate;
 pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod convert;
+pub(crate) mod eval;
 pub(crate) mod features;
 pub(crate) mod finetune;
 mod images_bar;
 pub(crate) mod inspect;
 mod inspect_print;
 mod judged;
+pub(crate) mod predict;
 pub(crate) mod pretrain;
 pub(crate) mod probe;
 pub(crate) mod progress;
@@ -58,6 +60,10 @@ pub(crate) enum Command {
     Finetune(Box<finetune::Args>),
     /// Hide patches of any images and draw what a trained model makes of the rest
     Reconstruct(reconstruct::Args),
+    /// Judge a fine-tuned classifier on labelled images
+    Eval(eval::Args),
+    /// Say what a fine-tuned classifier makes of any pictures
+    Predict(predict::Args),
     /// Train a linear classifier on a frozen encoder's features: what pre-training was worth
     Probe(Box<probe::Args>),
     /// Write a frozen encoder's features of any images to a file

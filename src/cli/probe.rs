@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use vit_mae::tasks::Pooling;
 use vit_mae::tasks::knn::Knn;
 use vit_mae::train::confusion;
-use vit_mae::train::probe::Optimizer;
+use vit_mae::train::probe::{Optimizer, Reached, Trial};
 use vit_mae::train::probing::{ProbeReport, Probing, probe};
 use vit_mae::{Error, Result};
 
@@ -17,7 +17,7 @@ Examples:
   vit-mae probe --checkpoint runs/0001 --random-encoder       the baseline: initial weights instead of trained ones
   vit-mae probe --checkpoint runs/0001 --labels 0.1 --knn     a tenth of the labels; the neighbours' vote, too
   vit-mae probe --checkpoint runs/0001 --sweep                choose the learning rate on validation images
-  vit-mae probe --checkpoint runs/0001 --optimizer lars       the reference's update rule
+  vit-mae probe --checkpoint runs/0001 --optimizer lars --sweep   the reference's update rule
   vit-mae probe --checkpoint runs/0001 --data my-photos --json --out probed
 
 As the reference's linear probe, but features of whole images are computed once, where the reference draws new crops \
@@ -27,6 +27,7 @@ is judged once, at the end. Where there is none, the validation images judge, an
 /// Flags of `vit-mae probe`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// A pre-training run, or the checkpoint in it
     #[arg(long, value_name = "RUN")]
@@ -63,10 +64,10 @@ pub(crate) struct Args {
     /// Images in a step [default: 256, or all if there are fewer]
     #[arg(long)]
     batch_size: Option<usize>,
-    /// Learning rate per 256 images [default: 0.1 for sgd, 30 for lars]
+    /// Learning rate per 256 images [default: 0.1 for sgd, 10 for lars]
     #[arg(long)]
     blr: Option<f64>,
-    /// Try 0.03 to 30 times the learning rate and choose by the validation images
+    /// Try 0.03 to 30 times the learning rate and choose by the accuracy on the validation images
     #[arg(long)]
     sweep: bool,
     /// Decides which labels are kept, which images validate, initial weights and order
@@ -169,10 +170,12 @@ fn print(report: &ProbeReport) {
         probe.blr,
         probe.schedule().lr
     );
-    for trial in &report.sweep {
-        let top1 = trial.top1.map_or("not finite".to_owned(), |top1| format!("{:.2} %", 100.0 * top1));
-        let chosen = if trial.blr == probe.blr { "  chosen" } else { "" };
-        say!("  blr {:<10} validation top-1 {top1:>10}{chosen}", trial.blr);
+    for Trial { blr, reached } in &report.sweep {
+        let chosen = if *blr == probe.blr { "  chosen" } else { "" };
+        let reached = reached.map(|Reached { top1, cross_entropy }| {
+            format!("validation top-1 {:>6.2} %, cross-entropy {cross_entropy:.4}{chosen}", 100.0 * top1)
+        });
+        say!("  blr {blr:<8} {}", reached.as_deref().unwrap_or("the weights did not stay finite"));
     }
     say!();
     judged::print_head();

@@ -10,6 +10,7 @@ use super::sheet::png_bytes;
 use crate::base::Result;
 use crate::tasks::Metrics;
 use image::{Rgb, RgbImage, imageops};
+use std::collections::BTreeSet;
 
 /// Up to so many classes the cells hold numbers.
 const WITH_NUMBERS: usize = 24;
@@ -46,7 +47,8 @@ pub fn draw(metrics: &Metrics, names: &[String], title: &str) -> Result<Vec<u8>>
 fn picture(metrics: &Metrics, names: &[String], title: &str) -> RgbImage {
     let shown = shown(metrics);
     let side = if shown.len() <= WITH_NUMBERS { LARGE } else { SMALL };
-    let labels: Vec<String> = shown.iter().map(|&class| shortened(&names[class], LONGEST_NAME)).collect();
+    let names = &labels(names);
+    let labels: Vec<&str> = shown.iter().map(|&class| names[class].as_str()).collect();
     let label = labels.iter().map(|label| width(label)).max().unwrap_or(0) + GAP;
     let matrix = side * to_u32(shown.len());
     let inner = (label + matrix).max(NARROWEST);
@@ -77,6 +79,16 @@ fn picture(metrics: &Metrics, names: &[String], title: &str) -> RgbImage {
         write(&mut sheet, line, (MARGIN, y), QUIET);
     }
     sheet
+}
+
+/// The names as they fit; if that makes two the same, with the numbers of the classes in front.
+fn labels(names: &[String]) -> Vec<String> {
+    let short: Vec<String> = names.iter().map(|name| shortened(name, LONGEST_NAME)).collect();
+    if short.iter().collect::<BTreeSet<_>>().len() == names.len() {
+        return short;
+    }
+    let numbered = names.iter().enumerate().map(|(class, name)| format!("{class} {name}"));
+    numbered.map(|name| shortened(&name, LONGEST_NAME)).collect()
 }
 
 /// The classes that are drawn, in their order: all, or those that are most often mistaken or taken for.
@@ -114,11 +126,13 @@ fn cell(sheet: &mut RgbImage, (x, y): (u32, u32), side: u32, share: f64, right: 
 
 /// How to read it, and the most frequent confusions in words.
 fn explanation(metrics: &Metrics, names: &[String], shown: usize, limit: u32) -> Vec<String> {
-    let mut text = "Rows: true class. Columns: predicted class. Shade: share of the row's images".to_owned();
-    text += if shown <= WITH_NUMBERS { ", in %; " } else { "; " };
-    text += "blue right, orange wrong.";
+    let percent = if shown <= WITH_NUMBERS { ", in %" } else { "" };
+    let mut text = format!(
+        "Rows: true class. Columns: predicted class. Shade: share of the row's images{percent}; blue right, orange wrong."
+    );
     if shown < names.len() {
-        text += &format!(" Shown: the {shown} of {} classes with the most mistakes.", names.len());
+        let all = names.len();
+        text = format!("{text} Shown: the {shown} of {all} classes with the most mistakes.");
     }
     let mut lines = wrapped(&text, limit);
     let confusions = metrics.confusions(LISTED);
@@ -127,10 +141,22 @@ fn explanation(metrics: &Metrics, names: &[String], shown: usize, limit: u32) ->
         lines.push("Most frequent mistakes".to_owned());
     }
     for (class, predicted, images) in confusions {
-        let name = |class: usize| shortened(&names[class], LONGEST_NAME);
         let all = metrics.of_class(class);
-        let line = format!("{images:>5} of {all:>5} {} taken for {}", name(class), name(predicted));
+        let line = format!("{images:>5} of {all:>5} {} taken for {}", names[class], names[predicted]);
         lines.push(shortened(&line, limit));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_cut_to_the_same_get_their_numbers() {
+        let long = |end: &str| format!("a name that is far too long for its place, {end}");
+        assert_eq!(labels(&[long("one"), "two".to_owned()])[1], "two");
+        let labels = labels(&[long("one"), long("two")]);
+        assert!(labels[0].starts_with("0 a name") && labels[1].starts_with("1 a name"), "{labels:?}");
+    }
 }

@@ -54,9 +54,12 @@ impl Export {
     pub fn write(
         &self,
         features: &Array2<f32>,
-        labels: Option<&[i64]>,
+        labels: Option<&[usize]>,
         about: &BTreeMap<String, String>,
     ) -> Result<Vec<PathBuf>> {
+        let whole = |label: &usize| i64::try_from(*label).expect("classes are counted in small numbers");
+        let labels: Option<Vec<i64>> = labels.map(|labels| labels.iter().map(whole).collect());
+        let labels = labels.as_deref();
         let shape = [features.nrows(), features.ncols()];
         let values = features.as_slice().expect("features are row-major");
         if !self.numpy {

@@ -11,7 +11,7 @@ use crate::tasks::features::features as of_images;
 use ndarray::{Array2, ArrayView4, Axis};
 use rayon::prelude::*;
 
-/// Images that one task carries through: fixed, so that the bits depend on nothing but the model and the image.
+/// Images that one task carries through: fixed, so that the bits do not depend on the number of threads.
 const CHUNK: usize = 16;
 
 /// Hears how far the work on images is, from any thread.
@@ -46,7 +46,7 @@ pub fn features(
 }
 
 /// `[N, width]`: what `forward` makes of each image of a data set, on all threads, in chunks of a fixed number of images.
-/// The bits depend neither on the number of threads nor on the other images.
+/// The bits do not depend on the number of threads.
 ///
 /// # Errors
 /// The first image, in the order of the data, that cannot be read or brought to the model's size.

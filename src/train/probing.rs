@@ -279,11 +279,11 @@ fn as_flag(error: Error) -> Error {
 
 fn judged_on(test: bool, swept: bool) -> String {
     match (test, swept) {
-        (true, _) => "test: judged once, after everything was chosen",
-        (false, false) => "validation: this data has no test split; nothing was chosen on these images",
+        (true, _) => "the test images, looked at once, after everything was chosen",
+        (false, false) => "the validation images: this data has no test split; nothing was chosen on them",
         (false, true) => {
-            "validation: this data has no test split, and the learning rate was chosen on these images, so the \
-             figures are too high"
+            "the validation images: this data has no test split. The learning rate was chosen on them, so these figures \
+             flatter it"
         }
     }
     .to_owned()

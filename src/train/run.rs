@@ -7,7 +7,7 @@ use super::metrics::{EpochRecord, Record, StepRecord};
 use super::resume::Earlier;
 use super::sections::RunConfig;
 use super::settings::Settings;
-use super::update::Stepped;
+use super::update::{At, Stepped};
 use crate::base::{Error, Result};
 use crate::checkpoint::{Place, State, dir};
 use crate::data::{Batch, Loader};
@@ -72,6 +72,15 @@ pub trait Learner {
     /// Images that one optimiser step sees.
     fn images_per_step(&self) -> usize {
         self.settings().optim().batch_size * self.settings().optim().accum_iter
+    }
+
+    /// Which step optimiser step `i` of an epoch is. Its fraction of the epoch counts as the reference does: iterations of
+    /// all batches, those of a dropped accumulation included.
+    fn at(&self, epoch: u64, i: u64) -> At {
+        let iterations = i as f64 * self.settings().optim().accum_iter as f64;
+        let done = iterations / self.loader().steps_per_epoch() as f64;
+        let step = epoch * self.steps_per_epoch() + i + 1;
+        At { step, epoch: epoch as f64 + done, images: self.images_per_step() }
     }
 
     /// The batches of an epoch, from optimiser step `first` of it on.

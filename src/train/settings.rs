@@ -60,6 +60,11 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
         Ok(settings)
     }
 
+    /// Whether a text is that of settings of this kind, whatever else may be wrong with it.
+    fn wrote(text: &str) -> bool {
+        text.parse::<Table>().is_ok_and(|table| table.get("task").and_then(Value::as_str) == Self::TASK)
+    }
+
     /// As TOML.
     ///
     /// # Errors

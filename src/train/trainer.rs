@@ -4,7 +4,7 @@
 use super::config::Config;
 use super::run::Learner;
 use super::source::loader_config;
-use super::update::{self, Update};
+use super::update::Update;
 use super::workers::Workers;
 use super::{save, step};
 use crate::base::{Error, Result};
@@ -13,7 +13,6 @@ use crate::data::{Batch, Dataset, Loader};
 use crate::mae::{Mae, Mask};
 use crate::optim::{AdamW, Group, groups};
 use std::sync::Arc;
-use std::time::Instant;
 
 pub use super::update::Stepped;
 
@@ -86,32 +85,22 @@ impl Learner for Trainer {
         batches: &mut dyn Iterator<Item = Result<Batch>>,
         call_off: &dyn Fn() -> bool,
     ) -> Result<Stepped> {
-        let (begun, number) = (Instant::now(), epoch * self.steps_per_epoch() + i + 1);
-        let (config, accum_iter) = (&self.config, self.config.optim.accum_iter);
+        let at = self.at(epoch, i);
+        let (config, workers) = (&self.config, &self.workers);
         let (masking, micro_batch) = (config.masking(), config.optim.micro_batch);
-        let loss_and_gradient = |batch: Batch| {
-            let mask = |&sample: &u64| masking.mask(config.run.seed, epoch, sample);
-            let masks: Vec<Mask> = batch.samples.iter().map(mask).collect();
-            step::loss_and_gradient(&self.model, batch.images.view(), &masks, micro_batch, &self.workers)
-        };
-        let summed = update::accumulate(batches, accum_iter, &self.workers, call_off, loss_and_gradient)?;
-        let Some((loss, mut grad)) = summed else { return Ok(Stepped::CalledOff) };
-        // As the reference counts: iterations of all batches, those of a dropped accumulation included.
-        let iterations = (i as f64 * accum_iter as f64) / self.loader.steps_per_epoch() as f64;
-        let images = self.images_per_step();
         let update = Update {
             model: &mut self.model,
             adamw: &mut self.adamw,
             groups: &self.groups,
+            workers,
             optim: &config.optim,
             on_nonfinite: config.run.on_nonfinite,
-            step: number,
-            epoch: epoch as f64 + iterations,
-            begun,
-            images,
+            at,
         };
-        let stepped = update.apply(loss, &mut grad);
-        self.workers.give_back(grad);
-        stepped
+        update.take(batches, call_off, |model, batch| {
+            let mask = |&sample: &u64| masking.mask(config.run.seed, epoch, sample);
+            let masks: Vec<Mask> = batch.samples.iter().map(mask).collect();
+            step::loss_and_gradient(model, batch.images.view(), &masks, micro_batch, workers)
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! What every kind of training does with a batch's loss and gradient: accumulate, check, clip, update.
+//! One optimiser step, the same for every kind of training: accumulate, check, clip, update.
 
 use super::metrics::{SkippedRecord, StepRecord};
 use super::sections::{OnNonfinite, OptimConfig};
@@ -19,64 +19,82 @@ pub enum Stepped {
     CalledOff,
 }
 
-/// Mean loss and gradient of the `accum_iter` iterations that make up one step. Between two of them `call_off` is
-/// asked whether to go on; if not, there is nothing.
-///
-/// # Errors
-/// An image that cannot be read.
-pub(super) fn accumulate<P: Params<f32>>(
-    batches: &mut dyn Iterator<Item = Result<Batch>>,
-    accum_iter: usize,
-    workers: &Workers<f32, P>,
-    call_off: &dyn Fn() -> bool,
-    loss_and_gradient: impl Fn(Batch) -> (f64, P),
-) -> Result<Option<(f64, P)>> {
-    let mut total: Option<(f64, P)> = None;
-    for batch in batches.take(accum_iter) {
-        let batch = batch?;
-        if let Some((_, gradients)) = total.take_if(|_| call_off()) {
-            workers.give_back(gradients);
-            return Ok(None);
-        }
-        let (loss, grad) = loss_and_gradient(batch);
-        total = Some(match total {
-            None => (loss, grad),
-            Some((sum, mut gradients)) => {
-                gradients.accumulate(&grad);
-                workers.give_back(grad);
-                (sum + loss, gradients)
-            }
-        });
-    }
-    let (loss, mut grad) = total.expect("an epoch has as many batches as its steps take");
-    if accum_iter > 1 {
-        grad.scale(1.0 / accum_iter as f32);
-    }
-    Ok(Some((loss / accum_iter as f64, grad)))
+/// Which step it is.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    /// Its number, counted from 1.
+    pub step: u64,
+    /// Epochs done, with the fraction of the current one.
+    pub epoch: f64,
+    /// Images that it takes.
+    pub images: usize,
 }
 
-/// What an update needs beside the gradient.
+/// What an optimiser step reads and changes.
 pub(super) struct Update<'a, P> {
     pub(super) model: &'a mut P,
     pub(super) adamw: &'a mut AdamW<P>,
     pub(super) groups: &'a [Group],
+    pub(super) workers: &'a Workers<f32, P>,
     pub(super) optim: &'a OptimConfig,
     pub(super) on_nonfinite: OnNonfinite,
-    /// The step's number, counted from 1.
-    pub(super) step: u64,
-    /// Epochs done, with the fraction of the current one.
-    pub(super) epoch: f64,
-    /// When the step began, and how many images it took.
-    pub(super) begun: Instant,
-    pub(super) images: usize,
+    pub(super) at: At,
 }
 
 impl<P: Params<f32>> Update<'_, P> {
-    /// Clips the gradient if that is asked for, sets the learning rate, updates the weights.
+    /// Takes the step: loss and gradient of the next `accum_iter` batches, checks, clipping, learning rate, update.
+    /// Between two batches `call_off` is asked whether to stop.
     ///
     /// # Errors
-    /// A loss or gradient that is not finite, where that ends the run.
-    pub(super) fn apply(self, loss: f64, grad: &mut P) -> Result<Stepped> {
+    /// An image that cannot be read, or a loss or gradient that is not finite, where that ends the run.
+    pub(super) fn take(
+        self,
+        batches: &mut dyn Iterator<Item = Result<Batch>>,
+        call_off: &dyn Fn() -> bool,
+        loss_and_gradient: impl Fn(&P, Batch) -> (f64, P),
+    ) -> Result<Stepped> {
+        let (begun, workers) = (Instant::now(), self.workers);
+        let Some((loss, mut grad)) = self.accumulate(batches, call_off, loss_and_gradient)? else {
+            return Ok(Stepped::CalledOff);
+        };
+        let stepped = self.apply(loss, &mut grad, begun);
+        workers.give_back(grad);
+        stepped
+    }
+
+    /// Mean loss and gradient of the iterations that make up the step; nothing if it was called off.
+    fn accumulate(
+        &self,
+        batches: &mut dyn Iterator<Item = Result<Batch>>,
+        call_off: &dyn Fn() -> bool,
+        loss_and_gradient: impl Fn(&P, Batch) -> (f64, P),
+    ) -> Result<Option<(f64, P)>> {
+        let (accum_iter, workers) = (self.optim.accum_iter, self.workers);
+        let mut total: Option<(f64, P)> = None;
+        for batch in batches.take(accum_iter) {
+            let batch = batch?;
+            if let Some((_, gradients)) = total.take_if(|_| call_off()) {
+                workers.give_back(gradients);
+                return Ok(None);
+            }
+            let (loss, grad) = loss_and_gradient(self.model, batch);
+            total = Some(match total {
+                None => (loss, grad),
+                Some((sum, mut gradients)) => {
+                    gradients.accumulate(&grad);
+                    workers.give_back(grad);
+                    (sum + loss, gradients)
+                }
+            });
+        }
+        let (loss, mut grad) = total.expect("an epoch has as many batches as its steps take");
+        if accum_iter > 1 {
+            grad.scale(1.0 / accum_iter as f32);
+        }
+        Ok(Some((loss / accum_iter as f64, grad)))
+    }
+
+    fn apply(self, loss: f64, grad: &mut P, begun: Instant) -> Result<Stepped> {
         let grad_norm = clip::norm(grad, self.groups);
         if let Some(skipped) = self.check_finite(loss, grad_norm, grad)? {
             return Ok(Stepped::Skipped(skipped));
@@ -84,17 +102,20 @@ impl<P: Params<f32>> Update<'_, P> {
         if let Some(limit) = self.optim.clip_grad {
             clip::clip(grad, grad_norm, limit);
         }
-        let lr = self.optim.schedule().lr_at(self.epoch);
+        let At { step, epoch, images } = self.at;
+        let lr = self.optim.schedule().lr_at(epoch);
         self.adamw.step(self.model, grad, self.groups, lr);
+        let images_per_s = images as f64 / begun.elapsed().as_secs_f64();
+        let (weights_digest, chain) = (None, None);
         Ok(Stepped::Done(StepRecord {
-            step: self.step,
-            epoch: self.epoch,
+            step,
+            epoch,
             loss,
             lr,
             grad_norm,
-            images_per_s: self.images as f64 / self.begun.elapsed().as_secs_f64(),
-            weights_digest: None,
-            chain: None,
+            images_per_s,
+            weights_digest,
+            chain,
         }))
     }
 
@@ -103,7 +124,7 @@ impl<P: Params<f32>> Update<'_, P> {
         if loss.is_finite() && grad_norm.is_finite() {
             return Ok(None);
         }
-        let step = self.step;
+        let step = self.at.step;
         if let Some(tensor) = clip::first_not_finite(self.model) {
             return Err(Error::NotFinite { step, tensor });
         }

@@ -5,6 +5,7 @@ use crate::base::{Error, Result};
 use crate::checkpoint::tensors::File;
 use crate::checkpoint::{Layout, Renamed};
 use crate::mae::{Encoder, Mae, MaeConfig};
+use crate::optim::groups;
 use crate::params::Params;
 use crate::train::convert::shapes::architecture;
 use std::path::Path;
@@ -42,6 +43,7 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
             encoder: part(config.embed_dim, config.depth),
             decoder: whole.then(|| part(config.decoder_embed_dim, config.decoder_depth)),
             norm_pix_loss: None,
+            classes: Vec::new(),
             parameters: stored,
             encoder_parameters: counts.encoder,
             trained: tensors.iter().filter(|row| row.trained).map(|row| row.stats.count).sum(),
@@ -54,5 +56,5 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
 fn loaded_rows(weights: &Renamed, mut model: impl Params<f32>, config: &MaeConfig) -> Result<Vec<Row>> {
     let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
     weights.load_into(slots)?;
-    Ok(rows(&model, config))
+    Ok(rows(&model, &groups::pretraining(&model, 1.0), config.depth))
 }

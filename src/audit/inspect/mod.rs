@@ -1,14 +1,14 @@
 //! What a checkpoint is: architecture, every tensor with its role and statistics, and where it comes from.
 
 mod bare;
+mod classifier;
 pub mod stats;
 
 use crate::base::Result;
-use crate::checkpoint::{State, dir, keep};
-use crate::mae::MaeConfig;
+use crate::checkpoint::{Checkpoint, State, dir, keep};
 use crate::optim::groups::{self, Group};
 use crate::params::{Params, Role, Tensor};
-use crate::train::save;
+use crate::train::{FinetuneConfig, Settings, save};
 use serde::Serialize;
 use stats::Stats;
 use std::collections::BTreeMap;
@@ -46,6 +46,9 @@ pub struct Architecture {
     pub decoder: Option<Transformer>,
     /// Whether the target is normalised patch by patch; unknown for a bare file.
     pub norm_pix_loss: Option<bool>,
+    /// The names of the classes that a classifier tells apart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// All numbers.
     pub parameters: usize,
     /// Those that are trained: all but position tables.
@@ -112,11 +115,11 @@ pub struct Row {
     pub role: &'static str,
     /// The checkpoint's shape.
     pub shape: Vec<usize>,
-    /// Whether pre-training changes it.
+    /// Whether training changes it.
     pub trained: bool,
     /// Whether weight decay falls on it.
     pub decayed: bool,
-    /// The factor on its learning rate in pre-training.
+    /// The factor on its learning rate.
     pub lr_scale: f64,
     /// Its layer for layer-wise learning rates, `decay^(depth + 1 − layer)`; none outside the encoder.
     pub layer: Option<usize>,
@@ -127,12 +130,18 @@ pub struct Row {
 /// Inspects a run directory, a checkpoint folder or a bare file of weights.
 ///
 /// # Errors
-/// If there is none, it is damaged, or its tensors are not those of a masked autoencoder or its encoder.
+/// If there is none, it is damaged, or its tensors are not those of a masked autoencoder, its encoder or a
+/// classifier.
 pub fn inspect(path: &Path) -> Result<Inspection> {
     if path.is_file() { bare::inspect(path) } else { checkpoint(path) }
 }
 
 fn checkpoint(path: &Path) -> Result<Inspection> {
+    let state = State::read(&dir::find(path)?.join(dir::STATE))?;
+    if FinetuneConfig::wrote(&state.config_toml) { classifier::inspect(path) } else { autoencoder(path) }
+}
+
+fn autoencoder(path: &Path) -> Result<Inspection> {
     let (model, config, checkpoint) = save::load(path)?;
     let config = &config.model;
     let numbers = config.parameters();
@@ -147,44 +156,49 @@ fn checkpoint(path: &Path) -> Result<Inspection> {
         encoder: mlp(config.embed_dim, config.depth, config.num_heads),
         decoder: Some(mlp(config.decoder_embed_dim, config.decoder_depth, config.decoder_num_heads)),
         norm_pix_loss: Some(config.norm_pix_loss),
+        classes: Vec::new(),
         parameters: numbers.all,
         trained: numbers.trained,
         encoder_parameters: numbers.encoder,
     };
+    let tensors = rows(&model, &groups::pretraining(&model, 1.0), config.depth);
+    Ok(Inspection { provenance: provenance(&checkpoint)?, path: checkpoint.dir, architecture, tensors })
+}
+
+/// Where a checkpoint comes from.
+fn provenance(checkpoint: &Checkpoint) -> Result<Provenance> {
     let State { step, epoch, seed, config_digest, data_digest, checksums, history, program, .. } =
-        checkpoint.state;
+        &checkpoint.state;
     let last = history.last();
     let losses = last.map(|r| ("training", r.train_loss)).into_iter();
     let losses = losses.chain(last.and_then(|r| r.held_out_loss).map(|loss| ("held-out", loss)));
-    let provenance = Provenance {
-        program: Some(program),
-        step: Some(step),
-        epoch: Some(epoch),
-        seed: Some(seed),
-        config_digest: Some(digest(config_digest)),
-        data_digest: Some(digest(data_digest)),
+    Ok(Provenance {
+        program: Some(program.clone()),
+        step: Some(*step),
+        epoch: Some(*epoch),
+        seed: Some(*seed),
+        config_digest: Some(digest(*config_digest)),
+        data_digest: Some(digest(*data_digest)),
         weights_checksum: digest(checksums.model),
         losses: losses.collect(),
         metadata: checkpoint.model.metadata(),
         chain: chain(&checkpoint.dir)?,
-    };
-    Ok(Inspection { path: checkpoint.dir, architecture, provenance, tensors: rows(&model, config) })
+    })
 }
 
 /// A row for each tensor.
-fn rows(model: &impl Params<f32>, config: &MaeConfig) -> Vec<Row> {
-    let groups = groups::pretraining(model, 1.0);
+fn rows(model: &impl Params<f32>, groups: &[Group], depth: usize) -> Vec<Row> {
     let row = |(tensor, group): (Tensor<f32>, &Group)| Row {
         role: role(tensor.role),
         trained: group.trained,
         decayed: group.trained && group.weight_decay > 0.0,
         lr_scale: group.lr_scale,
-        layer: groups::layer_id(&tensor.name, config.depth),
+        layer: groups::layer_id(&tensor.name, depth),
         stats: Stats::of(tensor.data),
         name: tensor.name,
         shape: tensor.shape,
     };
-    model.tensors().into_iter().zip(&groups).map(row).collect()
+    model.tensors().into_iter().zip(groups).map(row).collect()
 }
 
 fn role(role: Role) -> &'static str {

@@ -210,8 +210,7 @@ impl Model {
 /// The checkpoint of a run, of whichever kind.
 fn checkpoint(found: &Path) -> Result<Source> {
     let Checkpoint { dir, state, model, .. } = Checkpoint::open(found)?;
-    let task = state.config_toml.parse().ok().and_then(|table: toml::Table| table.get("task").cloned());
-    let (architecture, data, mask_ratio, classes) = if task.is_some() {
+    let (architecture, data, mask_ratio, classes) = if FinetuneConfig::wrote(&state.config_toml) {
         let config = FinetuneConfig::from_toml(&state.config_toml, &dir)?;
         (Architecture::Classifier(config.model), config.data, None, config.finetune.classes)
     } else {

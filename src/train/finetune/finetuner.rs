@@ -11,10 +11,9 @@ use crate::optim::{AdamW, Group, groups};
 use crate::params::Params;
 use crate::tasks::{Classifier, cross_entropy};
 use crate::train::run::Learner;
-use crate::train::update::{self, Stepped, Update};
+use crate::train::update::{Stepped, Update};
 use crate::train::{Workers, save, source};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Everything that an optimiser step reads or changes. It is a function of the settings, the data and the
 /// number of steps done, and of nothing else.
@@ -125,8 +124,8 @@ impl Learner for Finetuner {
         batches: &mut dyn Iterator<Item = Result<Batch>>,
         call_off: &dyn Fn() -> bool,
     ) -> Result<Stepped> {
-        let (begun, number) = (Instant::now(), epoch * self.steps_per_epoch() + i + 1);
-        let (config, accum_iter) = (&self.config, self.config.optim.accum_iter);
+        let at = self.at(epoch, i);
+        let (config, workers) = (&self.config, &self.workers);
         let (classes, depth) = (config.model.num_classes, config.model.depth);
         let how = How {
             seed: config.run.seed,
@@ -137,7 +136,16 @@ impl Learner for Finetuner {
         };
         let (mixing, smoothing) = (config.augment.mixing(), config.augment.smoothing);
         let [height, width] = config.model.img_size;
-        let loss_and_gradient = |mut batch: Batch| {
+        let update = Update {
+            model: &mut self.model,
+            adamw: &mut self.adamw,
+            groups: &self.groups,
+            workers,
+            optim: &config.optim,
+            on_nonfinite: config.run.on_nonfinite,
+            at,
+        };
+        let stepped = update.take(batches, call_off, |model, mut batch| {
             let labels: Vec<usize> = batch.labels.iter().map(|label| label.expect("labelled data")).collect();
             let targets = cross_entropy::targets(&labels, classes, smoothing);
             // The first sample's address is as good as a number: no other batch of the epoch begins with it.
@@ -145,28 +153,11 @@ impl Learner for Finetuner {
             mix.images(&mut batch.images);
             let targets = mix.targets(&targets);
             let (images, targets, samples) = (batch.images.view(), targets.view(), &batch.samples[..]);
-            step::loss_and_gradient(&self.model, &Labelled { images, targets, samples }, &how, &self.workers)
-        };
-        let summed = update::accumulate(batches, accum_iter, &self.workers, call_off, loss_and_gradient)?;
-        let Some((loss, mut grad)) = summed else { return Ok(Stepped::CalledOff) };
-        let iterations = (i as f64 * accum_iter as f64) / self.loader.steps_per_epoch() as f64;
-        let images = self.images_per_step();
-        let update = Update {
-            model: &mut self.model,
-            adamw: &mut self.adamw,
-            groups: &self.groups,
-            optim: &config.optim,
-            on_nonfinite: config.run.on_nonfinite,
-            step: number,
-            epoch: epoch as f64 + iterations,
-            begun,
-            images,
-        };
-        let stepped = update.apply(loss, &mut grad);
-        self.workers.give_back(grad);
-        if matches!(stepped, Ok(Stepped::Done(_))) {
+            step::loss_and_gradient(model, &Labelled { images, targets, samples }, &how, workers)
+        })?;
+        if matches!(stepped, Stepped::Done(_)) {
             self.average();
         }
-        stepped
+        Ok(stepped)
     }
 }

@@ -1,0 +1,124 @@
+//! `vit-mae eval`.
+
+use super::images_bar::ImagesBar;
+use super::judged::{Folder, print_classes, print_head, print_row};
+use super::say;
+use serde::Serialize;
+use std::path::PathBuf;
+use vit_mae::data::Split;
+use vit_mae::train::evaluate::Judge;
+use vit_mae::train::features::Listener;
+use vit_mae::train::input::Input;
+use vit_mae::train::summary::Summary;
+use vit_mae::train::{confusion, finetune, source};
+use vit_mae::{Error, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae eval --checkpoint runs/0002                         the test split of the data it was tuned on
+  vit-mae eval --checkpoint runs/0002 --data photos/train     any folder with one sub-folder a class
+  vit-mae eval --checkpoint runs/0002 --split train --json
+  vit-mae eval --checkpoint runs/0002 --out judged            also evaluation.json, confusion.png, wrong.png
+
+The data's classes must be those that were learnt. Without --split the test split is judged where there is one, else \
+all images. wrong.png shows the images on which the classifier is most confidently wrong.";
+
+/// Flags of `vit-mae eval`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A fine-tuned classifier: a run directory, or the checkpoint in it
+    #[arg(long, value_name = "RUN")]
+    checkpoint: PathBuf,
+    /// Labelled images: a folder with one sub-folder a class, IDX or CIFAR files [default: the checkpoint's]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// The data's format if the path does not tell: idx, cifar, folder
+    #[arg(long)]
+    format: Option<String>,
+    /// Which half of the data [default: test where there is one, else all images]
+    #[arg(long)]
+    split: Option<super::SplitName>,
+    /// One JSON document instead of text, with the confusion matrix
+    #[arg(long)]
+    json: bool,
+    /// Write evaluation.json, confusion.png and wrong.png to this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace them if they are there
+    #[arg(long, requires = "out")]
+    overwrite: bool,
+    /// Threads; does not change a single bit of the result [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    checkpoint: PathBuf,
+    step: u64,
+    data: String,
+    #[serde(flatten)]
+    summary: Summary,
+}
+
+const FILES: [&str; 3] = ["evaluation.json", "confusion.png", "wrong.png"];
+
+/// Judges and prints.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    super::start_threads(args.threads)?;
+    let folder = Folder::new(args.out.as_deref(), args.overwrite, &FILES)?;
+    let (model, mut config, checkpoint) = finetune::load(&args.checkpoint)?;
+    source::use_data(&mut config.data, args.data.as_deref(), args.format.as_deref());
+    let dataset = match args.split.map(Split::from) {
+        Some(split) => source::open_split(&config.data, split)?,
+        None => source::test_or_all(&config.data)?,
+    };
+    let input = Input::of(&config.data, (config.model.img_size, config.model.in_chans));
+    let judge = Judge {
+        model: &model,
+        input: &input,
+        classes: &config.finetune.classes,
+        backend: config.run.gemm,
+        checkpoint: &checkpoint.dir,
+    };
+    let bar = ImagesBar::new();
+    bar.begins(dataset.len());
+    let evaluation = judge.evaluate(&*dataset, &bar)?;
+    drop(bar);
+    let classes = &config.finetune.classes;
+    let report = Report {
+        step: checkpoint.state.step,
+        data: dataset.describe(),
+        summary: Summary::new(&evaluation.metrics, classes),
+        checkpoint: checkpoint.dir.clone(),
+    };
+    let json = serde_json::to_string_pretty(&report);
+    let json = json.map_err(|e| Error::setting("--json", "numbers that JSON can hold", e))?;
+    if let Some(folder) = &folder {
+        let title = format!(
+            "{} on {} images of {}: {:.1} % right",
+            report.checkpoint.display(),
+            report.summary.images,
+            report.data,
+            100.0 * report.summary.top1
+        );
+        folder.write(FILES[0], json.as_bytes())?;
+        folder.write(FILES[1], &confusion::draw(&evaluation.metrics, classes, &title)?)?;
+        if let Some(sheet) = judge.wrong_sheet(&evaluation, &*dataset)? {
+            folder.write(FILES[2], &sheet)?;
+        }
+    }
+    if args.json {
+        say!("{json}");
+        return Ok(());
+    }
+    say!("checkpoint  {}, step {}", report.checkpoint.display(), report.step);
+    say!("data        {}\n", report.data);
+    print_head();
+    print_row("all classes", &report.summary);
+    say!();
+    print_classes(&report.summary);
+    Ok(())
+}

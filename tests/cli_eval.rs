@@ -1,0 +1,167 @@
+//! Claim: `eval` and `predict` say of a fine-tuned classifier what its logits say, whatever the number of threads, and
+//! refuse whatever is not a classifier or not made of its classes.
+
+mod common;
+#[path = "common/labelled.rs"]
+mod labelled;
+
+use common::Place;
+use labelled::{classes, idx};
+use serde_json::Value;
+use std::fs;
+use vit_mae::data::load_image;
+use vit_mae::exec::{Backend, Exec};
+use vit_mae::train::finetune;
+use vit_mae::train::held_out::model_input;
+
+const CLASSES: [&str; 3] = ["across", "down", "slanted"];
+
+/// A pre-trained model in `run`, a classifier of three classes in `tuned`, its images in `set`.
+fn place() -> Place {
+    let place = Place::trained(&["--epochs", "1"]);
+    classes(&place, "set/train", &CLASSES, 16);
+    classes(&place, "set/test", &CLASSES, 5);
+    let args = ["finetune", "--checkpoint", "run", "--data", "set", "--out", "tuned", "--val-share", "0.25"];
+    place.done(&[&args[..], &["--epochs", "3", "--batch-size", "12"]].concat());
+    place
+}
+
+fn eval(place: &Place, args: &[&str]) -> Value {
+    let text = place.done(&[&["eval", "--checkpoint", "tuned", "--json"], args].concat());
+    serde_json::from_str(&text).unwrap()
+}
+
+/// `(class, probability)` of each class, from the classifier's logits for one image at a time.
+fn probabilities(place: &Place, image: &str) -> Vec<f64> {
+    let (model, config, _) = finetune::load(&place.path("tuned")).unwrap();
+    let shape = (config.model.img_size, config.model.in_chans);
+    let image = model_input(&config.data, shape, image, &load_image(place.path(image)).unwrap()).unwrap();
+    let image = image.insert_axis(ndarray::Axis(0));
+    let logits = model.logits(image.view(), &mut Exec::new(Backend::default()));
+    let odds: Vec<f64> = logits.iter().map(|&z| f64::from(z).exp()).collect();
+    odds.iter().map(|x| x / odds.iter().sum::<f64>()).collect()
+}
+
+fn class(name: &str) -> usize {
+    CLASSES.iter().position(|class| *class == name).unwrap()
+}
+
+#[test]
+fn figures_are_those_of_the_classifiers_logits() {
+    let place = place();
+    let report = eval(&place, &[]);
+    let mut confusion = vec![vec![0; 3]; 3];
+    let mut cross_entropy = 0.0;
+    for (label, name) in CLASSES.iter().enumerate() {
+        for i in 0..5 {
+            let p = probabilities(&place, &format!("set/test/{name}/{i:02}.png"));
+            let best = (0..3).fold(0, |best, k| if p[k] > p[best] { k } else { best });
+            confusion[label][best] += 1;
+            cross_entropy -= p[label].ln() / 15.0;
+        }
+    }
+    assert_eq!(report["images"], 15);
+    assert_eq!(report["confusion"], serde_json::json!(confusion));
+    let right: i32 = (0..3).map(|k| confusion[k][k]).sum();
+    assert!((report["top1"].as_f64().unwrap() - f64::from(right) / 15.0).abs() < 1e-12);
+    assert!((report["cross_entropy"].as_f64().unwrap() - cross_entropy).abs() < 1e-5, "{cross_entropy}");
+    assert_eq!(report["per_class"][2]["class"], "slanted");
+}
+
+#[test]
+fn figures_and_files_are_the_same_for_any_number_of_threads() {
+    let place = place();
+    let run = |threads, out| {
+        let report = eval(&place, &["--split", "train", "--threads", threads, "--out", out]);
+        assert_eq!(
+            serde_json::from_slice::<Value>(&place.read(&format!("{out}/evaluation.json"))).unwrap(),
+            report
+        );
+        (report, place.read(&format!("{out}/confusion.png")))
+    };
+    let (one, three) = (run("1", "one"), run("3", "three"));
+    assert!(one == three);
+    assert_eq!(one.0["images"], 48);
+}
+
+/// Labels that are all wrong: every image is on the sheet or could be.
+#[test]
+fn wrong_images_are_drawn() {
+    let place = place();
+    fs::rename(place.path("set/test/across"), place.path("aside")).unwrap();
+    fs::rename(place.path("set/test/down"), place.path("set/test/across")).unwrap();
+    fs::rename(place.path("aside"), place.path("set/test/down")).unwrap();
+    let report = eval(&place, &["--out", "judged"]);
+    assert!(report["top1"].as_f64().unwrap() < 1.0, "{report}");
+    let sheet = image::load_from_memory(&place.read("judged/wrong.png")).unwrap();
+    assert!(sheet.width() > 160 && sheet.height() > 160);
+}
+
+#[test]
+fn predictions_are_the_classifiers_probabilities() {
+    let place = place();
+    let images = ["set/test/down/01.png", "set/test/across/02.png"];
+    let args = ["predict", "--checkpoint", "tuned", "--json", "--top", "7"];
+    let answers: Value = serde_json::from_str(&place.done(&[&args[..], &images].concat())).unwrap();
+    for (answer, image) in answers.as_array().unwrap().iter().zip(images) {
+        assert_eq!(answer["image"], image);
+        let expected = probabilities(&place, image);
+        let predictions = answer["predictions"].as_array().unwrap();
+        assert_eq!(predictions.len(), 3);
+        let mut before = 1.0;
+        for prediction in predictions {
+            let probability = prediction["probability"].as_f64().unwrap();
+            let expected = expected[class(prediction["class"].as_str().unwrap())];
+            assert!((probability - expected).abs() < 1e-6 && probability <= before, "{answers}");
+            before = probability;
+        }
+    }
+    let text = place.done(&["predict", "--checkpoint", "tuned", "--top", "1", images[0]]);
+    assert_eq!(text.lines().count(), 2, "{text}");
+}
+
+#[test]
+fn a_checkpoint_of_the_other_kind_is_refused_with_both_kinds_named() {
+    let place = place();
+    let kinds = ["kind of run", "vit-mae finetune", "vit-mae pretrain"];
+    place.refused(&["eval", "--checkpoint", "run", "--data", "set"], &kinds);
+    place.refused(&["predict", "--checkpoint", "run", "images/00.png"], &kinds);
+    place.refused(&["probe", "--checkpoint", "tuned", "--data", "set"], &kinds);
+    place.refused(&["features", "--checkpoint", "tuned", "--out", "f.npy"], &kinds);
+}
+
+#[test]
+fn other_classes_than_those_learnt_are_refused() {
+    let place = place();
+    let eval = |data: &'static str| ["eval", "--checkpoint", "tuned", "--data", data];
+    classes(&place, "two", &CLASSES[..2], 2);
+    place.refused(&eval("two"), &["--data", "the 3 classes that were learnt", "2 classes, not 3"]);
+    classes(&place, "four", &["across", "down", "slanted", "spotted"], 2);
+    place.refused(&eval("four"), &["--data", "4 classes, not 3"]);
+    classes(&place, "other", &["across", "apple", "slanted"], 2);
+    place.refused(&eval("other"), &["--data", "class 1 is \"apple\", not \"down\""]);
+    place.refused(&eval("images"), &["--data", "labelled images", "no labels"]);
+    idx(&place, "idx", "t10k", &[0, 1, 2]);
+    place.refused(&eval("idx"), &["--data", "class 0 is \"0\", not \"across\""]);
+    place.refused(&eval("nowhere"), &["cannot read nowhere"]);
+    fs::create_dir(place.path("set/test/apple")).unwrap();
+    place.image("set/test/apple/1.png", 1, (8, 8), 1);
+    place.refused(&eval("set"), &["set/test", "apple"]);
+}
+
+#[test]
+fn flags_and_files_that_cannot_be_are_named() {
+    let place = place();
+    let predict = ["predict", "--checkpoint", "tuned"];
+    place.refused(&[&predict[..], &["nowhere.png"]].concat(), &["nowhere.png"]);
+    place.refused(&[&predict[..], &["tiny.toml"]].concat(), &["tiny.toml", "PNG or JPEG"]);
+    place.refused(&[&predict[..], &["images/00.png", "--top", "0"]].concat(), &["--top", "at least 1"]);
+    place.refused(&predict, &["IMAGE"]);
+    place.write("judged/wrong.png", "mine");
+    let eval = ["eval", "--checkpoint", "tuned", "--out", "judged"];
+    place.refused(&eval, &["--out", "--overwrite", "wrong.png"]);
+    place.refused(
+        &["eval", "--checkpoint", "tuned", "--data", "images", "--split", "test"],
+        &["split", "test or val"],
+    );
+}
