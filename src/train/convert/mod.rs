@@ -111,9 +111,7 @@ pub fn convert(ask: &Conversion) -> Result<Report> {
     let tensors = match (ask.to, &documents) {
         (Target::Hf, Some(documents)) => hf_out::write(&ask.destination, &model, documents)?.len(),
         (Target::Run, _) => {
-            let run = Imported::new(ask, &source, model, settings)?;
-            run.write(ask)?;
-            let (tensors, numbers) = run.counts();
+            let (tensors, numbers) = Imported::new(ask, &source, model, settings)?.write(ask)?;
             parameters = numbers;
             tensors
         }

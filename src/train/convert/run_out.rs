@@ -1,4 +1,4 @@
-//! Writing a run directory: a checkpoint before its first step, from which everything that takes a pre-training run goes on.
+//! Writing a run directory: a checkpoint before its first step, from which every command that takes a run goes on.
 
 use super::Conversion;
 use super::source::{Architecture, Model, Source};
@@ -7,8 +7,9 @@ use crate::checkpoint::{Place, State};
 use crate::mae::{Mae, MaeConfig};
 use crate::optim::AdamW;
 use crate::params::Params;
-use crate::tasks::{ClassifierConfig, Pooling};
+use crate::tasks::{Classifier, ClassifierConfig, Pooling};
 use crate::train::config::Config;
+use crate::train::finetune::{FinetuneConfig, recipes};
 use crate::train::journal::Journal;
 use crate::train::run_dir::RunDir;
 use crate::train::save;
@@ -19,79 +20,128 @@ use toml::{Table, Value};
 pub(super) const PRESET: &str = "vit-base";
 
 /// What is written into a run directory.
-pub(super) struct Imported {
-    config: Config,
-    model: Mae<f32>,
+pub(super) enum Imported {
+    /// As after no step of pre-training.
+    Mae(Run<Config, Mae<f32>>),
+    /// As after no step of fine-tuning.
+    Classifier(Run<FinetuneConfig, Classifier<f32>>),
+}
+
+/// A model, and the settings of a run that it could be of.
+pub(super) struct Run<S, P> {
+    settings: S,
+    model: P,
 }
 
 impl Imported {
     /// The model as a run has it, with settings from what is known and from flags.
     ///
     /// # Errors
-    /// If it is no masked autoencoder and shall not become one, or something that a run needs is not known.
+    /// If something that a run needs is not known, or there is no decoder and none is wanted.
     pub(super) fn new(
         ask: &Conversion,
         source: &Source,
         model: Model,
         settings: Option<Config>,
     ) -> Result<Self> {
-        let config = match settings {
-            Some(config) => config,
-            None => settings_of(ask, source)?,
+        let encoder = match model {
+            Model::Classifier(model) => {
+                let settings = finetune_settings(ask, source, &model.config, settings.is_some())?;
+                return Ok(Self::Classifier(Run { settings, model }));
+            }
+            Model::Mae(model) => {
+                let settings = pretrain_settings(ask, source, settings)?;
+                return Ok(Self::Mae(Run { settings, model }));
+            }
+            Model::Encoder(encoder) => encoder,
         };
-        let config = with_statistics(config, source)?;
-        let model = match model {
-            Model::Mae(model) => model,
-            Model::Encoder(encoder) if ask.fresh_decoder => {
-                let fresh = Mae::initialised(config.model.clone(), config.run.seed);
-                Mae { encoder, ..fresh }
-            }
-            Model::Encoder(_) => {
-                let expected =
-                    "given: a run has a decoder and the source has none; a new one is drawn from the seed";
-                return Err(Error::setting("--fresh-decoder", expected, "absent"));
-            }
-            Model::Classifier(_) => {
-                let found = "run, from a classifier; --encoder-only takes its encoder";
-                return Err(Error::setting("--to", "reference, hf or timm", found));
-            }
-        };
-        Ok(Self { config, model })
+        if !ask.fresh_decoder {
+            let expected =
+                "given: a run has a decoder and the source has none; a new one is drawn from the seed";
+            return Err(Error::setting("--fresh-decoder", expected, "absent"));
+        }
+        let settings = pretrain_settings(ask, source, settings)?;
+        let fresh = Mae::initialised(settings.model.clone(), settings.run.seed);
+        Ok(Self::Mae(Run { settings, model: Mae { encoder, ..fresh } }))
     }
 
-    /// The model's tensors and numbers.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (self.model.tensors().len(), self.model.count())
-    }
-
-    /// Writes the directory.
+    /// Writes the directory. Returns how many tensors and numbers it holds.
     ///
     /// # Errors
     /// If it cannot be written; nothing is left of it then.
-    pub(super) fn write(&self, ask: &Conversion) -> Result<()> {
+    pub(super) fn write(&self, ask: &Conversion) -> Result<(usize, usize)> {
+        match self {
+            Self::Mae(run) => run.write(ask),
+            Self::Classifier(run) => run.write(ask),
+        }
+    }
+}
+
+impl<S: Settings, P: Params<f32>> Run<S, P> {
+    fn write(&self, ask: &Conversion) -> Result<(usize, usize)> {
         let run = RunDir::create(Some(ask.destination.clone()), ask.overwrite)?;
-        let config_toml = self.config.to_toml()?;
+        let config_toml = self.settings.to_toml()?;
         run.write(&run.config(), config_toml.as_bytes())?;
         let mut journal = Journal::begin(run)?;
         let written = self.write_checkpoint(&mut journal, config_toml);
         if written.is_err() {
             journal.run.discard()?;
         }
-        written
+        written.map(|()| (self.model.tensors().len(), self.model.count()))
     }
 
     fn write_checkpoint(&self, journal: &mut Journal, config_toml: String) -> Result<()> {
-        let [beta1, beta2] = self.config.optim.betas;
+        let [beta1, beta2] = self.settings.optim().betas;
         let adamw = AdamW::new(&self.model, (beta1, beta2));
         let state = State {
-            seed: self.config.run.seed,
+            seed: self.settings.run().seed,
             config_digest: crc32fast::hash(config_toml.as_bytes()),
             config_toml,
             ..journal.state()?
         };
-        let place = Place { disk: journal.run.disk(), run: journal.run.path(), keep: self.config.run.keep };
+        let place =
+            Place { disk: journal.run.disk(), run: journal.run.path(), keep: self.settings.run().keep };
         save::save(place, state, &self.model, &adamw, None)
     }
+}
+
+/// Settings of a pre-training run with the architecture of the source: those that are given, or a preset's.
+fn pretrain_settings(ask: &Conversion, source: &Source, given: Option<Config>) -> Result<Config> {
+    let mut settings = match given {
+        Some(settings) => settings,
+        None => settings_of(ask, source)?,
+    };
+    let (mean, std) = source.about.statistics(settings.model.in_chans)?;
+    (settings.data.mean, settings.data.std) = (Some(mean), Some(std));
+    settings.validate()?;
+    Ok(settings)
+}
+
+/// Settings of a fine-tuning run for this classifier. Single settings are laid over them, unless they were about the
+/// architecture of a file.
+fn finetune_settings(
+    ask: &Conversion,
+    source: &Source,
+    model: &ClassifierConfig,
+    set_used: bool,
+) -> Result<FinetuneConfig> {
+    let (mean, std) = source.about.statistics(model.in_chans)?;
+    let numbered = || (0..model.num_classes).map(|class| class.to_string()).collect();
+    let classes = if source.about.classes.is_empty() { numbered() } else { source.about.classes.clone() };
+    let table = Table::try_from(model).map_err(not_toml)?;
+    let mut given = Table::new();
+    given.insert("model".to_owned(), table.into());
+    given.insert(
+        "data".to_owned(),
+        Table::from_iter([("mean".to_owned(), mean.into()), ("std".to_owned(), std.into())]).into(),
+    );
+    given.insert("finetune".to_owned(), Table::from_iter([("classes".to_owned(), classes.into())]).into());
+    let set = if set_used { Vec::new() } else { ask.given.set.clone() };
+    let settings = FinetuneConfig::resolve(recipes::DEFAULT, given, None, set)?;
+    if settings.model != *model {
+        return Err(other_architecture());
+    }
+    Ok(settings)
 }
 
 /// Settings for a source that knows its architecture and nothing of training.
@@ -101,8 +151,7 @@ fn settings_of(ask: &Conversion, source: &Source) -> Result<Config> {
         Architecture::Encoder(config) => (config.clone(), false),
         Architecture::Classifier(config) => (config.encoder(), false),
     };
-    let table =
-        Table::try_from(&config).map_err(|e| Error::setting("settings", "numbers that TOML can hold", e))?;
+    let table = Table::try_from(&config).map_err(not_toml)?;
     let known = |key: &String| decoder || !(key.starts_with("decoder") || key == "norm_pix_loss");
     let model = table.into_iter().filter(|(key, _)| known(key));
     let mut settings: Vec<(String, Value)> =
@@ -129,10 +178,10 @@ fn same(one: &MaeConfig, other: &MaeConfig, decoder: bool) -> bool {
     if decoder { one == other } else { encoder(one) == encoder(other) }
 }
 
-/// Settings with the mean and deviation of the source, or of the flags.
-fn with_statistics(mut config: Config, source: &Source) -> Result<Config> {
-    let (mean, std) = source.about.statistics(config.model.in_chans)?;
-    (config.data.mean, config.data.std) = (Some(mean), Some(std));
-    config.validate()?;
-    Ok(config)
+fn not_toml(error: toml::ser::Error) -> Error {
+    Error::setting("settings", "numbers that TOML can hold", error)
+}
+
+fn other_architecture() -> Error {
+    Error::setting("--set", "the architecture of the source", "another one in the section model")
 }
