@@ -18,13 +18,16 @@ pub(super) fn is_pickle(path: &Path, head: [u8; 8]) -> bool {
 
 /// The refusal, with the two lines.
 pub(super) fn refused(path: &Path) -> Error {
-    let (from, to) = (path.display(), path.with_extension("safetensors"));
+    let to = match path.file_stem() {
+        Some(stem) if stem == "pytorch_model" => path.with_file_name(super::dir::MODEL), // where a folder has it
+        _ => path.with_extension("safetensors"),
+    };
     let found = format!(
         "a file of PyTorch, which can run code when it is read. Convert it with Python:  import torch; from \
-         safetensors.torch import save_file; w = torch.load({from:?}, map_location=\"cpu\", weights_only=True)  and then  \
-         save_file({{k: v.contiguous() for k, v in w.get(\"model\", w).items()}}, {to:?})",
-        from = from.to_string(),
-        to = to.display().to_string(),
+         safetensors.torch import save_file; w = torch.load({:?}, map_location=\"cpu\", weights_only=True)  and then  \
+         save_file({{k: v.contiguous() for k, v in w.get(\"model\", w).items()}}, {:?})",
+        path.display().to_string(),
+        to.display().to_string(),
     );
     Error::input(path, "format", "safetensors", found)
 }

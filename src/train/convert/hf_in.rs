@@ -35,10 +35,7 @@ pub(super) fn open(folder: &Path) -> Result<Source> {
     } else {
         Architecture::Encoder(mae(&keys, false)?)
     };
-    architecture.validate().map_err(|error| match error {
-        Error::Setting { key, expected, found } => keys.wrong(&theirs(&key), expected, found),
-        other => other,
-    })?;
+    architecture.validate().map_err(|error| about_key(&keys, error))?;
     preprocessor(folder, &mut about)?;
     Ok(Source { from: "Hugging Face folder", weights, architecture, complete: true, about })
 }
@@ -108,12 +105,12 @@ fn mae(keys: &Keys, decoder: bool) -> Result<MaeConfig> {
         config.norm_pix_loss = keys.needed("norm_pix_loss", "true or false", Value::as_bool)?;
         mlps.push((config.decoder_embed_dim, keys.whole("decoder_intermediate_size")?));
     }
-    if mlps.iter().all(|(width, _)| *width > 0) {
-        let expected = "the same ratio of hidden width to width in encoder and decoder";
-        let ratio = mlp_ratio(&mlps);
-        config.mlp_ratio =
-            ratio.ok_or_else(|| keys.wrong("decoder_intermediate_size", expected, format!("{mlps:?}")))?;
-    }
+    // Single sizes first, so that an absurd one is named itself and not its ratio to another.
+    config.mlp_ratio = mlp_ratio(&mlps[..1]).unwrap_or_default();
+    config.validate().map_err(|error| about_key(keys, error))?;
+    let expected = "the same ratio of hidden width to width in encoder and decoder";
+    let uneven = || keys.wrong("decoder_intermediate_size", expected, format!("{mlps:?}"));
+    config.mlp_ratio = mlp_ratio(&mlps).ok_or_else(uneven)?;
     Ok(config)
 }
 
@@ -132,6 +129,14 @@ const SMALLEST_DECODER: MaeConfig = MaeConfig {
     layer_norm_eps: 0.0,
     norm_pix_loss: false,
 };
+
+/// An error about a setting, as one about the key that it comes from.
+fn about_key(keys: &Keys, error: Error) -> Error {
+    match error {
+        Error::Setting { key, expected, found } => keys.wrong(&theirs(&key), expected, found),
+        other => other,
+    }
+}
 
 /// The key of `config.json` that a setting comes from.
 fn theirs(key: &str) -> String {

@@ -93,8 +93,11 @@ pub(super) fn write(folder: &Path, model: &Model, documents: &Documents) -> Resu
     let (partial, previous) = (partial_name(folder), folder.with_file_name(previous_name(folder)));
     let absent = |path: &Path| path.symlink_metadata().is_err();
     let put = || -> Result<()> {
-        if !absent(&partial) {
-            Os.remove_dir_all(&partial).map_err(Error::write(&partial))?; // of a program that was killed
+        // What a program that was killed left behind; an earlier export that waits is the only copy if there is no other.
+        for left in [&partial, &previous] {
+            if !absent(left) && (left == &partial || !absent(folder)) {
+                Os.remove_dir_all(left).map_err(Error::write(left))?;
+            }
         }
         Os.create_dir_all(&partial).map_err(Error::write(&partial))?;
         let about = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);

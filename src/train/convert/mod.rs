@@ -34,6 +34,18 @@ pub enum Target {
     Run,
 }
 
+impl Target {
+    /// As a flag has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Hf => "hf",
+            Self::Timm => "timm",
+            Self::Run => "run",
+        }
+    }
+}
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Conversion {
@@ -132,6 +144,17 @@ impl Conversion {
             let expected = "the file's architecture: its shapes do not tell the number of heads";
             return Err(Error::setting("--preset or --config", expected, "neither"));
         }
+        if self.fresh_decoder
+            && !(self.to == Target::Run && matches!(source.architecture, Architecture::Encoder(_)))
+        {
+            let found = format!("{}, --to {}", source.architecture.kind(), self.to.name());
+            return Err(Error::setting("--fresh-decoder", "an encoder alone, --to run", found));
+        }
+        let architecture_given = self.given.preset.is_some() || self.given.config.is_some();
+        if !self.given.set.is_empty() && !architecture_given && self.to != Target::Run {
+            let expected = "--to run, or a file whose architecture --preset or --config gives";
+            return Err(Error::setting("--set", expected, format!("--to {}", self.to.name())));
+        }
         if self.to == Target::Run && source.from == "run" {
             let expected = "reference, hf or timm";
             return Err(Error::setting(
@@ -180,7 +203,10 @@ fn check_destination(ask: &Conversion) -> Result<()> {
     let refuse = |expected: &str| Err(Error::setting("DST", expected, path.display()));
     match ask.to {
         Target::Hf => hf_out::check(path, ask.overwrite),
-        Target::Run => RunDir::check(Some(path), ask.overwrite),
+        Target::Run => RunDir::check(Some(path), ask.overwrite).map_err(|error| match error {
+            Error::Setting { expected, found, .. } => Error::setting("DST", expected, found),
+            other => other,
+        }),
         Target::Reference | Target::Timm => {
             if path.extension().is_none_or(|end| end != "safetensors") {
                 return refuse("a file name that ends in .safetensors");
