@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         cli::Command::Probe(args) => cli::probe::run(&args),
         cli::Command::Features(args) => cli::features::run(&args),
         cli::Command::Ablate(args) => cli::ablate::run(&args),
+        cli::Command::Convert(args) => cli::convert::run(&args),
         cli::Command::Inspect(args) => cli::inspect::run(&args),
         cli::Command::Bench(args) => cli::bench::run(&args),
         cli::Command::Audit(command) => cli::audit::run(&command),

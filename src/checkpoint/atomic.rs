@@ -21,10 +21,20 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// As [`write_atomic`].
 pub fn write_atomic_on(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+    replace_on(disk, path, |partial| write_synced(disk, partial, bytes))
+}
+
+/// Replaces the file at `path` by what `write` puts, synced, into a temporary sibling.
+///
+/// # Errors
+/// As [`write_atomic`], or those of `write`.
+pub fn replace_on<T>(disk: &dyn Disk, path: &Path, write: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let partial = partial_name(path);
-    let replaced = write_synced(disk, &partial, bytes)
-        .and_then(|()| disk.rename(&partial, path).map_err(Error::write(path)))
-        .and_then(|()| sync_dir(disk, parent(path)));
+    let replaced = write(&partial).and_then(|written| {
+        disk.rename(&partial, path).map_err(Error::write(path))?;
+        sync_dir(disk, parent(path))?;
+        Ok(written)
+    });
     if replaced.is_err() {
         // Best effort: what matters to the user is the first error, not this one.
         let _ = disk.remove_file(&partial);
@@ -56,7 +66,7 @@ pub(crate) fn partial_name(path: &Path) -> PathBuf {
 }
 
 /// The folder that a path lies in.
-fn parent(path: &Path) -> &Path {
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),

@@ -121,7 +121,15 @@ pub fn find(dir: &Path) -> Result<PathBuf> {
     }
     let found = candidates.into_iter().find(|folder| folder.join(STATE).is_file());
     found.ok_or_else(|| {
-        let found = if dir.is_dir() { "a folder without one" } else { "no such folder" };
+        let found = if dir.join("config.json").is_file() {
+            "a folder of Hugging Face, of which `vit-mae convert SRC DST --to run` makes one"
+        } else if dir.is_dir() {
+            "a folder without one"
+        } else if dir.is_file() {
+            "a file; `vit-mae convert SRC DST --to run` makes a run directory of weights"
+        } else {
+            "no such folder"
+        };
         Error::input(dir, NAME, "a run directory or a checkpoint folder", found)
     })
 }

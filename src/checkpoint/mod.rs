@@ -4,12 +4,16 @@
 pub mod atomic;
 pub mod dir;
 pub mod keep;
+pub mod names;
 pub mod npy;
 mod record;
+pub mod renamed;
 pub mod state;
 pub mod tensors;
+mod torch;
 pub mod values;
 pub mod verify;
 
 pub use dir::{Checkpoint, Place};
+pub use renamed::{Layout, Renamed};
 pub use state::{Change, Checksums, EpochRecord, LogMark, Position, State};

@@ -4,6 +4,7 @@
 //! The crate `safetensors` judges the header; this file streams the payload, so that a model is never
 //! held twice. Names are written in sorted order: the same tensors give the same bytes.
 
+use super::torch;
 use super::values::Values;
 use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Real, Result};
@@ -159,6 +160,9 @@ impl File {
         file.read_exact(&mut length).map_err(Error::read(&path))?;
         let header_bytes = u64::from_le_bytes(length);
         let room = (file_bytes - LENGTH_BYTES).min(MAX_HEADER_BYTES);
+        if header_bytes > room && torch::is_pickle(&path, length) {
+            return Err(torch::refused(&path));
+        }
         if header_bytes > room {
             let expected = format!("a header of at most {room} bytes");
             return Err(Error::input(&path, "header length", expected, header_bytes));
@@ -255,6 +259,16 @@ impl File {
         Ok(values)
     }
 
+    /// Checks that a tensor holds numbers that can be read.
+    pub(super) fn check_real(&self, name: &str) -> Result<()> {
+        self.real(name).map(|_| ())
+    }
+
+    /// Fills `values`, which have the tensor's length.
+    pub(super) fn read_onto<F: Real>(&self, name: &str, values: &mut [F]) -> Result<()> {
+        self.read_into(self.real(name)?, values)
+    }
+
     fn info(&self, name: &str) -> Result<&TensorInfo> {
         self.header.info(name).ok_or_else(|| Error::input(&self.path, name, "a tensor of this name", "none"))
     }
@@ -330,7 +344,8 @@ pub fn load_into<F: Real>(file: &File, slots: Vec<(String, Vec<usize>, &mut [F])
     Ok(())
 }
 
-fn listed(names: &[&str]) -> String {
+/// The first names of a list, and how many more there are.
+pub(super) fn listed(names: &[&str]) -> String {
     match names.len() {
         0 => "none".to_owned(),
         n if n <= LISTED => names.join(", "),

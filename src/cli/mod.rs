@@ -3,6 +3,7 @@
 pub(crate) mod ablate;
 pub(crate) mod audit;
 pub(crate) mod bench;
+pub(crate) mod convert;
 pub(crate) mod eval;
 pub(crate) mod features;
 pub(crate) mod finetune;
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Features(features::Args),
     /// Vary one setting of pre-training, judge every run, draw the figure
     Ablate(ablate::Args),
+    /// Take weights from, or to, PyTorch's reference, Hugging Face and timm
+    Convert(convert::Args),
     /// Say what a checkpoint holds and where it comes from, or check every byte of it
     Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes

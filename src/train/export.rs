@@ -1,8 +1,8 @@
 //! Features in a file of their own, for other programs: `.npy` or `.safetensors`, written whole or not at all.
 
-use crate::base::disk::{Disk, Os};
+use crate::base::disk::Os;
 use crate::base::{Error, Result};
-use crate::checkpoint::atomic::{partial_name, sync_dir, write_atomic};
+use crate::checkpoint::atomic::{replace_on, write_atomic};
 use crate::checkpoint::values::Values;
 use crate::checkpoint::{npy, tensors};
 use ndarray::Array2;
@@ -65,7 +65,7 @@ impl Export {
         if !self.numpy {
             let mut entries = vec![("features".to_owned(), shape.to_vec(), Values::Real(values))];
             entries.extend(labels.map(|l| ("labels".to_owned(), vec![l.len()], Values::Whole(l))));
-            self.write_safetensors(entries, about)?;
+            replace_on(&Os, &self.path, |partial| tensors::write_mixed(&Os, partial, entries, about))?;
             return Ok(vec![self.path.clone()]);
         }
         let files = self.files();
@@ -74,22 +74,5 @@ impl Export {
         }
         write_atomic(&files[0], &npy::matrix(shape, values))?;
         Ok(files.into_iter().take(1 + usize::from(labels.is_some())).collect())
-    }
-
-    fn write_safetensors(
-        &self,
-        entries: Vec<(String, Vec<usize>, Values<'_, f32>)>,
-        about: &BTreeMap<String, String>,
-    ) -> Result<()> {
-        let partial = partial_name(&self.path);
-        let written = tensors::write_mixed(&Os, &partial, entries, about)
-            .and_then(|_| Os.rename(&partial, &self.path).map_err(Error::write(&self.path)));
-        if written.is_err() {
-            // Best effort: what matters to the user is the first error, not this one.
-            let _ = Os.remove_file(&partial);
-        }
-        written?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        sync_dir(&Os, folder.unwrap_or(Path::new(".")))
     }
 }

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod chain;
 pub mod config;
 pub mod confusion;
+pub mod convert;
 pub mod evaluate;
 pub mod export;
 pub mod features;

@@ -102,15 +102,23 @@ pub fn model_from(file: &tensors::File, config: &MaeConfig) -> Result<Mae<f32>> 
     for name in file.names() {
         stored = stored.saturating_add(file.shape(&name)?.iter().product());
     }
-    let numbers = config.parameters().all;
-    if numbers > 2 * stored.saturating_add(SMALL) {
-        let expected = format!("{numbers} numbers, as the settings say");
-        return Err(Error::input(file.path(), "tensors", expected, stored));
-    }
+    check_promise(file.path(), config.parameters().all, stored)?;
     let mut model = Mae::new(config.clone());
     let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
     tensors::load_into(file, slots)?;
     Ok(model)
+}
+
+/// Refuses settings that promise far more numbers than a file holds.
+///
+/// # Errors
+/// If they do; the error is the file's.
+pub(super) fn check_promise(path: &Path, numbers: usize, stored: usize) -> Result<()> {
+    if numbers > stored.saturating_add(SMALL).saturating_mul(2) {
+        let expected = format!("{numbers} numbers, as the settings say");
+        return Err(Error::input(path, "tensors", expected, stored));
+    }
+    Ok(())
 }
 
 /// Fills a model with the weights of a file.

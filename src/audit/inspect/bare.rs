@@ -2,26 +2,22 @@
 
 use super::{Architecture, Inspection, Provenance, Row, Transformer, digest, rows};
 use crate::base::{Error, Result};
-use crate::checkpoint::tensors::{self, File};
+use crate::checkpoint::tensors::File;
+use crate::checkpoint::{Layout, Renamed};
 use crate::mae::{Encoder, Mae, MaeConfig};
 use crate::optim::groups;
 use crate::params::Params;
-use std::collections::BTreeSet;
+use crate::train::convert::shapes::architecture;
 use std::path::Path;
-
-/// How many names an error lists.
-const LISTED: usize = 3;
 
 pub(super) fn inspect(path: &Path) -> Result<Inspection> {
     let file = File::open(path)?;
-    let names: BTreeSet<String> = file.names().into_iter().collect();
-    let whole = names.contains("mask_token");
-    let config = config(&file, &names, whole)?;
+    let (checksum, metadata) = (file.checksum()?, file.metadata());
+    let weights = Renamed::new(file, Layout::Reference)?;
+    let whole = weights.contains("mask_token");
+    let config = architecture(&weights, whole)?;
     // Before anything is made: shapes that promise more than the file holds must not fill the memory.
-    let mut stored: usize = 0;
-    for name in &names {
-        stored = stored.saturating_add(file.shape(name)?.iter().product());
-    }
+    let stored = weights.numbers()?;
     let counts = config.parameters();
     let expected = if whole { counts.all } else { counts.encoder };
     if stored != expected {
@@ -29,9 +25,9 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
         return Err(Error::input(path, "tensors", expected, stored));
     }
     let tensors = if whole {
-        loaded_rows(&file, Mae::new(config.clone()), &config)?
+        loaded_rows(&weights, Mae::new(config.clone()), &config)?
     } else {
-        loaded_rows(&file, Encoder::new(&config), &config)?
+        loaded_rows(&weights, Encoder::new(&config), &config)?
     };
     let side = config.num_patches().isqrt();
     let square = side * side == config.num_patches();
@@ -52,70 +48,13 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
             encoder_parameters: counts.encoder,
             trained: tensors.iter().filter(|row| row.trained).map(|row| row.stats.count).sum(),
         },
-        provenance: Provenance {
-            weights_checksum: digest(file.checksum()?),
-            metadata: file.metadata(),
-            ..Provenance::default()
-        },
+        provenance: Provenance { weights_checksum: digest(checksum), metadata, ..Provenance::default() },
         tensors,
     })
 }
 
-fn loaded_rows(file: &File, mut model: impl Params<f32>, config: &MaeConfig) -> Result<Vec<Row>> {
+fn loaded_rows(weights: &Renamed, mut model: impl Params<f32>, config: &MaeConfig) -> Result<Vec<Row>> {
     let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
-    tensors::load_into(file, slots)?;
+    weights.load_into(slots)?;
     Ok(rows(&model, &groups::pretraining(&model, 1.0), config.depth))
-}
-
-/// The architecture that the shapes tell. Heads leave no trace in them; one is put in their place.
-fn config(file: &File, names: &BTreeSet<String>, whole: bool) -> Result<MaeConfig> {
-    let telling = ["cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.mlp.fc1.weight"];
-    if let Some(missing) = telling.iter().find(|name| !names.contains(**name)) {
-        let mut some: Vec<&str> = names.iter().map(String::as_str).take(LISTED).collect();
-        if names.len() > LISTED {
-            some.push("…");
-        }
-        let expected = format!("the reference's names, among them {missing}");
-        return Err(Error::input(file.path(), "tensors", expected, some.join(", ")));
-    }
-    let sides = |name: &str, count: usize| -> Result<Vec<usize>> {
-        let shape = file.shape(name)?;
-        let right = shape.len() == count && !shape.contains(&0);
-        let expected = format!("{count} dimensions, none of them 0");
-        if right {
-            Ok(shape.to_vec())
-        } else {
-            Err(Error::input(file.path(), name, expected, format!("{shape:?}")))
-        }
-    };
-    let kernel = sides("patch_embed.proj.weight", 4)?;
-    let places = sides("pos_embed", 3)?[1] - 1;
-    let (embed_dim, patch_size) = (kernel[0], kernel[2]);
-    let hidden = sides("blocks.0.mlp.fc1.weight", 2)?[0];
-    let decoder_embed_dim = if whole { sides("mask_token", 3)?[2] } else { embed_dim };
-    let depth = |prefix: &str| {
-        let block = |name: &String| name.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok();
-        names.iter().filter_map(block).max().map_or(0, |last| last.saturating_add(1))
-    };
-    let side = places.isqrt();
-    let grid = if side * side == places { [side, side] } else { [1, places] };
-    let config = MaeConfig {
-        img_size: grid.map(|patches| patches.saturating_mul(patch_size)),
-        in_chans: kernel[1],
-        patch_size,
-        embed_dim,
-        depth: depth("blocks."),
-        num_heads: 1,
-        decoder_embed_dim,
-        decoder_depth: if whole { depth("decoder_blocks.") } else { 1 },
-        decoder_num_heads: 1,
-        mlp_ratio: hidden as f64 / embed_dim as f64,
-        layer_norm_eps: 1e-6,
-        norm_pix_loss: false,
-    };
-    config.validate().map_err(|error| match error {
-        Error::Setting { key, expected, found } => Error::input(file.path(), key, expected, found),
-        other => other,
-    })?;
-    Ok(config)
 }
