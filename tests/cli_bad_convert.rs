@@ -88,7 +88,7 @@ fn sizes_that_no_model_has_are_refused_before_it_is_made() {
     config_refused(&place, "hidden_size", Some(json!(18)), &["18"]);
     config_refused(&place, "num_hidden_layers", Some(json!(1_000_000_000)), &["1 to"]);
     config_refused(&place, "num_attention_heads", Some(json!(5)), &["a divisor of the width"]);
-    config_refused(&place, "image_size", Some(json!(1 << 40)), &["1 to"]);
+    config_refused(&place, "image_size", Some(json!(1_u64 << 40)), &["1 to"]);
     config_refused(&place, "patch_size", Some(json!(3)), &["a divisor"]);
     config_refused(&place, "patch_size", Some(json!(0)), &["1 to"]);
     config_refused(&place, "layer_norm_eps", Some(json!(-1e-6)), &["positive"]);
