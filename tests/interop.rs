@@ -43,15 +43,15 @@ fn same(mine: &File, other: &File, theirs: impl Fn(&str) -> Option<String>) -> u
 #[test]
 fn names_are_those_of_the_recorded_map_both_ways() {
     let map = json(&golden("name_map_v2.json"));
-    let pairs = map["names"].as_array().unwrap();
+    let pairs = map["names"].as_object().unwrap();
     assert_eq!(pairs.len(), 62);
-    for pair in pairs {
-        let mine = pair["mae"].as_str().unwrap();
-        let theirs: Vec<&str> = pair["hf"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+    for (mine, theirs) in pairs {
+        let theirs: Vec<&str> =
+            theirs["hf"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
         assert_eq!(to_hf(mine, true).unwrap(), theirs);
         for (i, name) in theirs.iter().enumerate() {
             let third = (theirs.len() == 3).then_some(i);
-            assert_eq!(from_hf(name), Some(Named { name: mine.to_owned(), third }));
+            assert_eq!(from_hf(name), Some(Named { name: mine.clone(), third }));
         }
     }
 }

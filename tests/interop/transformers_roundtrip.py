@@ -1,7 +1,7 @@
 """Compares this program with the real `transformers`: exported folders are loaded strictly and computed with, and folders that
 `transformers` wrote are imported and compared tensor by tensor. Run on demand, not part of `cargo test`:
 
-    pip install torch transformers safetensors numpy
+    pip install torch transformers safetensors numpy pillow
     cargo build --release
     python tests/interop/transformers_roundtrip.py target/release/vit-mae
 
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import (
     ViTConfig,
     ViTForImageClassification,
@@ -49,7 +49,6 @@ micro_batch = 4
 """
 
 PROGRAM = str(Path(sys.argv[1]).resolve())
-REPOSITORY = Path(__file__).resolve().parents[2]
 FAILED = []
 
 
@@ -126,12 +125,12 @@ def pretraining(work):
 
     # What transformers writes comes back with the same bits.
     model.save_pretrained(work / "saved")
-    shutil_copy(work / "hf/preprocessor_config.json", work / "saved")
+    copy(work / "hf/preprocessor_config.json", work / "saved")
     vit_mae("convert", work / "saved", work / "saved.safetensors", "--to", "reference")
     same_tensors("saved by transformers and imported", work / "saved.safetensors", work / "run/checkpoint/model.safetensors")
 
     vit_mae("convert", work / "run", work / "encoder", "--to", "hf", "--encoder-only")
-    encoder = strictly(ViTMAEModel, work / "encoder")
+    strictly(ViTMAEModel, work / "encoder")
     plain = strictly(ViTModel, work / "encoder", add_pooling_layer=False)
     vit_mae("features", "--checkpoint", work / "run", "--data", work / "set", "--pool", "class", "--out", work / "f.npy")
     processor = transformers.AutoImageProcessor.from_pretrained(work / "hf", backend="pil")
@@ -140,7 +139,6 @@ def pretraining(work):
     with torch.no_grad():
         found = plain(pixel_values=pixels).last_hidden_state[:, 0]
     say("exported encoder, ViTModel with its image processor: features", relative(np.load(work / "f.npy"), found), 1e-5)
-    del encoder
 
 
 def random_model(work, eps):
@@ -154,7 +152,7 @@ def random_model(work, eps):
     model = ViTMAEForPreTraining(config).eval()
     with torch.no_grad():
         for name, tensor in model.named_parameters():
-            if "pos" not in name:
+            if "pos" not in name and "cls_token" not in name:  # a small class token makes the norms' epsilon visible
                 tensor.add_(0.05 * torch.randn_like(tensor))
     name = f"random-{eps:g}"
     model.save_pretrained(work / name)
@@ -197,7 +195,7 @@ def pooled(work):
     vit_mae(*args[1:], "--encoder-only")
 
 
-def shutil_copy(file, folder):
+def copy(file, folder):
     (Path(folder) / file.name).write_bytes(file.read_bytes())
 
 
@@ -211,8 +209,6 @@ def main():
         (work / "tiny.toml").write_text(TINY)
         pictures(work / "set/train", ["across", "down"], 16)
         pictures(work / "set/test", ["across", "down"], 8)
-        recorded = REPOSITORY / "tests/golden/hf_v2"
-        vit_mae("convert", recorded, work / "golden.safetensors", "--to", "reference")
         pretraining(work)
         for eps in [1e-6, 1e-12]:
             random_model(work, eps)
