@@ -122,8 +122,8 @@ impl Judge<'_> {
         }
         let all = evaluation.judgements.iter().filter(|j| j.predicted != j.label).count();
         let note = format!(
-            "The {} most confidently wrong of {all} wrong images among {}. Below each: its number, the true class, \
-             the predicted class and its probability.",
+            "The {} most confidently wrong of {all} wrong images among {}. Below each: its number and the probability of \
+             the class that was predicted; the true class; the predicted class.",
             wrong.len(),
             dataset.len()
         );
@@ -133,9 +133,9 @@ impl Judge<'_> {
                 let judgement = &evaluation.judgements[index];
                 let image = self.input.picture(&dataset.source(index), &dataset.image(index)?)?;
                 let label = vec![
-                    format!("no. {index}"),
-                    format!("is {}", self.classes[judgement.label]),
-                    format!("{:>3.0} % {}", 100.0 * judgement.confidence, self.classes[judgement.predicted]),
+                    format!("no. {index}, {:.0} %", 100.0 * judgement.confidence),
+                    format!("is  {}", self.classes[judgement.label]),
+                    format!("not {}", self.classes[judgement.predicted]),
                 ];
                 Ok((picture(&image), label))
             };
