@@ -1,11 +1,12 @@
 //! The loss on images that are never trained on, always with the same masks, beside what trivial
 //! predictors reach on the very same patches.
 
-use super::config::{Config, DataConfig};
+use super::config::Config;
+use super::input::Input;
 use super::step;
 use super::workers::Workers;
 use crate::base::{Error, Result};
-use crate::data::{Dataset, Image, evaluation_image, normalise};
+use crate::data::{Dataset, Image};
 use crate::mae::baseline::{Baselines, baselines};
 use crate::mae::loss::PixelTarget;
 use crate::mae::{Mae, Mask};
@@ -74,23 +75,5 @@ impl HeldOut {
 /// # Errors
 /// If the image, which comes from `source`, cannot be brought to the model's size or channels.
 pub fn input_image(config: &Config, source: &str, image: &Image) -> Result<Array3<f32>> {
-    model_input(&config.data, (config.model.img_size, config.model.in_chans), source, image)
-}
-
-/// An image as a model for images of `([height, width], channels)` takes it.
-///
-/// # Errors
-/// If the image, which comes from `source`, cannot be brought to that size or these channels.
-pub fn model_input(
-    data: &DataConfig,
-    ([height, width], in_chans): ([usize; 2], usize),
-    source: &str,
-    image: &Image,
-) -> Result<Array3<f32>> {
-    let image = evaluation_image(image, in_chans, height, width).map_err(|e| match e {
-        Error::Setting { key, expected, found } => Error::input(source, key, expected, found),
-        other => other,
-    })?;
-    let (mean, std) = (data.mean.as_deref(), data.std.as_deref());
-    Ok(normalise(&image, mean.unwrap_or_default(), std.unwrap_or_default()))
+    Input::of(&config.data, (config.model.img_size, config.model.in_chans)).image(source, image)
 }
