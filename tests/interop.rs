@@ -46,7 +46,8 @@ fn names_are_those_of_the_recorded_map_both_ways() {
     let pairs = map["names"].as_object().unwrap();
     assert_eq!(pairs.len(), 62);
     for (mine, theirs) in pairs {
-        let theirs: Vec<&str> = theirs["hf"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+        let theirs: Vec<&str> =
+            theirs["hf"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
         assert_eq!(to_hf(mine, true).unwrap(), theirs);
         for (i, name) in theirs.iter().enumerate() {
             let third = (theirs.len() == 3).then_some(i);

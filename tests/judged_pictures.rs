@@ -19,16 +19,16 @@ fn picture(png: &[u8]) -> RgbImage {
     image::load_from_memory(png).unwrap().to_rgb8()
 }
 
-fn is_blue(pixel: &image::Rgb<u8>) -> bool {
+fn is_blue(pixel: image::Rgb<u8>) -> bool {
     i32::from(pixel[2]) - i32::from(pixel[0]) > 60
 }
 
-fn is_orange(pixel: &image::Rgb<u8>) -> bool {
+fn is_orange(pixel: image::Rgb<u8>) -> bool {
     i32::from(pixel[0]) - i32::from(pixel[2]) > 60
 }
 
-fn count(picture: &RgbImage, colour: impl Fn(&image::Rgb<u8>) -> bool) -> usize {
-    picture.pixels().filter(|pixel| colour(pixel)).count()
+fn count(picture: &RgbImage, colour: impl Fn(image::Rgb<u8>) -> bool) -> usize {
+    picture.pixels().filter(|pixel| colour(**pixel)).count()
 }
 
 #[test]
@@ -78,7 +78,9 @@ fn a_sheet_of_labelled_pictures_has_room_for_the_labels_and_for_a_short_last_row
     let tile = |lines: usize| (Picture::gray(4, 4, &[9; 16]), vec!["line".to_owned(); lines]);
     let height = |lines: usize, rows: &[usize]| {
         let mut sheet = Sheet::new(&["", "", ""], None);
-        rows.iter().for_each(|&n| sheet.push_labelled_row((0..n).map(|_| tile(lines))));
+        for &n in rows {
+            sheet.push_labelled_row((0..n).map(|_| tile(lines)));
+        }
         picture(&sheet.to_png_bytes().unwrap()).height()
     };
     assert_eq!(height(3, &[3]) - height(0, &[3]), 3 * 16 + 4);

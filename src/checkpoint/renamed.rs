@@ -241,11 +241,11 @@ fn put(
 ///
 /// # Errors
 /// The first name without a counterpart.
-pub fn entries<'a>(
-    tensors: Vec<Tensor<'a, f32>>,
+pub fn entries(
+    tensors: Vec<Tensor<'_, f32>>,
     layout: Layout,
     prefixed: bool,
-) -> std::result::Result<Vec<Entry<'a>>, String> {
+) -> std::result::Result<Vec<Entry<'_>>, String> {
     let mut entries = Vec::new();
     for Tensor { name, shape, data, .. } in tensors {
         let names = match layout {

@@ -21,6 +21,7 @@ A file's shapes do not tell the number of heads: --to hf and --to run need --pre
 deviation of the pixels come from the run, the folder's preprocessor_config.json, or --mean and --std.";
 
 /// Flags of `vit-mae convert`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {

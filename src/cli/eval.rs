@@ -69,7 +69,7 @@ const FILES: [&str; 3] = ["evaluation.json", "confusion.png", "wrong.png"];
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
     let folder = Folder::new(args.out.as_deref(), args.overwrite, &FILES)?;
-    let (model, mut config, checkpoint) = finetune::load(&args.checkpoint)?;
+    let (model, mut config, checkpoint) = finetune::load_best(&args.checkpoint)?;
     source::use_data(&mut config.data, args.data.as_deref(), args.format.as_deref());
     let dataset = match args.split.map(Split::from) {
         Some(split) => source::open_split(&config.data, split)?,

@@ -1,7 +1,8 @@
 //! `vit-mae finetune`.
 
+use super::flags::Training;
 use super::progress::Progress;
-use super::{assignments, choice, say, whole};
+use super::{choice, say, whole};
 use std::path::PathBuf;
 use toml::Value;
 use vit_mae::optim::groups;
@@ -40,12 +41,6 @@ pub(crate) struct Args {
     /// Start from these settings: small, paper
     #[arg(long, default_value = recipes::DEFAULT)]
     recipe: String,
-    /// A TOML file with settings to change
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Change any setting, for example `optim.min_lr=1e-5`; repeatable
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
 
     /// Labelled images: a folder with one sub-folder a class, IDX or CIFAR files [default: the checkpoint's]
     #[arg(long, value_name = "PATH")]
@@ -82,40 +77,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DECAY")]
     ema: Option<f64>,
 
-    /// Passes over the labelled images
-    #[arg(long)]
-    epochs: Option<u64>,
-    /// Epochs of linear warm-up
-    #[arg(long)]
-    warmup_epochs: Option<f64>,
-    /// Images in an iteration
-    #[arg(long)]
-    batch_size: Option<usize>,
-    /// Iterations per optimiser step
-    #[arg(long)]
-    accum_iter: Option<usize>,
-    /// Base learning rate, per 256 images
-    #[arg(long)]
-    blr: Option<f64>,
-    /// Weight decay
-    #[arg(long)]
-    weight_decay: Option<f64>,
-    /// Clip the gradient to this norm
-    #[arg(long, value_name = "NORM")]
-    clip_grad: Option<f64>,
-
-    /// Everything random follows from this number
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Threads; does not change a single bit of the result [default: one a core]
-    #[arg(long)]
-    threads: Option<usize>,
-    /// The run directory [default: the next free number, runs/0001, …]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Replace an earlier run in --out
-    #[arg(long, requires = "out")]
-    overwrite: bool,
+    #[command(flatten)]
+    training: Training,
     /// Go on with the fine-tuning run in this directory from its last checkpoint
     #[arg(long, value_name = "RUN", conflicts_with_all = ["checkpoint", "preset", "from_scratch", "recipe", "out", "overwrite"])]
     resume: Option<PathBuf>,
@@ -126,10 +89,12 @@ pub(crate) struct Args {
 
 /// Trains, and says what came out.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let threads = super::start_threads(args.threads)?;
+    let threads = super::start_threads(args.training.threads)?;
     let mut run = if let Some(path) = &args.resume {
         let flags = args.overrides()?;
-        Finetuning::resume(RunDir::open(path)?, |before| before.changed(args.config.as_deref(), flags))?
+        Finetuning::resume(RunDir::open(path)?, |before| {
+            before.changed(args.training.config.as_deref(), flags)
+        })?
     } else {
         args.begin()?
     };
@@ -212,48 +177,33 @@ fn conclude(run: &Finetuning, outcome: &Outcome) {
 impl Args {
     /// A new run: everything is looked at before a folder is made.
     fn begin(&self) -> Result<Finetuning> {
-        RunDir::check(self.out.as_deref(), self.overwrite)?;
+        RunDir::check(self.training.out.as_deref(), self.training.overwrite)?;
         let start = match (&self.checkpoint, self.from_scratch) {
             (Some(run), false) => Start::pretrained(run)?,
             (Some(run), true) => Start::architecture_of(run)?,
             (None, _) => Start::preset(self.preset.as_deref().unwrap_or_default())?,
         };
-        let file = self.config.as_deref();
+        let file = self.training.config.as_deref();
         let config = FinetuneConfig::resolve(&self.recipe, start.given()?, file, self.overrides()?)?;
-        Finetuning::new(config, &start, || RunDir::create(self.out.clone(), self.overwrite))
+        Finetuning::new(config, &start, || RunDir::create(self.training.out.clone(), self.training.overwrite))
     }
 
     /// The flags that were given, as settings.
     fn overrides(&self) -> Result<Vec<(String, Value)>> {
-        let mut all = assignments(&self.set)?;
+        let mut all = self.training.overrides()?;
         let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
         put("data.path", self.data.as_deref().map(super::path).transpose()?);
         put("data.format", self.format.clone().map(Value::from));
         put("data.crop", super::pair("--crop", &self.crop)?);
         put("model.img_size", super::sides("--img-size", &self.img_size)?);
         put("model.pooling", self.pooling.map(|p| choice(&p)));
-        for (flag, key, value) in [
-            ("--tune-blocks", "finetune.tune_blocks", self.tune_blocks),
-            ("--batch-size", "optim.batch_size", self.batch_size),
-            ("--accum-iter", "optim.accum_iter", self.accum_iter),
-        ] {
-            put(key, value.map(|n| whole(flag, n)).transpose()?);
-        }
-        for (flag, key, value) in
-            [("--epochs", "optim.epochs", self.epochs), ("--seed", "run.seed", self.seed)]
-        {
-            put(key, value.map(|n| whole(flag, n)).transpose()?);
-        }
+        put("finetune.tune_blocks", self.tune_blocks.map(|n| whole("--tune-blocks", n)).transpose()?);
         for (key, value) in [
             ("finetune.label_share", self.labels),
             ("finetune.val_share", self.val_share),
             ("finetune.layer_decay", self.layer_decay),
             ("finetune.ema_decay", self.ema),
             ("finetune.drop_path", self.drop_path),
-            ("optim.warmup_epochs", self.warmup_epochs),
-            ("optim.blr", self.blr),
-            ("optim.weight_decay", self.weight_decay),
-            ("optim.clip_grad", self.clip_grad),
         ] {
             put(key, value.map(Value::from));
         }

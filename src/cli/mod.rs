@@ -7,6 +7,7 @@ pub(crate) mod convert;
 pub(crate) mod eval;
 pub(crate) mod features;
 pub(crate) mod finetune;
+mod flags;
 mod images_bar;
 pub(crate) mod inspect;
 mod inspect_print;
@@ -47,6 +48,8 @@ Examples:
   vit-mae pretrain                             train on the embedded images, a few minutes
   vit-mae pretrain --preset photo              colour photographs, random crops
   vit-mae reconstruct --checkpoint runs/0001 photo.jpg --out rebuilt.png
+  vit-mae probe --checkpoint runs/0001 --knn   what the frozen encoder is worth
+  vit-mae finetune --checkpoint runs/0001      train it further to name classes
   vit-mae audit doctor runs/0001               whether it is healthy, and what to try if not
 
 Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving, 143 terminated after saving.";

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.top == 0 {
         return Err(Error::setting("--top", "at least 1", args.top));
     }
-    let (model, config, checkpoint) = finetune::load(&args.checkpoint)?;
+    let (model, config, checkpoint) = finetune::load_best(&args.checkpoint)?;
     let input = Input::of(&config.data, (config.model.img_size, config.model.in_chans));
     let judge = Judge {
         model: &model,

@@ -1,7 +1,8 @@
 //! `vit-mae pretrain`.
 
+use super::flags::Training;
 use super::progress::Progress;
-use super::{assignments, choice, count, pair, path, say, sides, whole};
+use super::{choice, count, pair, path, say, sides, whole};
 use std::path::PathBuf;
 use toml::Value;
 use vit_mae::Result;
@@ -34,12 +35,6 @@ pub(crate) struct Args {
     /// Start from these settings: nano, cifar, photo, vit-tiny, vit-base, vit-large, vit-huge
     #[arg(long, default_value = presets::DEFAULT)]
     preset: String,
-    /// A TOML file with settings to change
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Change any setting, for example `optim.min_lr=1e-6`; repeatable
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
 
     /// Images: a folder of PNG/JPEG, IDX or CIFAR files [presets nano and photo bring some]
     #[arg(long, value_name = "PATH")]
@@ -74,43 +69,11 @@ pub(crate) struct Args {
     #[arg(long)]
     mask_strategy: Option<Strategy>,
 
-    /// Passes over the data [preset nano: 30]
-    #[arg(long)]
-    epochs: Option<u64>,
-    /// Epochs of linear warm-up
-    #[arg(long)]
-    warmup_epochs: Option<f64>,
-    /// Images in an iteration
-    #[arg(long)]
-    batch_size: Option<usize>,
-    /// Iterations per optimiser step
-    #[arg(long)]
-    accum_iter: Option<usize>,
-    /// Base learning rate, per 256 images
-    #[arg(long)]
-    blr: Option<f64>,
-    /// Weight decay
-    #[arg(long)]
-    weight_decay: Option<f64>,
-    /// Clip the gradient to this norm
-    #[arg(long, value_name = "NORM")]
-    clip_grad: Option<f64>,
-
-    /// Everything random follows from this number
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Threads; does not change a single bit of the result [default: one a core]
-    #[arg(long)]
-    threads: Option<usize>,
+    #[command(flatten)]
+    training: Training,
     /// Which crate multiplies matrices
     #[arg(long)]
     gemm: Option<Backend>,
-    /// The run directory [default: the next free number, runs/0001, …]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Replace an earlier run in --out
-    #[arg(long, requires = "out")]
-    overwrite: bool,
 
     /// Go on with the run in this directory from its last checkpoint
     #[arg(long, value_name = "RUN", conflicts_with_all = ["preset", "out", "overwrite"])]
@@ -125,17 +88,17 @@ pub(crate) struct Args {
 
 /// Trains, and says where everything is.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let threads = super::start_threads(args.threads)?;
-    let (file, flags) = (args.config.as_deref(), args.overrides()?);
+    let threads = super::start_threads(args.training.threads)?;
+    let (file, flags) = (args.training.config.as_deref(), args.overrides()?);
     let mut command = super::command_line();
     let mut run = if let Some(path) = &args.resume {
         let run = RunDir::open(path)?;
         command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
         Pretraining::resume(run, |before| before.changed(file, flags))?
     } else {
-        RunDir::check(args.out.as_deref(), args.overwrite)?;
+        RunDir::check(args.training.out.as_deref(), args.training.overwrite)?;
         let config = Config::resolve(&args.preset, file, flags)?;
-        Pretraining::new(config, || RunDir::create(args.out.clone(), args.overwrite))?
+        Pretraining::new(config, || RunDir::create(args.training.out.clone(), args.training.overwrite))?
     };
     describe(&run, threads);
     let mut progress = Progress::new(run.trainer.config.optim.epochs, run.steps_total());
@@ -212,7 +175,7 @@ fn conclude(run: &Pretraining, outcome: &Outcome) {
 impl Args {
     /// The flags that were given, as settings.
     fn overrides(&self) -> Result<Vec<(String, Value)>> {
-        let mut all = assignments(&self.set)?;
+        let mut all = self.training.overrides()?;
         let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
         put("data.path", self.data.as_deref().map(path).transpose()?);
         put("data.format", self.format.clone().map(Value::from));
@@ -222,26 +185,11 @@ impl Args {
         for (flag, key, value) in [
             ("--in-chans", "model.in_chans", self.in_chans),
             ("--patch-size", "model.patch_size", self.patch_size),
-            ("--batch-size", "optim.batch_size", self.batch_size),
-            ("--accum-iter", "optim.accum_iter", self.accum_iter),
             ("--keep", "run.keep", self.keep),
         ] {
             put(key, value.map(|n| whole(flag, n)).transpose()?);
         }
-        for (flag, key, value) in
-            [("--epochs", "optim.epochs", self.epochs), ("--seed", "run.seed", self.seed)]
-        {
-            put(key, value.map(|n| whole(flag, n)).transpose()?);
-        }
-        for (key, value) in [
-            ("mask.mask_ratio", self.mask_ratio),
-            ("optim.warmup_epochs", self.warmup_epochs),
-            ("optim.blr", self.blr),
-            ("optim.weight_decay", self.weight_decay),
-            ("optim.clip_grad", self.clip_grad),
-        ] {
-            put(key, value.map(Value::from));
-        }
+        put("mask.mask_ratio", self.mask_ratio.map(Value::from));
         put("model.norm_pix_loss", self.norm_pix_loss.map(Value::from));
         put("mask.strategy", self.mask_strategy.map(|s| choice(&s)));
         put("run.gemm", self.gemm.map(|b| choice(&b)));

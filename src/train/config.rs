@@ -77,20 +77,7 @@ impl Config {
 impl Settings for Config {
     const TASK: Option<&'static str> = None;
 
-    const FIXED: &'static [&'static str] = &[
-        "model.",
-        "mask.",
-        "data.crop",
-        "data.flip",
-        "data.mean",
-        "data.std",
-        "data.repeats",
-        "optim.batch_size",
-        "optim.accum_iter",
-        "optim.betas",
-        "run.seed",
-        "run.held_out_images",
-    ];
+    const FIXED: &'static [&'static str] = &["model.", "mask."];
 
     fn optim(&self) -> &OptimConfig {
         &self.optim

@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn an_image_of_the_models_size_is_taken_as_it_is_which_is_what_scaling_gives() {
-        let image = Image::new(5, 7, 3, (0..105).map(|i| i * 37 % 251).collect());
+        let image = Image::new(5, 7, 3, (0..105_u8).map(|i| i.wrapping_mul(37)).collect());
         let input = Input::new(3, [5, 7], &[0.0; 3], &[1.0; 3]);
         assert_eq!(input.picture("test", &image).unwrap(), image);
         assert_eq!(evaluation_image(&image, 3, 5, 7).unwrap(), image);

@@ -9,6 +9,21 @@ use crate::checkpoint::{Change, Checkpoint, dir};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
+/// Settings that decide what a step number means, which images it sees, and what the losses of a run are; beside those
+/// of [`Settings::FIXED`]. Whoever wants other ones wants another run.
+pub const FIXED: &[&str] = &[
+    "data.crop",
+    "data.flip",
+    "data.mean",
+    "data.std",
+    "data.repeats",
+    "optim.batch_size",
+    "optim.accum_iter",
+    "optim.betas",
+    "run.seed",
+    "run.held_out_images",
+];
+
 /// A run as it was left, and as it shall go on.
 #[derive(Debug)]
 pub struct Earlier<S> {
@@ -24,7 +39,7 @@ impl<S: Settings> Earlier<S> {
     /// The run that a checkpoint is of, with changed settings.
     ///
     /// # Errors
-    /// If a setting of [`Settings::FIXED`] differs, which is then named, or fewer epochs are asked for than were begun.
+    /// If a setting of [`FIXED`] or [`Settings::FIXED`] differs, which is then named, or fewer epochs are asked for than were begun.
     pub fn new(checkpoint: Checkpoint, change: impl FnOnce(&S) -> Result<S>) -> Result<Self> {
         let state = &checkpoint.state;
         let before = S::from_toml(&state.config_toml, &checkpoint.dir.join(dir::STATE))?;
@@ -81,7 +96,10 @@ pub fn first_config<S: Settings>(run: &RunDir) -> Result<S> {
 }
 
 fn is_fixed<S: Settings>(key: &str) -> bool {
-    S::FIXED.iter().any(|fixed| key == *fixed || (fixed.ends_with('.') && key.starts_with(fixed)))
+    FIXED
+        .iter()
+        .chain(S::FIXED)
+        .any(|fixed| key == *fixed || (fixed.ends_with('.') && key.starts_with(fixed)))
 }
 
 /// What differs between two configurations, by key.

@@ -208,7 +208,7 @@ fn epoch<R: Run + ?Sized>(run: &mut R, settings: &RunConfig, watch: &mut dyn Wat
     }
     let (learner, journal) = run.parts();
     journal.read_clock(learner.loader().waited());
-    let images = (steps as usize * learner.images_per_step()) as f64;
+    let images = steps as f64 * learner.images_per_step() as f64;
     let score = run.held_out_score()?;
     let (at, mean_loss) = (run.journal().position, run.journal().mean_loss());
     let nothing = || Error::NotFinite { step: run.steps_done(), tensor: "every loss of the epoch".into() };

@@ -14,8 +14,8 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
     /// The value of the key `task`; pre-training, which came first, has none.
     const TASK: Option<&'static str>;
 
-    /// Settings that decide what a step number means, which images it sees, and what the tensors and losses of a
-    /// run are: keys, and sections that end in a dot. Whoever wants other ones wants another run.
+    /// Settings of this kind of training that must not change on the way: keys, and sections that end in a dot. Those
+    /// that every kind has are in [`super::resume::FIXED`].
     const FIXED: &'static [&'static str];
 
     /// How it learns.

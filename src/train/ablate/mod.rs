@@ -122,7 +122,7 @@ impl Ablation {
         fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
         let pretrained = folder.join("pretrain");
         let pretraining = format!("{name}, seed {seed}: pre-training");
-        self.pretrain(&pretrained, &pretraining, self.plan.config(value, seed)?, observer)?;
+        pretrain(&pretrained, &pretraining, self.plan.config(value, seed)?, observer)?;
         let last = State::read(&dir::find(&pretrained)?.join(dir::STATE))?;
         let mut row = Row {
             value: label,
@@ -149,19 +149,6 @@ impl Ablation {
         let json = serde_json::to_vec_pretty(&row).map_err(|e| Error::write(&done)(e.into()))?;
         write_atomic(&done, &json)?;
         Ok(row)
-    }
-
-    fn pretrain(&self, out: &Path, name: &str, config: Config, observer: &mut dyn Observer) -> Result<()> {
-        let epochs = config.optim.epochs;
-        if is_complete(out, epochs) {
-            return Ok(());
-        }
-        let mut run = match RunDir::open(out) {
-            Ok(run) => Pretraining::resume(run, |before| Ok(before.clone()))?,
-            Err(_) => Pretraining::new(config, || RunDir::create(Some(out.to_path_buf()), true))?,
-        };
-        let mut watch = observer.begins(name, epochs, run.steps_total());
-        run.train("", &mut *watch).map(drop)
     }
 
     fn finetune(
@@ -219,6 +206,20 @@ impl Ablation {
             other => other,
         }
     }
+}
+
+/// Pre-trains, or goes on where it was interrupted, or does nothing if it is done.
+fn pretrain(out: &Path, name: &str, config: Config, observer: &mut dyn Observer) -> Result<()> {
+    let epochs = config.optim.epochs;
+    if is_complete(out, epochs) {
+        return Ok(());
+    }
+    let mut run = match RunDir::open(out) {
+        Ok(run) => Pretraining::resume(run, |before| Ok(before.clone()))?,
+        Err(_) => Pretraining::new(config, || RunDir::create(Some(out.to_path_buf()), true))?,
+    };
+    let mut watch = observer.begins(name, epochs, run.steps_total());
+    run.train("", &mut *watch).map(drop)
 }
 
 /// Whether a run has done all of its epochs and written its report.

@@ -96,7 +96,7 @@ mod tests {
             }
         }
         assert_eq!(mlp_ratio(&[(48, 192), (32, 64)]), None);
-        assert_eq!(mlp_ratio(&[(48, 100), (32, 67)]), None);
+        assert_eq!(mlp_ratio(&[(48, 100), (32, 68)]), None);
         assert!(mlp_ratio(&[(48, 100), (32, 66)]).is_some());
     }
 }

@@ -26,6 +26,7 @@ pub enum Architecture {
 }
 
 /// The weights themselves.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Model {
     /// A masked autoencoder.
     Mae(Mae<f32>),
@@ -132,19 +133,19 @@ impl Source {
     pub fn model(&self) -> Result<Model> {
         let mut model = self.architecture.empty(&self.weights)?;
         let slots = model.slots();
-        self.weights.load_into(slots).map_err(|error| self.hinted(error))?;
+        self.weights.load_into(slots).map_err(hinted)?;
         Ok(model)
     }
+}
 
-    /// Says what could be done about tensors that are too many.
-    fn hinted(&self, error: Error) -> Error {
-        match error {
-            Error::Input { path, field, expected, found } if found.contains("pooler.") => {
-                let found = format!("{found}; --encoder-only leaves out the pooler");
-                Error::Input { path, field, expected, found }
-            }
-            other => other,
+/// Says what could be done about tensors that are too many.
+fn hinted(error: Error) -> Error {
+    match error {
+        Error::Input { path, field, expected, found } if found.contains("pooler.") => {
+            let found = format!("{found}; --encoder-only leaves out the pooler");
+            Error::Input { path, field, expected, found }
         }
+        other => other,
     }
 }
 

@@ -89,22 +89,7 @@ impl FinetuneConfig {
 impl Settings for FinetuneConfig {
     const TASK: Option<&'static str> = Some("classify");
 
-    const FIXED: &'static [&'static str] = &[
-        "task",
-        "model.",
-        "finetune.",
-        "augment.",
-        "data.crop",
-        "data.flip",
-        "data.mean",
-        "data.std",
-        "data.repeats",
-        "optim.batch_size",
-        "optim.accum_iter",
-        "optim.betas",
-        "run.seed",
-        "run.held_out_images",
-    ];
+    const FIXED: &'static [&'static str] = &["task", "model.", "finetune.", "augment."];
 
     fn optim(&self) -> &OptimConfig {
         &self.optim

@@ -22,7 +22,7 @@ use super::run_dir::RunDir;
 use super::settings::Settings;
 use super::{confusion, resume, save};
 use crate::base::Result;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, keep};
 use crate::data::Dataset;
 use crate::tasks::Classifier;
 use labelled::Labelled;
@@ -51,7 +51,7 @@ impl Finetuning {
         out: impl FnOnce() -> Result<RunDir>,
     ) -> Result<Self> {
         let labelled = Labelled::open(&mut config)?;
-        let model = start.classifier(&mut config)?;
+        let model = start.classifier(&config)?;
         let finetuner = Finetuner::new(config, model, labelled.train.clone())?;
         let run = out()?;
         run.write(&run.config(), finetuner.config.to_toml()?.as_bytes())?;
@@ -145,6 +145,14 @@ impl Run for Finetuning {
     fn report(&mut self, command: &str) -> Result<Outcome> {
         self.write_report(command)
     }
+}
+
+/// The best checkpoint of a run's, or the one in a checkpoint's folder.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_best(dir: &Path) -> Result<(Classifier<f32>, FinetuneConfig, Checkpoint)> {
+    load(&keep::best(dir)?)
 }
 
 /// A classifier from a checkpoint, with the settings it was trained with.

@@ -1,8 +1,7 @@
 //! What a finished fine-tuning run reached, and the files about it.
 
-use super::{Finetuning, load};
+use super::{Finetuning, load_best};
 use crate::base::{Error, Result};
-use crate::checkpoint::keep;
 use crate::params::Params;
 use crate::train::report::Report;
 use crate::train::settings::Settings;
@@ -40,6 +39,9 @@ pub struct Outcome {
     pub seed: u64,
 }
 
+/// Caption and PNG bytes of pictures.
+type Sheets = Vec<(String, Vec<u8>)>;
+
 impl Finetuning {
     /// Judges the best checkpoint on the test split, once, and writes curves, pictures, `result.json` and `report.html`.
     pub(super) fn write_report(&mut self, command: &str) -> Result<Outcome> {
@@ -68,9 +70,9 @@ impl Finetuning {
         Ok(outcome)
     }
 
-    fn outcome(&self) -> Result<(Outcome, Vec<(String, Vec<u8>)>)> {
+    fn outcome(&self) -> Result<(Outcome, Sheets)> {
         let run = &self.journal.run;
-        let (best, config, checkpoint) = load(&keep::best(run.path())?)?;
+        let (best, config, checkpoint) = load_best(run.path())?;
         let chosen = checkpoint.state.history.last().expect("at least one epoch was trained");
         let (classes, mut sheets, mut test) = (&config.finetune.classes, Vec::new(), None);
         if let Ok(set) = &self.labelled.test {

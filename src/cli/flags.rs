@@ -1,0 +1,83 @@
+//! Flags that several kinds of training share.
+
+use super::{assignments, whole};
+use std::path::PathBuf;
+use toml::Value;
+use vit_mae::Result;
+
+/// A setting's key and value.
+pub(crate) type Override = (String, Value);
+
+/// How the model learns, and what else every run has.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Training {
+    /// A TOML file with settings to change
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change any setting, for example `optim.min_lr=1e-6`; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Passes over the data
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// Epochs of linear warm-up
+    #[arg(long)]
+    warmup_epochs: Option<f64>,
+    /// Images in an iteration
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Iterations per optimiser step
+    #[arg(long)]
+    accum_iter: Option<usize>,
+    /// Base learning rate, per 256 images
+    #[arg(long)]
+    blr: Option<f64>,
+    /// Weight decay
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    /// Clip the gradient to this norm
+    #[arg(long, value_name = "NORM")]
+    clip_grad: Option<f64>,
+
+    /// Everything random follows from this number
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Threads; does not change a single bit of the result [default: one a core]
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// The run directory [default: the next free number, runs/0001, …]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace an earlier run in --out
+    #[arg(long, requires = "out")]
+    pub(crate) overwrite: bool,
+}
+
+impl Training {
+    /// The flags that were given, as settings; flags of their own win over `--set`.
+    pub(crate) fn overrides(&self) -> Result<Vec<Override>> {
+        let mut all = assignments(&self.set)?;
+        let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
+        for (flag, key, value) in [
+            ("--batch-size", "optim.batch_size", self.batch_size),
+            ("--accum-iter", "optim.accum_iter", self.accum_iter),
+        ] {
+            put(key, value.map(|n| whole(flag, n)).transpose()?);
+        }
+        for (flag, key, value) in
+            [("--epochs", "optim.epochs", self.epochs), ("--seed", "run.seed", self.seed)]
+        {
+            put(key, value.map(|n| whole(flag, n)).transpose()?);
+        }
+        for (key, value) in [
+            ("optim.warmup_epochs", self.warmup_epochs),
+            ("optim.blr", self.blr),
+            ("optim.weight_decay", self.weight_decay),
+            ("optim.clip_grad", self.clip_grad),
+        ] {
+            put(key, value.map(Value::from));
+        }
+        Ok(all)
+    }
+}
