@@ -9,10 +9,9 @@ use common::Place;
 use labelled::{classes, idx};
 use serde_json::Value;
 use std::fs;
-use vit_mae::data::load_image;
+use vit_mae::data::{evaluation_image, load_image, normalise};
 use vit_mae::exec::{Backend, Exec};
 use vit_mae::train::finetune;
-use vit_mae::train::held_out::model_input;
 
 const CLASSES: [&str; 3] = ["across", "down", "slanted"];
 
@@ -34,8 +33,8 @@ fn eval(place: &Place, args: &[&str]) -> Value {
 /// `(class, probability)` of each class, from the classifier's logits for one image at a time.
 fn probabilities(place: &Place, image: &str) -> Vec<f64> {
     let (model, config, _) = finetune::load(&place.path("tuned")).unwrap();
-    let shape = (config.model.img_size, config.model.in_chans);
-    let image = model_input(&config.data, shape, image, &load_image(place.path(image)).unwrap()).unwrap();
+    let view = evaluation_image(&load_image(place.path(image)).unwrap(), 1, 8, 8).unwrap();
+    let image = normalise(&view, &config.data.mean.unwrap(), &config.data.std.unwrap());
     let image = image.insert_axis(ndarray::Axis(0));
     let logits = model.logits(image.view(), &mut Exec::new(Backend::default()));
     let odds: Vec<f64> = logits.iter().map(|&z| f64::from(z).exp()).collect();
