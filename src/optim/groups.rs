@@ -1,7 +1,7 @@
 //! Parameter groups: what a tensor's role and shape imply for its update. Decided here and nowhere else.
 
 use crate::base::Real;
-use crate::params::{Params, Role};
+use crate::params::{Params, Role, Tensor, TensorMut};
 
 /// How one tensor is updated.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,11 +18,30 @@ pub struct Group {
     pub len: usize,
 }
 
+/// Hands `update` each tensor that is trained: weights, gradient, the optimiser's state, and its group.
+///
+/// # Panics
+/// If the groups are not those of this model.
+pub(super) fn each_trained<F: Real, P: Params<F>>(
+    (model, grad, state): (&mut P, &P, &mut P),
+    groups: &[Group],
+    mut update: impl FnMut(TensorMut<F>, Tensor<F>, TensorMut<F>, &Group),
+) {
+    let (weights, grads, states) = (model.tensors_mut(), grad.tensors(), state.tensors_mut());
+    assert_eq!(weights.len(), groups.len(), "one group a tensor");
+    for (((w, g), state), group) in weights.into_iter().zip(grads).zip(states).zip(groups) {
+        assert_eq!(w.name, group.name, "groups follow the walk");
+        if group.trained {
+            update(w, g, state, group);
+        }
+    }
+}
+
 /// Pre-training's groups, one per tensor in the order of the walk: position tables are fixed; every tensor
 /// with more than one dimension in the checkpoint decays, so the class and mask tokens (`[1, 1, D]`) do,
 /// while biases and norms do not (the reference's `add_weight_decay`).
 pub fn pretraining<F: Real>(model: &impl Params<F>, weight_decay: f64) -> Vec<Group> {
-    let group = |t: crate::params::Tensor<F>| Group {
+    let group = |t: Tensor<F>| Group {
         trained: t.role != Role::Position,
         weight_decay: if t.shape.len() > 1 { weight_decay } else { 0.0 },
         lr_scale: 1.0,
@@ -42,7 +61,7 @@ pub fn finetuning<F: Real>(
     depth: usize,
     tune_blocks: Option<usize>,
 ) -> Vec<Group> {
-    let group = |t: crate::params::Tensor<F>| {
+    let group = |t: Tensor<F>| {
         let fixed_size = matches!(t.role, Role::Token | Role::Position);
         let id = layer_id(&t.name, depth).unwrap_or(depth + 1);
         Group {

@@ -1,7 +1,7 @@
 //! LARS: momentum whose step is scaled to each tensor's norm (You et al. 2017), as the reference's linear probe
 //! uses it.
 
-use super::groups::Group;
+use super::groups::{Group, each_trained};
 use crate::base::Real;
 use crate::exec::rows;
 use crate::params::Params;
@@ -44,13 +44,7 @@ impl<P> Lars<P> {
     where
         P: Params<F>,
     {
-        let (weights, grads, mus) = (model.tensors_mut(), grad.tensors(), self.mu.tensors_mut());
-        assert_eq!(weights.len(), groups.len(), "one group a tensor");
-        for (((w, g), mu), group) in weights.into_iter().zip(grads).zip(mus).zip(groups) {
-            assert_eq!(w.name, group.name, "groups follow the walk");
-            if !group.trained {
-                continue;
-            }
+        each_trained((model, grad, &mut self.mu), groups, |w, g, mu, group| {
             let mut d = g.data.to_vec();
             if w.shape.len() > 1 {
                 let decay = F::of(group.weight_decay);
@@ -68,7 +62,7 @@ impl<P> Lars<P> {
                 *mu = momentum * *mu + d;
                 *w -= eta * *mu;
             }
-        }
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent with momentum, as PyTorch's `SGD` does it.
 
-use super::groups::Group;
+use super::groups::{Group, each_trained};
 use crate::base::Real;
 use crate::params::Params;
 
@@ -36,19 +36,13 @@ impl<P> Sgd<P> {
     where
         P: Params<F>,
     {
-        let (weights, grads, mus) = (model.tensors_mut(), grad.tensors(), self.mu.tensors_mut());
-        assert_eq!(weights.len(), groups.len(), "one group a tensor");
-        for (((w, g), mu), group) in weights.into_iter().zip(grads).zip(mus).zip(groups) {
-            assert_eq!(w.name, group.name, "groups follow the walk");
-            if !group.trained {
-                continue;
-            }
+        each_trained((model, grad, &mut self.mu), groups, |w, g, mu, group| {
             let (momentum, decay) = (F::of(self.momentum), F::of(group.weight_decay));
             let eta = F::of(lr * group.lr_scale);
             for ((w, mu), &g) in w.data.iter_mut().zip(mu.data).zip(g.data) {
                 *mu = momentum * *mu + (g + decay * *w);
                 *w -= eta * *mu;
             }
-        }
+        });
     }
 }
