@@ -7,6 +7,7 @@
 mod common;
 
 use common::Place;
+use common::run::log;
 use serde_json::Value;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -46,16 +47,8 @@ fn spawn(place: &Place, args: &[&str]) -> Child {
 /// What must be the same whether killed or not: weights and moments, and the log without measured times.
 fn digest(place: &Place, out: &str) -> (u32, u32, [u8; 32], Vec<Value>) {
     let state = Checkpoint::open(&place.path(out)).unwrap().state;
-    let log = place.text(&format!("{out}/metrics.jsonl"));
-    assert!(log.ends_with('\n'));
-    let log = log.lines().map(|line| {
-        let mut record: Value = serde_json::from_str(line).unwrap();
-        for measured in ["images_per_s", "wall_secs", "data_wait_secs"] {
-            record.as_object_mut().unwrap().remove(measured);
-        }
-        record
-    });
-    (state.checksums.model, state.checksums.optimizer, state.log.chain, log.collect())
+    assert!(place.text(&format!("{out}/metrics.jsonl")).ends_with('\n'));
+    (state.checksums.model, state.checksums.optimizer, state.log.chain, log(place, out))
 }
 
 /// After a kill: if there ever was a checkpoint there is one now, no older than the last one seen, and the log

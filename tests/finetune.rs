@@ -6,6 +6,7 @@ mod common;
 mod labelled;
 
 use common::Place;
+use common::run::{StopAfter, log};
 use labelled::{classes, idx};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -13,8 +14,7 @@ use vit_mae::Error;
 use vit_mae::checkpoint::tensors;
 use vit_mae::params::Params;
 use vit_mae::train::finetune::{self, Start};
-use vit_mae::train::metrics::{EpochRecord, StepRecord};
-use vit_mae::train::{FinetuneConfig, Finetuning, Run as _, RunDir, Watch};
+use vit_mae::train::{FinetuneConfig, Finetuning, Run as _, RunDir};
 
 /// Three classes of stripes and a pre-training run of one epoch on them.
 fn place() -> Place {
@@ -34,33 +34,13 @@ fn finetune(place: &Place, args: &[&str]) -> String {
 
 /// What a run consists of, but for measured times.
 fn bits(place: &Place, out: &str) -> (Vec<u8>, Vec<u8>, Vec<Value>, Vec<u8>) {
-    let log = place.text(&format!("{out}/metrics.jsonl"));
-    let log = log.lines().map(|line| {
-        let mut record: Value = serde_json::from_str(line).unwrap();
-        for measured in ["images_per_s", "wall_secs", "data_wait_secs"] {
-            record.as_object_mut().unwrap().remove(measured);
-        }
-        record
-    });
     let file = |name: &str| place.read(&format!("{out}/{name}"));
     let (model, moments) = (file("checkpoint/model.safetensors"), file("checkpoint/optimizer.safetensors"));
-    (model, moments, log.collect(), file("accuracy.svg"))
+    (model, moments, log(place, out), file("accuracy.svg"))
 }
 
 fn result(place: &Place, out: &str) -> Value {
     serde_json::from_str(&place.text(&format!("{out}/result.json"))).unwrap()
-}
-
-struct StopAfter(u64);
-
-impl Watch for StopAfter {
-    fn step(&mut self, _: &StepRecord, _: u64) {
-        self.0 = self.0.saturating_sub(1);
-    }
-    fn epoch(&mut self, _: &EpochRecord) {}
-    fn stop(&self) -> Option<u8> {
-        (self.0 == 0).then_some(15)
-    }
 }
 
 /// The settings that `vit-mae finetune` resolves for [`QUICK`] and a moving average.

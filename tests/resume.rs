@@ -4,12 +4,12 @@
 mod common;
 
 use common::Place;
+use common::run::{StopAfter, log};
 use serde_json::Value;
 use std::fs;
 use vit_mae::Error;
 use vit_mae::checkpoint::Checkpoint;
-use vit_mae::train::metrics::{EpochRecord, StepRecord};
-use vit_mae::train::{Config, Pretraining, Run as _, RunDir, Watch};
+use vit_mae::train::{Config, Pretraining, Run as _, RunDir};
 
 const SETS: [&str; 5] = [
     "run.pictures_every_epochs=1",
@@ -34,19 +34,6 @@ fn args(out: &str) -> Vec<&str> {
     args
 }
 
-/// Asks to stop after a number of steps, as a signal would.
-struct StopAfter(u64);
-
-impl Watch for StopAfter {
-    fn step(&mut self, _: &StepRecord, _: u64) {
-        self.0 = self.0.saturating_sub(1);
-    }
-    fn epoch(&mut self, _: &EpochRecord) {}
-    fn stop(&self) -> Option<u8> {
-        (self.0 == 0).then_some(15)
-    }
-}
-
 /// What the run consists of, but for measured times.
 #[derive(Debug, PartialEq)]
 struct Run {
@@ -61,18 +48,10 @@ struct Run {
 
 fn read(place: &Place, out: &str) -> Run {
     let checkpoint = Checkpoint::open(&place.path(out)).unwrap();
-    let log = place.text(&format!("{out}/metrics.jsonl"));
-    let log = log.lines().map(|line| {
-        let mut record: Value = serde_json::from_str(line).unwrap();
-        for measured in ["images_per_s", "wall_secs", "data_wait_secs"] {
-            record.as_object_mut().unwrap().remove(measured);
-        }
-        record
-    });
     Run {
         model: place.read(&format!("{out}/checkpoint/model.safetensors")),
         moments: place.read(&format!("{out}/checkpoint/optimizer.safetensors")),
-        log: log.collect(),
+        log: log(place, out),
         chain: checkpoint.state.log.chain,
         pictures: (1..=3).map(|n| place.read(&format!("{out}/reconstructions/epoch-000{n}.png"))).collect(),
         config: place.text(&format!("{out}/config.toml")),
