@@ -4,6 +4,7 @@
 
 use super::metrics::Record;
 use crate::base::{Error, Result};
+use plotters::chart::MeshStyle;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -152,13 +153,7 @@ where
         .x_label_area_size(46)
         .y_label_area_size(66)
         .build_cartesian_2d(x.clone(), y)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(FAINT)
-        .axis_style(REFERENCE)
-        .label_style(text(15, INK))
-        .axis_desc_style(text(16, INK))
+    quiet(&mut chart.configure_mesh())
         .x_desc("step")
         .y_desc(loss)
         .x_labels(8)
@@ -250,13 +245,7 @@ fn draw_small(
         .x_label_area_size(46)
         .y_label_area_size(66)
         .build_cartesian_2d(x, y)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(FAINT)
-        .axis_style(REFERENCE)
-        .label_style(text(15, INK))
-        .axis_desc_style(text(16, INK))
+    quiet(&mut chart.configure_mesh())
         .x_desc("step")
         .y_desc(what)
         .x_labels(8)
@@ -267,6 +256,21 @@ fn draw_small(
     chart.draw_series(LineSeries::new(curve.iter().copied(), EPOCH.stroke_width(2)))?;
     root.present()?;
     Ok(())
+}
+
+/// The style of every mesh here: faint lines, and letters that can be read.
+pub(super) fn quiet<'mesh, 'a, 'b, 'svg, X, Y>(
+    mesh: &'mesh mut MeshStyle<'a, 'b, X, Y, SVGBackend<'svg>>,
+) -> &'mesh mut MeshStyle<'a, 'b, X, Y, SVGBackend<'svg>>
+where
+    X: Ranged,
+    Y: Ranged,
+{
+    mesh.light_line_style(TRANSPARENT)
+        .bold_line_style(FAINT)
+        .axis_style(REFERENCE)
+        .label_style(text(15, INK))
+        .axis_desc_style(text(16, INK))
 }
 
 pub(super) fn text(size: u32, colour: RGBColor) -> TextStyle<'static> {

@@ -3,7 +3,7 @@
 use super::plan::{Axis, number};
 use super::table::{COLUMNS, Column, Row, Spread, at};
 use crate::base::Result;
-use crate::train::plot::{Drawn, EPOCH, FAINT, INK, REFERENCE, STEP, refused, text};
+use crate::train::plot::{Drawn, EPOCH, STEP, quiet, refused};
 use plotters::prelude::*;
 
 const WIDTH: u32 = 960;
@@ -65,13 +65,7 @@ fn panel(area: &Area<'_>, axis: &Axis, rows: &[Row], column: &Column) -> Drawn {
         None if is_numeric(axis) => format!("{}", (x * 1e4).round() / 1e4),
         None => String::new(),
     };
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(FAINT)
-        .axis_style(REFERENCE)
-        .label_style(text(15, INK))
-        .axis_desc_style(text(16, INK))
+    quiet(&mut chart.configure_mesh())
         .x_desc(axis.name.as_str())
         .y_desc(format!("{}, accuracy in %", column.name))
         .x_labels(if is_numeric(axis) { 10 } else { places.len() })
