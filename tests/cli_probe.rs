@@ -14,7 +14,6 @@ use vit_mae::checkpoint::tensors::File;
 use vit_mae::data::load_image;
 use vit_mae::exec::{Backend, Exec};
 use vit_mae::mae::Mask;
-use vit_mae::train::held_out::input_image;
 use vit_mae::train::save;
 
 /// A trained tiny model in `run`, and labelled images in `set/train` and `set/test`.
@@ -46,7 +45,7 @@ fn features_are_the_encoders_output_for_whole_images() {
     let mut expected = BTreeMap::from([("class", Vec::new()), ("mean", Vec::new())]);
     for i in 0..20 {
         let path = place.path(&format!("set/train/across/{i:02}.png"));
-        let image = input_image(&config, "test", &load_image(&path).unwrap()).unwrap();
+        let image = config.input().image("test", &load_image(&path).unwrap()).unwrap();
         let image = image.insert_axis(ndarray::Axis(0));
         let (latent, _) = model.encoder.forward(image.view(), std::slice::from_ref(&whole), &mut cx);
         expected.get_mut("class").unwrap().extend(latent.row(0).to_vec());

@@ -1,14 +1,13 @@
 //! `vit-mae eval`.
 
+use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
 use super::judged::{Folder, print_classes, print_head, print_row};
 use super::say;
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::data::Split;
-use vit_mae::train::evaluate::Judge;
 use vit_mae::train::features::Listener;
-use vit_mae::train::input::Input;
 use vit_mae::train::summary::Summary;
 use vit_mae::train::{confusion, finetune, source};
 use vit_mae::{Error, Result};
@@ -30,12 +29,8 @@ pub(crate) struct Args {
     /// A fine-tuned classifier: a run directory, or the checkpoint in it
     #[arg(long, value_name = "RUN")]
     checkpoint: PathBuf,
-    /// Labelled images: a folder with one sub-folder a class, IDX or CIFAR files [default: the checkpoint's]
-    #[arg(long, value_name = "PATH")]
-    data: Option<PathBuf>,
-    /// The data's format if the path does not tell: idx, cifar, folder
-    #[arg(long)]
-    format: Option<String>,
+    #[command(flatten)]
+    labelled: LabelledData,
     /// Which half of the data [default: test where there is one, else all images]
     #[arg(long)]
     split: Option<super::SplitName>,
@@ -70,19 +65,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
     let folder = Folder::new(args.out.as_deref(), args.overwrite, &FILES)?;
     let (model, mut config, checkpoint) = finetune::load_best(&args.checkpoint)?;
-    source::use_data(&mut config.data, args.data.as_deref(), args.format.as_deref());
+    source::use_data(&mut config.data, args.labelled.data.as_deref(), args.labelled.format.as_deref());
     let dataset = match args.split.map(Split::from) {
         Some(split) => source::open_split(&config.data, split)?,
         None => source::test_or_all(&config.data)?,
     };
-    let input = Input::of(&config.data, (config.model.img_size, config.model.in_chans));
-    let judge = Judge {
-        model: &model,
-        input: &input,
-        classes: &config.finetune.classes,
-        backend: config.run.gemm,
-        checkpoint: &checkpoint.dir,
-    };
+    let input = config.input();
+    let judge = config.judge(&model, &input, &checkpoint.dir);
     let bar = ImagesBar::new();
     bar.begins(dataset.len());
     let evaluation = judge.evaluate(&*dataset, &bar)?;

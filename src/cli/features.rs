@@ -8,7 +8,6 @@ use vit_mae::Result;
 use vit_mae::tasks::Pooling;
 use vit_mae::train::export::Export;
 use vit_mae::train::features::{Listener, features, labels};
-use vit_mae::train::input::Input;
 use vit_mae::train::{save, source};
 
 const EXAMPLES: &str = "\
@@ -60,8 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let dataset = source::open_split(&config.data, args.split.into())?;
     let bar = ImagesBar::new();
     bar.begins(dataset.len());
-    let (input, backend) =
-        (Input::of(&config.data, (config.model.img_size, config.model.in_chans)), config.run.gemm);
+    let (input, backend) = (config.input(), config.run.gemm);
     let features = features(&model.encoder, args.pool, &*dataset, &input, backend, &bar)?;
     drop(bar);
     let labelled = !dataset.classes().is_empty();

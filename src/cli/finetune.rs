@@ -1,6 +1,6 @@
 //! `vit-mae finetune`.
 
-use super::flags::Training;
+use super::flags::{LabelledData, Training};
 use super::progress::Progress;
 use super::{choice, say, whole};
 use std::path::PathBuf;
@@ -42,12 +42,8 @@ pub(crate) struct Args {
     #[arg(long, default_value = recipes::DEFAULT)]
     recipe: String,
 
-    /// Labelled images: a folder with one sub-folder a class, IDX or CIFAR files [default: the checkpoint's]
-    #[arg(long, value_name = "PATH")]
-    data: Option<PathBuf>,
-    /// The data's format if the path does not tell: idx, cifar, folder
-    #[arg(long)]
-    format: Option<String>,
+    #[command(flatten)]
+    labelled: LabelledData,
     /// Use this share of the labels, class by class
     #[arg(long, value_name = "SHARE")]
     labels: Option<f64>,
@@ -115,17 +111,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// What is about to happen.
 fn describe(run: &Finetuning, threads: usize) {
-    let (config, labelled) = (&run.finetuner.config, &run.labelled);
+    let (config, images) = (&run.finetuner.config, &run.images);
     let (model, transfer, optim) = (&config.model, &config.finetune, &config.optim);
-    say!("data     {}", labelled.train.describe());
+    say!("data     {}", images.train.describe());
     let count = |set: Option<&std::sync::Arc<dyn vit_mae::data::Dataset>>| {
         set.map_or("no images".to_owned(), |set| super::count(set.len() as u64, "image"))
     };
     say!(
         "split    {} to train on, {} to choose the epoch, {} to judge it once",
-        count(Some(&labelled.train)),
-        count(labelled.validation.as_ref()),
-        count(labelled.test.as_ref().ok()),
+        count(Some(&images.train)),
+        count(images.validation.as_ref()),
+        count(images.test.as_ref().ok()),
     );
     let from = match &transfer.checkpoint {
         Some(path) => format!("encoder from {}", path.display()),
@@ -153,7 +149,7 @@ fn describe(run: &Finetuning, threads: usize) {
         transfer.layer_decay,
     );
     say!("run      {}", run.journal.run.path().display());
-    if let Err(why) = &labelled.test {
+    if let Err(why) = &images.test {
         say!("note     no test split: {why}");
     }
     if run.steps_done() > 0 {
@@ -192,8 +188,8 @@ impl Args {
     fn overrides(&self) -> Result<Vec<(String, Value)>> {
         let mut all = self.training.overrides()?;
         let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
-        put("data.path", self.data.as_deref().map(super::path).transpose()?);
-        put("data.format", self.format.clone().map(Value::from));
+        put("data.path", self.labelled.data.as_deref().map(super::path).transpose()?);
+        put("data.format", self.labelled.format.clone().map(Value::from));
         put("data.crop", super::pair("--crop", &self.crop)?);
         put("model.img_size", super::sides("--img-size", &self.img_size)?);
         put("model.pooling", self.pooling.map(|p| choice(&p)));

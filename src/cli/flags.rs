@@ -8,6 +8,17 @@ use vit_mae::Result;
 /// A setting's key and value.
 pub(crate) type Override = (String, Value);
 
+/// Which labelled images.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LabelledData {
+    /// Labelled images: a folder with one sub-folder a class, IDX or CIFAR files [default: the checkpoint's]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: Option<PathBuf>,
+    /// The data's format if the path does not tell: idx, cifar, folder
+    #[arg(long)]
+    pub(crate) format: Option<String>,
+}
+
 /// How the model learns, and what else every run has.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Training {

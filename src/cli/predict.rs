@@ -3,9 +3,8 @@
 use super::say;
 use serde::Serialize;
 use std::path::PathBuf;
-use vit_mae::train::evaluate::{Judge, Prediction};
+use vit_mae::train::evaluate::Prediction;
 use vit_mae::train::finetune;
-use vit_mae::train::input::Input;
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -50,14 +49,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Err(Error::setting("--top", "at least 1", args.top));
     }
     let (model, config, checkpoint) = finetune::load_best(&args.checkpoint)?;
-    let input = Input::of(&config.data, (config.model.img_size, config.model.in_chans));
-    let judge = Judge {
-        model: &model,
-        input: &input,
-        classes: &config.finetune.classes,
-        backend: config.run.gemm,
-        checkpoint: &checkpoint.dir,
-    };
+    let input = config.input();
+    let judge = config.judge(&model, &input, &checkpoint.dir);
     let answers = args.images.iter().zip(judge.predict(&args.images, args.top)?);
     let answers: Vec<Answer> = answers.map(|(image, predictions)| Answer { image, predictions }).collect();
     if args.json {

@@ -1,5 +1,6 @@
 //! `vit-mae probe`.
 
+use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
 use super::judged::{self, Folder};
 use super::{choice_name, say};
@@ -39,12 +40,8 @@ pub(crate) struct Args {
     #[arg(long, alias = "pooling", default_value = "class")]
     pool: Pooling,
 
-    /// Labelled images: a folder with one sub-folder a class, IDX or CIFAR files [default: the checkpoint's]
-    #[arg(long, value_name = "PATH")]
-    data: Option<PathBuf>,
-    /// The data's format if the path does not tell: idx, cifar, folder
-    #[arg(long)]
-    format: Option<String>,
+    #[command(flatten)]
+    labelled: LabelledData,
     /// Use this share of the labels, class by class
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     labels: f64,
@@ -133,8 +130,8 @@ impl Args {
     fn ask(&self) -> Probing {
         Probing {
             checkpoint: self.checkpoint.clone(),
-            data: self.data.clone(),
-            format: self.format.clone(),
+            data: self.labelled.data.clone(),
+            format: self.labelled.format.clone(),
             label_share: self.labels,
             validation_share: self.val_share,
             pooling: self.pool,

@@ -65,10 +65,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         })?;
     }
     let masks = masks(args, &config)?;
+    let input = config.input();
     let images = args
         .images
         .iter()
-        .map(|path| held_out::input_image(&config, &path.display().to_string(), &load_image(path)?))
+        .map(|path| input.image(&path.display().to_string(), &load_image(path)?))
         .collect::<Result<Vec<_>>>()?;
     let views: Vec<_> = images.iter().map(|image| image.view()).collect();
     let images = ndarray::stack(ndarray::Axis(0), &views).expect("input images share the model's shape");

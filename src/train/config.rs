@@ -1,5 +1,6 @@
 //! Every setting of a pre-training run, resolved as preset < file < command line.
 
+use super::input::Input;
 use super::presets;
 use super::resolve::Layers;
 use super::sections::require;
@@ -59,6 +60,12 @@ impl Config {
     /// As [`Config::resolve`].
     pub fn varied(&self, overrides: Vec<(String, Value)>) -> Result<Self> {
         Layers::new(self.to_table()?).resolve(None, overrides)
+    }
+
+    /// How an image becomes what the model sees in evaluation.
+    #[must_use]
+    pub fn input(&self) -> Input {
+        Input::of(&self.data, (self.model.img_size, self.model.in_chans))
     }
 
     /// How masks are drawn.

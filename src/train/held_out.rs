@@ -2,15 +2,14 @@
 //! predictors reach on the very same patches.
 
 use super::config::Config;
-use super::input::Input;
 use super::step;
 use super::workers::Workers;
 use crate::base::{Error, Result};
-use crate::data::{Dataset, Image};
+use crate::data::Dataset;
 use crate::mae::baseline::{Baselines, baselines};
 use crate::mae::loss::PixelTarget;
 use crate::mae::{Mae, Mask};
-use ndarray::{Array3, Array4, Axis, stack};
+use ndarray::{Array4, Axis, stack};
 use std::sync::Arc;
 
 /// The epoch that masks of held-out images are addressed by: training never gets there.
@@ -35,12 +34,12 @@ impl HeldOut {
     /// If one of them cannot be read (with `data.skip_bad_images`: if none can).
     pub fn new(config: &Config, dataset: &Arc<dyn Dataset>, count: usize) -> Result<Self> {
         let count = count.min(dataset.len());
-        let masking = config.masking();
+        let (masking, input) = (config.masking(), config.input());
         let (mut images, mut masks, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for i in 0..count {
             let index = i * dataset.len() / count;
             let image = dataset.image(index);
-            match image.and_then(|image| input_image(config, &dataset.source(index), &image)) {
+            match image.and_then(|image| input.image(&dataset.source(index), &image)) {
                 Ok(image) => {
                     images.push(image);
                     masks.push(masking.mask(config.run.seed, EPOCH, i as u64));
@@ -68,12 +67,4 @@ impl HeldOut {
         let sums = workers.run(false, |cx| baselines(target, self.images.view(), &self.masks, cx));
         sums.per_patch(removed)
     }
-}
-
-/// An image as the model takes it: channels, size and normalisation of the configuration.
-///
-/// # Errors
-/// If the image, which comes from `source`, cannot be brought to the model's size or channels.
-pub fn input_image(config: &Config, source: &str, image: &Image) -> Result<Array3<f32>> {
-    Input::of(&config.data, (config.model.img_size, config.model.in_chans)).image(source, image)
 }

@@ -33,6 +33,7 @@ pub mod sections;
 pub mod settings;
 pub mod sheet;
 pub mod source;
+pub mod splits;
 pub mod step;
 pub mod summary;
 pub mod trainer;

@@ -110,7 +110,7 @@ impl Run for Pretraining {
         self.resumed
     }
 
-    fn held_out_score(&self) -> Result<Option<HeldOutScore>> {
+    fn held_out_score(&mut self) -> Result<Option<HeldOutScore>> {
         let loss = |set: &HeldOut| set.loss(&self.trainer.model, &self.trainer.workers);
         Ok(self.held_out.as_ref().map(|set| HeldOutScore { loss: loss(set), accuracy: None }))
     }

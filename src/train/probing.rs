@@ -4,22 +4,21 @@
 //! The test images are judged once, at the end.
 
 use super::config::Config;
-use super::evaluate::same_classes;
 use super::features::{Listener, features, labels};
 use super::input::Input;
 use super::probe::{Labelled, Optimizer, ProbeConfig, Trial, evaluate, sweep};
 use super::save;
-use super::source::{Source, use_data};
+use super::source::use_data;
+use super::splits::Splits;
 use super::summary::Summary;
 use crate::base::{Error, Result};
-use crate::data::{Dataset, Subset, labelled_split};
+use crate::data::Dataset;
 use crate::mae::{Encoder, Mae};
 use crate::tasks::knn::Knn;
 use crate::tasks::metrics::judge;
 use crate::tasks::{Metrics, Pooling};
 use serde::Serialize;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The reference's: 10 of 90 epochs.
 const WARMUP_SHARE: f64 = 1.0 / 9.0;
@@ -118,13 +117,6 @@ impl ProbeReport {
     }
 }
 
-/// The three sets of images.
-struct Sets {
-    train: Arc<dyn Dataset>,
-    validation: Option<Arc<dyn Dataset>>,
-    test: Option<Arc<dyn Dataset>>,
-}
-
 /// Answers; also the metrics of the images that judge, for a picture.
 ///
 /// # Errors
@@ -132,14 +124,14 @@ struct Sets {
 pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Metrics)> {
     let (model, mut config, checkpoint) = save::load(&ask.checkpoint)?;
     use_data(&mut config.data, ask.data.as_deref(), ask.format.as_deref());
-    let sets = Sets::open(&config, ask)?;
+    let sets = open(&config, ask)?;
     let probe = ask.probe_config(sets.train.len())?;
     let initial = ask.random_encoder.then(|| Mae::initialised(config.model.clone(), checkpoint.state.seed));
     let encoder = initial.map_or(model.encoder, |mae| mae.encoder);
 
-    let parts = [Some(&sets.train), sets.validation.as_ref(), sets.test.as_ref()];
+    let parts = [Some(&sets.train), sets.validation.as_ref(), sets.test.as_ref().ok()];
     listener.begins(parts.iter().flatten().map(|set| set.len()).sum());
-    let input = Input::of(&config.data, (config.model.img_size, config.model.in_chans));
+    let input = config.input();
     let [train, validation, test] =
         parts.map(|set| set.map(|set| labelled(&encoder, ask.pooling, &**set, &input, &config, listener)));
     let train = train.expect("there are images to train on")?;
@@ -182,48 +174,27 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
     Ok((report, metrics))
 }
 
-impl Sets {
-    fn open(config: &Config, ask: &Probing) -> Result<Self> {
-        let Source { train: all, held_out } = Source::both(&config.data)?;
-        if all.classes().len() < 2 {
-            let found = format!("{} classes in {}", all.classes().len(), all.describe());
-            return Err(Error::setting("--data", "labelled images of at least two classes", found));
-        }
-        let split = labelled_split(&*all, ask.label_share, ask.validation_share, ask.seed);
-        let split = split.map_err(as_flag)?;
-        let test = match held_out {
-            Ok(test) => Some(test),
-            Err(why) if split.validation.is_empty() => {
-                let found = format!("0, and no test split: {why}");
-                return Err(Error::setting("--val-share", "images to judge by: more than 0", found));
-            }
-            Err(_) => None,
-        };
-        if let Some(test) = &test {
-            same_classes(all.classes(), &**test)?;
-        }
-        if ask.sweep && split.validation.is_empty() {
-            return Err(Error::setting(
-                "--sweep",
-                "a --val-share above 0, to choose by",
-                ask.validation_share,
-            ));
-        }
-        let part = |images: Vec<usize>| -> Option<Arc<dyn Dataset>> {
-            (!images.is_empty()).then(|| Arc::new(Subset::new(all.clone(), images)) as Arc<dyn Dataset>)
-        };
-        let train = part(split.train).expect("a labelled split has images to train on");
-        if let Some(knn) = ask.knn {
-            let (k, most) = (knn.k, train.len());
-            if !(1..=most).contains(&k) {
-                return Err(Error::setting("--k", format!("1 to {most}, the images to train on"), k));
-            }
-            if !(knn.temperature > 0.0 && knn.temperature.is_finite()) {
-                return Err(Error::setting("--temperature", "more than 0", knn.temperature));
-            }
-        }
-        Ok(Self { train, validation: part(split.validation), test })
+/// Opens the images, and refuses what cannot be judged or chosen with them.
+fn open(config: &Config, ask: &Probing) -> Result<Splits> {
+    let splits = Splits::open(&config.data, ask.label_share, ask.validation_share, ask.seed);
+    let splits = splits.map_err(as_flag)?;
+    if let (Err(why), None) = (&splits.test, &splits.validation) {
+        let found = format!("0, and no test split: {why}");
+        return Err(Error::setting("--val-share", "images to judge by: more than 0", found));
     }
+    if ask.sweep && splits.validation.is_none() {
+        return Err(Error::setting("--sweep", "a --val-share above 0, to choose by", ask.validation_share));
+    }
+    if let Some(knn) = ask.knn {
+        let (k, most) = (knn.k, splits.train.len());
+        if !(1..=most).contains(&k) {
+            return Err(Error::setting("--k", format!("1 to {most}, the images to train on"), k));
+        }
+        if !(knn.temperature > 0.0 && knn.temperature.is_finite()) {
+            return Err(Error::setting("--temperature", "more than 0", knn.temperature));
+        }
+    }
+    Ok(splits)
 }
 
 impl Probing {

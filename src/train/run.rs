@@ -1,13 +1,13 @@
 //! A training run, read aloud: epoch by epoch and step by step; then pictures, checkpoint and report. The same for
 //! every kind of training.
 
-use super::chain;
 use super::journal::Journal;
 use super::metrics::{EpochRecord, Record, StepRecord};
 use super::resume::Earlier;
 use super::sections::RunConfig;
 use super::settings::Settings;
 use super::update::{At, Stepped};
+use super::{chain, save};
 use crate::base::{Error, Result};
 use crate::checkpoint::{Place, State, dir};
 use crate::data::{Batch, Loader};
@@ -111,8 +111,8 @@ pub trait Run {
     ///
     /// # Errors
     /// If one of them cannot be read.
-    fn held_out_score(&self) -> Result<Option<HeldOutScore>>;
-    /// Draws what the model does after an epoch.
+    fn held_out_score(&mut self) -> Result<Option<HeldOutScore>>;
+    /// Draws what the model does after an epoch whose [`Run::held_out_score`] was just taken.
     ///
     /// # Errors
     /// If a picture cannot be written.
@@ -156,7 +156,7 @@ pub trait Run {
 
 fn all_epochs<R: Run + ?Sized>(run: &mut R, command: &str, watch: &mut dyn Watch) -> Result<R::Outcome> {
     if run.journal().saved.is_none() {
-        save(run)?;
+        checkpoint(run)?;
     }
     let settings = run.learner().settings().run().clone();
     let epochs = run.learner().settings().optim().epochs;
@@ -169,7 +169,7 @@ fn all_epochs<R: Run + ?Sized>(run: &mut R, command: &str, watch: &mut dyn Watch
             run.draw(record.epoch)?;
         }
         if due(settings.checkpoint_every_epochs) {
-            save(run)?;
+            checkpoint(run)?;
         }
     }
     run.report(command)
@@ -198,12 +198,12 @@ fn epoch<R: Run + ?Sized>(run: &mut R, settings: &RunConfig, watch: &mut dyn Wat
             Stepped::CalledOff => {}
         }
         if let Some(signal) = watch.stop() {
-            save(run)?;
+            checkpoint(run)?;
             let path = run.journal().run.path().to_path_buf();
             return Err(Error::Interrupted { run: path, step: run.steps_done(), signal });
         }
         if settings.checkpoint_every_steps.is_some_and(|every| run.steps_done().is_multiple_of(every)) {
-            save(run)?;
+            checkpoint(run)?;
         }
     }
     let (learner, journal) = run.parts();
@@ -243,7 +243,7 @@ fn log_step(
 }
 
 /// Saves the run as it stands.
-fn save<R: Run + ?Sized>(run: &mut R) -> Result<()> {
+fn checkpoint<R: Run + ?Sized>(run: &mut R) -> Result<()> {
     let (step, data_digest) = (run.steps_done(), run.data_digest());
     let (learner, journal) = run.parts();
     if let Some(tensor) = clip::first_not_finite(learner.model()) {
@@ -254,17 +254,8 @@ fn save<R: Run + ?Sized>(run: &mut R) -> Result<()> {
     }
     journal.skipped_images.extend(learner.loader().skipped());
     let settings = learner.settings();
-    let config_toml = settings.to_toml()?;
-    let state = State {
-        step,
-        seed: settings.run().seed,
-        config_digest: crc32fast::hash(config_toml.as_bytes()),
-        data_digest,
-        config_toml,
-        ..journal.state()?
-    };
-    let place = Place { disk: journal.run.disk(), run: journal.run.path(), keep: settings.run().keep };
-    learner.write_checkpoint(place, state)?;
+    let state = State { step, data_digest, ..save::state(settings, journal)? };
+    learner.write_checkpoint(save::place(settings, &journal.run), state)?;
     journal.saved = Some(step);
     Ok(())
 }
@@ -280,7 +271,7 @@ pub(super) fn record_changes<R: Run>(
         journal.changes.push(change.clone());
     }
     if !earlier.changes.is_empty() {
-        save(run)?;
+        checkpoint(run)?;
     }
     let directory = &run.journal().run;
     directory.write(&directory.config(), run.learner().settings().to_toml()?.as_bytes())

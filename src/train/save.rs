@@ -1,6 +1,8 @@
 //! A run's checkpoint: the model under the reference's names, the optimiser's moments, where the run stands.
 
 use super::config::Config;
+use super::journal::Journal;
+use super::run_dir::RunDir;
 use super::settings::Settings;
 use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, Checksums, Place, State, tensors};
@@ -12,6 +14,25 @@ use std::path::Path;
 
 /// A model of so many numbers is made without a second thought.
 const SMALL: usize = 1 << 24;
+
+/// The state of a run but for its place in the training: step and data are the caller's.
+///
+/// # Errors
+/// If the log cannot be flushed, or a setting cannot be written in TOML.
+pub(super) fn state(settings: &impl Settings, journal: &mut Journal) -> Result<State> {
+    let config_toml = settings.to_toml()?;
+    Ok(State {
+        seed: settings.run().seed,
+        config_digest: crc32fast::hash(config_toml.as_bytes()),
+        config_toml,
+        ..journal.state()?
+    })
+}
+
+/// Where a run's checkpoints are written.
+pub(super) fn place<'a>(settings: &impl Settings, run: &'a RunDir) -> Place<'a> {
+    Place { disk: run.disk(), run: run.path(), keep: settings.run().keep }
+}
 
 /// Prefix of the trained weights in a checkpoint whose weights are their moving average.
 const TRAINED: &str = "w.";

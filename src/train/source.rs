@@ -2,7 +2,7 @@
 
 use super::config::{Config, DataConfig};
 use crate::base::{Error, Result};
-use crate::data::{self, Augment, Dataset, Format, LoaderConfig, Split, channel_stats};
+use crate::data::{self, Augment, Dataset, Format, Loader, LoaderConfig, Split, channel_stats};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl Source {
     /// If there is no training data, or a test split is there but damaged.
     pub fn open(config: &Config) -> Result<Self> {
         if config.run.held_out_images == 0 {
-            let train = Self::train(&config.data)?;
+            let train = open_split(&config.data, Split::Train)?;
             return Ok(Self { train, held_out: Err("run.held_out_images is 0".to_owned()) });
         }
         Self::both(&config.data)
@@ -46,11 +46,6 @@ impl Source {
             }
         };
         Ok(Self { train, held_out })
-    }
-
-    fn train(config: &DataConfig) -> Result<Arc<dyn Dataset>> {
-        let (path, format) = place(config)?;
-        data::open(&path, format, Split::Train)
     }
 
     /// Writes the measured mean and standard deviation into a configuration that does not give them.
@@ -141,6 +136,24 @@ pub fn loader(
         skip_bad_images: data.skip_bad_images,
         cache_bytes: data.cache_mib.saturating_mul(1 << 20),
     }
+}
+
+/// The loader of a run, whose steps take `accum_iter` batches each.
+///
+/// # Errors
+/// If the data cannot be used so, or an epoch has too few batches.
+pub(super) fn open_loader(
+    train: Arc<dyn Dataset>,
+    loader: LoaderConfig,
+    accum_iter: usize,
+) -> Result<Loader> {
+    let loader = Loader::new(train, loader)?;
+    let batches = loader.steps_per_epoch();
+    if accum_iter > batches {
+        let expected = format!("at most {batches}, the batches of an epoch");
+        return Err(Error::setting("optim.accum_iter", expected, accum_iter));
+    }
+    Ok(loader)
 }
 
 /// Where the data lies, and its format if that is given.

@@ -3,11 +3,11 @@
 
 use super::config::Config;
 use super::run::Learner;
-use super::source::loader_config;
+use super::source::{loader_config, open_loader};
 use super::update::Update;
 use super::workers::Workers;
 use super::{save, step};
-use crate::base::{Error, Result};
+use crate::base::Result;
 use crate::checkpoint::{Place, State};
 use crate::data::{Batch, Dataset, Loader};
 use crate::mae::{Mae, Mask};
@@ -39,12 +39,7 @@ impl Trainer {
     /// # Errors
     /// If the data cannot be used with these settings.
     pub fn new(config: Config, train: Arc<dyn Dataset>) -> Result<Self> {
-        let loader = Loader::new(train, loader_config(&config))?;
-        let batches = loader.steps_per_epoch();
-        if config.optim.accum_iter > batches {
-            let expected = format!("at most {batches}, the batches of an epoch");
-            return Err(Error::setting("optim.accum_iter", expected, config.optim.accum_iter));
-        }
+        let loader = open_loader(train, loader_config(&config), config.optim.accum_iter)?;
         let model = Mae::initialised(config.model.clone(), config.run.seed);
         let [beta1, beta2] = config.optim.betas;
         Ok(Self {

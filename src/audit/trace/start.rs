@@ -105,6 +105,7 @@ impl Batch {
         if let Some(source) = &source {
             source.complete(config)?;
         }
+        let input = config.input();
         let mut images = Vec::new();
         let mut sources = Vec::new();
         if files.is_empty() {
@@ -114,12 +115,12 @@ impl Batch {
             for i in 0..count {
                 let index = i * dataset.len() / count;
                 sources.push(dataset.source(index));
-                images.push(held_out::input_image(config, &sources[i], &dataset.image(index)?)?);
+                images.push(input.image(&sources[i], &dataset.image(index)?)?);
             }
         }
         for path in files {
             let name = path.display().to_string();
-            images.push(held_out::input_image(config, &name, &load_image(path)?)?);
+            images.push(input.image(&name, &load_image(path)?)?);
             sources.push(path.file_name().map_or(name, |n| n.to_string_lossy().into_owned()));
         }
         if brought_none {

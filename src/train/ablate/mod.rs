@@ -222,7 +222,7 @@ fn pretrain(out: &Path, name: &str, config: Config, observer: &mut dyn Observer)
     run.train("", &mut *watch).map(drop)
 }
 
-/// Whether a run has done all of its epochs and written its report.
+/// Whether a run has done all of its epochs.
 fn is_complete(out: &Path, epochs: u64) -> bool {
     let state = dir::find(out).and_then(|folder| State::read(&folder.join(dir::STATE)));
     state.is_ok_and(|state| state.epoch >= epochs)

@@ -3,7 +3,6 @@
 use super::Conversion;
 use super::source::{Architecture, Model, Source};
 use crate::base::{Error, Result};
-use crate::checkpoint::{Place, State};
 use crate::mae::{Mae, MaeConfig};
 use crate::optim::AdamW;
 use crate::params::Params;
@@ -81,28 +80,20 @@ impl Imported {
 impl<S: Settings, P: Params<f32>> Run<S, P> {
     fn write(&self, ask: &Conversion) -> Result<(usize, usize)> {
         let run = RunDir::create(Some(ask.destination.clone()), ask.overwrite)?;
-        let config_toml = self.settings.to_toml()?;
-        run.write(&run.config(), config_toml.as_bytes())?;
+        run.write(&run.config(), self.settings.to_toml()?.as_bytes())?;
         let mut journal = Journal::begin(run)?;
-        let written = self.write_checkpoint(&mut journal, config_toml);
+        let written = self.write_checkpoint(&mut journal);
         if written.is_err() {
             journal.run.discard()?;
         }
         written.map(|()| (self.model.tensors().len(), self.model.count()))
     }
 
-    fn write_checkpoint(&self, journal: &mut Journal, config_toml: String) -> Result<()> {
+    fn write_checkpoint(&self, journal: &mut Journal) -> Result<()> {
         let [beta1, beta2] = self.settings.optim().betas;
         let adamw = AdamW::new(&self.model, (beta1, beta2));
-        let state = State {
-            seed: self.settings.run().seed,
-            config_digest: crc32fast::hash(config_toml.as_bytes()),
-            config_toml,
-            ..journal.state()?
-        };
-        let place =
-            Place { disk: journal.run.disk(), run: journal.run.path(), keep: self.settings.run().keep };
-        save::save(place, state, &self.model, &adamw, None)
+        let state = save::state(&self.settings, journal)?;
+        save::save(save::place(&self.settings, &journal.run), state, &self.model, &adamw, None)
     }
 }
 
@@ -164,11 +155,7 @@ fn settings_of(ask: &Conversion, source: &Source) -> Result<Config> {
     settings.extend(ask.given.set.clone());
     let resolved = Config::resolve(PRESET, None, settings)?;
     if !same(&config, &resolved.model, decoder) {
-        return Err(Error::setting(
-            "--set",
-            "the architecture of the source",
-            "another one in the section model",
-        ));
+        return Err(other_architecture());
     }
     Ok(resolved)
 }

@@ -3,7 +3,8 @@
 use super::recipes;
 use crate::base::{Error, Result};
 use crate::data::AugmentConfig;
-use crate::tasks::ClassifierConfig;
+use crate::tasks::{Classifier, ClassifierConfig};
+use crate::train::evaluate::Judge;
 use crate::train::input::Input;
 use crate::train::resolve::Layers;
 use crate::train::sections::{DataConfig, OptimConfig, RunConfig, require};
@@ -83,6 +84,17 @@ impl FinetuneConfig {
     #[must_use]
     pub fn input(&self) -> Input {
         Input::of(&self.data, (self.model.img_size, self.model.in_chans))
+    }
+
+    /// A classifier with these settings as a judge of images; `checkpoint` is where its weights come from.
+    #[must_use]
+    pub fn judge<'a>(
+        &'a self,
+        model: &'a Classifier<f32>,
+        input: &'a Input,
+        checkpoint: &'a Path,
+    ) -> Judge<'a> {
+        Judge { model, input, classes: &self.finetune.classes, backend: self.run.gemm, checkpoint }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::config::FinetuneConfig;
 use super::step::{self, How, Labelled};
-use crate::base::{Error, Result};
+use crate::base::Result;
 use crate::checkpoint::{Checkpoint, Place, State};
 use crate::data::{Batch, Dataset, Loader};
 use crate::layers::DropPath;
@@ -44,12 +44,7 @@ impl Finetuner {
         let (optim, transfer) = (&config.optim, &config.finetune);
         let augment = config.augment.augment(source::crop_area(&config.data), config.data.flip);
         let loader = source::loader(&config.data, augment, shape, optim.batch_size, config.run.seed);
-        let loader = Loader::new(train, loader)?;
-        let batches = loader.steps_per_epoch();
-        if optim.accum_iter > batches {
-            let expected = format!("at most {batches}, the batches of an epoch");
-            return Err(Error::setting("optim.accum_iter", expected, optim.accum_iter));
-        }
+        let loader = source::open_loader(train, loader, optim.accum_iter)?;
         let [beta1, beta2] = optim.betas;
         Ok(Self {
             adamw: AdamW::new(&model, (beta1, beta2)),

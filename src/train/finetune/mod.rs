@@ -3,7 +3,7 @@
 
 pub mod config;
 pub mod finetuner;
-pub mod labelled;
+mod labelled;
 pub mod outcome;
 pub mod recipes;
 pub mod start;
@@ -14,18 +14,17 @@ pub use finetuner::Finetuner;
 pub use outcome::Outcome;
 pub use start::Start;
 
-use super::evaluate::{Evaluation, Judge};
-use super::input::Input;
+use super::evaluate::Evaluation;
 use super::journal::Journal;
 use super::run::{self, HeldOutScore, Run};
 use super::run_dir::RunDir;
 use super::settings::Settings;
+use super::splits::Splits;
 use super::{confusion, resume, save};
 use crate::base::Result;
 use crate::checkpoint::{Checkpoint, keep};
 use crate::data::Dataset;
-use crate::tasks::Classifier;
-use labelled::Labelled;
+use crate::tasks::{Classifier, Metrics};
 use std::path::Path;
 
 /// A run that is ready to start, or to go on.
@@ -35,7 +34,11 @@ pub struct Finetuning {
     /// How far it is.
     pub journal: Journal,
     /// Its images.
-    pub labelled: Labelled,
+    pub images: Splits,
+    /// Digest of the whole training split.
+    data_digest: u32,
+    /// Of the validation images after the last epoch of this process.
+    validated: Option<Metrics>,
     resumed: bool,
 }
 
@@ -50,12 +53,20 @@ impl Finetuning {
         start: &Start,
         out: impl FnOnce() -> Result<RunDir>,
     ) -> Result<Self> {
-        let labelled = Labelled::open(&mut config)?;
+        let images = labelled::open(&mut config)?;
+        let data_digest = images.all.digest()?;
         let model = start.classifier(&config)?;
-        let finetuner = Finetuner::new(config, model, labelled.train.clone())?;
+        let finetuner = Finetuner::new(config, model, images.train.clone())?;
         let run = out()?;
         run.write(&run.config(), finetuner.config.to_toml()?.as_bytes())?;
-        Ok(Self { finetuner, journal: Journal::begin(run)?, labelled, resumed: false })
+        Ok(Self {
+            finetuner,
+            journal: Journal::begin(run)?,
+            images,
+            data_digest,
+            validated: None,
+            resumed: false,
+        })
     }
 
     /// Goes on with an interrupted or finished run, with the same bits as if it had never stopped. `change` may
@@ -74,31 +85,22 @@ impl Finetuning {
         };
         let earlier = resume::Earlier::new(checkpoint, change)?;
         let mut config: FinetuneConfig = earlier.config.clone();
-        let labelled = Labelled::open(&mut config)?;
-        earlier.check_data(labelled.digest)?;
+        let images = labelled::open(&mut config)?;
+        let data_digest = images.all.digest()?;
+        earlier.check_data(data_digest)?;
         let model = Classifier::new(&config.model);
-        let mut finetuner = Finetuner::new(config, model, labelled.train.clone())?;
+        let mut finetuner = Finetuner::new(config, model, images.train.clone())?;
         finetuner.restore(&earlier.checkpoint)?;
         let journal = Journal::resume(run, &earlier.checkpoint.state)?;
-        let mut run = Self { finetuner, journal, labelled, resumed: true };
+        let mut run = Self { finetuner, journal, images, data_digest, validated: None, resumed: true };
         run::record_changes(&mut run, &earlier)?;
         Ok(run)
     }
 
     /// What a classifier makes of labelled images.
     fn evaluate(&self, model: &Classifier<f32>, set: &dyn Dataset) -> Result<Evaluation> {
-        let (config, input) = (&self.finetuner.config, self.finetuner.config.input());
-        self.judge(model, &input, config).evaluate(set, &())
-    }
-
-    fn judge<'a>(
-        &'a self,
-        model: &'a Classifier<f32>,
-        input: &'a Input,
-        config: &'a FinetuneConfig,
-    ) -> Judge<'a> {
-        let (classes, checkpoint) = (&config.finetune.classes, self.journal.run.path());
-        Judge { model, input, classes, backend: config.run.gemm, checkpoint }
+        let config = &self.finetuner.config;
+        config.judge(model, &config.input(), self.journal.run.path()).evaluate(set, &())
     }
 }
 
@@ -119,25 +121,26 @@ impl Run for Finetuning {
     }
 
     fn data_digest(&self) -> u32 {
-        self.labelled.digest
+        self.data_digest
     }
 
     fn resumed(&self) -> bool {
         self.resumed
     }
 
-    fn held_out_score(&self) -> Result<Option<HeldOutScore>> {
-        let Some(set) = &self.labelled.validation else { return Ok(None) };
+    fn held_out_score(&mut self) -> Result<Option<HeldOutScore>> {
+        let Some(set) = &self.images.validation else { return Ok(None) };
         let metrics = self.evaluate(self.finetuner.judged(), &**set)?.metrics;
-        Ok(Some(HeldOutScore { loss: metrics.cross_entropy(), accuracy: Some(metrics.top1_share()) }))
+        let score = HeldOutScore { loss: metrics.cross_entropy(), accuracy: Some(metrics.top1_share()) };
+        self.validated = Some(metrics);
+        Ok(Some(score))
     }
 
     /// The confusion matrix of the validation images.
     fn draw(&self, epoch: u64) -> Result<()> {
-        let Some(set) = &self.labelled.validation else { return Ok(()) };
-        let metrics = self.evaluate(self.finetuner.judged(), &**set)?.metrics;
+        let Some(metrics) = &self.validated else { return Ok(()) };
         let title = format!("Validation images after epoch {epoch}");
-        let png = confusion::draw(&metrics, &self.finetuner.config.finetune.classes, &title)?;
+        let png = confusion::draw(metrics, &self.finetuner.config.finetune.classes, &title)?;
         let run = &self.journal.run;
         run.write(&run.confusion(), &png)
     }

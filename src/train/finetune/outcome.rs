@@ -53,7 +53,7 @@ impl Finetuning {
         let json = serde_json::to_vec_pretty(&outcome).map_err(|e| Error::write(run.result())(e.into()))?;
         run.write(&run.result(), &json)?;
         let report = Report {
-            title: format!("Classifier on {}", self.labelled.train.describe()),
+            title: format!("Classifier on {}", self.images.train.describe()),
             summary: outcome.summary(),
             settings_toml: self.finetuner.config.to_toml()?,
             curves: vec![
@@ -75,7 +75,7 @@ impl Finetuning {
         let (best, config, checkpoint) = load_best(run.path())?;
         let chosen = checkpoint.state.history.last().expect("at least one epoch was trained");
         let (classes, mut sheets, mut test) = (&config.finetune.classes, Vec::new(), None);
-        if let Ok(set) = &self.labelled.test {
+        if let Ok(set) = &self.images.test {
             let evaluation = self.evaluate(&best, &**set)?;
             let summary = Summary::new(&evaluation.metrics, classes);
             let title = format!("Test images, epoch {}", chosen.epoch);
@@ -83,7 +83,7 @@ impl Finetuning {
             run.write(&run.confusion(), &png)?;
             sheets.push(("Confusion matrix of the test split".to_owned(), png));
             let input = config.input();
-            if let Some(png) = self.judge(&best, &input, &config).wrong_sheet(&evaluation, &**set)? {
+            if let Some(png) = config.judge(&best, &input, run.path()).wrong_sheet(&evaluation, &**set)? {
                 run.write(&run.wrong(), &png)?;
                 sheets.push(("Most confidently wrong".to_owned(), png));
             }
@@ -92,8 +92,8 @@ impl Finetuning {
         let outcome = Outcome {
             epoch: chosen.epoch,
             step: chosen.step,
-            train_images: self.labelled.train.len(),
-            validation_images: self.labelled.validation.as_ref().map_or(0, |set| set.len()),
+            train_images: self.images.train.len(),
+            validation_images: self.images.validation.as_ref().map_or(0, |set| set.len()),
             validation_accuracy: chosen.held_out_accuracy,
             test_accuracy: test.as_ref().map(|summary: &Summary| summary.top1),
             test,
@@ -118,7 +118,7 @@ impl Finetuning {
             Some(run) => format!("The encoder was pre-trained in {}.", run.display()),
             None => "The model was trained from scratch.".to_owned(),
         });
-        if let Err(why) = &self.labelled.test {
+        if let Err(why) = &self.images.test {
             notes.push(format!("There is no test split: {why}."));
         }
         notes.extend(self.journal.skipped_images.iter().map(|image| format!("Skipped: {image}")));
