@@ -7,7 +7,7 @@ use crate::mae::masking::len_keep;
 use crate::mae::{Mae, MaeConfig};
 use crate::params::Params;
 use crate::train::Config;
-use crate::train::bench::available_bytes;
+use crate::train::memory::available_bytes;
 
 /// The most floating-point operations that a check of single elements may take: some ten minutes of a core.
 const MOST_FLOPS: f64 = 5e12;

@@ -3,7 +3,8 @@
 use super::say;
 use std::path::PathBuf;
 use vit_mae::exec::Backend;
-use vit_mae::train::bench::{Measurement, Plan, gibibytes};
+use vit_mae::train::bench::{Measurement, Plan};
+use vit_mae::train::memory::gibibytes;
 use vit_mae::train::{Config, presets};
 use vit_mae::{Error, Result};
 

@@ -28,7 +28,7 @@ pub use image::Image;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use mix::{Mix, Mixing};
 pub use normalise::normalise;
-pub use prefetch::Prefetch;
+pub use prefetch::{BATCHES_AHEAD, Prefetch};
 pub use split::{LabelledSplit, labelled_split};
 pub use stats::{ChannelStats, channel_stats};
 pub use subset::Subset;

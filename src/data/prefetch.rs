@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 /// How many items are made ahead of the one in use.
-const AHEAD: usize = 3;
+pub const BATCHES_AHEAD: usize = 3;
 
 /// The items of another iterator, in its order, made by a thread of their own.
 ///
@@ -24,7 +24,7 @@ impl<T: Send + 'static> Prefetch<T> {
     /// Starts to work through `items`; `waited_nanos` counts the time for which [`Self::next`] had to wait.
     pub(super) fn new(items: impl Iterator<Item = T> + Send + 'static, waited_nanos: Arc<AtomicU64>) -> Self {
         // One more is in the thread's hands while it waits for room.
-        let (sender, receiver) = sync_channel(AHEAD - 1);
+        let (sender, receiver) = sync_channel(BATCHES_AHEAD - 1);
         let worker = thread::spawn(move || {
             for item in items {
                 if sender.send(item).is_err() {
@@ -85,7 +85,7 @@ mod tests {
         let mut items = counting(&made);
         assert_eq!(items.next(), Some(0));
         thread::sleep(Duration::from_millis(50));
-        assert!(made.load(Ordering::SeqCst) <= 1 + AHEAD);
+        assert!(made.load(Ordering::SeqCst) <= 1 + BATCHES_AHEAD);
     }
 
     #[test]

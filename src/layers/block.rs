@@ -93,6 +93,13 @@ impl<F: Real> Block<F> {
         (y, BlockCache { norm1, attn, norm2, mlp, kept })
     }
 
+    /// As [`Block::forward`], keeping nothing for a backward pass.
+    pub fn infer(&self, x: Array2<F>, tokens: usize, cx: &mut Exec<F>) -> Array2<F> {
+        let (y, cache) = self.forward(x, tokens, cx);
+        cache.recycle(cx);
+        y
+    }
+
     /// Each branch's input gradient is added to the gradient that flows past it. (Without drop path all `s` are 1.)
     pub fn backward(
         &self,

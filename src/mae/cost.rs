@@ -23,6 +23,22 @@ pub fn block(n: usize, d: usize, hidden: usize) -> f64 {
     linear(n, d, 4 * d) + 2.0 * linear(n, d, hidden) + 2.0 * linear(n, d, n)
 }
 
+/// What a block on the `n` tokens of an image holds, in numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockMemory {
+    /// Until the backward pass: two norms keep `x̂` and hand on `y`; qkv, the context, the probabilities; GELU's value and
+    /// slope.
+    pub kept: usize,
+    /// The largest buffers that come and go on the way.
+    pub passing: usize,
+}
+
+/// Of a block of width `d` with `heads` heads.
+#[must_use]
+pub fn block_memory(n: usize, d: usize, hidden: usize, heads: usize) -> BlockMemory {
+    BlockMemory { kept: n * (8 * d + 2 * hidden + heads * n + 2), passing: n * (2 * hidden + 4 * d) }
+}
+
 impl Cost<'_> {
     /// Floating-point operations (a multiply-add is two) of all matrix products of one image's training
     /// step. The backward pass of a product costs two of its size; only the patch projection, whose input
@@ -44,19 +60,34 @@ impl Cost<'_> {
     /// with the largest buffers that come and go on the way.
     #[must_use]
     pub fn activation_bytes(&self, images: usize) -> usize {
+        let [encoder, decoder] = self.blocks();
+        let kept = self.config.depth * encoder.kept + self.config.decoder_depth * decoder.kept;
+        images * size_of::<f32>() * (kept + self.outside_blocks() + encoder.passing.max(decoder.passing))
+    }
+
+    /// Bytes of the activations of a forward pass alone, in which one block's buffers serve the next.
+    #[must_use]
+    pub fn inference_bytes(&self, images: usize) -> usize {
+        let [encoder, decoder] = self.blocks();
+        let block = (encoder.kept + encoder.passing).max(decoder.kept + decoder.passing);
+        images * size_of::<f32>() * (block + self.outside_blocks())
+    }
+
+    /// A block of the encoder and one of the decoder.
+    fn blocks(&self) -> [BlockMemory; 2] {
+        let c = self.config;
+        let block = |n: usize, d: usize, heads: usize| block_memory(n, d, c.hidden(d), heads);
+        [
+            block(1 + self.len_keep, c.embed_dim, c.num_heads),
+            block(1 + c.num_patches(), c.decoder_embed_dim, c.decoder_num_heads),
+        ]
+    }
+
+    /// Numbers before, between and behind the blocks: patches and their embedding, the latent, the decoder's tokens,
+    /// prediction, target and their difference.
+    fn outside_blocks(&self) -> usize {
         let c = self.config;
         let [l, d, e, p] = [c.num_patches(), c.embed_dim, c.decoder_embed_dim, c.patch_len()];
-        // Two norms keep x̂ and hand on y; qkv, the context, the probabilities; GELU's value and slope.
-        let block = |n: usize, d: usize, heads: usize| n * (8 * d + 2 * c.hidden(d) + heads * n + 2);
-        let (encoder_tokens, decoder_tokens) = (1 + self.len_keep, 1 + l);
-        let kept = c.depth * block(encoder_tokens, d, c.num_heads)
-            + c.decoder_depth * block(decoder_tokens, e, c.decoder_num_heads)
-            + l * (p + d)
-            + encoder_tokens * 2 * d
-            + decoder_tokens * 4 * e
-            + 3 * l * p;
-        let passing = |n: usize, d: usize| n * (2 * c.hidden(d) + 4 * d);
-        let passing = passing(encoder_tokens, d).max(passing(decoder_tokens, e));
-        4 * images * (kept + passing)
+        l * (p + d) + (1 + self.len_keep) * 2 * d + (1 + l) * 4 * e + 3 * l * p
     }
 }

@@ -68,18 +68,8 @@ impl<F: Real> Decoder<F> {
         masks: &Masks,
         cx: &mut Exec<F>,
     ) -> (Array2<F>, DecoderCache<F>) {
-        let (embedded, embed) = self.decoder_embed.forward(latent, cx);
-        cx.saw("decoder_embed", &embedded);
-        let mut x = self.unshuffle(&embedded, masks, cx);
-        cx.recycle(embedded);
-        cx.saw("decoder_input", &x);
-        let positions = self.decoder_pos_embed.slice(s![0, .., ..]);
-        let tokens = positions.nrows();
-        for mut image in x.axis_chunks_iter_mut(Axis(0), tokens) {
-            image += &positions;
-        }
-        cx.saw("decoder_input_pos", &x);
-
+        let (mut x, embed) = self.all_tokens(latent, masks, cx);
+        let tokens = self.tokens();
         let mut blocks = Vec::with_capacity(self.decoder_blocks.len());
         for (i, block) in self.decoder_blocks.iter().enumerate() {
             let name = format_args!("decoder_blocks.{i}");
@@ -87,14 +77,53 @@ impl<F: Real> Decoder<F> {
             blocks.push(cache);
             x = y;
         }
+        let (pred, norm, cache) = self.predict(x, cx);
+        (pred, DecoderCache { embed, blocks, norm, pred: cache })
+    }
+
+    /// As [`Decoder::forward`], keeping nothing for a backward pass: memory does not grow with the depth.
+    pub fn infer(&self, latent: Array2<F>, masks: &Masks, cx: &mut Exec<F>) -> Array2<F> {
+        let (mut x, embed) = self.all_tokens(latent, masks, cx);
+        embed.recycle(cx);
+        for (i, block) in self.decoder_blocks.iter().enumerate() {
+            x = cx.inside(format_args!("decoder_blocks.{i}"), |cx| block.infer(x, self.tokens(), cx));
+        }
+        let (pred, norm, cache) = self.predict(x, cx);
+        norm.recycle(cx);
+        cache.recycle(cx);
+        pred
+    }
+
+    /// `N = 1 + L`, tokens of an image.
+    fn tokens(&self) -> usize {
+        self.decoder_pos_embed.dim().1
+    }
+
+    /// What the first block sees: `[B·(1 + L), E]`.
+    fn all_tokens(&self, latent: Array2<F>, masks: &Masks, cx: &mut Exec<F>) -> (Array2<F>, LinearCache<F>) {
+        let (embedded, cache) = self.decoder_embed.forward(latent, cx);
+        cx.saw("decoder_embed", &embedded);
+        let mut x = self.unshuffle(&embedded, masks, cx);
+        cx.recycle(embedded);
+        cx.saw("decoder_input", &x);
+        let positions = self.decoder_pos_embed.slice(s![0, .., ..]);
+        for mut image in x.axis_chunks_iter_mut(Axis(0), positions.nrows()) {
+            image += &positions;
+        }
+        cx.saw("decoder_input_pos", &x);
+        (x, cache)
+    }
+
+    /// What the last block's tokens say about the pixels: `[B·L, P]`.
+    fn predict(&self, x: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, LayerNormCache<F>, LinearCache<F>) {
         let (normed, norm) = self.decoder_norm.forward(&x, cx);
         cx.recycle(x);
         cx.saw("decoder_norm", &normed);
-        let patches = drop_class_rows(&normed, tokens, cx);
+        let patches = drop_class_rows(&normed, self.tokens(), cx);
         cx.recycle(normed);
         let (pred, cache) = self.decoder_pred.forward(patches, cx);
         cx.saw("pred", &pred);
-        (pred, DecoderCache { embed, blocks, norm, pred: cache })
+        (pred, norm, cache)
     }
 
     /// Accumulates every gradient; `dpred: [B·L, P] → dlatent: [B·(1 + K), D]`.
@@ -106,7 +135,7 @@ impl<F: Real> Decoder<F> {
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
-        let tokens = self.decoder_pos_embed.dim().1;
+        let tokens = self.tokens();
         let dpatches = self.decoder_pred.backward(cache.pred, dpred.view(), &mut grad.decoder_pred, cx);
         let dnormed = restore_class_rows(&dpatches, tokens, cx);
         cx.recycle(dpatches);

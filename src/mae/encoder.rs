@@ -1,6 +1,7 @@
 //! The encoder: a Vision Transformer that sees only the patches that were kept.
 
 use super::config::MaeConfig;
+use super::cost::block_memory;
 use super::masking::Masks;
 use crate::base::Real;
 use crate::exec::Exec;
@@ -43,17 +44,6 @@ pub struct EncoderCache<F> {
     norm: LayerNormCache<F>,
 }
 
-impl<F: Real> EncoderCache<F> {
-    /// Gives the buffers back: there will be no backward pass.
-    pub fn recycle(self, cx: &mut Exec<F>) {
-        self.patch_embed.recycle(cx);
-        for block in self.blocks {
-            block.recycle(cx);
-        }
-        self.norm.recycle(cx);
-    }
-}
-
 impl<F: Real> Encoder<F> {
     /// All zeros but the fixed positions.
     #[must_use]
@@ -79,14 +69,7 @@ impl<F: Real> Encoder<F> {
         masks: &Masks,
         cx: &mut Exec<F>,
     ) -> (Array2<F>, EncoderCache<F>) {
-        let (mut patches, patch_embed) = self.patch_embed.forward(images, cx);
-        cx.saw("patch_embed", &patches);
-        self.add_positions(&mut patches);
-        cx.saw("patch_embed_pos", &patches);
-        let mut x = self.keep_visible(&patches, masks, cx);
-        cx.recycle(patches);
-        cx.saw("encoder_input", &x);
-
+        let (mut x, patch_embed) = self.visible_tokens(images, masks, cx);
         let tokens = 1 + masks[0].len_keep;
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for (i, block) in self.blocks.iter().enumerate() {
@@ -98,6 +81,50 @@ impl<F: Real> Encoder<F> {
         cx.recycle(x);
         cx.saw("latent", &latent);
         (latent, EncoderCache { patch_embed, blocks, norm })
+    }
+
+    /// As [`Encoder::forward`], keeping nothing for a backward pass: memory does not grow with the depth.
+    pub fn infer(&self, images: ArrayView4<F>, masks: &Masks, cx: &mut Exec<F>) -> Array2<F> {
+        let (mut x, patch_embed) = self.visible_tokens(images, masks, cx);
+        patch_embed.recycle(cx);
+        let tokens = 1 + masks[0].len_keep;
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = cx.inside(format_args!("blocks.{i}"), |cx| block.infer(x, tokens, cx));
+        }
+        let (latent, norm) = self.norm.forward(&x, cx);
+        norm.recycle(cx);
+        cx.recycle(x);
+        cx.saw("latent", &latent);
+        latent
+    }
+
+    /// Bytes of the activations of one whole image on its way through [`Encoder::infer`], in `F`.
+    #[must_use]
+    pub fn inference_bytes(&self) -> usize {
+        let (patches, width) = (self.grid.0 * self.grid.1, self.cls_token.len());
+        let block = self.blocks.first().map_or(0, |block| {
+            let memory = block_memory(1 + patches, width, block.mlp.fc1.bias.len(), block.attn.num_heads);
+            memory.kept + memory.passing
+        });
+        let patch_len = self.patch_embed.proj.weight.ncols();
+        size_of::<F>() * (block + patches * (patch_len + width) + 2 * (1 + patches) * width)
+    }
+
+    /// What the first block sees: `[B·(1 + K), D]`.
+    fn visible_tokens(
+        &self,
+        images: ArrayView4<F>,
+        masks: &Masks,
+        cx: &mut Exec<F>,
+    ) -> (Array2<F>, PatchEmbedCache<F>) {
+        let (mut patches, cache) = self.patch_embed.forward(images, cx);
+        cx.saw("patch_embed", &patches);
+        self.add_positions(&mut patches);
+        cx.saw("patch_embed_pos", &patches);
+        let x = self.keep_visible(&patches, masks, cx);
+        cx.recycle(patches);
+        cx.saw("encoder_input", &x);
+        (x, cache)
     }
 
     /// Accumulates every gradient; returns the gradient with respect to the patch embedding's output,

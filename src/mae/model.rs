@@ -80,10 +80,28 @@ impl<F: Real> Mae<F> {
     ) -> (MaeOutput<F>, MaeCache<F>) {
         let (latent, encoder) = self.encoder.forward(images, masks, cx);
         let (pred, decoder) = self.decoder.forward(latent, masks, cx);
+        (self.with_loss(pred, images, masks, cx), MaeCache { encoder, decoder })
+    }
+
+    /// As [`Mae::forward`], keeping nothing for a backward pass: memory does not grow with the depth.
+    pub fn infer(&self, images: ArrayView4<F>, masks: &Masks, cx: &mut Exec<F>) -> MaeOutput<F> {
+        let latent = self.encoder.infer(images, masks, cx);
+        let pred = self.decoder.infer(latent, masks, cx);
+        self.with_loss(pred, images, masks, cx)
+    }
+
+    /// A prediction with what it should have been, and the error of each patch.
+    fn with_loss(
+        &self,
+        pred: Array2<F>,
+        images: ArrayView4<F>,
+        masks: &Masks,
+        cx: &mut Exec<F>,
+    ) -> MaeOutput<F> {
         let target = self.target().target(images, cx);
         let loss_per_patch = loss::loss_per_patch(&pred, &target);
         let loss_sum = loss::masked_sum(&loss_per_patch, masks);
-        (MaeOutput { pred, target, loss_per_patch, loss_sum }, MaeCache { encoder, decoder })
+        MaeOutput { pred, target, loss_per_patch, loss_sum }
     }
 
     /// Adds the gradient of `loss = Σ loss_sum / removed_in_batch` to `grad`; returns the gradient with

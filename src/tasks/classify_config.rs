@@ -96,6 +96,17 @@ impl ClassifierConfig {
             + 3.0 * cost::linear(1, d, self.num_classes)
     }
 
+    /// Bytes of the activations that one image's training step keeps in f32 until its backward pass, with the last
+    /// `tune_blocks` blocks trained, or all.
+    #[must_use]
+    pub fn activation_bytes(&self, tune_blocks: Option<usize>) -> usize {
+        let c = self.encoder();
+        let (l, d) = (c.num_patches(), c.embed_dim);
+        let block = cost::block_memory(1 + l, d, c.hidden(d), c.num_heads);
+        let blocks = tune_blocks.unwrap_or(c.depth).clamp(1, c.depth);
+        size_of::<f32>() * (blocks * block.kept + block.passing + l * (c.patch_len() + d) + (1 + l) * 2 * d)
+    }
+
     /// Checks everything that would make the model impossible.
     ///
     /// # Errors

@@ -19,8 +19,7 @@ pub fn features<F: Real>(
 ) -> Array2<F> {
     let patches = encoder.grid.0 * encoder.grid.1;
     let masks = vec![Mask::from_removed(&vec![false; patches]); images.dim().0];
-    let (latent, cache) = encoder.forward(images, &masks, cx);
-    cache.recycle(cx);
+    let latent = encoder.infer(images, &masks, cx);
     let features = pooling.pool(&latent, 1 + patches, cx);
     cx.recycle(latent);
     features

@@ -2,10 +2,11 @@
 //! the time goes.
 
 use super::config::Config;
+use super::memory::{self, StepMemory};
 use super::step;
 use super::workers::Workers;
 use crate::base::rng::{Purpose, rng, uniform};
-use crate::base::{Error, Real, Result};
+use crate::base::{Real, Result};
 use crate::exec::timing::Timing;
 use crate::exec::{Exec, kernel};
 use crate::mae::cost::Cost;
@@ -79,9 +80,6 @@ pub struct Plan {
 /// Repeats whose spread is given.
 const REPEATS: usize = 5;
 
-/// What the program itself takes: code, libraries, stacks, allocator.
-const PROGRAM_BYTES: u64 = 12 << 20;
-
 impl Plan {
     /// Patches that the encoder sees.
     fn len_keep(&self) -> usize {
@@ -98,19 +96,12 @@ impl Plan {
         Cost { config: &self.config.model, len_keep: self.len_keep() }
     }
 
-    /// The memory that a step will need: weights, two moments, the batch, and for every thread a chunk's
-    /// activations and gradient (plus one partial sum of the tree for every level).
+    /// What is in memory during a step: one made-up batch is there all the time.
     #[must_use]
-    pub fn predicted_bytes(&self) -> u64 {
-        let optim = &self.config.optim;
-        let parameters = 4 * self.config.model.parameters().all;
-        let chunks = optim.batch_size.div_ceil(optim.micro_batch);
-        let tasks = chunks.min(self.threads);
-        let gradients = tasks + (chunks / tasks).next_power_of_two().ilog2() as usize;
-        let [h, w] = self.config.model.img_size;
-        let batch = 4 * optim.batch_size * self.config.model.in_chans * h * w;
-        let activations = tasks * self.cost().activation_bytes(optim.micro_batch.min(optim.batch_size));
-        ((3 + gradients) * parameters + batch + activations) as u64 + PROGRAM_BYTES
+    pub fn memory(&self) -> StepMemory {
+        let (model, optim) = (&self.config.model, &self.config.optim);
+        let memory = StepMemory::pretraining(model, optim, self.len_keep(), self.threads);
+        StepMemory { accum_iter: 1, batches: 1, ..memory }
     }
 
     /// Measures.
@@ -118,13 +109,7 @@ impl Plan {
     /// # Errors
     /// If the machine does not have the memory that it would take; nothing is allocated before that is known.
     pub fn run(&self) -> Result<Measurement> {
-        let predicted_bytes = self.predicted_bytes();
-        if let Some(free) = available_bytes().filter(|&free| predicted_bytes > free) {
-            let expected = format!("a step that fits the {} of memory available", gibibytes(free));
-            let found =
-                format!("{}, which needs about {}", self.config.optim.batch_size, gibibytes(predicted_bytes));
-            return Err(Error::setting("--batch-size", expected, found));
-        }
+        self.memory().require()?;
         let mut trainer = Trainer::new(self);
         trainer.step();
         let mut rates = Vec::new();
@@ -138,7 +123,7 @@ impl Plan {
         }
         rates.sort_by(f64::total_cmp);
         let images_per_s = Spread { min: rates[0], median: rates[REPEATS / 2], max: rates[REPEATS - 1] };
-        let peak_rss_bytes = status_bytes("/proc/self/status", "VmHWM:");
+        let peak_rss_bytes = memory::peak_rss_bytes();
         let gflop_per_image = self.cost().flops_per_image() / 1e9;
         let gflops = gflop_per_image * images_per_s.median;
         let gemm_ceiling_gflops = self.gemm_ceiling();
@@ -154,7 +139,7 @@ impl Plan {
             gemm_ceiling_gflops,
             share_of_ceiling: gflops / gemm_ceiling_gflops,
             peak_rss_bytes,
-            predicted_bytes,
+            predicted_bytes: self.memory().bytes(),
             parameters: self.config.model.parameters().all,
             time_shares: trainer.time_shares(),
         })
@@ -262,23 +247,4 @@ impl<'a> Trainer<'a> {
         seconds.sort_by(|a, b| b.1.total_cmp(&a.1));
         seconds.into_iter().map(|(kind, s)| (kind.to_owned(), s / total)).collect()
     }
-}
-
-/// `1.3 GiB`.
-#[must_use]
-pub fn gibibytes(bytes: u64) -> String {
-    format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30))
-}
-
-/// Free memory of this machine, where the system tells.
-#[must_use]
-pub fn available_bytes() -> Option<u64> {
-    status_bytes("/proc/meminfo", "MemAvailable:")
-}
-
-/// A line `KEY  N kB` of one of Linux's text files.
-fn status_bytes(path: &str, key: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }

@@ -1,6 +1,7 @@
 //! Every setting of a pre-training run, resolved as preset < file < command line.
 
 use super::input::Input;
+use super::memory::StepMemory;
 use super::presets;
 use super::resolve::Layers;
 use super::sections::require;
@@ -72,6 +73,13 @@ impl Config {
     #[must_use]
     pub fn masking(&self) -> Masking {
         Masking { strategy: self.mask.strategy, mask_ratio: self.mask.mask_ratio, grid: self.model.grid() }
+    }
+
+    /// What is in memory during a training step on so many threads.
+    #[must_use]
+    pub fn memory(&self, threads: usize) -> StepMemory {
+        let len_keep = len_keep(self.model.num_patches(), self.mask.mask_ratio);
+        StepMemory::pretraining(&self.model, &self.optim, len_keep, threads)
     }
 
     /// The learning-rate schedule, in absolute rates.

@@ -1,6 +1,6 @@
 //! A fine-tuned classifier judged on labelled images: metrics, and the images on which it is most confidently wrong.
 
-use super::features::{Listener, labels, rows};
+use super::features::{Listener, Outputs, labels, rows};
 use super::input::Input;
 use super::sheet::{Picture, Sheet};
 use super::workers::Workers;
@@ -56,7 +56,11 @@ impl Judge<'_> {
     /// If an image cannot be read, or a logit is not finite, which takes weights that are not.
     pub fn logits(&self, dataset: &dyn Dataset, listener: &dyn Listener) -> Result<Array2<f32>> {
         let forward = |images: ArrayView4<f32>, cx: &mut Exec<f32>| self.model.logits(images, cx);
-        let logits = rows(dataset, self.input, self.classes.len(), self.backend, &forward, listener)?;
+        let outputs = Outputs {
+            width: self.classes.len(),
+            activation_bytes: self.model.config.activation_bytes(Some(0)),
+        };
+        let logits = rows(dataset, self.input, outputs, self.backend, &forward, listener)?;
         self.check(&logits)?;
         Ok(logits)
     }

@@ -1,6 +1,7 @@
 //! What a frozen encoder makes of a data set: one row of features an image, from the whole image, nothing masked.
 
 use super::input::Input;
+use super::memory;
 use super::workers::Workers;
 use crate::base::{Error, Result};
 use crate::data::Dataset;
@@ -40,26 +41,37 @@ pub fn features(
     backend: Backend,
     listener: &dyn Listener,
 ) -> Result<Array2<f32>> {
-    let width = encoder.cls_token.len();
     let forward = |images: ArrayView4<f32>, cx: &mut Exec<f32>| of_images(encoder, pooling, images, cx);
-    rows(dataset, input, width, backend, &forward, listener)
+    let outputs = Outputs { width: encoder.cls_token.len(), activation_bytes: encoder.inference_bytes() };
+    rows(dataset, input, outputs, backend, &forward, listener)
+}
+
+/// What is computed of each image.
+#[derive(Clone, Copy, Debug)]
+pub struct Outputs {
+    /// Numbers of the result.
+    pub width: usize,
+    /// Bytes of the activations on the way.
+    pub activation_bytes: usize,
 }
 
 /// `[N, width]`: what `forward` makes of each image of a data set, on all threads, in chunks of a fixed number of images.
 /// The bits do not depend on the number of threads.
 ///
 /// # Errors
-/// The first image, in the order of the data, that cannot be read or brought to the model's size.
+/// The first image, in the order of the data, that cannot be read or brought to the model's size; or too little memory.
 pub fn rows(
     dataset: &dyn Dataset,
     input: &Input,
-    width: usize,
+    outputs: Outputs,
     backend: Backend,
     forward: &(impl Fn(ArrayView4<f32>, &mut Exec<f32>) -> Array2<f32> + Sync),
     listener: &dyn Listener,
 ) -> Result<Array2<f32>> {
     let workers = Workers::<f32, Mae<f32>>::new(backend);
-    let mut all = Array2::zeros((dataset.len(), width));
+    let tasks = dataset.len().div_ceil(CHUNK).min(rayon::current_num_threads());
+    memory::require_activations(tasks * CHUNK.min(dataset.len()) * outputs.activation_bytes)?;
+    let mut all = Array2::zeros((dataset.len(), outputs.width));
     let chunks: Vec<_> = all.axis_chunks_iter_mut(Axis(0), CHUNK).enumerate().collect();
     // With fewer chunks than threads the products themselves spread over the threads.
     let split = chunks.len() < rayon::current_num_threads();

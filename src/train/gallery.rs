@@ -1,14 +1,18 @@
 //! Pictures of reconstructions: original, masked, reconstruction, reconstruction with the visible patches.
 
 use super::config::Config;
+use super::memory;
 use super::sheet::{Picture, Sheet};
 use crate::base::Result;
 use crate::exec::Exec;
+use crate::mae::cost::Cost;
 use crate::mae::patchify::patchify;
 use crate::mae::reconstruct::{Stats, reconstruct};
 use crate::mae::{Mae, Mask};
-use ndarray::{Array3, ArrayView4};
+use ndarray::{Array3, ArrayView4, Axis, s};
 
+/// Images that go through the model at once: memory does not grow with how many are drawn.
+const CHUNK: usize = 8;
 /// The brightness of a removed patch in the picture of the masked image.
 const REMOVED: u8 = 128;
 
@@ -23,17 +27,33 @@ pub fn draw(
     masks: &[Mask],
     stats: Stats,
 ) -> Result<Vec<u8>> {
+    let cost = Cost { config: &config.model, len_keep: masks[0].len_keep };
+    memory::require_activations(cost.inference_bytes(CHUNK.min(masks.len())))?;
     let mut cx = Exec::new(config.run.gemm).split(true);
-    let (output, _) = model.forward(images, masks, &mut cx);
-    let pixels = patchify(images, config.model.patch_size, &mut cx);
-    let patches = config.model.num_patches();
     let captions = ["original", "masked", "reconstruction", "with visible"];
     let mut sheet = Sheet::new(&captions, note(config, stats));
+    for (images, masks) in images.axis_chunks_iter(Axis(0), CHUNK).zip(masks.chunks(CHUNK)) {
+        draw_rows(model, config, images, masks, stats, &mut sheet, &mut cx);
+    }
+    sheet.to_png_bytes()
+}
+
+fn draw_rows(
+    model: &Mae<f32>,
+    config: &Config,
+    images: ArrayView4<f32>,
+    masks: &[Mask],
+    stats: Stats,
+    sheet: &mut Sheet,
+    cx: &mut Exec<f32>,
+) {
+    let output = model.infer(images, masks, cx);
+    let pixels = patchify(images, config.model.patch_size, cx);
+    let patches = config.model.num_patches();
     for (b, (image, mask)) in images.outer_iter().zip(masks).enumerate() {
-        let rows = b * patches..(b + 1) * patches;
-        let own = |matrix: &ndarray::Array2<f32>| matrix.slice(ndarray::s![rows.clone(), ..]).to_owned();
-        let (pred, pixels) = (own(&output.pred), own(&pixels));
-        let result = reconstruct(&config.model, pred.view(), pixels.view(), mask, stats);
+        let rows = s![b * patches..(b + 1) * patches, ..];
+        let (pred, pixels) = (output.pred.slice(rows), pixels.slice(rows));
+        let result = reconstruct(&config.model, pred, pixels, mask, stats);
         let original = to_bytes(config, &image.to_owned());
         sheet.push_row([
             picture(config, &original),
@@ -42,7 +62,8 @@ pub fn draw(
             picture(config, &to_bytes(config, &result.pasted)),
         ]);
     }
-    sheet.to_png_bytes()
+    cx.recycle(pixels);
+    output.recycle(cx);
 }
 
 /// The line below the pictures: it says where a patch's mean and contrast came from.

@@ -16,6 +16,7 @@ pub mod input;
 pub mod journal;
 mod lettering;
 pub mod lock;
+pub mod memory;
 pub mod metrics;
 pub mod outcome;
 pub mod plot;

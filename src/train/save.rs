@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::journal::Journal;
+use super::memory;
 use super::run_dir::RunDir;
 use super::settings::Settings;
 use crate::base::{Error, Result};
@@ -124,6 +125,7 @@ pub fn model_from(file: &tensors::File, config: &MaeConfig) -> Result<Mae<f32>> 
         stored = stored.saturating_add(file.shape(&name)?.iter().product());
     }
     check_promise(file.path(), config.parameters().all, stored)?;
+    memory::require_weights(config.parameters().all)?;
     let mut model = Mae::new(config.clone());
     let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
     tensors::load_into(file, slots)?;

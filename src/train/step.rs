@@ -57,10 +57,7 @@ pub fn loss<F: Real>(
         images.axis_chunks_iter(Axis(0), micro_batch).zip(masks.chunks(micro_batch)).collect();
     let chunk = |i: usize| {
         let (images, masks) = &chunks[i];
-        workers.run(false, |cx| {
-            let (output, _) = model.forward(images.view(), masks, cx);
-            output.recycle(cx)
-        })
+        workers.run(false, |cx| model.infer(images.view(), masks, cx).recycle(cx))
     };
     let sum = tree::reduce(chunks.len(), &chunk, &|a, b| a + b).unwrap_or(0.0);
     sum / removed(masks) as f64

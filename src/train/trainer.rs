@@ -40,6 +40,7 @@ impl Trainer {
     /// If the data cannot be used with these settings.
     pub fn new(config: Config, train: Arc<dyn Dataset>) -> Result<Self> {
         let loader = open_loader(train, loader_config(&config), config.optim.accum_iter)?;
+        config.memory(rayon::current_num_threads()).require()?;
         let model = Mae::initialised(config.model.clone(), config.run.seed);
         let [beta1, beta2] = config.optim.betas;
         Ok(Self {

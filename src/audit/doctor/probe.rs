@@ -112,8 +112,7 @@ pub(super) fn measure(
     let watcher = Watcher::new(evidence);
     let mut cx = Exec::new(evidence.config.run.gemm).split(true).with_probe(watcher.clone());
     for (images, masks) in images.axis_chunks_iter(Axis(0), micro_batch).zip(masks.chunks(micro_batch)) {
-        let (output, _) = model.forward(images, masks, &mut cx);
-        output.recycle(&mut cx);
+        model.infer(images, masks, &mut cx).recycle(&mut cx);
     }
     (Ok(gradients), Ok(watcher.seen()))
 }

@@ -6,7 +6,7 @@ use crate::mae::cost::Cost;
 use crate::mae::masking::len_keep;
 use crate::mae::{Mae, Mask};
 use crate::optim::{AdamW, clip};
-use crate::train::bench::{available_bytes, gibibytes};
+use crate::train::memory::{available_bytes, gibibytes};
 use crate::train::source::Source;
 use crate::train::{Config, held_out, save};
 use ndarray::{Array4, Axis, stack};

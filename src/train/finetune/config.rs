@@ -6,6 +6,7 @@ use crate::data::AugmentConfig;
 use crate::tasks::{Classifier, ClassifierConfig};
 use crate::train::evaluate::Judge;
 use crate::train::input::Input;
+use crate::train::memory::StepMemory;
 use crate::train::resolve::Layers;
 use crate::train::sections::{DataConfig, OptimConfig, RunConfig, require};
 use crate::train::settings::Settings;
@@ -95,6 +96,14 @@ impl FinetuneConfig {
         checkpoint: &'a Path,
     ) -> Judge<'a> {
         Judge { model, input, classes: &self.finetune.classes, backend: self.run.gemm, checkpoint }
+    }
+
+    /// What is in memory during a training step on so many threads.
+    #[must_use]
+    pub fn memory(&self, threads: usize) -> StepMemory {
+        let transfer = &self.finetune;
+        let averaged = transfer.ema_decay.is_some();
+        StepMemory::finetuning(&self.model, &self.optim, transfer.tune_blocks, averaged, threads)
     }
 }
 

@@ -20,7 +20,7 @@ use super::run::{self, HeldOutScore, Run};
 use super::run_dir::RunDir;
 use super::settings::Settings;
 use super::splits::Splits;
-use super::{confusion, resume, save};
+use super::{confusion, memory, resume, save};
 use crate::base::Result;
 use crate::checkpoint::{Checkpoint, keep};
 use crate::data::Dataset;
@@ -55,6 +55,7 @@ impl Finetuning {
     ) -> Result<Self> {
         let images = labelled::open(&mut config)?;
         let data_digest = images.all.digest()?;
+        config.memory(rayon::current_num_threads()).require()?;
         let model = start.classifier(&config)?;
         let finetuner = Finetuner::new(config, model, images.train.clone())?;
         let run = out()?;
@@ -88,6 +89,7 @@ impl Finetuning {
         let images = labelled::open(&mut config)?;
         let data_digest = images.all.digest()?;
         earlier.check_data(data_digest)?;
+        config.memory(rayon::current_num_threads()).require()?;
         let model = Classifier::new(&config.model);
         let mut finetuner = Finetuner::new(config, model, images.train.clone())?;
         finetuner.restore(&earlier.checkpoint)?;
@@ -165,6 +167,7 @@ pub fn load_best(dir: &Path) -> Result<(Classifier<f32>, FinetuneConfig, Checkpo
 pub fn load(dir: &Path) -> Result<(Classifier<f32>, FinetuneConfig, Checkpoint)> {
     let checkpoint = Checkpoint::open(dir)?;
     let config = FinetuneConfig::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?;
+    memory::require_weights(config.model.parameters())?;
     let mut model = Classifier::new(&config.model);
     save::load_weights(&checkpoint.model, &mut model)?;
     Ok((model, config, checkpoint))
