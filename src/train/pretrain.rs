@@ -39,7 +39,16 @@ impl Pretraining {
     /// # Errors
     /// If the data cannot be used with these settings, or `out` cannot be written.
     pub fn new(config: Config, out: impl FnOnce() -> Result<RunDir>) -> Result<Self> {
-        Self::prepare(config, |trainer, _| {
+        let source = Source::open(&config)?;
+        Self::on(source, config, out)
+    }
+
+    /// As [`Pretraining::new`], on data of the caller's: any [`crate::data::Dataset`].
+    ///
+    /// # Errors
+    /// As [`Pretraining::new`].
+    pub fn on(source: Source, config: Config, out: impl FnOnce() -> Result<RunDir>) -> Result<Self> {
+        Self::prepare(source, config, |trainer, _| {
             let run = out()?;
             run.write(&run.config(), trainer.config.to_toml()?.as_bytes())?;
             Ok((Journal::begin(run)?, false))
@@ -52,12 +61,33 @@ impl Pretraining {
     /// # Errors
     /// If its checkpoint, log or data are not those that were left, or a setting must not change.
     pub fn resume(run: RunDir, change: impl FnOnce(&Config) -> Result<Config>) -> Result<Self> {
+        Self::resume_from(Source::open, run, change)
+    }
+
+    /// As [`Pretraining::resume`], on the data of the caller's that [`Pretraining::on`] began with.
+    ///
+    /// # Errors
+    /// As [`Pretraining::resume`].
+    pub fn resume_on(
+        source: Source,
+        run: RunDir,
+        change: impl FnOnce(&Config) -> Result<Config>,
+    ) -> Result<Self> {
+        Self::resume_from(|_| Ok(source), run, change)
+    }
+
+    fn resume_from(
+        source: impl FnOnce(&Config) -> Result<Source>,
+        run: RunDir,
+        change: impl FnOnce(&Config) -> Result<Config>,
+    ) -> Result<Self> {
         let Some(checkpoint) = resume::last_checkpoint(&run)? else {
             let config = change(&resume::first_config(&run)?)?;
-            return Self::new(config, || Ok(run));
+            return Self::on(source(&config)?, config, || Ok(run));
         };
         let earlier = resume::Earlier::new(checkpoint, change)?;
-        let mut run = Self::prepare(earlier.config.clone(), |trainer, data_digest| {
+        let source = source(&earlier.config)?;
+        let mut run = Self::prepare(source, earlier.config.clone(), |trainer, data_digest| {
             earlier.check_data(data_digest)?;
             save::restore(&earlier.checkpoint, &mut trainer.model, &mut trainer.adamw, None)?;
             Ok((Journal::resume(run, &earlier.checkpoint.state)?, true))
@@ -67,10 +97,10 @@ impl Pretraining {
     }
 
     fn prepare(
+        source: Source,
         mut config: Config,
         journal: impl FnOnce(&mut Trainer, u32) -> Result<(Journal, bool)>,
     ) -> Result<Self> {
-        let source = Source::open(&config)?;
         source.complete(&mut config)?;
         let mut trainer = Trainer::new(config, source.train.clone())?;
         let config = &trainer.config;
