@@ -226,3 +226,12 @@ fn a_folder_that_is_none_is_named_and_one_of_hugging_face_is_not_taken_for_a_run
     place.refused(&["probe", "--checkpoint", "hf"], &["hf", "vit-mae convert", "--to run"]);
     place.refused(&["finetune", "--checkpoint", "hf/model.safetensors"], &["vit-mae convert", "--to run"]);
 }
+
+#[test]
+fn mean_and_deviation_are_refused_where_there_is_no_place_for_them() {
+    let place = place();
+    for to in ["reference", "timm"] {
+        let command = ["convert", "run", "t.safetensors", "--to", to, "--encoder-only", "--mean", "0.5"];
+        place.refused(&command, &["--mean", to, "--to hf"]);
+    }
+}

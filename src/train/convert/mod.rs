@@ -155,6 +155,11 @@ impl Conversion {
             let expected = "--to run, or a file whose architecture --preset or --config gives";
             return Err(Error::setting("--set", expected, format!("--to {}", self.to.name())));
         }
+        let statistics = self.given.mean.is_some() || self.given.std.is_some();
+        if statistics && matches!(self.to, Target::Reference | Target::Timm) {
+            let expected = "--to hf or --to run: a file of tensors alone has no place for them";
+            return Err(Error::setting("--mean, --std", expected, format!("--to {}", self.to.name())));
+        }
         if self.to == Target::Run && source.from == "run" {
             let expected = "reference, hf or timm";
             return Err(Error::setting(
