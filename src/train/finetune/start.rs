@@ -2,9 +2,10 @@
 
 use super::config::FinetuneConfig;
 use crate::base::{Error, Result};
+use crate::checkpoint::Checkpoint;
 use crate::mae::encoder::Encoder;
 use crate::tasks::Classifier;
-use crate::train::{Config, presets, save};
+use crate::train::{Config, Settings, presets, save};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -39,8 +40,8 @@ impl Start {
     /// # Errors
     /// If there is no checkpoint of one, or it is damaged.
     pub fn architecture_of(run: &Path) -> Result<Self> {
-        let (_, settings, _) = save::load(run)?;
-        Ok(Self::scratch(settings))
+        let checkpoint = Checkpoint::open(run)?;
+        Ok(Self::scratch(Config::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?))
     }
 
     /// The architecture and the data of a preset.
@@ -80,7 +81,7 @@ impl Start {
     /// # Errors
     /// If a path is not UTF-8.
     pub fn given(&self) -> Result<Table> {
-        let all = crate::train::Settings::to_table(&self.settings)?;
+        let all = self.settings.to_table()?;
         let part = |section: &str, keys: &[&str]| {
             let table = all.get(section).and_then(Value::as_table).cloned().unwrap_or_default();
             table.into_iter().filter(|(key, _)| keys.contains(&key.as_str())).collect::<Table>()
