@@ -70,7 +70,7 @@ fn a_run_interrupted_after_any_step_ends_with_the_same_bits() {
     };
     begin("whole").train("", &mut StopAfter(u64::MAX)).unwrap();
     let whole = bits(&place, "whole");
-    assert_eq!(whole.2.len(), 12 + 3, "3 epochs of 4 steps of 6 of the 27 images");
+    assert_eq!(whole.2.len(), 12 + 3 + 3, "3 epochs of 4 steps of 6 of the 27 images, each with two lines");
     for step in [1, 4, 6, 11] {
         let out = format!("after-{step}");
         let error = begin(&out).train("", &mut StopAfter(step)).unwrap_err();
@@ -106,6 +106,27 @@ fn classes_are_learnt_and_the_run_directory_tells() {
     let report = place.text("run/report.html");
     assert!(report.contains("judged once") && report.contains("Confusion matrix"));
     assert!(!place.path("run/reconstructions").exists(), "a classifier reconstructs nothing");
+}
+
+/// Three classes, 3 validation images each: every share is a count over 9 or 3.
+#[test]
+fn the_log_has_top1_top5_and_each_classs_recall_of_every_epoch() {
+    let place = place();
+    finetune(&place, &["--out", "run"]);
+    let records = log(&place, "run");
+    let of_kind = |kind: &str| records.iter().filter(|r| r["kind"] == kind).cloned().collect::<Vec<_>>();
+    let (epochs, validations) = (of_kind("epoch"), of_kind("validation"));
+    assert_eq!((epochs.len(), validations.len()), (3, 3));
+    for (epoch, validation) in epochs.iter().zip(&validations) {
+        assert_eq!((&epoch["epoch"], &epoch["step"]), (&validation["epoch"], &validation["step"]));
+        assert_eq!((&validation["images"], &validation["top5"]), (&9.into(), &1.0.into()));
+        assert_eq!(epoch["held_out_accuracy"], validation["top1"]);
+        let recall: Vec<f64> =
+            validation["recall"].as_array().unwrap().iter().map(|r| r.as_f64().unwrap()).collect();
+        assert!(recall.len() == 3 && recall.iter().all(|r| (3.0 * r).fract() == 0.0), "{recall:?}");
+        let mean = recall.iter().sum::<f64>() / 3.0;
+        assert!((mean - validation["top1"].as_f64().unwrap()).abs() < 1e-12, "{validation}");
+    }
 }
 
 /// Test labels that are wrong throughout change what is judged, and nothing that is learnt or chosen.

@@ -38,6 +38,11 @@ impl Chain {
                 [4, r.step].into_iter().for_each(number);
                 hash.update([&r.key, "\0", &r.from, "\0", &*r.to].concat());
             }
+            Record::Validation(r) => {
+                [5, r.step, r.epoch, r.images].into_iter().for_each(&mut number);
+                let recall = r.recall.iter().map(|recall| recall.unwrap_or(f64::NAN));
+                [r.top1, r.top5].into_iter().chain(recall).map(f64::to_bits).for_each(number);
+            }
         }
         self.0 = hash.finalize().into();
     }

@@ -50,6 +50,24 @@ pub struct SkippedRecord {
     pub tensor: String,
 }
 
+/// What a classifier made of the validation images after an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationRecord {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Epochs done.
+    pub epoch: u64,
+    /// How many images there are.
+    pub images: u64,
+    /// Share of images whose true class has the highest logit.
+    pub top1: f64,
+    /// Share of images whose true class has one of the five highest.
+    pub top5: f64,
+    /// For each class, the share of its images that were predicted as it; `null` if it has none.
+    pub recall: Vec<Option<f64>>,
+}
+
 /// One line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -62,6 +80,8 @@ pub enum Record {
     Skipped(SkippedRecord),
     /// `{"kind":"change",…}`: a setting that was changed when the run was resumed.
     Change(Change),
+    /// `{"kind":"validation",…}`, in fine-tuning, before the line of its epoch.
+    Validation(ValidationRecord),
 }
 
 impl Record {
@@ -72,6 +92,7 @@ impl Record {
             Self::Epoch(r) => r.step,
             Self::Skipped(r) => r.step,
             Self::Change(r) => r.step,
+            Self::Validation(r) => r.step,
         }
     }
 }

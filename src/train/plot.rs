@@ -110,7 +110,7 @@ impl LossCurves {
                     epochs.push((to_f64(r.step), r.train_loss));
                     held_out.extend(r.held_out_loss.map(|loss| (to_f64(r.step), loss)));
                 }
-                Record::Skipped(_) | Record::Change(_) => {}
+                Record::Skipped(_) | Record::Change(_) | Record::Validation(_) => {}
             }
         }
         for curve in [&mut steps, &mut epochs, &mut held_out] {

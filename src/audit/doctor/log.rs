@@ -60,6 +60,7 @@ impl Log {
                 Record::Epoch(epoch) => self.epochs.push(epoch),
                 Record::Skipped(skipped) => self.skipped.push(skipped),
                 Record::Change(change) => self.changes.push(change),
+                Record::Validation(_) => {}
             }
         }
     }

@@ -16,7 +16,8 @@ pub use start::Start;
 
 use super::evaluate::Evaluation;
 use super::journal::Journal;
-use super::run::{self, HeldOutScore, Run};
+use super::metrics::{Record, ValidationRecord};
+use super::run::{self, HeldOutScore, Learner, Run};
 use super::run_dir::RunDir;
 use super::settings::Settings;
 use super::splits::Splits;
@@ -134,6 +135,15 @@ impl Run for Finetuning {
         let Some(set) = &self.images.validation else { return Ok(None) };
         let metrics = self.evaluate(self.finetuner.judged(), &**set)?.metrics;
         let score = HeldOutScore { loss: metrics.cross_entropy(), accuracy: Some(metrics.top1_share()) };
+        let epoch = self.journal.epoch + 1;
+        self.journal.log(Record::Validation(ValidationRecord {
+            step: epoch * self.finetuner.steps_per_epoch(),
+            epoch,
+            images: metrics.images(),
+            top1: metrics.top1_share(),
+            top5: metrics.top5_share(),
+            recall: (0..metrics.classes()).map(|class| metrics.recall(class)).collect(),
+        }))?;
         self.validated = Some(metrics);
         Ok(Some(score))
     }
