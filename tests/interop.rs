@@ -21,7 +21,8 @@ fn json(path: &Path) -> Value {
 
 fn ask(source: &Path, destination: &Path, to: Target) -> Conversion {
     let (source, destination) = (source.to_path_buf(), destination.to_path_buf());
-    let given = Given { mean: Some(vec![0.5; 3]), std: Some(vec![0.25; 3]), ..Given::default() };
+    let statistics = |value: f32| matches!(to, Target::Hf | Target::Run).then(|| vec![value; 3]);
+    let given = Given { mean: statistics(0.5), std: statistics(0.25), ..Given::default() };
     Conversion { source, destination, to, encoder_only: false, fresh_decoder: false, overwrite: false, given }
 }
 
