@@ -23,7 +23,7 @@ pub mod subset;
 
 pub use augment::{Augment, AugmentConfig, RandAugment, evaluation_image};
 pub use decode::load_image;
-pub use formats::{Format, open};
+pub use formats::{Format, open, recognise};
 pub use image::Image;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use mix::{Mix, Mixing};
