@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         cli::Command::Features(args) => cli::features::run(&args),
         cli::Command::Ablate(args) => cli::ablate::run(&args),
         cli::Command::Convert(args) => cli::convert::run(&args),
+        cli::Command::Data(command) => cli::data::run(&command),
         cli::Command::Inspect(args) => cli::inspect::run(&args),
         cli::Command::Bench(args) => cli::bench::run(&args),
         cli::Command::Audit(command) => cli::audit::run(&command),
@@ -26,15 +27,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Not `eprintln!`, which panics if nobody listens.
-            let _ = writeln!(std::io::stderr(), "error: {}", visible(&error.to_string()));
+            let _ = writeln!(std::io::stderr(), "error: {}", cli::visible(&error.to_string()));
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// Text with control characters spelt out: what comes from a file must not steer the terminal.
-fn visible(text: &str) -> String {
-    let letters =
-        text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() });
-    letters.collect()
 }

@@ -54,7 +54,10 @@ fn nonsense_in_set_is_refused() {
 fn unknown_names_are_refused_with_those_that_exist() {
     let place = Place::new();
     place.pretrain_refused(&["--preset", "vit-giant"], &["--preset", "nano", "vit-huge", "vit-giant"]);
-    place.pretrain_refused(&["--format", "tar"], &["--format", "idx, cifar, folder", "tar"]);
+    place.pretrain_refused(
+        &["--format", "tar"],
+        &["--format", "idx, cifar, npy, webdataset, parquet, folder", "tar"],
+    );
     place.pretrain_refused(&["--mask-strategy", "stripes"], &["--mask-strategy", "random", "block"]);
     place.pretrain_refused(&["--gemm", "blas"], &["--gemm", "matrixmultiply"]);
     place.pretrain_refused(&["--epoch", "3"], &["--epoch", "--epochs"]);

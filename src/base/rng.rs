@@ -26,6 +26,8 @@ pub enum Purpose {
     Mix = 7,
     /// Which residual branches of one sample are dropped.
     DropPath = 8,
+    /// Which images a contact sheet shows.
+    Preview = 9,
 }
 
 /// The generator at one address: `ChaCha8` whose 256-bit key is the four words of the address.

@@ -53,7 +53,7 @@ pub(crate) struct Args {
     /// Change any setting of pre-training; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Images: a folder with one sub-folder a class, IDX or CIFAR files [preset nano brings some]
+    /// Images: a folder with one sub-folder a class, IDX, CIFAR, NumPy or WebDataset files [preset nano brings some]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Passes over the data in pre-training

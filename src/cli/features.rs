@@ -27,10 +27,10 @@ pub(crate) struct Args {
     /// A run directory, or the checkpoint in it
     #[arg(long, value_name = "RUN")]
     checkpoint: PathBuf,
-    /// The images: a folder of PNG/JPEG, IDX or CIFAR files [default: the checkpoint's]
+    /// The images: a folder of PNG/JPEG, IDX, CIFAR, NumPy or WebDataset files [default: the checkpoint's]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// The data's format if the path does not tell: idx, cifar, folder
+    /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, folder
     #[arg(long)]
     format: Option<String>,
     /// Which half of the data

@@ -11,10 +11,10 @@ pub(crate) type Override = (String, Value);
 /// Which labelled images.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LabelledData {
-    /// Labelled images: a folder with one sub-folder a class, IDX or CIFAR files [default: the checkpoint's]
+    /// Labelled images: a folder with one sub-folder a class, IDX, CIFAR, NumPy or WebDataset files [default: the checkpoint's]
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,
-    /// The data's format if the path does not tell: idx, cifar, folder
+    /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, folder
     #[arg(long)]
     pub(crate) format: Option<String>,
 }

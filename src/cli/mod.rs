@@ -4,6 +4,7 @@ pub(crate) mod ablate;
 pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod convert;
+pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod features;
 pub(crate) mod finetune;
@@ -50,6 +51,7 @@ Examples:
   vit-mae reconstruct --checkpoint runs/0001 photo.jpg --out rebuilt.png
   vit-mae probe --checkpoint runs/0001 --knn   what the frozen encoder is worth
   vit-mae finetune --checkpoint runs/0001      train it further to name classes
+  vit-mae data info photos                     what a data set holds, before training
   vit-mae audit doctor runs/0001               whether it is healthy, and what to try if not
 
 Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving, 143 terminated after saving.";
@@ -75,6 +77,9 @@ pub(crate) enum Command {
     Ablate(ablate::Args),
     /// Take weights from, or to, PyTorch's reference, Hugging Face and timm
     Convert(convert::Args),
+    /// Look at images before training: what is there, whether all can be read, a sheet of them
+    #[command(subcommand)]
+    Data(data::Command),
     /// Say what a checkpoint holds and where it comes from, or check every byte of it
     Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes
@@ -201,4 +206,11 @@ pub(crate) fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Text with control characters spelt out: what comes from a file must not steer the terminal.
+pub(crate) fn visible(text: &str) -> String {
+    let letters =
+        text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() });
+    letters.collect()
 }

@@ -36,10 +36,10 @@ pub(crate) struct Args {
     #[arg(long, default_value = presets::DEFAULT)]
     preset: String,
 
-    /// Images: a folder of PNG/JPEG, IDX or CIFAR files [presets nano and photo bring some]
+    /// Images: a folder of PNG/JPEG, IDX, CIFAR, NumPy or WebDataset files [presets nano and photo bring some]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// The data's format if the path does not tell: idx, cifar, folder
+    /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, folder
     #[arg(long)]
     format: Option<String>,
     /// Random resized crops of this share of the area, for example 0.2,1

@@ -12,7 +12,7 @@ use crate::base::{Error, Result};
 /// The longest side of an image, in pixels.
 const MAX_SIDE: u32 = 16_384;
 /// The most memory that decoding one image may take, and the longest image file.
-const MAX_BYTES: u64 = 512 << 20;
+pub(super) const MAX_BYTES: u64 = 512 << 20;
 
 /// Reads one PNG or JPEG file; the format is told from the content, not from the name.
 ///
@@ -50,7 +50,7 @@ pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 /// [`load_image`] for bytes that are in memory; `path` is for messages.
-fn decode(path: &Path, bytes: &[u8]) -> Result<Image> {
+pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Image> {
     let Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) = image::guess_format(bytes) else {
         return Err(Error::input(path, "image format", "PNG or JPEG", describe_start(bytes)));
     };

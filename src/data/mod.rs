@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`image`] (what a picture is) → [`formats`] (where pictures come from) → [`resample`] →
 //! [`augment`] → [`mod@normalise`] → [`loader`] (how they become batches) → [`split`] and [`subset`] (which of them
-//! have labels, and which validate). Nothing here knows a model.
+//! have labels, and which validate) → [`mod@survey`] (what is there, before training). Nothing here knows a model.
 
 use crate::base::Result;
 
@@ -20,10 +20,11 @@ pub mod resample;
 pub mod split;
 pub mod stats;
 pub mod subset;
+pub mod survey;
 
 pub use augment::{Augment, AugmentConfig, RandAugment, evaluation_image};
 pub use decode::load_image;
-pub use formats::{Format, open};
+pub use formats::{Format, open, recognise};
 pub use image::Image;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use mix::{Mix, Mixing};
@@ -32,6 +33,7 @@ pub use prefetch::{BATCHES_AHEAD, Prefetch};
 pub use split::{LabelledSplit, labelled_split};
 pub use stats::{ChannelStats, channel_stats};
 pub use subset::Subset;
+pub use survey::{Survey, survey, verify};
 
 /// Which half of a data set is meant, where its files tell the halves apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

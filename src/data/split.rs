@@ -93,7 +93,7 @@ fn by_class(dataset: &dyn Dataset) -> Result<Vec<Vec<usize>>> {
     let mut images = vec![Vec::new(); dataset.classes().len()];
     for index in 0..dataset.len() {
         let Some(label) = dataset.label(index) else {
-            let expected = "labelled images: CIFAR, IDX with a labels file, or one sub-folder per class";
+            let expected = "labelled images: one sub-folder per class, or labels as docs/data.md has them for each format";
             let found = format!("no label of {} ({})", dataset.source(index), dataset.describe());
             return Err(Error::setting("--data", expected, found));
         };

@@ -1,12 +1,13 @@
 //! Mean and standard deviation of each channel, which normalisation needs.
 
 use rayon::prelude::*;
+use serde::Serialize;
 
 use super::Dataset;
 use crate::base::{Error, Result};
 
 /// Mean and standard deviation per channel, of values in `[0, 1]`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ChannelStats {
     /// Per channel.
     pub mean: Vec<f32>,
@@ -53,14 +54,21 @@ pub fn channel_stats(
     if read == 0 {
         return Err(Error::input(dataset.source(0), "images", "at least one that can be read", "none"));
     }
-    let mean = totals.iter().map(Moments::mean).collect();
-    let std = totals.iter().map(Moments::std).collect();
-    Ok(ChannelStats { mean, std, images: read })
+    Ok(ChannelStats::of(&totals, read))
+}
+
+impl ChannelStats {
+    /// From the moments of each channel.
+    pub(super) fn of(channels: &[Moments], images: usize) -> Self {
+        let mean = channels.iter().map(Moments::mean).collect();
+        let std = channels.iter().map(Moments::std).collect();
+        Self { mean, std, images }
+    }
 }
 
 /// Number, sum and sum of squares of bytes, exactly.
 #[derive(Clone, Copy, Default)]
-struct Moments {
+pub(super) struct Moments {
     n: u64,
     sum: u64,
     squares: u64,
@@ -72,14 +80,14 @@ struct Moments {
     reason = "the last step is f64, then f32"
 )]
 impl Moments {
-    fn of<'a>(values: impl Iterator<Item = &'a u8>) -> Self {
+    pub(super) fn of<'a>(values: impl Iterator<Item = &'a u8>) -> Self {
         values.fold(Self::default(), |m, &x| {
             let x = u64::from(x);
             Self { n: m.n + 1, sum: m.sum + x, squares: m.squares + x * x }
         })
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.n += other.n;
         self.sum += other.sum;
         self.squares += other.squares;

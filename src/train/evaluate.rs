@@ -169,7 +169,8 @@ impl Evaluation {
 pub fn same_classes(names: &[String], data: &dyn Dataset) -> Result<()> {
     let theirs = data.classes();
     if theirs.is_empty() {
-        let expected = "labelled images: CIFAR, IDX with a labels file, or one sub-folder per class";
+        let expected =
+            "labelled images: one sub-folder per class, or labels as docs/data.md has them for each format";
         return Err(Error::setting("--data", expected, format!("no labels ({})", data.describe())));
     }
     let first = names.iter().zip(theirs).position(|(mine, theirs)| mine != theirs);

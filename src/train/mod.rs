@@ -22,6 +22,7 @@ pub mod outcome;
 pub mod plot;
 pub mod presets;
 pub mod pretrain;
+pub mod preview;
 pub mod probe;
 pub mod probing;
 pub mod report;

@@ -36,14 +36,23 @@ impl Source {
     /// If there is no training data, or a test split is there but damaged.
     pub fn both(config: &DataConfig) -> Result<Self> {
         let (path, format) = place(config)?;
+        Self::at(&path, format)
+    }
+
+    /// Both splits of the data set at a path, in the format given or else recognised.
+    ///
+    /// # Errors
+    /// If there is no training data, or a test split is there but damaged.
+    pub fn at(path: &Path, format: Option<Format>) -> Result<Self> {
+        let path = locate(Some(path))?;
         let train = data::open(&path, format, Split::Train)?;
-        let held_out = if path.is_file() {
-            Err("a single file has no test split".to_owned())
-        } else {
+        let held_out = if path.is_dir() {
             match data::open(&path, format, Split::Test) {
                 Err(error) if !is_absence(&error) => return Err(error),
                 other => other.map_err(|error| error.to_string()),
             }
+        } else {
+            Err("a single file has no test split".to_owned())
         };
         Ok(Self { train, held_out })
     }
@@ -175,7 +184,7 @@ fn is_absence(error: &Error) -> bool {
 /// the program was built.
 fn locate(path: Option<&Path>) -> Result<PathBuf> {
     let Some(path) = path else {
-        let expected = "a folder of images, IDX or CIFAR files; data/README.md says where to get CIFAR-10";
+        let expected = "a data set; docs/data.md has the formats, data/README.md says where to get CIFAR-10";
         return Err(Error::setting("--data", expected, "none, and this preset brings none"));
     };
     let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

@@ -14,6 +14,15 @@ pub(crate) fn seeds(target: &str, dir: &Path) -> Vec<Vec<u8>> {
         "idx.gz" => vec![gzip(&idx(&[5, 3, 4])), gzip(&vec![0; 5000])],
         "cifar-10" => vec![(0..=9).cycle().take(2 * 3073).collect()],
         "cifar-100" => vec![(0..=99).cycle().take(2 * 3074).collect()],
+        "npy" => vec![
+            npy("|u1", "(2, 3, 4)", &[7; 24]),
+            npy("<f4", "(1, 2, 2, 3)", &[0.5f32.to_le_bytes(); 12].concat()),
+        ],
+        "npy-labels" => {
+            vec![npy("|u1", "(2,)", &[0, 9]), npy("<i8", "(2, 1)", &[[3, 0, 0, 0, 0, 0, 0, 0]; 2].concat())]
+        }
+        "tar" => vec![shard()],
+        "parquet" => vec![include_bytes!("../golden/hub/train-00000-of-00001.parquet").to_vec()],
         "config" => [
             include_str!("../../src/train/presets/nano.toml"),
             include_str!("../../src/train/presets/photo.toml"),
@@ -42,6 +51,27 @@ fn idx(dims: &[u8]) -> Vec<u8> {
     let len: usize = dims.iter().map(|&dim| usize::from(dim)).product();
     bytes.extend((0..=255).cycle().take(len));
     bytes
+}
+
+/// As `numpy.save` writes it.
+fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let len = u16::try_from(text.len()).unwrap().to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &len[..], text.as_bytes(), values].concat()
+}
+
+/// Two images with labels of both kinds.
+fn shard() -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let long = "folder/".repeat(20);
+    let members: [(&str, &[u8]); 4] =
+        [("1.png", &png(1)), ("1.cls", b"3"), ("2.jpg", &jpeg(3)), ("2.json", b"{\"label\": 0}")];
+    for (name, content) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, format!("{long}{name}"), content).unwrap();
+    }
+    builder.into_inner().unwrap()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -36,6 +36,19 @@ pub(crate) const TARGETS: &[Target] = &[
     },
     Target { name: "cifar-10", file: "data.bin", read: dataset, per_byte: 8, besides: MIB },
     Target { name: "cifar-100", file: "train.bin", read: dataset, per_byte: 8, besides: MIB },
+    Target { name: "npy", file: "images.npy", read: dataset, per_byte: 8, besides: 2 * MIB },
+    Target { name: "npy-labels", file: "labels/labels.npy", read: labels, per_byte: 16, besides: 8 * MIB },
+    // A member may be a PNG file, see there.
+    Target { name: "tar", file: "shard.tar", read: dataset, per_byte: 3 * 24 * 1032, besides: 8 * MIB },
+    // For the page that a header announces the crate reserves up to 2 GiB, and touches what it then writes.
+    #[cfg(feature = "parquet")]
+    Target {
+        name: "parquet",
+        file: "train.parquet",
+        read: dataset,
+        per_byte: 3 * 24 * 1032,
+        besides: 2 * 1024 * MIB + 8 * MIB,
+    },
     Target { name: "config", file: "config.toml", read: config, per_byte: 1000, besides: MIB },
     Target { name: "safetensors", file: "model.safetensors", read: safetensors, per_byte: 200, besides: MIB },
     Target { name: "state", file: "state.bin", read: state, per_byte: 40, besides: MIB },
@@ -71,6 +84,16 @@ fn dataset(path: &Path) {
         }
         let _ = (set.label(index), set.source(index));
     }
+}
+
+/// As the labels of two images.
+fn labels(path: &Path) {
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 1, 1), }\n";
+    let len = u8::try_from(header.len()).expect("a short header");
+    let images = [b"\x93NUMPY\x01\x00", &[len, 0][..], header.as_bytes(), &[1, 2]].concat();
+    let path = path.with_file_name("images.npy");
+    fs::write(&path, images).expect("a file");
+    dataset(&path);
 }
 
 fn folder(path: &Path) {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::decode::load_image;
 use super::super::{Dataset, Image, Split, count};
-use super::{file_name, has_extension};
+use super::{classes_in_words, file_name, is_image_name};
 use crate::base::{Error, Result};
 
 /// The image files of a folder; each is read when it is asked for.
@@ -98,10 +98,7 @@ impl Dataset for Folder {
     }
 
     fn describe(&self) -> String {
-        let labels = match self.classes.len() {
-            0 => "no labels".to_owned(),
-            n => count(n, "class", "classes"),
-        };
+        let labels = classes_in_words(self.classes.len());
         format!(
             "{}: folder, {}, {labels}",
             self.root.display(),
@@ -162,8 +159,4 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     images.sort();
     sub_folders.sort();
     Ok((images, sub_folders))
-}
-
-fn is_image_name(path: &Path) -> bool {
-    ["png", "jpg", "jpeg"].iter().any(|extension| has_extension(path, extension))
 }

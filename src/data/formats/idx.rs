@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::super::decode::open_regular;
-use super::super::{Dataset, Image, Split, count};
+use super::super::{Dataset, Image, Split};
 use super::store::{MOST_HELD, Store};
-use super::{file_name, has_extension};
+use super::{channels_in_words, classes_in_words, file_name, has_extension, images_in_words};
 use crate::base::{Error, Result};
 
 /// The most that deflate can shrink anything: 258 bytes in 2 bits.
@@ -117,15 +117,9 @@ impl Dataset for Idx {
     }
 
     fn describe(&self) -> String {
-        let labels = match self.classes.len() {
-            0 => "no labels".to_owned(),
-            n => count(n, "class", "classes"),
-        };
-        let images = count(self.len(), "image", "images");
-        let channels = match self.channels {
-            1 => "grey".to_owned(),
-            n => count(n, "channel", "channels"),
-        };
+        let labels = classes_in_words(self.classes.len());
+        let images = images_in_words(self.len());
+        let channels = channels_in_words(self.channels);
         format!(
             "{}: IDX, {images} of {}×{}, {channels}, {labels}",
             self.path.display(),

@@ -6,13 +6,19 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Dataset, Split};
+use super::{Dataset, Split, count};
 use crate::base::{Error, Result};
 
 pub mod cifar;
 pub mod folder;
 pub mod idx;
+mod labels;
+pub mod npy;
+mod npy_header;
+pub mod parquet;
+mod shards;
 mod store;
+pub mod webdataset;
 
 /// A way to store images in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +27,12 @@ pub enum Format {
     Idx,
     /// The binary version of CIFAR-10 or CIFAR-100.
     Cifar,
+    /// `NumPy` arrays, `.npy`.
+    Npy,
+    /// Tar files of images and labels, as `WebDataset` has them.
+    WebDataset,
+    /// Parquet files as on the Hugging Face hub; needs the feature `parquet`.
+    Parquet,
     /// PNG and JPEG files, in one folder or in one sub-folder per class.
     Folder,
 }
@@ -36,35 +48,49 @@ struct Entry {
 
 /// All formats; the first that recognises a path opens it.
 #[rustfmt::skip]
-const FORMATS: [Entry; 3] = [
+const FORMATS: [Entry; 6] = [
     Entry { format: Format::Idx, name: "idx", recognises: idx::recognises, open: |p, s| Ok(Arc::new(idx::Idx::open(p, s)?)) },
     Entry { format: Format::Cifar, name: "cifar", recognises: cifar::recognises, open: |p, s| Ok(Arc::new(cifar::Cifar::open(p, s)?)) },
+    Entry { format: Format::Npy, name: "npy", recognises: npy::recognises, open: |p, s| Ok(Arc::new(npy::Npy::open(p, s)?)) },
+    Entry { format: Format::WebDataset, name: "webdataset", recognises: webdataset::recognises, open: |p, s| Ok(Arc::new(webdataset::WebDataset::open(p, s)?)) },
+    Entry { format: Format::Parquet, name: "parquet", recognises: parquet::recognises, open: parquet::open },
     Entry { format: Format::Folder, name: "folder", recognises: Path::is_dir, open: |p, s| Ok(Arc::new(folder::Folder::open(p, s)?)) },
 ];
 
 /// Opens the data set at `path`, in the format given or else recognised.
 ///
-/// A path to a single file is taken as it is; `split` chooses among the files of a folder.
+/// A path to a single file is taken as it is, and so is a pattern with `*`, `?` or `[ ]` that names several shards;
+/// `split` chooses among the files of a folder.
 ///
 /// # Errors
 /// If the path is missing, is none of the formats, or its content is not what its format demands.
 pub fn open(path: impl AsRef<Path>, format: Option<Format>, split: Split) -> Result<Arc<dyn Dataset>> {
     let path = path.as_ref();
-    fs::metadata(path).map_err(Error::read(path))?;
+    (entry_for(path, format)?.open)(path, split)
+}
+
+/// The format in which [`open`] opens a path.
+///
+/// # Errors
+/// If the path is missing or is recognised by none of the formats.
+pub fn recognise(path: impl AsRef<Path>) -> Result<Format> {
+    entry_for(path.as_ref(), None).map(|entry| entry.format)
+}
+
+fn entry_for(path: &Path, format: Option<Format>) -> Result<&'static Entry> {
+    if !shards::is_pattern(path) {
+        fs::metadata(path).map_err(Error::read(path))?;
+    }
     let chosen = FORMATS.iter().find(|entry| match format {
         Some(format) => entry.format == format,
         None => (entry.recognises)(path),
     });
-    match chosen {
-        Some(entry) => (entry.open)(path, split),
-        None => Err(Error::input(
-            path,
-            "data format",
-            "a folder of images, an IDX file (*-ubyte, *-ubyte.gz) or a CIFAR file (*.bin); \
-             --format names one that cannot be recognised",
-            "a file of another name",
-        )),
-    }
+    chosen.ok_or_else(|| {
+        let expected = "a folder of images, an IDX file (*-ubyte, *-ubyte.gz), a CIFAR file (*.bin), a NumPy file \
+                        (*.npy), WebDataset shards (*.tar) or Parquet files (*.parquet); --format names one that \
+                        cannot be recognised";
+        Error::input(path, "data format", expected, "a file of another name")
+    })
 }
 
 impl fmt::Display for Format {
@@ -88,6 +114,26 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// Whether a file is called like an image that can be read.
+fn is_image_name(path: &Path) -> bool {
+    ["png", "jpg", "jpeg"].iter().any(|extension| has_extension(path, extension))
+}
+
+/// `1 image`, `2 images`.
+fn images_in_words(n: usize) -> String {
+    count(n, "image", "images")
+}
+
+/// `grey`, `3 channels`.
+fn channels_in_words(n: usize) -> String {
+    if n == 1 { "grey".to_owned() } else { count(n, "channel", "channels") }
+}
+
+/// `no labels`, `10 classes`.
+fn classes_in_words(n: usize) -> String {
+    if n == 0 { "no labels".to_owned() } else { count(n, "class", "classes") }
+}
+
 /// Whether a file name ends in `.extension`, in small or capital letters.
 fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
@@ -103,6 +149,6 @@ mod tests {
             assert_eq!(entry.format.to_string().parse::<Format>().unwrap(), entry.format);
         }
         let message = "tar".parse::<Format>().unwrap_err().to_string();
-        assert_eq!(message, "--format: expected idx, cifar, folder, found tar");
+        assert_eq!(message, "--format: expected idx, cifar, npy, webdataset, parquet, folder, found tar");
     }
 }

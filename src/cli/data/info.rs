@@ -1,0 +1,127 @@
+//! `vit-mae data info`.
+
+use super::super::images_bar::ImagesBar;
+use super::super::{say, visible};
+use super::{Place, json};
+use serde::Serialize;
+use std::fmt::Write;
+use vit_mae::Result;
+use vit_mae::data::{Survey, survey};
+use vit_mae::train::features::Listener;
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae data info data/fashion-mini
+  vit-mae data info 'shards/train-*.tar' --all
+  vit-mae data info photos --json | jq '.splits[0].classes'
+
+Sizes, channels, mean and deviation are those of at most 1000 evenly spaced images a split, or of all with --all; \
+classes are counted over all. docs/data.md has the formats.";
+
+/// How many images are looked at unless all are.
+const MOST_IMAGES: usize = 1000;
+
+/// Flags of `vit-mae data info`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// Look at every image, not at 1000 of them
+    #[arg(long)]
+    all: bool,
+    /// One JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    path: String,
+    splits: Vec<SplitReport>,
+}
+
+#[derive(Serialize)]
+struct SplitReport {
+    split: &'static str,
+    data: String,
+    #[serde(flatten)]
+    survey: Survey,
+}
+
+/// Looks and prints.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let splits = args.place.open()?;
+    let most = (!args.all).then_some(MOST_IMAGES);
+    let bar = ImagesBar::new();
+    for (_, dataset) in &splits {
+        bar.begins(most.map_or(dataset.len(), |most| most.min(dataset.len())));
+    }
+    let look = |(split, dataset): (&'static str, std::sync::Arc<dyn vit_mae::data::Dataset>)| SplitReport {
+        split,
+        data: dataset.describe(),
+        survey: survey(&*dataset, most, &|| bar.finished(1)),
+    };
+    let splits = splits.into_iter().map(look).collect();
+    drop(bar);
+    let report = Report { path: args.place.path.display().to_string(), splits };
+    if args.json {
+        say!("{}", json(&report)?);
+    } else {
+        report.splits.iter().for_each(print);
+    }
+    Ok(())
+}
+
+fn print(SplitReport { split, data, survey }: &SplitReport) {
+    say!("{split}\n  data      {}", visible(data));
+    let Survey { images, looked_at, .. } = survey;
+    let of = if looked_at < images { format!(", {looked_at} of them looked at") } else { String::new() };
+    say!("  images    {images}{of}");
+    if let (Some(height), Some(width)) = (survey.height, survey.width) {
+        say!("  size      {} high, {} wide", range(height), range(width));
+    }
+    let channels: Vec<String> = survey.channels.iter().map(|(&n, images)| kind(n, *images)).collect();
+    say!("  channels  {}", channels.join(", "));
+    if let Some(pixels) = &survey.pixels {
+        say!("  mean      {}", numbers(&pixels.mean));
+        say!("  std       {}", numbers(&pixels.std));
+    }
+    if let Some(first) = &survey.first_bad {
+        say!("  bad       {} of {looked_at}, the first: {}", survey.bad, visible(first));
+    }
+    if survey.classes.is_empty() {
+        say!("  classes   no labels\n");
+        return;
+    }
+    say!("  classes   {}\n", survey.classes.len());
+    let widest = survey.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).max(5);
+    say!("    {:<widest$} {:>8}", "class", "images");
+    for class in &survey.classes {
+        say!("    {:<widest$} {:>8}", visible(&class.name), class.images);
+    }
+    say!();
+}
+
+fn range([low, high]: [usize; 2]) -> String {
+    if low == high { low.to_string() } else { format!("{low} to {high}") }
+}
+
+fn kind(channels: usize, images: usize) -> String {
+    let name = match channels {
+        1 => "grey".to_owned(),
+        2 => "grey with alpha".to_owned(),
+        3 => "colour".to_owned(),
+        4 => "colour with alpha".to_owned(),
+        n => format!("{n} channels"),
+    };
+    format!("{name} ({images})")
+}
+
+fn numbers(values: &[f32]) -> String {
+    values.iter().fold(String::new(), |mut text, x| {
+        let _ = write!(text, "{}{x:.4}", if text.is_empty() { "" } else { ", " });
+        text
+    })
+}

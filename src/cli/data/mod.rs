@@ -1,0 +1,80 @@
+//! `vit-mae data`: one file a subcommand, and the flags that they share.
+
+pub(crate) mod info;
+pub(crate) mod preview;
+pub(crate) mod verify;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use vit_mae::data::{Dataset, Format, Split};
+use vit_mae::train::source::Source;
+use vit_mae::{Error, Result};
+
+/// What can be asked about a data set.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Say what a data set holds: format, splits, sizes, classes, mean and deviation
+    Info(info::Args),
+    /// Decode every image and list those that cannot be read
+    Verify(verify::Args),
+    /// Draw a contact sheet: a few images of each class
+    Preview(preview::Args),
+}
+
+/// Runs one of them.
+pub(crate) fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Info(args) => info::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Preview(args) => preview::run(args),
+    }
+}
+
+/// Which data.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Place {
+    /// A data set: a folder, a file, or a quoted pattern for several shards
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+    /// Its format if the path does not tell: idx, cifar, npy, webdataset, parquet, folder
+    #[arg(long)]
+    format: Option<String>,
+    /// Threads [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// A split of the data and its name.
+type Named = (&'static str, Arc<dyn Dataset>);
+
+impl Place {
+    /// Starts the threads and opens the splits.
+    fn open(&self) -> Result<Vec<Named>> {
+        super::start_threads(self.threads)?;
+        let format = self.format.as_deref().map(str::parse::<Format>).transpose()?;
+        let Source { train, held_out } = Source::at(&self.path, format)?;
+        let mut splits = vec![("train", train)];
+        splits.extend(held_out.ok().map(|test| ("test", test)));
+        Ok(splits)
+    }
+
+    /// As [`Place::open`], only the split that is asked for.
+    fn open_only(&self, split: Option<super::SplitName>) -> Result<Vec<Named>> {
+        let mut splits = self.open()?;
+        if let Some(split) = split {
+            let name = if Split::from(split) == Split::Train { "train" } else { "test" };
+            splits.retain(|(found, _)| *found == name);
+            if splits.is_empty() {
+                let found = format!("{}, which has no split of this name", self.path.display());
+                return Err(Error::setting("--split", "a split that the data has", found));
+            }
+        }
+        Ok(splits)
+    }
+}
+
+/// A result as one JSON document.
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value)
+        .map_err(|e| Error::setting("--json", "names in UTF-8 and finite numbers", e))
+}

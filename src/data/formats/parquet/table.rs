@@ -1,0 +1,208 @@
+//! All images and labels of Parquet files.
+//!
+//! Rows cannot be read one by one: a column is compressed in pages of many. So the images' bytes, as PNG and JPEG files
+//! have them, are copied once: into memory up to 256 MiB, beyond that into a temporary file without a name, which the
+//! system removes when the program ends, however it ends.
+
+use super::super::super::decode::{MAX_BYTES, decode, open_regular};
+use super::super::super::{Dataset, Image, Split, count};
+use super::super::labels::{classes_in, covered, label, numbered};
+use super::super::shards;
+use super::super::store::{MOST_HELD, Store};
+use super::super::{classes_in_words, images_in_words};
+use super::columns::Columns;
+use crate::base::{Error, Result};
+use std::fs::File;
+use std::io::Write;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+
+/// Images and labels of one split.
+pub struct Table {
+    files: Vec<PathBuf>,
+    /// Number of the first row of each file.
+    first_rows: Vec<usize>,
+    content: Store,
+    /// Where each image begins in the content, and where the last one ends.
+    borders: Vec<usize>,
+    labels: Vec<Option<u32>>,
+    classes: Vec<String>,
+    digest: u32,
+}
+
+impl Table {
+    /// Reads a file, the files that a pattern fits, or those of `split` in a folder.
+    ///
+    /// The classes have the names that the file notes, else they are 0 to the largest label; those of a test set in a
+    /// folder are its training set's. A label that is null or -1 is none.
+    ///
+    /// # Errors
+    /// If a file is damaged or has no such columns, an image has no bytes, some images have a label and others none, or a
+    /// label is no class.
+    pub fn open(path: &Path, split: Split) -> Result<Self> {
+        // The crate panics on some damaged files, which is no bug of this program: the message says so. (Rust's own line
+        // about the panic stands before it on stderr.)
+        catch_unwind(|| Self::open_holding(path, split, MOST_HELD)).unwrap_or_else(|_| {
+            Err(Error::input(path, "Parquet data", "a sound file", "damage at which its reader gives up"))
+        })
+    }
+
+    /// As [`Table::open`], holding at most `most_held` bytes of image files in memory.
+    fn open_holding(path: &Path, split: Split, most_held: u64) -> Result<Self> {
+        let files = shards::find(path, split, "parquet")?;
+        let (labels, mut names, first_rows) = read_labels(&files)?;
+        let wanted = split == Split::Test && path.is_dir();
+        let training = wanted.then(|| shards::find(path, Split::Train, "parquet").ok()).flatten();
+        if let Some(training) = training {
+            let (of_training, its_names, _) = read_labels(&training)?;
+            names = names.or(its_names);
+            if names.is_none() && of_training.iter().any(Option::is_some) {
+                names = Some(numbered(classes_in(of_training.into_iter().flatten())));
+            }
+        }
+        let labelled = labels.iter().flatten().copied();
+        let classes = match names {
+            _ if labels.iter().all(Option::is_none) => Vec::new(),
+            Some(names) => names,
+            None => numbered(classes_in(labelled.clone())),
+        };
+        let place = |row: usize| row_of(&files, &first_rows, row);
+        covered(labelled.clone(), classes.len(), path, |row| {
+            let (file, row) = place(row);
+            (file.to_path_buf(), format!("row {row}, label"))
+        })?;
+        if let (Some(row), false) = (labels.iter().position(Option::is_none), classes.is_empty()) {
+            let (file, row) = place(row);
+            let expected = "a label, as other images have";
+            return Err(Error::input(file, format!("row {row}, label"), expected, "null or -1"));
+        }
+        let (content, borders, digest) = read_images(&files, most_held)?;
+        if borders.len() == 1 {
+            return Err(Error::input(path, "rows", "at least one image", "an empty table"));
+        }
+        Ok(Self { files, first_rows, content, borders, labels, classes, digest })
+    }
+
+    /// The file of image `index`, and its row there.
+    fn place(&self, index: usize) -> (&Path, usize) {
+        row_of(&self.files, &self.first_rows, index)
+    }
+}
+
+impl Dataset for Table {
+    fn len(&self) -> usize {
+        self.borders.len() - 1
+    }
+
+    fn image(&self, index: usize) -> Result<Image> {
+        let (start, end) = (self.borders[index], self.borders[index + 1]);
+        let bytes = self.content.read(start, end - start)?;
+        decode(Path::new(&self.source(index)), &bytes)
+    }
+
+    fn label(&self, index: usize) -> Option<usize> {
+        self.labels.get(index).copied().flatten().map(|label| label as usize)
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn source(&self, index: usize) -> String {
+        let (file, row) = self.place(index);
+        format!("{}, row {row}", file.display())
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            "{}: Parquet, {} in {}, {}",
+            self.files[0].display(),
+            images_in_words(self.len()),
+            count(self.files.len(), "file", "files"),
+            classes_in_words(self.classes.len())
+        )
+    }
+
+    fn size(&self) -> Option<(usize, usize)> {
+        None
+    }
+
+    fn digest(&self) -> Result<u32> {
+        Ok(self.digest)
+    }
+}
+
+fn row_of<'a>(files: &'a [PathBuf], first_rows: &[usize], row: usize) -> (&'a Path, usize) {
+    let file = first_rows.partition_point(|&first| first <= row) - 1;
+    (&files[file], row - first_rows[file])
+}
+
+/// The labels of all files, the names of the classes where noted, and the number of the first row of each file.
+#[expect(clippy::type_complexity, reason = "three lists")]
+fn read_labels(files: &[PathBuf]) -> Result<(Vec<Option<u32>>, Option<Vec<String>>, Vec<usize>)> {
+    let (mut labels, mut names, mut first_rows, mut rows) = (Vec::new(), None, Vec::new(), 0);
+    for path in files {
+        let columns = Columns::open(path, open_regular(path)?.0)?;
+        first_rows.push(rows);
+        rows += columns.rows();
+        columns.each_label(|row, number| {
+            let number = number.filter(|&number| number != -1);
+            labels.push(number.map(|number| label(path, format!("row {row}, label"), number)).transpose()?);
+            Ok(())
+        })?;
+        if !labels.is_empty() && labels.len() != rows {
+            return Err(Error::input(path, "columns", "a label column in every file or in none", "another"));
+        }
+        names = names.or_else(|| columns.class_names());
+    }
+    Ok((labels, names, first_rows))
+}
+
+/// All images' bytes, their borders, and a CRC-32 of them.
+fn read_images(files: &[PathBuf], most_held: u64) -> Result<(Store, Vec<usize>, u32)> {
+    let (mut held, mut spilt, mut borders) = (Vec::new(), None::<File>, vec![0]);
+    let mut digest = crc32fast::Hasher::new();
+    let temporary = std::env::temp_dir();
+    for path in files {
+        Columns::open(path, open_regular(path)?.0)?.each_image(|bytes| {
+            if bytes.len() as u64 > MAX_BYTES {
+                return Err(Error::input(path, "image", format!("at most {MAX_BYTES} bytes"), bytes.len()));
+            }
+            digest.update(&(bytes.len() as u64).to_le_bytes());
+            digest.update(bytes);
+            borders.push(borders[borders.len() - 1] + bytes.len());
+            if spilt.is_none() && (held.len() + bytes.len()) as u64 > most_held {
+                let mut file = tempfile::tempfile().map_err(Error::write(&temporary))?;
+                file.write_all(&held).map_err(Error::write(&temporary))?;
+                (held, spilt) = (Vec::new(), Some(file));
+            }
+            if let Some(file) = &mut spilt {
+                return file.write_all(bytes).map_err(Error::write(&temporary));
+            }
+            held.extend_from_slice(bytes);
+            Ok(())
+        })?;
+    }
+    let content = match spilt {
+        Some(file) => Store::on_disk(&temporary, file, 0),
+        None => Store::Held(held),
+    };
+    Ok((content, borders, digest.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_that_do_not_fit_into_memory_are_the_same_from_a_temporary_file() {
+        let path = Path::new("tests/golden/hub/train-00000-of-00001.parquet");
+        let held = Table::open_holding(path, Split::Train, 1 << 20).unwrap();
+        let spilt = Table::open_holding(path, Split::Train, 100).unwrap();
+        assert!(held.content.is_held() && !spilt.content.is_held());
+        assert_eq!(held.digest().unwrap(), spilt.digest().unwrap());
+        for index in [2, 0, 1] {
+            assert_eq!(held.image(index).unwrap(), spilt.image(index).unwrap());
+        }
+    }
+}

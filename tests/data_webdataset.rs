@@ -1,0 +1,186 @@
+//! Claim: tar shards of images and labels are read by offset, in the order of their keys; whatever does not fit together
+//! is refused with the shard and the member named, and nothing is ever unpacked.
+
+mod common;
+
+use common::shards::{Member, png, tar};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use vit_mae::data::{Split, open, recognise};
+
+fn put(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.path().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn refusal(path: &Path, split: Split) -> String {
+    let error = open(path, None, split).map(|data| data.describe()).expect_err("must be refused");
+    assert_eq!(error.exit_code(), 2);
+    error.to_string()
+}
+
+/// Refuses a shard with all `words` and its name in the message.
+fn refused(bytes: &[u8], words: &[&str]) {
+    let dir = TempDir::new().unwrap();
+    let message = refusal(&put(&dir, "shard.tar", bytes), Split::Train);
+    for word in words.iter().chain(&["shard.tar"]) {
+        assert!(message.contains(word), "no {word:?} in: {message}");
+    }
+}
+
+#[test]
+fn images_and_classes_are_read_in_the_order_of_their_keys() {
+    let dir = TempDir::new().unwrap();
+    let shard = tar(&[
+        Member("b/1.png", &png(10)),
+        Member("b/1.cls", b"2\n"),
+        Member("a.x/2.json", br#"{"caption": "a cat", "label": 0}"#),
+        Member("a.x/2.seg.png", b"left out"),
+        Member("a.x/2.PNG", &png(20)),
+        Member("._b", b"left out"),
+        Member("a.x/2.txt", b"left out"),
+    ]);
+    let path = put(&dir, "shard.tar", &shard);
+    let data = open(&path, None, Split::Train).unwrap();
+    assert_eq!((data.len(), data.classes().len(), data.size()), (2, 3, None));
+    assert_eq!((data.label(0), data.label(1)), (Some(2), Some(0)));
+    assert_eq!(data.image(1).unwrap().pixels[0], 20);
+    assert_eq!(data.image(0).unwrap().pixels[0], 10);
+    assert!(data.source(0).ends_with("shard.tar, member b/1.png"), "{}", data.source(0));
+    assert!(data.describe().ends_with("WebDataset, 2 images in 1 shard, 3 classes"), "{}", data.describe());
+}
+
+#[test]
+fn a_long_name_and_one_that_climbs_are_names_and_no_paths() {
+    let dir = TempDir::new().unwrap();
+    let long = format!("{}/image.png", "folder".repeat(40));
+    let path = put(&dir, "shard.tar", &tar(&[Member(&long, &png(1)), Member("../../escaped.png", &png(2))]));
+    let data = open(&path, None, Split::Train).unwrap();
+    assert_eq!((data.len(), data.image(1).unwrap().pixels[0]), (2, 2));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is unpacked");
+    assert!(data.source(0).contains(&long));
+}
+
+#[test]
+fn a_folder_a_pattern_and_sub_folders_name_several_shards() {
+    let dir = TempDir::new().unwrap();
+    let shard =
+        |value: u8, class: &str| tar(&[Member("0.png", &png(value)), Member("0.cls", class.as_bytes())]);
+    put(&dir, "pets-train-000.tar", &shard(1, "4"));
+    put(&dir, "pets-train-001.tar", &shard(2, "0"));
+    put(&dir, "pets-val-000.tar", &shard(3, "1"));
+    assert_eq!(recognise(dir.path()).unwrap().to_string(), "webdataset");
+    let train = open(dir.path(), None, Split::Train).unwrap();
+    assert_eq!((train.len(), train.image(1).unwrap().pixels[0]), (2, 2));
+    let test = open(dir.path(), None, Split::Test).unwrap();
+    assert_eq!((test.len(), test.label(0), test.classes().len()), (1, Some(1), 5));
+    let some = open(dir.path().join("*-train-*.tar"), None, Split::Train).unwrap();
+    assert_eq!((some.len(), some.digest().unwrap()), (2, train.digest().unwrap()));
+    let message = refusal(&dir.path().join("x-*.tar"), Split::Train);
+    assert!(message.contains("x-*.tar: pattern: expected"), "{message}");
+    put(&dir, "pets-val-000.tar", &shard(3, "5"));
+    let message = refusal(dir.path(), Split::Test);
+    assert!(message.contains("pets-val-000.tar: label of member 0.png: expected less than 5"), "{message}");
+
+    let dir = TempDir::new().unwrap();
+    put(&dir, "train/0.tar", &shard(1, "0"));
+    put(&dir, "test/0.tar", &shard(2, "0"));
+    assert_eq!(open(dir.path(), None, Split::Test).unwrap().image(0).unwrap().pixels[0], 2);
+
+    let dir = TempDir::new().unwrap();
+    put(&dir, "a.tar", &shard(1, "0"));
+    assert_eq!(open(dir.path(), None, Split::Train).unwrap().len(), 1);
+    assert!(refusal(dir.path(), Split::Test).contains("found none"));
+}
+
+#[test]
+fn a_folder_of_images_beside_a_tar_file_stays_a_folder_of_images() {
+    let dir = TempDir::new().unwrap();
+    put(&dir, "backup.tar", &tar(&[]));
+    put(&dir, "cat/1.png", &png(1));
+    assert_eq!(recognise(dir.path()).unwrap().to_string(), "folder");
+}
+
+#[test]
+fn members_without_a_partner_are_named() {
+    refused(&tar(&[Member("7.cls", b"1")]), &["7.cls", "an image", "of the same key"]);
+    let some = [Member("7.png", &png(1)), Member("7.cls", b"1"), Member("8.png", &png(2))];
+    refused(&tar(&some), &["label of member 8.png", ".cls or .json"]);
+    refused(&tar(&[Member("readme.txt", b"hello")]), &["images", "*.png"]);
+    let dir = TempDir::new().unwrap();
+    let path = put(&dir, "shard.tar", &tar(&[Member("7.png", &png(1)), Member("8.png", &png(2))]));
+    let data = open(path, None, Split::Train).unwrap();
+    assert_eq!((data.len(), data.label(0), data.classes().len()), (2, None, 0), "no labels at all are fine");
+}
+
+#[test]
+fn a_key_with_two_images_or_two_classes_is_refused() {
+    let twice = [Member("7.png", &png(1)), Member("7.cls", b"0"), Member("7.png", &png(2))];
+    refused(&tar(&twice), &["member 7.png", "one member of its kind for the key 7", "a second one"]);
+    refused(&tar(&[Member("7.png", &png(1)), Member("7.jpg", &png(2))]), &["member 7.jpg", "a second one"]);
+    refused(&tar(&[Member("7.cls", b"0"), Member("7.cls", b"0")]), &["member 7.cls", "a second one"]);
+}
+
+#[test]
+fn a_class_that_is_no_whole_number_is_refused() {
+    for (class, found) in
+        [("cat", "\"cat\""), ("1.5", "1.5"), ("", "\"\""), ("-1", "found -1"), ("99999", "99999")]
+    {
+        let members = [Member("7.png", &png(1)), Member("7.cls", class.as_bytes())];
+        refused(&tar(&members), &["member 7.cls", "a class", found]);
+    }
+    for (json, words) in [
+        (r#"{"label": "cat"}"#, ["whole number", "cat"]),
+        (r#"{"cls": 1.5}"#, ["whole number", "1.5"]),
+        ("[1]", ["JSON object", "invalid type"]),
+        ("{", ["JSON object", "EOF"]),
+    ] {
+        let members = [Member("7.png", &png(1)), Member("7.json", json.as_bytes())];
+        refused(&tar(&members), &[&["member 7.json"][..], &words].concat());
+    }
+}
+
+#[test]
+fn a_shard_that_is_cut_short_anywhere_is_refused() {
+    let image = png(1);
+    let whole = tar(&[Member("7.png", &image), Member("7.cls", b"1")]);
+    let dir = TempDir::new().unwrap();
+    // The last 1024 bytes are the two empty blocks at the end, of which one is enough.
+    for len in (0..=whole.len() - 1024).step_by(16) {
+        let message = refusal(&put(&dir, "shard.tar", &whole[..len]), Split::Train);
+        assert!(message.contains("shard.tar"), "{len}: {message}");
+    }
+    refused(
+        &whole[..512 + image.len() - 1],
+        &["member 7.png", &format!("{} bytes", image.len()), "cut short"],
+    );
+    refused(&whole[..whole.len() - 1024], &["end, after member 7.cls", "cut short"]);
+}
+
+#[test]
+fn what_is_no_tar_file_is_refused() {
+    refused(&[7; 2000], &["tar header", "an uncompressed, sound tar file"]);
+    refused(b"\x1f\x8b\x08 gzip", &["tar header"]);
+    let mut damaged = tar(&[Member("7.png", &png(1))]);
+    damaged[0] ^= 1;
+    refused(&damaged, &["tar header after the start", "checksum"]);
+    let mut link = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    link.append_link(&mut header, "7.png", "/etc/passwd").unwrap();
+    refused(&link.into_inner().unwrap(), &["member 7.png", "a plain file"]);
+}
+
+#[test]
+fn a_damaged_image_in_a_shard_is_named_when_it_is_asked_for() {
+    let dir = TempDir::new().unwrap();
+    let path = put(&dir, "shard.tar", &tar(&[Member("7.png", b"no image"), Member("8.png", &png(1))]));
+    let data = open(path, None, Split::Train).unwrap();
+    let message = data.image(0).unwrap_err().to_string();
+    assert!(message.contains("shard.tar, member 7.png: image format: expected PNG or JPEG"), "{message}");
+    assert!(data.image(1).is_ok());
+}
