@@ -1,5 +1,6 @@
 //! `vit-mae bench`.
 
+use super::flags::{over_environment, print_config};
 use super::say;
 use std::path::PathBuf;
 use vit_mae::exec::Backend;
@@ -15,7 +16,8 @@ Examples:
   vit-mae bench --preset cifar --threads 1 --gemm matrixmultiply --json
   vit-mae bench --ablate encoder-with-mask-tokens     what the asymmetric design saves
 
-A step is forward, backward and AdamW on made-up images; loading data is not part of it.";
+A step is forward, backward and AdamW on made-up images; loading data is not part of it. \
+Settings are resolved as for pretrain.";
 
 /// Flags of `vit-mae bench`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +32,9 @@ pub(crate) struct Args {
     /// Change any setting, for example `optim.micro_batch=8`; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Print every setting as resolved, and where it came from, in TOML; do nothing else
+    #[arg(long, conflicts_with = "json")]
+    print_config: bool,
     /// Images in a step [default: the preset's]
     #[arg(long)]
     batch_size: Option<usize>,
@@ -70,7 +75,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(backend) = args.gemm {
         overrides.push(("run.gemm".to_owned(), super::choice(&backend)));
     }
-    let config = Config::resolve(&args.preset, args.config.as_deref(), overrides)?;
+    let resolved = Config::layered(&args.preset, args.config.as_deref(), &over_environment(overrides)?)?;
+    if args.print_config {
+        return print_config(&resolved);
+    }
+    let config = resolved.config;
     let name = args.config.as_ref().map_or_else(|| args.preset.clone(), |path| path.display().to_string());
     let plan = Plan { config, name, threads, secs: args.secs, encoder_with_mask_tokens: false };
     let measured = plan.run()?;

@@ -4,9 +4,23 @@ use super::{assignments, whole};
 use std::path::PathBuf;
 use toml::Value;
 use vit_mae::Result;
+use vit_mae::train::overrides::Variable;
+use vit_mae::train::{Overrides, Resolved, Settings};
 
 /// A setting's key and value.
 pub(crate) type Override = (String, Value);
+
+/// Flags over the settings in the environment.
+pub(crate) fn over_environment(flags: Vec<Override>) -> Result<Overrides> {
+    Overrides::new(std::env::vars_os(), flags)
+}
+
+/// What `--print-config` prints.
+pub(crate) fn print_config<S: Settings>(resolved: &Resolved<S>) -> Result<()> {
+    let text = resolved.to_toml()?;
+    super::say!("{}", text.trim_end());
+    Ok(())
+}
 
 /// Which labelled images.
 #[derive(Debug, clap::Args)]
@@ -19,6 +33,18 @@ pub(crate) struct LabelledData {
     pub(crate) format: Option<String>,
 }
 
+impl LabelledData {
+    /// The same, with what the environment says in the place of flags that were not given.
+    pub(crate) fn over_environment(&self) -> Result<Self> {
+        let environment = over_environment(Vec::new())?.environment;
+        let given = |key: &str| environment.iter().find(|variable| variable.key == key).map(Variable::plain);
+        Ok(Self {
+            data: self.data.clone().or_else(|| given("data.path").map(PathBuf::from)),
+            format: self.format.clone().or_else(|| given("data.format")),
+        })
+    }
+}
+
 /// How the model learns, and what else every run has.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Training {
@@ -28,6 +54,9 @@ pub(crate) struct Training {
     /// Change any setting, for example `optim.min_lr=1e-6`; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Print every setting as resolved, and where it came from, in TOML; do nothing else
+    #[arg(long)]
+    pub(crate) print_config: bool,
 
     /// Passes over the data
     #[arg(long)]
