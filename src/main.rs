@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         cli::Command::Features(args) => cli::features::run(&args),
         cli::Command::Ablate(args) => cli::ablate::run(&args),
         cli::Command::Convert(args) => cli::convert::run(&args),
+        cli::Command::Export(args) => cli::export::run(&args),
         cli::Command::Inspect(args) => cli::inspect::run(&args),
         cli::Command::Bench(args) => cli::bench::run(&args),
         cli::Command::Audit(command) => cli::audit::run(&command),

@@ -100,6 +100,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         args.begin(file, &overrides)?
     };
+    if args.training.tensorboard {
+        run.journal.show_on_tensorboard()?;
+    }
     if !args.json {
         describe(&run, threads);
     }

@@ -92,6 +92,9 @@ pub(crate) struct Training {
     /// Replace an earlier run in --out
     #[arg(long, requires = "out")]
     pub(crate) overwrite: bool,
+    /// Show the run on TensorBoard, too: event files in its folder `tensorboard`. A run that is resumed goes on with it
+    #[arg(long)]
+    pub(crate) tensorboard: bool,
 }
 
 impl Training {

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod convert;
 pub(crate) mod eval;
+pub(crate) mod export;
 pub(crate) mod features;
 pub(crate) mod finetune;
 mod flags;
@@ -75,6 +76,8 @@ pub(crate) enum Command {
     Ablate(ablate::Args),
     /// Take weights from, or to, PyTorch's reference, Hugging Face and timm
     Convert(convert::Args),
+    /// Write the log of a run as CSV, or with its pictures for TensorBoard
+    Export(export::Args),
     /// Say what a checkpoint holds and where it comes from, or check every byte of it
     Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes

@@ -110,6 +110,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let config = Config::layered(&args.preset, file, &overrides)?.config;
         Pretraining::new(config, || RunDir::create(args.training.out.clone(), args.training.overwrite))?
     };
+    if args.training.tensorboard {
+        run.journal.show_on_tensorboard()?;
+    }
     describe(&run, threads);
     let mut progress = Progress::new(run.trainer.config.optim.epochs, run.steps_total());
     let outcome = run.train(&command, &mut progress)?;

@@ -16,6 +16,7 @@ pub mod input;
 pub mod journal;
 mod lettering;
 pub mod lock;
+pub mod logs;
 pub mod memory;
 pub mod metrics;
 pub mod origins;
