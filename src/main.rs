@@ -3,11 +3,11 @@
 mod cli;
 
 use clap::Parser;
-use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let command = cli::Cli::parse().command;
+    let cli::Cli { command, log_format } = cli::Cli::parse();
+    cli::stderr::choose(log_format);
     let result = cli::choose_instruction_set().and_then(|()| match command {
         cli::Command::Pretrain(args) => cli::pretrain::run(&args),
         cli::Command::Finetune(args) => cli::finetune::run(&args),
@@ -26,9 +26,10 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Not `eprintln!`, which panics if nobody listens.
-            let _ = writeln!(std::io::stderr(), "error: {}", visible(&error.to_string()));
-            ExitCode::from(error.exit_code())
+            let (message, exit_code) = (error.to_string(), error.exit_code());
+            let object = serde_json::json!({ "kind": "error", "message": message, "exit_code": exit_code });
+            cli::stderr::line(format_args!("error: {}", visible(&message)), &object);
+            ExitCode::from(exit_code)
         }
     }
 }

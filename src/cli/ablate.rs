@@ -2,8 +2,8 @@
 
 use super::flags::{over_environment, print_config};
 use super::progress::{self, Progress};
-use super::{assignments, say, whole};
-use std::io::Write as _;
+use super::{assignments, say, stderr, whole};
+use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -156,7 +156,7 @@ struct Points {
 
 impl Observer for Points {
     fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Watch + 'a> {
-        let _ = writeln!(std::io::stderr(), "{name}");
+        stderr::line(name, &json!({ "kind": "run", "name": name, "epochs": epochs, "steps": steps }));
         Box::new(Progress::heeding(self.signal.clone(), epochs, steps))
     }
 
@@ -165,7 +165,7 @@ impl Observer for Points {
         let measured = table::COLUMNS.iter().filter_map(|c| Some((c.name, (c.of)(row)?)));
         let measured: Vec<_> = measured.map(|(name, x)| format!("{name} {:.2} %", 100.0 * x)).collect();
         let (done, value, seed) = (self.done, &row.value, row.seed);
-        let _ =
-            writeln!(std::io::stderr(), "{done}/{of} done: {value}, seed {seed}: {}", measured.join(", "));
+        let text = format!("{done}/{of} done: {value}, seed {seed}: {}", measured.join(", "));
+        stderr::line(text, &json!({ "kind": "point", "done": done, "of": of, "row": row }));
     }
 }

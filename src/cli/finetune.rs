@@ -1,16 +1,16 @@
 //! `vit-mae finetune`.
 
-use super::flags::{LabelledData, Training, over_environment, print_config};
+use super::flags::{LabelledData, Training, over_environment, print_config, print_outcome};
 use super::progress::Progress;
 use super::{choice, say, whole};
 use std::path::{Path, PathBuf};
 use toml::Value;
+use vit_mae::Result;
 use vit_mae::optim::groups;
 use vit_mae::tasks::Pooling;
 use vit_mae::train::finetune::{Outcome, Start, recipes};
 use vit_mae::train::resume::preview;
 use vit_mae::train::{FinetuneConfig, Finetuning, Learner, Overrides, Resolved, Run, RunDir, Settings};
-use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,9 +79,6 @@ pub(crate) struct Args {
     /// Go on with the fine-tuning run in this directory from its last checkpoint
     #[arg(long, value_name = "RUN", conflicts_with_all = ["checkpoint", "preset", "from_scratch", "recipe", "out", "overwrite"])]
     resume: Option<PathBuf>,
-    /// Print the result as one JSON document on stdout, and nothing else there
-    #[arg(long)]
-    json: bool,
 }
 
 /// Trains, and says what came out.
@@ -103,18 +100,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.training.tensorboard {
         run.journal.show_on_tensorboard()?;
     }
-    if !args.json {
+    if !args.training.json {
         describe(&run, threads);
     }
     let config = &run.finetuner.config;
     let mut progress = Progress::new(config.optim.epochs, run.steps_total());
     let outcome = run.train(&super::command_line(), &mut progress)?;
     drop(progress);
-    if args.json {
-        say!("{}", serde_json::to_string(&outcome).map_err(|e| Error::setting("--json", "a result", e))?);
-    } else {
-        conclude(&run, &outcome);
+    if args.training.json {
+        return print_outcome(&run.journal.run, &outcome);
     }
+    conclude(&run, &outcome);
     Ok(())
 }
 

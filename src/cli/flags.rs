@@ -1,11 +1,12 @@
 //! Flags that several kinds of training share.
 
 use super::{assignments, whole};
-use std::path::PathBuf;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 use toml::Value;
-use vit_mae::Result;
 use vit_mae::train::overrides::Variable;
-use vit_mae::train::{Overrides, Resolved, Settings};
+use vit_mae::train::{Overrides, Resolved, RunDir, Settings};
+use vit_mae::{Error, Result};
 
 /// A setting's key and value.
 pub(crate) type Override = (String, Value);
@@ -19,6 +20,19 @@ pub(crate) fn over_environment(flags: Vec<Override>) -> Result<Overrides> {
 pub(crate) fn print_config<S: Settings>(resolved: &Resolved<S>) -> Result<()> {
     let text = resolved.to_toml()?;
     super::say!("{}", text.trim_end());
+    Ok(())
+}
+
+/// What `--json` prints of a finished run: where it is, and what it reached.
+pub(crate) fn print_outcome(run: &RunDir, outcome: &impl Serialize) -> Result<()> {
+    #[derive(Serialize)]
+    struct Document<'a, O> {
+        run: &'a Path,
+        #[serde(flatten)]
+        outcome: &'a O,
+    }
+    let json = serde_json::to_string(&Document { run: run.path(), outcome });
+    super::say!("{}", json.map_err(|e| Error::setting("--json", "a path in UTF-8 and numbers", e))?);
     Ok(())
 }
 
@@ -47,6 +61,7 @@ impl LabelledData {
 
 /// How the model learns, and what else every run has.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Training {
     /// A TOML file with settings to change
     #[arg(long, value_name = "FILE")]
@@ -95,6 +110,9 @@ pub(crate) struct Training {
     /// Show the run on TensorBoard, too: event files in its folder `tensorboard`. A run that is resumed goes on with it
     #[arg(long)]
     pub(crate) tensorboard: bool,
+    /// Print the result as one JSON document on stdout, and nothing else there
+    #[arg(long, conflicts_with = "print_config")]
+    pub(crate) json: bool,
 }
 
 impl Training {

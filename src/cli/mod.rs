@@ -18,6 +18,7 @@ pub(crate) mod pretrain;
 pub(crate) mod probe;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
+pub(crate) mod stderr;
 
 /// `println!` that does not mind if nobody listens any more, as after `vit-mae … | head -1`.
 macro_rules! say {
@@ -29,7 +30,6 @@ macro_rules! say {
 pub(crate) use say;
 
 use clap::{Parser, Subcommand};
-use std::io::Write as _;
 use std::path::Path;
 use toml::Value;
 use vit_mae::data::Split;
@@ -42,6 +42,9 @@ use vit_mae::{Error, Result};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// What goes to stderr: lines and bars for people, or one JSON object a line for machines
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: stderr::LogFormat,
 }
 
 const EXAMPLES: &str = "\
@@ -103,7 +106,7 @@ pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
     if threads > cores {
         let why =
             format!("--threads {threads} on a machine with {cores} cores gives the same numbers, not sooner");
-        let _ = writeln!(std::io::stderr(), "note: {why}");
+        stderr::line(format_args!("note: {why}"), &serde_json::json!({ "kind": "note", "message": why }));
     }
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

@@ -1,6 +1,6 @@
 //! `vit-mae pretrain`.
 
-use super::flags::{Training, over_environment, print_config};
+use super::flags::{Training, over_environment, print_config, print_outcome};
 use super::progress::Progress;
 use super::{choice, count, pair, path, say, sides, whole};
 use std::path::PathBuf;
@@ -113,10 +113,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.training.tensorboard {
         run.journal.show_on_tensorboard()?;
     }
-    describe(&run, threads);
+    if !args.training.json {
+        describe(&run, threads);
+    }
     let mut progress = Progress::new(run.trainer.config.optim.epochs, run.steps_total());
     let outcome = run.train(&command, &mut progress)?;
     drop(progress);
+    if args.training.json {
+        return print_outcome(&run.journal.run, &outcome);
+    }
     conclude(&run, &outcome);
     Ok(())
 }
