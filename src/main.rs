@@ -22,6 +22,11 @@ fn main() -> ExitCode {
         cli::Command::Inspect(args) => cli::inspect::run(&args),
         cli::Command::Bench(args) => cli::bench::run(&args),
         cli::Command::Audit(command) => cli::audit::run(&command),
+        cli::Command::Completions(args) => {
+            cli::completions::run(&args);
+            Ok(())
+        }
+        cli::Command::Man(args) => cli::man::run(&args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 pub(crate) mod ablate;
 pub(crate) mod audit;
 pub(crate) mod bench;
+pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod eval;
 pub(crate) mod export;
@@ -13,6 +14,7 @@ mod images_bar;
 pub(crate) mod inspect;
 mod inspect_print;
 mod judged;
+pub(crate) mod man;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
 pub(crate) mod probe;
@@ -88,6 +90,10 @@ pub(crate) enum Command {
     /// Check gradients, single steps and whole runs
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Print a script that completes commands and flags in a shell
+    Completions(completions::Args),
+    /// Print the manual page, or write one for every command
+    Man(man::Args),
 }
 
 /// Obeys the environment variable that lets audits run on a narrower instruction set.
