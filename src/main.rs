@@ -3,11 +3,11 @@
 mod cli;
 
 use clap::Parser;
-use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let command = cli::Cli::parse().command;
+    let cli::Cli { command, log_format } = cli::Cli::parse();
+    cli::stderr::choose(log_format);
     let result = cli::choose_instruction_set().and_then(|()| match command {
         cli::Command::Pretrain(args) => cli::pretrain::run(&args),
         cli::Command::Finetune(args) => cli::finetune::run(&args),
@@ -19,16 +19,23 @@ fn main() -> ExitCode {
         cli::Command::Ablate(args) => cli::ablate::run(&args),
         cli::Command::Convert(args) => cli::convert::run(&args),
         cli::Command::Data(command) => cli::data::run(&command),
+        cli::Command::Export(args) => cli::export::run(&args),
         cli::Command::Inspect(args) => cli::inspect::run(&args),
         cli::Command::Bench(args) => cli::bench::run(&args),
         cli::Command::Audit(command) => cli::audit::run(&command),
+        cli::Command::Completions(args) => {
+            cli::completions::run(&args);
+            Ok(())
+        }
+        cli::Command::Man(args) => cli::man::run(&args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Not `eprintln!`, which panics if nobody listens.
-            let _ = writeln!(std::io::stderr(), "error: {}", cli::visible(&error.to_string()));
-            ExitCode::from(error.exit_code())
+            let (message, exit_code) = (error.to_string(), error.exit_code());
+            let object = serde_json::json!({ "kind": "error", "message": message, "exit_code": exit_code });
+            cli::stderr::line(format_args!("error: {}", cli::visible(&message)), &object);
+            ExitCode::from(exit_code)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Claim: a run can be killed at any instant. Whatever `SIGKILL` hits, a complete checkpoint is there, the log has no
 //! torn and no doubled line after resuming, and the run ends with the bits of one that was never killed.
 //!
-//! `VIT_MAE_KILLS=1000 cargo test --test crash -- --nocapture` is the long mode, `VIT_MAE_SOAK_HOURS=8` soaks.
+//! `TEST_KILLS=1000 cargo test --test crash -- --nocapture` is the long mode, `TEST_SOAK_HOURS=8` soaks.
 #![cfg(unix)]
 
 mod common;
@@ -69,8 +69,8 @@ fn check(place: &Place, out: &str, seen: Option<u64>) -> Option<u64> {
 
 #[test]
 fn killed_at_random_instants_a_run_ends_with_the_bits_of_one_that_was_not() {
-    let wanted: u64 = std::env::var("VIT_MAE_KILLS").map_or(25, |n| n.parse().unwrap());
-    let hours: f64 = std::env::var("VIT_MAE_SOAK_HOURS").map_or(0.0, |n| n.parse().unwrap());
+    let wanted: u64 = std::env::var("TEST_KILLS").map_or(25, |n| n.parse().unwrap());
+    let hours: f64 = std::env::var("TEST_SOAK_HOURS").map_or(0.0, |n| n.parse().unwrap());
     let place = place();
     let start = Instant::now();
     assert!(spawn(&place, &begin("whole")).wait().unwrap().success());

@@ -238,8 +238,8 @@ fn a_report_needs_no_network_and_shows_everything() {
         assert!(html.contains(text), "{text}");
     }
     assert!(!html.contains("{{"), "every placeholder is filled");
-    // To look at it: VIT_MAE_SHOW=folder cargo test --test files_pictures
-    if let Some(folder) = std::env::var_os("VIT_MAE_SHOW") {
+    // To look at it: TEST_SHOW=folder cargo test --test files_pictures
+    if let Some(folder) = std::env::var_os("TEST_SHOW") {
         let folder = std::path::PathBuf::from(folder);
         std::fs::write(folder.join("report.html"), html).unwrap();
         std::fs::write(folder.join("small.png"), sheet(28, 3).to_png_bytes().unwrap()).unwrap();

@@ -1,15 +1,16 @@
 //! `vit-mae ablate`.
 
+use super::flags::{over_environment, print_config};
 use super::progress::{self, Progress};
-use super::{assignments, say, whole};
-use std::io::Write as _;
+use super::{assignments, say, stderr, whole};
+use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use toml::Value;
 use vit_mae::train::ablate::{Ablation, Axis, Judge, Observer, Plan, Row, table};
 use vit_mae::train::finetune::recipes;
-use vit_mae::train::{Config, Watch, presets};
+use vit_mae::train::{Config, Resolved, Watch, presets};
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -22,11 +23,15 @@ Examples:
   vit-mae ablate --resume ratio                            go on after an interruption
 
 Every value is pre-trained with every seed, then judged by a linear probe, by its nearest neighbours and by fine-tuning. \
-The folder gets figure.svg, results.md, results.csv and every run; after every point they are up to date.";
+The folder gets figure.svg, results.md, results.csv and every run; after every point they are up to date.
+
+Settings of pre-training are resolved as for pretrain, preset < --config file < environment < flags; the environment \
+does not reach fine-tuning, which --finetune-set changes.";
 
 /// Flags of `vit-mae ablate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// mask-ratio, mask-strategy, decoder-depth, decoder-width, norm-pix, epochs or section.key, and its values
     #[arg(long, value_name = "NAME=V,V,…", required_unless_present = "resume")]
@@ -53,6 +58,9 @@ pub(crate) struct Args {
     /// Change any setting of pre-training; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Print every setting of pre-training as resolved, and where it came from, in TOML; do nothing else
+    #[arg(long, conflicts_with_all = ["json", "resume"])]
+    print_config: bool,
     /// Images: a folder with one sub-folder a class, IDX, CIFAR, NumPy or WebDataset files [preset nano brings some]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
@@ -74,7 +82,7 @@ pub(crate) struct Args {
     #[arg(long)]
     threads: Option<usize>,
     /// The folder of the ablation; one with the same plan goes on where it was
-    #[arg(long, value_name = "DIR", required_unless_present = "resume")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "print_config"])]
     out: Option<PathBuf>,
     /// Go on with the ablation in this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["vary", "out"])]
@@ -87,9 +95,14 @@ pub(crate) struct Args {
 /// Runs what is left to run, and prints the table.
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
+    if args.print_config {
+        let (plan, mut resolved) = args.plan()?;
+        resolved.origins.set(&plan.vary.key, "varied by --vary");
+        return print_config(&resolved);
+    }
     let ablation = match (&args.resume, &args.out) {
         (Some(folder), _) => Ablation::open(folder)?,
-        (None, out) => Ablation::new(out.as_deref().unwrap_or(".".as_ref()), args.plan()?)?,
+        (None, out) => Ablation::new(out.as_deref().unwrap_or(".".as_ref()), args.plan()?.0)?,
     };
     let rows = ablation.run(&mut Points { done: 0, signal: progress::signals() })?;
     if args.json {
@@ -104,7 +117,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 impl Args {
-    fn plan(&self) -> Result<Plan> {
+    /// The plan, and where the settings of pre-training came from.
+    fn plan(&self) -> Result<(Plan, Resolved<Config>)> {
         let vary = Axis::parse(self.vary.as_deref().unwrap_or_default())?;
         if !(1..=1000).contains(&self.seeds) {
             return Err(Error::setting("--seeds", "1 to 1000", self.seeds));
@@ -117,7 +131,9 @@ impl Args {
         pretrain.extend(epochs("--epochs", self.epochs)?.map(|n| (key(), n)));
         let mut finetune: Vec<(String, Value)> = assignments(&self.finetune_set)?;
         finetune.extend(epochs("--finetune-epochs", self.finetune_epochs)?.map(|n| (key(), n)));
-        Ok(Plan {
+        let pretrain = over_environment(pretrain)?;
+        let resolved = Config::layered(&self.preset, self.config.as_deref(), &pretrain)?;
+        let plan = Plan {
             vary,
             seeds: (0..self.seeds).collect(),
             judge: Judge {
@@ -125,9 +141,10 @@ impl Args {
                 finetune: (!self.no_finetune).then(|| self.recipe.clone()),
                 label_share: self.labels,
             },
-            pretrain: Config::resolve(&self.preset, self.config.as_deref(), pretrain)?,
+            pretrain: resolved.config.clone(),
             finetune,
-        })
+        };
+        Ok((plan, resolved))
     }
 }
 
@@ -139,7 +156,7 @@ struct Points {
 
 impl Observer for Points {
     fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Watch + 'a> {
-        let _ = writeln!(std::io::stderr(), "{name}");
+        stderr::line(name, &json!({ "kind": "run", "name": name, "epochs": epochs, "steps": steps }));
         Box::new(Progress::heeding(self.signal.clone(), epochs, steps))
     }
 
@@ -148,7 +165,7 @@ impl Observer for Points {
         let measured = table::COLUMNS.iter().filter_map(|c| Some((c.name, (c.of)(row)?)));
         let measured: Vec<_> = measured.map(|(name, x)| format!("{name} {:.2} %", 100.0 * x)).collect();
         let (done, value, seed) = (self.done, &row.value, row.seed);
-        let _ =
-            writeln!(std::io::stderr(), "{done}/{of} done: {value}, seed {seed}: {}", measured.join(", "));
+        let text = format!("{done}/{of} done: {value}, seed {seed}: {}", measured.join(", "));
+        stderr::line(text, &json!({ "kind": "point", "done": done, "of": of, "row": row }));
     }
 }

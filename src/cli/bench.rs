@@ -1,6 +1,8 @@
 //! `vit-mae bench`.
 
+use super::flags::{over_environment, print_config};
 use super::say;
+use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::exec::Backend;
 use vit_mae::train::bench::{Measurement, Plan};
@@ -15,7 +17,8 @@ Examples:
   vit-mae bench --preset cifar --threads 1 --gemm matrixmultiply --json
   vit-mae bench --ablate encoder-with-mask-tokens     what the asymmetric design saves
 
-A step is forward, backward and AdamW on made-up images; loading data is not part of it.";
+A step is forward, backward and AdamW on made-up images; loading data is not part of it. \
+Settings are resolved as for pretrain.";
 
 /// Flags of `vit-mae bench`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +33,9 @@ pub(crate) struct Args {
     /// Change any setting, for example `optim.micro_batch=8`; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Print every setting as resolved, and where it came from, in TOML; do nothing else
+    #[arg(long, conflicts_with = "json")]
+    print_config: bool,
     /// Images in a step [default: the preset's]
     #[arg(long)]
     batch_size: Option<usize>,
@@ -45,7 +51,7 @@ pub(crate) struct Args {
     /// Measure a variant that the paper compares with
     #[arg(long)]
     ablate: Option<Ablation>,
-    /// One line of JSON
+    /// One line of JSON; a variant's figures are in a field with its name
     #[arg(long)]
     json: bool,
 }
@@ -55,6 +61,16 @@ pub(crate) struct Args {
 enum Ablation {
     /// The encoder sees a token for every patch; He et al. 2022, Table 2: 2.8 to 4.1 times slower
     EncoderWithMaskTokens,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document {
+    #[serde(flatten)]
+    measured: Measurement,
+    /// The variant of `--ablate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoder_with_mask_tokens: Option<Measurement>,
 }
 
 /// Measures and prints.
@@ -70,7 +86,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(backend) = args.gemm {
         overrides.push(("run.gemm".to_owned(), super::choice(&backend)));
     }
-    let config = Config::resolve(&args.preset, args.config.as_deref(), overrides)?;
+    let resolved = Config::layered(&args.preset, args.config.as_deref(), &over_environment(overrides)?)?;
+    if args.print_config {
+        return print_config(&resolved);
+    }
+    let config = resolved.config;
     let name = args.config.as_ref().map_or_else(|| args.preset.clone(), |path| path.display().to_string());
     let plan = Plan { config, name, threads, secs: args.secs, encoder_with_mask_tokens: false };
     let measured = plan.run()?;
@@ -79,11 +99,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => None,
     };
     if args.json {
-        for measurement in std::iter::once(&measured).chain(&ablated) {
-            let line = serde_json::to_string(measurement)
-                .map_err(|e| Error::setting("--json", "finite numbers", e))?;
-            say!("{line}");
-        }
+        let line = serde_json::to_string(&Document { measured, encoder_with_mask_tokens: ablated });
+        say!("{}", line.map_err(|e| Error::setting("--json", "finite numbers", e))?);
         return Ok(());
     }
     print(&measured);

@@ -2,6 +2,7 @@
 
 use super::images_bar::ImagesBar;
 use super::say;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use vit_mae::Result;
@@ -48,6 +49,9 @@ pub(crate) struct Args {
     /// Threads; does not change a single bit of the result [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    /// Print what was written as one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 /// Computes and writes them.
@@ -73,6 +77,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("classes".to_owned(), serde_json::to_string(dataset.classes()).unwrap_or_default()),
     ]);
     let files = export.write(&features, labels.as_deref(), &about)?;
+    if args.json {
+        let (images, width) = features.dim();
+        let document = json!({
+            "checkpoint": checkpoint.dir, "step": checkpoint.state.step, "data": dataset.describe(),
+            "images": images, "width": width, "labelled": labels.is_some(), "files": files,
+        });
+        say!("{document}");
+        return Ok(());
+    }
     say!("data      {}", dataset.describe());
     say!("features  {} × {}, f32", features.nrows(), features.ncols());
     for file in files {

@@ -1,15 +1,16 @@
 //! `vit-mae finetune`.
 
-use super::flags::{LabelledData, Training};
+use super::flags::{LabelledData, Training, over_environment, print_config, print_outcome};
 use super::progress::Progress;
 use super::{choice, say, whole};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Value;
+use vit_mae::Result;
 use vit_mae::optim::groups;
 use vit_mae::tasks::Pooling;
 use vit_mae::train::finetune::{Outcome, Start, recipes};
-use vit_mae::train::{FinetuneConfig, Finetuning, Learner, Run, RunDir, Settings};
-use vit_mae::{Error, Result};
+use vit_mae::train::resume::preview;
+use vit_mae::train::{FinetuneConfig, Finetuning, Learner, Overrides, Resolved, Run, RunDir, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,8 +23,8 @@ Examples:
   vit-mae finetune --resume runs/0002                       go on after an interruption, with the same bits
 
 Settings are resolved as recipe < what the checkpoint gives (architecture, data, its mean and deviation) < --config \
-file < flags. Part of the labelled images is held out (--val-share) and chooses the best epoch; the test split is \
-judged once, at the end.";
+file < environment (VIT_MAE_OPTIM__EPOCHS=3 is optim.epochs) < flags; --print-config shows the result. Part of the \
+labelled images is held out (--val-share) and chooses the best epoch; the test split is judged once, at the end.";
 
 /// Flags of `vit-mae finetune`.
 #[derive(Debug, clap::Args)]
@@ -78,34 +79,38 @@ pub(crate) struct Args {
     /// Go on with the fine-tuning run in this directory from its last checkpoint
     #[arg(long, value_name = "RUN", conflicts_with_all = ["checkpoint", "preset", "from_scratch", "recipe", "out", "overwrite"])]
     resume: Option<PathBuf>,
-    /// Print the result as one JSON document on stdout, and nothing else there
-    #[arg(long)]
-    json: bool,
 }
 
 /// Trains, and says what came out.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let threads = super::start_threads(args.training.threads)?;
+    let (file, overrides) = (args.training.config.as_deref(), over_environment(args.overrides()?)?);
+    if args.training.print_config {
+        return print_config(&match &args.resume {
+            Some(path) => preview::<FinetuneConfig>(&RunDir::open(path)?, file, &overrides)?,
+            None => args.settings(&args.start()?, file, &overrides)?,
+        });
+    }
     let mut run = if let Some(path) = &args.resume {
-        let flags = args.overrides()?;
-        Finetuning::resume(RunDir::open(path)?, |before| {
-            before.changed(args.training.config.as_deref(), flags)
-        })?
+        Finetuning::resume(RunDir::open(path)?, |before| Ok(before.changed(file, &overrides)?.config))
+            .map_err(|error| overrides.name_variable(error))?
     } else {
-        args.begin()?
+        args.begin(file, &overrides)?
     };
-    if !args.json {
+    if args.training.tensorboard {
+        run.journal.show_on_tensorboard()?;
+    }
+    if !args.training.json {
         describe(&run, threads);
     }
     let config = &run.finetuner.config;
     let mut progress = Progress::new(config.optim.epochs, run.steps_total());
     let outcome = run.train(&super::command_line(), &mut progress)?;
     drop(progress);
-    if args.json {
-        say!("{}", serde_json::to_string(&outcome).map_err(|e| Error::setting("--json", "a result", e))?);
-    } else {
-        conclude(&run, &outcome);
+    if args.training.json {
+        return print_outcome(&run.journal.run, &outcome);
     }
+    conclude(&run, &outcome);
     Ok(())
 }
 
@@ -172,16 +177,35 @@ fn conclude(run: &Finetuning, outcome: &Outcome) {
 
 impl Args {
     /// A new run: everything is looked at before a folder is made.
-    fn begin(&self) -> Result<Finetuning> {
-        RunDir::check(self.training.out.as_deref(), self.training.overwrite)?;
-        let start = match (&self.checkpoint, self.from_scratch) {
-            (Some(run), false) => Start::pretrained(run)?,
-            (Some(run), true) => Start::architecture_of(run)?,
-            (None, _) => Start::preset(self.preset.as_deref().unwrap_or_default())?,
+    fn begin(&self, file: Option<&Path>, overrides: &Overrides) -> Result<Finetuning> {
+        let (out, overwrite) = (&self.training.out, self.training.overwrite);
+        RunDir::check(out.as_deref(), overwrite)?;
+        let start = self.start()?;
+        let config = self.settings(&start, file, overrides)?.config;
+        Finetuning::new(config, &start, || RunDir::create(out.clone(), overwrite))
+    }
+
+    /// Where a new run starts.
+    fn start(&self) -> Result<Start> {
+        match (&self.checkpoint, self.from_scratch) {
+            (Some(run), false) => Start::pretrained(run),
+            (Some(run), true) => Start::architecture_of(run),
+            (None, _) => Start::preset(self.preset.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// A new run's settings.
+    fn settings(
+        &self,
+        start: &Start,
+        file: Option<&Path>,
+        overrides: &Overrides,
+    ) -> Result<Resolved<FinetuneConfig>> {
+        let origin = match (&self.checkpoint, &self.preset) {
+            (Some(run), _) => format!("checkpoint {}", run.display().to_string().escape_debug()),
+            (None, preset) => format!("preset {}", preset.as_deref().unwrap_or_default()),
         };
-        let file = self.training.config.as_deref();
-        let config = FinetuneConfig::resolve(&self.recipe, start.given()?, file, self.overrides()?)?;
-        Finetuning::new(config, &start, || RunDir::create(self.training.out.clone(), self.training.overwrite))
+        FinetuneConfig::layered(&self.recipe, (start.given()?, &origin), file, overrides)
     }
 
     /// The flags that were given, as settings.

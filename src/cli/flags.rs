@@ -1,12 +1,40 @@
 //! Flags that several kinds of training share.
 
 use super::{assignments, whole};
-use std::path::PathBuf;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 use toml::Value;
-use vit_mae::Result;
+use vit_mae::train::overrides::Variable;
+use vit_mae::train::{Overrides, Resolved, RunDir, Settings};
+use vit_mae::{Error, Result};
 
 /// A setting's key and value.
 pub(crate) type Override = (String, Value);
+
+/// Flags over the settings in the environment.
+pub(crate) fn over_environment(flags: Vec<Override>) -> Result<Overrides> {
+    Overrides::new(std::env::vars_os(), flags)
+}
+
+/// What `--print-config` prints.
+pub(crate) fn print_config<S: Settings>(resolved: &Resolved<S>) -> Result<()> {
+    let text = resolved.to_toml()?;
+    super::say!("{}", text.trim_end());
+    Ok(())
+}
+
+/// What `--json` prints of a finished run: where it is, and what it reached.
+pub(crate) fn print_outcome(run: &RunDir, outcome: &impl Serialize) -> Result<()> {
+    #[derive(Serialize)]
+    struct Document<'a, O> {
+        run: &'a Path,
+        #[serde(flatten)]
+        outcome: &'a O,
+    }
+    let json = serde_json::to_string(&Document { run: run.path(), outcome });
+    super::say!("{}", json.map_err(|e| Error::setting("--json", "a path in UTF-8 and numbers", e))?);
+    Ok(())
+}
 
 /// Which labelled images.
 #[derive(Debug, clap::Args)]
@@ -19,8 +47,21 @@ pub(crate) struct LabelledData {
     pub(crate) format: Option<String>,
 }
 
+impl LabelledData {
+    /// The same, with what the environment says in the place of flags that were not given.
+    pub(crate) fn over_environment(&self) -> Result<Self> {
+        let environment = over_environment(Vec::new())?.environment;
+        let given = |key: &str| environment.iter().find(|variable| variable.key == key).map(Variable::plain);
+        Ok(Self {
+            data: self.data.clone().or_else(|| given("data.path").map(PathBuf::from)),
+            format: self.format.clone().or_else(|| given("data.format")),
+        })
+    }
+}
+
 /// How the model learns, and what else every run has.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Training {
     /// A TOML file with settings to change
     #[arg(long, value_name = "FILE")]
@@ -28,6 +69,9 @@ pub(crate) struct Training {
     /// Change any setting, for example `optim.min_lr=1e-6`; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Print every setting as resolved, and where it came from, in TOML; do nothing else
+    #[arg(long)]
+    pub(crate) print_config: bool,
 
     /// Passes over the data
     #[arg(long)]
@@ -63,6 +107,12 @@ pub(crate) struct Training {
     /// Replace an earlier run in --out
     #[arg(long, requires = "out")]
     pub(crate) overwrite: bool,
+    /// Show the run on TensorBoard, too: event files in its folder `tensorboard`. A run that is resumed goes on with it
+    #[arg(long)]
+    pub(crate) tensorboard: bool,
+    /// Print the result as one JSON document on stdout, and nothing else there
+    #[arg(long, conflicts_with = "print_config")]
+    pub(crate) json: bool,
 }
 
 impl Training {

@@ -3,9 +3,10 @@
 use super::inspect_print::print;
 use super::say;
 use glob::Pattern;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use vit_mae::audit::inspect::inspect;
-use vit_mae::checkpoint::verify::{Verified, verify};
+use vit_mae::checkpoint::verify::{FileCheck, Verified, verify};
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -33,14 +34,14 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     /// Check every byte of every file instead
-    #[arg(long, conflicts_with_all = ["tensor", "json"])]
+    #[arg(long, conflicts_with = "tensor")]
     verify: bool,
 }
 
 /// Inspects and prints.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.verify {
-        return check(&args.checkpoint);
+        return check(&args.checkpoint, args.json);
     }
     let pattern = args.tensor.as_deref().map(|text| {
         Pattern::new(text).map_err(|e| Error::setting("--tensor", "a pattern such as 'blocks.*.norm?.*'", e))
@@ -65,9 +66,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Checks every byte, and prints a line a file.
-fn check(path: &Path) -> Result<()> {
+fn check(path: &Path, json: bool) -> Result<()> {
     let checkpoints = verify(path)?;
-    checkpoints.iter().for_each(print_verified);
+    if json {
+        let sound = checkpoints.iter().all(Verified::is_sound);
+        let rows: Vec<_> = checkpoints.iter().map(document).collect();
+        say!("{}", json!({ "sound": sound, "checkpoints": rows }));
+    } else {
+        checkpoints.iter().for_each(print_verified);
+    }
     let files: Vec<_> = checkpoints.iter().flat_map(|checkpoint| &checkpoint.files).collect();
     let damaged: Vec<_> = files.iter().filter(|file| file.verdict.is_err()).collect();
     match damaged.first() {
@@ -78,6 +85,18 @@ fn check(path: &Path) -> Result<()> {
             Err(Error::CheckFailed(what))
         }
     }
+}
+
+/// A checkpoint's files for `--json`.
+fn document(checkpoint: &Verified) -> serde_json::Value {
+    let file = |file: &FileCheck| {
+        let (holds, damage) = match &file.verdict {
+            Ok(holds) => (Some(holds), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        json!({ "file": file.path, "bytes": file.bytes, "sound": damage.is_none(), "holds": holds, "damage": damage })
+    };
+    json!({ "checkpoint": checkpoint.dir, "files": checkpoint.files.iter().map(file).collect::<Vec<_>>() })
 }
 
 fn print_verified(checkpoint: &Verified) {

@@ -3,9 +3,11 @@
 pub(crate) mod ablate;
 pub(crate) mod audit;
 pub(crate) mod bench;
+pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod data;
 pub(crate) mod eval;
+pub(crate) mod export;
 pub(crate) mod features;
 pub(crate) mod finetune;
 mod flags;
@@ -13,11 +15,13 @@ mod images_bar;
 pub(crate) mod inspect;
 mod inspect_print;
 mod judged;
+pub(crate) mod man;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
 pub(crate) mod probe;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
+pub(crate) mod stderr;
 
 /// `println!` that does not mind if nobody listens any more, as after `vit-mae … | head -1`.
 macro_rules! say {
@@ -29,7 +33,6 @@ macro_rules! say {
 pub(crate) use say;
 
 use clap::{Parser, Subcommand};
-use std::io::Write as _;
 use std::path::Path;
 use toml::Value;
 use vit_mae::data::Split;
@@ -42,6 +45,9 @@ use vit_mae::{Error, Result};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// What goes to stderr: lines and bars for people, or one JSON object a line for machines
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: stderr::LogFormat,
 }
 
 const EXAMPLES: &str = "\
@@ -80,6 +86,8 @@ pub(crate) enum Command {
     /// Look at images before training: what is there, whether all can be read, a sheet of them
     #[command(subcommand)]
     Data(data::Command),
+    /// Write the log of a run as CSV, or with its pictures for TensorBoard
+    Export(export::Args),
     /// Say what a checkpoint holds and where it comes from, or check every byte of it
     Inspect(inspect::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes
@@ -87,6 +95,10 @@ pub(crate) enum Command {
     /// Check gradients, single steps and whole runs
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Print a script that completes commands and flags in a shell
+    Completions(completions::Args),
+    /// Print the manual page, or write one for every command
+    Man(man::Args),
 }
 
 /// Obeys the environment variable that lets audits run on a narrower instruction set.
@@ -105,7 +117,7 @@ pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
     if threads > cores {
         let why =
             format!("--threads {threads} on a machine with {cores} cores gives the same numbers, not sooner");
-        let _ = writeln!(std::io::stderr(), "note: {why}");
+        stderr::line(format_args!("note: {why}"), &serde_json::json!({ "kind": "note", "message": why }));
     }
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

@@ -1,6 +1,6 @@
 //! `vit-mae pretrain`.
 
-use super::flags::Training;
+use super::flags::{Training, over_environment, print_config, print_outcome};
 use super::progress::Progress;
 use super::{choice, count, pair, path, say, sides, whole};
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use vit_mae::exec::Backend;
 use vit_mae::mae::Strategy;
 use vit_mae::optim::groups;
 use vit_mae::train::config::OnNonfinite;
+use vit_mae::train::resume::preview;
 use vit_mae::train::{Config, Learner, Outcome, Pretraining, Run, RunDir, Settings, presets};
 
 const EXAMPLES: &str = "\
@@ -22,11 +23,13 @@ Examples:
   vit-mae pretrain --resume runs/0001                       go on after an interruption, with the same bits
   vit-mae pretrain --resume runs/0001 --epochs 60           train longer
 
-Settings are resolved as preset < --config file < flags; the result is written to config.toml in the run \
-directory, which can be given to --config again. Whoever changes only the epochs keeps the share of warm-up.
+Settings are resolved as preset < --config file < environment (VIT_MAE_OPTIM__EPOCHS=3 is optim.epochs) < flags; \
+--print-config shows the result, which is written to config.toml in the run directory and can be given to --config \
+again. Whoever changes only the epochs keeps the share of warm-up.
 
---resume takes every setting from the run's checkpoint. Flags may change what does not make it another run: \
-epochs, learning rate, weight decay, clipping, logging, where the data lies. A change is written into the log.";
+--resume takes every setting from the run's checkpoint. File, environment and flags may change what does not make it \
+another run: epochs, learning rate, weight decay, clipping, logging, where the data lies. A change is written into the \
+log.";
 
 /// Flags of `vit-mae pretrain`.
 #[derive(Debug, clap::Args)]
@@ -89,21 +92,36 @@ pub(crate) struct Args {
 /// Trains, and says where everything is.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let threads = super::start_threads(args.training.threads)?;
-    let (file, flags) = (args.training.config.as_deref(), args.overrides()?);
+    let (file, overrides) = (args.training.config.as_deref(), over_environment(args.overrides()?)?);
+    if args.training.print_config {
+        return print_config(&match &args.resume {
+            Some(path) => preview::<Config>(&RunDir::open(path)?, file, &overrides)?,
+            None => Config::layered(&args.preset, file, &overrides)?,
+        });
+    }
     let mut command = super::command_line();
     let mut run = if let Some(path) = &args.resume {
         let run = RunDir::open(path)?;
         command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
-        Pretraining::resume(run, |before| before.changed(file, flags))?
+        Pretraining::resume(run, |before| Ok(before.changed(file, &overrides)?.config))
+            .map_err(|error| overrides.name_variable(error))?
     } else {
         RunDir::check(args.training.out.as_deref(), args.training.overwrite)?;
-        let config = Config::resolve(&args.preset, file, flags)?;
+        let config = Config::layered(&args.preset, file, &overrides)?.config;
         Pretraining::new(config, || RunDir::create(args.training.out.clone(), args.training.overwrite))?
     };
-    describe(&run, threads);
+    if args.training.tensorboard {
+        run.journal.show_on_tensorboard()?;
+    }
+    if !args.training.json {
+        describe(&run, threads);
+    }
     let mut progress = Progress::new(run.trainer.config.optim.epochs, run.steps_total());
     let outcome = run.train(&command, &mut progress)?;
     drop(progress);
+    if args.training.json {
+        return print_outcome(&run.journal.run, &outcome);
+    }
     conclude(&run, &outcome);
     Ok(())
 }

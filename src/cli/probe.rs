@@ -23,7 +23,9 @@ Examples:
 
 As the reference's linear probe, but features of whole images are computed once, where the reference draws new crops \
 in every epoch. Part of the labelled training images is held out (--val-share) for whatever is chosen; the test split \
-is judged once, at the end. Where there is none, the validation images judge, and the output says so.";
+is judged once, at the end. Where there is none, the validation images judge, and the output says so.
+
+Of the environment's settings a probe takes VIT_MAE_DATA__PATH and VIT_MAE_DATA__FORMAT, below --data and --format.";
 
 /// Flags of `vit-mae probe`.
 #[derive(Debug, clap::Args)]
@@ -100,7 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
     let folder = Folder::new(args.out.as_deref(), args.overwrite, &["probe.json", "confusion.png"])?;
     let bar = ImagesBar::new();
-    let (report, metrics) = probe(&args.ask(), &bar)?;
+    let (report, metrics) = probe(&args.ask()?, &bar)?;
     drop(bar);
     let json = serde_json::to_string_pretty(&report);
     let json = json.map_err(|e| Error::setting("--json", "numbers that JSON can hold", e))?;
@@ -127,11 +129,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 impl Args {
-    fn ask(&self) -> Probing {
-        Probing {
+    fn ask(&self) -> Result<Probing> {
+        let labelled = self.labelled.over_environment()?;
+        Ok(Probing {
             checkpoint: self.checkpoint.clone(),
-            data: self.labelled.data.clone(),
-            format: self.labelled.format.clone(),
+            data: labelled.data,
+            format: labelled.format,
             label_share: self.labels,
             validation_share: self.val_share,
             pooling: self.pool,
@@ -144,7 +147,7 @@ impl Args {
             sweep: self.sweep,
             seed: self.seed,
             knn: self.knn.then_some(Knn { k: self.k, temperature: self.temperature }),
-        }
+        })
     }
 }
 

@@ -1,21 +1,27 @@
-//! Progress on stderr: a bar on a terminal, a line an epoch elsewhere.
+//! Progress on stderr: a bar on a terminal, a line an epoch elsewhere, JSON on request.
 
+use super::stderr::{self, draws_bars, is_json};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vit_mae::train::Watch;
-use vit_mae::train::metrics::{EpochRecord, StepRecord};
+use vit_mae::train::metrics::{EpochRecord, Record, StepRecord};
+
+/// In JSON, steps are said so often at most.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A bar with epoch, step, loss, images per second and the time left.
 pub(crate) struct Progress {
     bar: ProgressBar,
     epochs: u64,
     images_per_s: f64,
-    on_terminal: bool,
+    /// When a step was last said in JSON.
+    said: Option<Instant>,
     /// The signal that asked to stop, or 0; a run looks at it after every step.
     signal: Arc<AtomicUsize>,
 }
@@ -27,20 +33,44 @@ impl Progress {
 
     /// One of several runs in a row, which stop at one signal.
     pub(crate) fn heeding(signal: Arc<AtomicUsize>, epochs: u64, steps: u64) -> Self {
-        let on_terminal = std::io::stderr().is_terminal();
-        let target = if on_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if draws_bars() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(steps), target);
         let style = "{bar:30.cyan/dim} step {pos}/{len} · {msg} · {eta} left";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, epochs, images_per_s: 0.0, on_terminal, signal }
+        Self { bar, epochs, images_per_s: 0.0, said: None, signal }
+    }
+}
+
+/// A record of the log, and how many there will be.
+#[derive(Serialize)]
+struct Counted {
+    #[serde(flatten)]
+    record: Record,
+    epochs: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u64>,
+}
+
+impl Progress {
+    /// Says a step in JSON, if a second has passed or it is the last.
+    fn say_step(&mut self, record: &StepRecord, total: u64) {
+        let due = self.said.is_none_or(|said| said.elapsed() >= PAUSE);
+        if due || record.step == total {
+            self.said = Some(Instant::now());
+            let record = Record::Step(record.clone());
+            stderr::line("", &Counted { record, epochs: self.epochs, steps: Some(total) });
+        }
     }
 }
 
 impl Watch for Progress {
-    fn step(&mut self, record: &StepRecord, _total: u64) {
+    fn step(&mut self, record: &StepRecord, total: u64) {
+        if is_json() {
+            return self.say_step(record, total);
+        }
         // A running mean over about ten steps: single steps are noisy.
         let first = self.images_per_s == 0.0;
         let weight = if first { 1.0 } else { 0.1 };
@@ -63,10 +93,11 @@ impl Watch for Progress {
             "epoch {:>3}/{}: loss {:.4}{held_out}{accuracy}, {:.0} images/s",
             record.epoch, self.epochs, record.train_loss, record.images_per_s
         );
-        if self.on_terminal {
+        if draws_bars() {
             self.bar.println(line);
         } else {
-            let _ = writeln!(std::io::stderr(), "{line}");
+            let record = Record::Epoch(record.clone());
+            stderr::line(line, &Counted { record, epochs: self.epochs, steps: None });
         }
     }
 
@@ -85,7 +116,8 @@ impl Drop for Progress {
 pub(crate) fn signals() -> Arc<AtomicUsize> {
     let signal = Arc::default();
     if let Err(error) = listen(&signal) {
-        let _ = writeln!(std::io::stderr(), "Ctrl-C will not save the run: {error}");
+        let why = format!("Ctrl-C will not save the run: {error}");
+        stderr::line(&why, &json!({ "kind": "note", "message": why }));
     }
     signal
 }

@@ -1,7 +1,8 @@
 //! `vit-mae reconstruct`.
 
-use super::say;
-use std::path::PathBuf;
+use super::{choice_name, say};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::data::load_image;
 use vit_mae::mae::reconstruct::Stats;
@@ -50,13 +51,33 @@ pub(crate) struct Args {
     /// Threads [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    /// One JSON document instead of text, with the patches that were removed from each image
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    picture: &'a Path,
+    checkpoint: &'a Path,
+    step: u64,
+    stats: String,
+    images: Vec<Hidden<'a>>,
+}
+
+/// An image and the indices of its removed patches, ascending.
+#[derive(Serialize)]
+struct Hidden<'a> {
+    image: &'a Path,
+    removed: Vec<usize>,
 }
 
 /// Draws the sheet.
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
     check_out(args)?;
-    let (model, mut config, _) = save::load(&args.checkpoint)?;
+    let (model, mut config, checkpoint) = save::load(&args.checkpoint)?;
     if let Some(ratio) = args.mask_ratio {
         config.mask.mask_ratio = ratio;
         config.validate().map_err(|e| match e {
@@ -75,8 +96,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let images = ndarray::stack(ndarray::Axis(0), &views).expect("input images share the model's shape");
     let png = gallery::draw(&model, &config, images.view(), &masks, args.stats)?;
     write_atomic(&args.out, &png)?;
-    say!("{}", args.out.display());
+    if !args.json {
+        say!("{}", args.out.display());
+        return Ok(());
+    }
+    let hidden = |(image, mask): (_, &Mask)| Hidden { image, removed: removed(mask) };
+    let document = Document {
+        picture: &args.out,
+        checkpoint: &checkpoint.dir,
+        step: checkpoint.state.step,
+        stats: choice_name(&args.stats),
+        images: args.images.iter().map(PathBuf::as_path).zip(&masks).map(hidden).collect(),
+    };
+    let text = serde_json::to_string_pretty(&document);
+    say!("{}", text.map_err(|e| Error::setting("--json", "paths in UTF-8", e))?);
     Ok(())
+}
+
+fn removed(mask: &Mask) -> Vec<usize> {
+    let mut removed = mask.ids_shuffle[mask.len_keep..].to_vec();
+    removed.sort_unstable();
+    removed
 }
 
 /// Refuses an `--out` that cannot be meant, before the work.

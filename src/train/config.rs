@@ -1,7 +1,9 @@
-//! Every setting of a pre-training run, resolved as preset < file < command line.
+//! Every setting of a pre-training run, resolved as preset < file < environment < command line.
 
 use super::input::Input;
 use super::memory::StepMemory;
+use super::origins::Resolved;
+use super::overrides::Overrides;
 use super::presets;
 use super::resolve::Layers;
 use super::sections::require;
@@ -50,8 +52,16 @@ impl Config {
     /// An unknown preset or key, a value of the wrong type, a file that is not TOML, or settings that
     /// cannot work together; the error names the file or the flag.
     pub fn resolve(preset: &str, file: Option<&Path>, overrides: Vec<(String, Value)>) -> Result<Self> {
+        Ok(Self::layered(preset, file, &overrides.into())?.config)
+    }
+
+    /// The same with the environment's settings below the command line's, and with the origin of each.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`]; the error names the file, the variable or the flag.
+    pub fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Self>> {
         let table = presets::text(preset)?.parse().map_err(|e| Error::setting("--preset", "TOML", e))?;
-        Layers::new(table).resolve(file, overrides)
+        Layers::new(table, &format!("preset {preset}")).resolve(file, overrides)
     }
 
     /// These settings with some of them changed, for another run: unlike in a run that is under way, warm-up keeps its
@@ -60,7 +70,7 @@ impl Config {
     /// # Errors
     /// As [`Config::resolve`].
     pub fn varied(&self, overrides: Vec<(String, Value)>) -> Result<Self> {
-        Layers::new(self.to_table()?).resolve(None, overrides)
+        Ok(Layers::new(self.to_table()?, "").resolve(None, &overrides.into())?.config)
     }
 
     /// How an image becomes what the model sees in evaluation.

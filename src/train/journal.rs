@@ -1,6 +1,7 @@
 //! What a run remembers beside its tensors: how far it is, its log, its history. Saved with every checkpoint,
 //! from which a resumed run goes on as if it had never stopped.
 
+use super::logs::board::Board;
 use super::metrics::{EpochRecord, Record, Writer};
 use super::run_dir::RunDir;
 use crate::base::Result;
@@ -28,6 +29,7 @@ pub struct Journal {
     /// Optimiser steps that the last checkpoint holds, if there is one.
     pub saved: Option<u64>,
     log: Writer,
+    board: Option<Board>,
     clock: (Instant, Duration),
     started: Instant,
     earlier_secs: f64,
@@ -49,7 +51,33 @@ impl Journal {
     /// If the log is not the one that the checkpoint belongs to, or cannot be written.
     pub fn resume(run: RunDir, state: &State) -> Result<Self> {
         let (log, records) = Writer::resume(run.disk(), &run.metrics(), state.log)?;
-        Ok(Self { saved: Some(state.step), ..Self::with(run, log, records, state) })
+        let mut journal = Self { saved: Some(state.step), ..Self::with(run, log, records, state) };
+        if !journal.run.event_files()?.is_empty() {
+            journal.board = Some(Board::begin(&journal.run, &journal.records, state.step)?);
+        }
+        Ok(journal)
+    }
+
+    /// Shows the run on TensorBoard, too, from its beginning on. A resumed run that was shown before already is.
+    ///
+    /// # Errors
+    /// If the event file cannot be written.
+    pub fn show_on_tensorboard(&mut self) -> Result<()> {
+        if self.board.is_none() {
+            self.board = Some(Board::begin(&self.run, &self.records, 0)?);
+        }
+        Ok(())
+    }
+
+    /// Shows the pictures of an epoch on TensorBoard, if the run is shown there.
+    ///
+    /// # Errors
+    /// If a picture cannot be read, or the event file not be written.
+    pub fn show_pictures(&mut self, epoch: u64) -> Result<()> {
+        match &mut self.board {
+            Some(board) => board.show_pictures(&self.run, &self.records, epoch),
+            None => Ok(()),
+        }
     }
 
     fn with(run: RunDir, log: Writer, records: Vec<Record>, state: &State) -> Self {
@@ -57,6 +85,7 @@ impl Journal {
         Self {
             run,
             log,
+            board: None,
             records,
             epoch: state.epoch,
             position: state.position,
@@ -76,6 +105,9 @@ impl Journal {
     /// If it cannot be written.
     pub fn log(&mut self, record: Record) -> Result<()> {
         let record = self.log.append(record)?;
+        if let Some(board) = &mut self.board {
+            board.show(&record)?;
+        }
         self.records.push(record);
         Ok(())
     }
@@ -133,6 +165,9 @@ impl Journal {
     /// # Errors
     /// If the log cannot be flushed.
     pub fn state(&mut self) -> Result<State> {
+        if let Some(board) = &mut self.board {
+            board.sync()?;
+        }
         Ok(State {
             epoch: self.epoch,
             position: self.position,

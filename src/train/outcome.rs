@@ -9,12 +9,13 @@ use super::settings::Settings;
 use crate::base::{Error, Result};
 use crate::mae::baseline::Baselines;
 use crate::optim::groups;
+use serde::Serialize;
 
 /// What the vertical axis of its curve means.
 const LOSS: &str = "loss (mean squared error on masked patches)";
 
 /// What a finished run reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// Of the last epoch.
     pub last: EpochRecord,

@@ -1,15 +1,21 @@
-//! Settings in layers: preset < file < flags, each checked as it is laid on, so that an error names its own.
+//! Settings in layers: preset < file < environment < flags, each checked as it is laid on, so that an error names its own.
 
-use super::settings::Settings;
+use super::origins::{Origins, Resolved};
+use super::overrides::{Overrides, Variable};
+use super::settings::{Settings, keys};
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use std::marker::PhantomData;
 use std::path::Path;
 use toml::{Table, Value};
 
+/// The origin of what the command line says.
+const FLAG: &str = "flag";
+
 /// Settings that grow layer by layer.
 pub(super) struct Layers<S> {
     table: Table,
+    origins: Origins,
     /// Whether a layer that changes only the epochs changes warm-up with them. Not in a run that is under way:
     /// its warm-up may be over.
     scale_warmup: bool,
@@ -17,32 +23,36 @@ pub(super) struct Layers<S> {
 }
 
 impl<S: Settings> Layers<S> {
-    /// The lowest layer.
-    pub(super) fn new(table: Table) -> Self {
-        Self { table, scale_warmup: true, settings: PhantomData }
+    /// The lowest layer, which comes from `origin`.
+    pub(super) fn new(table: Table, origin: &str) -> Self {
+        let mut origins = Origins::default();
+        origins.set_all(&table, origin);
+        Self { table, origins, scale_warmup: true, settings: PhantomData }
     }
 
     /// The settings of a run that is under way as the lowest layer.
     pub(super) fn over(table: Table) -> Self {
-        Self { table, scale_warmup: false, settings: PhantomData }
+        Self { scale_warmup: false, ..Self::new(table, "the run until here") }
     }
 
     /// Lays parts of sections on top that are known to be right.
-    pub(super) fn lay(mut self, given: Table) -> Self {
+    pub(super) fn lay(mut self, given: Table, origin: &str) -> Self {
+        self.origins.set_all(&given, origin);
         merge(&mut self.table, given);
         self
     }
 
-    /// Lays a file and flags on top, and checks the whole.
-    pub(super) fn resolve(mut self, file: Option<&Path>, flags: Vec<(String, Value)>) -> Result<S> {
+    /// Lays a file, the environment and flags on top, and checks the whole.
+    pub(super) fn resolve(mut self, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<S>> {
         if let Some(path) = file {
             self.lay_file(path)?;
         }
-        self.lay_flags(flags)?;
+        self.lay_environment(&overrides.environment)?;
+        self.lay_flags(&overrides.flags)?;
         let config = self.config();
         let config = config.map_err(|e| Error::setting("settings", "all of them", one_line(e, "")))?;
-        config.validate()?;
-        Ok(config)
+        config.validate().map_err(|error| overrides.name_variable(error))?;
+        Ok(Resolved { config, origins: self.origins })
     }
 
     /// Lays a file on top.
@@ -55,29 +65,60 @@ impl<S: Settings> Layers<S> {
         let before = self.clone_optim();
         merge(&mut self.table, file.clone());
         self.config().map_err(wrong)?;
-        self.keep_warmup_share(before.as_ref(), |key| {
+        // A comment has one line.
+        let origin = format!("file {}", path.display().to_string().escape_debug());
+        self.origins.set_all(&file, &origin);
+        self.keep_warmup_share(before.as_ref(), &origin, |key| {
             file.get("optim").and_then(Value::as_table).is_some_and(|t| t.contains_key(key))
         });
         Ok(())
     }
 
-    /// Lays `(section.key, value)` on top.
-    fn lay_flags(&mut self, flags: Vec<(String, Value)>) -> Result<()> {
-        let before = self.clone_optim();
-        let keys: Vec<String> = flags.iter().map(|(key, _)| key.clone()).collect();
-        for (key, value) in flags {
-            let found = value.to_string();
-            self.set(&key, value)?;
-            self.config().map_err(|e| {
-                Error::setting(
-                    &key,
-                    "a known key with a fitting value",
-                    format!("{found} ({})", one_line(e, "")),
-                )
-            })?;
+    /// Lays those variables on top whose settings these settings have.
+    fn lay_environment(&mut self, variables: &[Variable]) -> Result<()> {
+        let (before, known) = (self.clone_optim(), keys::<S>());
+        let own: Vec<&Variable> = variables.iter().filter(|variable| known.contains(&variable.key)).collect();
+        for variable in &own {
+            self.lay_variable(variable)?;
+            self.origins.set(&variable.key, &format!("environment {}", variable.name));
         }
-        self.keep_warmup_share(before.as_ref(), |key| {
-            keys.iter().any(|k| k.strip_prefix("optim.") == Some(key))
+        let epochs = own.iter().find(|variable| variable.key == "optim.epochs");
+        let origin = epochs.map_or(String::new(), |variable| format!("environment {}", variable.name));
+        self.keep_warmup_share(before.as_ref(), &origin, |key| {
+            own.iter().any(|variable| variable.key.strip_prefix("optim.") == Some(key))
+        });
+        Ok(())
+    }
+
+    /// A variable's text is TOML. What is not, or is of a type that the setting cannot have, is plain text.
+    fn lay_variable(&mut self, variable: &Variable) -> Result<()> {
+        let (before, mut first) = (self.table.clone(), None);
+        for value in variable.values() {
+            self.set(&variable.key, value)?;
+            match self.config() {
+                Ok(_) => return Ok(()),
+                Err(error) => first = first.or(Some(error)),
+            }
+            self.table = before.clone();
+        }
+        let why = first.map_or(String::new(), |error| one_line(error, ""));
+        let found = format!("{} ({why})", variable.text);
+        Err(Error::setting(&variable.name, format!("a value that fits {}", variable.key), found))
+    }
+
+    /// Lays `(section.key, value)` on top.
+    fn lay_flags(&mut self, flags: &[(String, Value)]) -> Result<()> {
+        let before = self.clone_optim();
+        for (key, value) in flags {
+            self.set(key, value.clone())?;
+            self.config().map_err(|e| {
+                let found = format!("{value} ({})", one_line(e, ""));
+                Error::setting(key, "a known key with a fitting value", found)
+            })?;
+            self.origins.set(key, FLAG);
+        }
+        self.keep_warmup_share(before.as_ref(), FLAG, |key| {
+            flags.iter().any(|(flag, _)| flag.strip_prefix("optim.") == Some(key))
         });
         Ok(())
     }
@@ -103,7 +144,7 @@ impl<S: Settings> Layers<S> {
     }
 
     /// A layer that changes the number of epochs and does not speak of warm-up keeps warm-up's share.
-    fn keep_warmup_share(&mut self, before: Option<&Table>, sets: impl Fn(&str) -> bool) {
+    fn keep_warmup_share(&mut self, before: Option<&Table>, origin: &str, sets: impl Fn(&str) -> bool) {
         if !self.scale_warmup || !sets("epochs") || sets("warmup_epochs") {
             return;
         }
@@ -114,6 +155,7 @@ impl<S: Settings> Layers<S> {
             && old > 0.0
         {
             optim.insert("warmup_epochs".to_owned(), (warmup * new / old).into());
+            self.origins.set("optim.warmup_epochs", &format!("{origin}, with optim.epochs"));
         }
     }
 }

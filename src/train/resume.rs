@@ -1,12 +1,15 @@
 //! Resuming: what may change in a run that is under way, what must not, and how a change is put down.
 
 use super::metrics;
+use super::origins::{Origins, Resolved};
+use super::overrides::Overrides;
 use super::run_dir::RunDir;
 use super::settings::Settings;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::checkpoint::{Change, Checkpoint, dir};
 use std::collections::BTreeMap;
+use std::path::Path;
 use toml::{Table, Value};
 
 /// Settings that decide what a step number means, which images it sees, and what the losses of a run are; beside those
@@ -70,6 +73,24 @@ impl<S: Settings> Earlier<S> {
         let expected = format!("{began:08x}, the data that the run began with");
         Err(Error::input(path, "data digest", expected, format!("{digest:08x}")))
     }
+}
+
+/// The settings with which a run would go on under these overrides, and where each comes from; nothing is begun.
+///
+/// # Errors
+/// As [`Earlier::new`], or as [`Settings::changed`].
+pub fn preview<S: Settings>(run: &RunDir, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<S>> {
+    let Some(checkpoint) = last_checkpoint(run)? else {
+        return first_config::<S>(run)?.changed(file, overrides);
+    };
+    let mut origins = Origins::default();
+    let earlier = Earlier::new(checkpoint, |before: &S| {
+        let resolved = before.changed(file, overrides)?;
+        origins = resolved.origins;
+        Ok(resolved.config)
+    });
+    let config = earlier.map_err(|error| overrides.name_variable(error))?.config;
+    Ok(Resolved { config, origins })
 }
 
 /// The last checkpoint of a run. None if the run was ended before its first one was written and has logged

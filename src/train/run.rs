@@ -167,12 +167,18 @@ fn all_epochs<R: Run + ?Sized>(run: &mut R, command: &str, watch: &mut dyn Watch
         let due = |every: u64| record.epoch % every == 0 || record.epoch == epochs;
         if due(settings.pictures_every_epochs) {
             run.draw(record.epoch)?;
+            // The report may draw those of the last epoch anew.
+            if record.epoch < epochs {
+                run.parts().1.show_pictures(record.epoch)?;
+            }
         }
         if due(settings.checkpoint_every_epochs) {
             checkpoint(run)?;
         }
     }
-    run.report(command)
+    let outcome = run.report(command)?;
+    run.parts().1.show_pictures(epochs)?;
+    Ok(outcome)
 }
 
 /// One pass over the data, or what is left of it.

@@ -1,6 +1,7 @@
 //! The run directory: where each file of a run lies, and the care not to write over anybody's work.
 
 use super::lock::Lock;
+use super::logs::tensorboard::is_event_file;
 use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Result};
 use crate::checkpoint::atomic::{partial_name, write_atomic_on};
@@ -24,6 +25,7 @@ const CONFUSION: &str = "confusion.png";
 const WRONG: &str = "wrong.png";
 const ACCURACY: &str = "accuracy.svg";
 const RECONSTRUCTIONS: &str = "reconstructions";
+const TENSORBOARD: &str = "tensorboard";
 
 /// A folder that belongs to one run, and to this process as long as the value lives.
 #[derive(Debug)]
@@ -102,12 +104,21 @@ impl RunDir {
     /// # Errors
     /// If it has no `config.toml`, which every run writes first, or another process writes to it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let run = Self::look_at(path)?;
+        Self::locked(run.path, Vec::new())
+    }
+
+    /// The same to be looked at while somebody else may write to it: nothing must be written through it.
+    ///
+    /// # Errors
+    /// If it has no `config.toml`, which every run writes first.
+    pub fn look_at(path: impl AsRef<Path>) -> Result<Self> {
         let mut path = path.as_ref();
         if let Some(run) = path.parent().filter(|_| path.ends_with(checkpoint::NAME)) {
             path = run;
         }
         if path.join(CONFIG).is_file() {
-            return Self::locked(path.to_path_buf(), Vec::new());
+            return Ok(Self { path: path.to_path_buf(), made: Vec::new(), disk: Arc::new(Os), lock: None });
         }
         Err(Error::input(path, CONFIG, "a run directory, which has one", "no such file"))
     }
@@ -166,6 +177,8 @@ impl RunDir {
         }
         folders.push(self.path.join(keep::OLDER));
         own.extend(self.sheets()?);
+        own.extend(self.event_files()?);
+        folders.push(self.tensorboard());
         for file in own {
             match fs::remove_file(&file) {
                 Err(e) if !is_absent(&e) => return Err(Error::write(file)(e)),
@@ -233,6 +246,20 @@ impl RunDir {
         self.path.join(RECONSTRUCTIONS)
     }
 
+    /// `tensorboard/`: the folder of the event files.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join(TENSORBOARD)
+    }
+
+    /// The event files written so far.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn event_files(&self) -> Result<Vec<PathBuf>> {
+        let names = names_in(&self.tensorboard())?.into_iter().filter(|name| is_event_file(name));
+        Ok(names.map(|name| self.tensorboard().join(name)).collect())
+    }
+
     /// `reconstructions/epoch-0010.png`: the sheet after an epoch.
     pub fn sheet(&self, epoch: u64) -> PathBuf {
         self.reconstructions().join(format!("epoch-{epoch:04}.png"))
@@ -253,6 +280,14 @@ impl RunDir {
     /// # Errors
     /// If the folder cannot be read.
     pub fn sheets(&self) -> Result<Vec<PathBuf>> {
+        Ok(self.sheets_by_epoch()?.into_iter().map(|(_, path)| path).collect())
+    }
+
+    /// The same with the epochs.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn sheets_by_epoch(&self) -> Result<Vec<(u64, PathBuf)>> {
         let folder = self.reconstructions();
         let mut sheets: Vec<(u64, PathBuf)> = names_in(&folder)?
             .iter()
@@ -262,7 +297,7 @@ impl RunDir {
             })
             .collect();
         sheets.sort();
-        Ok(sheets.into_iter().map(|(_, path)| path).collect())
+        Ok(sheets)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the settings of every kind of training have in common: their form in TOML, and what must not change on the
 //! way.
 
+use super::origins::Resolved;
+use super::overrides::Overrides;
 use super::resolve::{Layers, one_line};
 use super::sections::{DataConfig, OptimConfig, RunConfig};
 use crate::base::{Error, Result};
@@ -33,13 +35,13 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
     /// The first setting that cannot work.
     fn validate(&self) -> Result<()>;
 
-    /// These settings with a file and flags laid on top, as when a run is resumed.
+    /// These settings with a file, the environment and flags laid on top, as when a run is resumed.
     ///
     /// # Errors
     /// An unknown key, a value of the wrong type, a file that is not TOML, or settings that cannot work together;
-    /// the error names the file or the flag.
-    fn changed(&self, file: Option<&Path>, flags: Vec<(String, Value)>) -> Result<Self> {
-        Layers::over(self.to_table()?).resolve(file, flags)
+    /// the error names the file, the variable or the flag.
+    fn changed(&self, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Self>> {
+        Layers::over(self.to_table()?).resolve(file, overrides)
     }
 
     /// Reads settings that were resolved before.
@@ -82,11 +84,53 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
     }
 }
 
+/// Every key of a kind of settings, those without a value included: `model.depth`, ….
+pub(super) fn keys<S: Settings>() -> Vec<String> {
+    let in_section = |section: String| {
+        let keys = fields::<S>(|unknown| Table::from_iter([(section.clone(), unknown.into())]));
+        keys.into_iter().map(move |key| format!("{section}.{key}"))
+    };
+    fields::<S>(|unknown| unknown).into_iter().flat_map(in_section).collect()
+}
+
+/// The fields of a struct: those that serde offers when it meets an unknown one there.
+fn fields<S: Settings>(place: impl FnOnce(Table) -> Table) -> Vec<String> {
+    let unknown = Table::from_iter([("?".to_owned(), Value::from(true))]);
+    let Err(error) = place(unknown).try_into::<S>() else { return Vec::new() };
+    let offered = error.message().split_once("expected").map_or("", |(_, offered)| offered);
+    offered.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
 /// A kind of run in words.
 fn kind(task: Option<&str>) -> String {
     match task {
         None => "pre-training (`vit-mae pretrain`)".to_owned(),
         Some("classify") => "fine-tuning for classification (`vit-mae finetune`)".to_owned(),
         Some(other) => format!("task `{other}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{Config, FinetuneConfig};
+
+    /// Presets leave some optional keys out, and name every other one.
+    #[test]
+    fn every_key_is_found_with_or_without_a_value() {
+        let (pretrain, finetune) = (keys::<Config>(), keys::<FinetuneConfig>());
+        for key in ["model.depth", "mask.mask_ratio", "data.crop", "optim.lr", "optim.clip_grad", "run.seed"]
+        {
+            assert!(pretrain.iter().any(|known| known == key), "{key}");
+        }
+        for key in ["model.pooling", "finetune.ema_decay", "augment.rand_augment", "optim.lr"] {
+            assert!(finetune.iter().any(|known| known == key), "{key}");
+        }
+        let nano = Config::resolve("nano", None, Vec::new()).unwrap().to_table().unwrap();
+        for (section, table) in nano {
+            for key in table.as_table().unwrap().keys() {
+                assert!(pretrain.contains(&format!("{section}.{key}")), "{section}.{key}");
+            }
+        }
     }
 }

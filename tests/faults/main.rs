@@ -1,7 +1,7 @@
 //! Claim: whatever operation on the disk fails, stops half-way, or is the last one before the process dies or the power
 //! goes: the run directory holds a complete checkpoint, and the run resumed from it ends with the same bits.
 //!
-//! Every operation of a whole run is made to go wrong once, in every way. `VIT_MAE_FAULTS=long` does so for a longer run.
+//! Every operation of a whole run is made to go wrong once, in every way. `TEST_FAULTS=long` does so for a longer run.
 
 #![cfg(unix)]
 
@@ -89,7 +89,7 @@ fn assert_valid(run: &Path, what: &str) -> u64 {
 #[test]
 fn after_any_fault_at_any_operation_the_run_goes_on_to_the_same_bits() {
     let place = Place::in_memory();
-    let epochs = if std::env::var("VIT_MAE_FAULTS").is_ok_and(|v| v == "long") { 10 } else { 1 };
+    let epochs = if std::env::var("TEST_FAULTS").is_ok_and(|v| v == "long") { 10 } else { 1 };
     let config = config(&place, epochs);
     let whole = place.path("whole");
     let counting = Faulty::sound();

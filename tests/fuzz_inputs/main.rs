@@ -1,6 +1,6 @@
 //! Claim: no file that somebody hands over makes the program panic, hang, or allocate more than the file justifies.
 //!
-//! A seeded mutator damages sound files of every format. `VIT_MAE_FUZZ=1000000 cargo test --test fuzz_inputs` is the long
+//! A seeded mutator damages sound files of every format. `TEST_FUZZ=1000000 cargo test --test fuzz_inputs` is the long
 //! mode; `fuzz/` drives the same functions with cargo-fuzz.
 
 #![allow(unsafe_code, reason = "an allocator that counts is an allocator")]
@@ -38,7 +38,7 @@ fn judge(target: &Target, dir: &Path, bytes: &[u8]) {
 
 #[test]
 fn damaged_files_never_panic_hang_or_allocate_more_than_they_justify() {
-    let inputs: usize = std::env::var("VIT_MAE_FUZZ").map_or(20_000, |n| n.parse().unwrap());
+    let inputs: usize = std::env::var("TEST_FUZZ").map_or(20_000, |n| n.parse().unwrap());
     let each = inputs.div_ceil(TARGETS.len());
     // In parts, so that all threads have something to do, each in a folder of its own.
     let parts: Vec<(&Target, u64)> = TARGETS.iter().flat_map(|t| (0..8).map(move |part| (t, part))).collect();

@@ -1,15 +1,14 @@
 //! Progress of an audit on stderr, on a terminal only.
 
+use crate::cli::stderr::draws_bars;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
 
 /// A bar that counts parts; it goes away with the value.
 pub(crate) struct Ticker(ProgressBar);
 
 impl Ticker {
     pub(crate) fn new(parts: usize) -> Self {
-        let on_terminal = std::io::stderr().is_terminal();
-        let target = if on_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if draws_bars() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(parts as u64), target);
         if let Ok(style) = ProgressStyle::with_template("{bar:30.cyan/dim} {pos}/{len} · {eta} left") {
             bar.set_style(style);

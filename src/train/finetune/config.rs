@@ -1,4 +1,4 @@
-//! Every setting of a fine-tuning run, resolved as recipe < file < command line.
+//! Every setting of a fine-tuning run, resolved as recipe < checkpoint < file < environment < command line.
 
 use super::recipes;
 use crate::base::{Error, Result};
@@ -7,6 +7,8 @@ use crate::tasks::{Classifier, ClassifierConfig};
 use crate::train::evaluate::Judge;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
+use crate::train::origins::Resolved;
+use crate::train::overrides::Overrides;
 use crate::train::resolve::Layers;
 use crate::train::sections::{DataConfig, OptimConfig, RunConfig, require};
 use crate::train::settings::Settings;
@@ -76,9 +78,26 @@ impl FinetuneConfig {
         file: Option<&Path>,
         overrides: Vec<(String, Value)>,
     ) -> Result<Self> {
+        Ok(Self::layered(recipe, (given, ""), file, &overrides.into())?.config)
+    }
+
+    /// The same with the environment's settings below the command line's, and with the origin of each; what is given
+    /// comes with its own.
+    ///
+    /// # Errors
+    /// As [`FinetuneConfig::resolve`]; the error names the file, the variable or the flag.
+    pub fn layered(
+        recipe: &str,
+        (given, origin): (Table, &str),
+        file: Option<&Path>,
+        overrides: &Overrides,
+    ) -> Result<Resolved<Self>> {
         let wrong = |e: toml::de::Error| Error::setting("--recipe", "TOML", e);
-        let recipe: Table = recipes::text(recipe)?.parse().map_err(wrong)?;
-        Layers::new(recipe).lay(given).resolve(file, overrides)
+        let table: Table = recipes::text(recipe)?.parse().map_err(wrong)?;
+        let layers = Layers::new(table, &format!("recipe {recipe}")).lay(given, origin);
+        let mut resolved = layers.resolve(file, overrides)?;
+        resolved.origins.set("model.num_classes", "a placeholder until the data is opened");
+        Ok(resolved)
     }
 
     /// How an image becomes what the model sees in evaluation.

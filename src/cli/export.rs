@@ -1,0 +1,109 @@
+//! `vit-mae export`.
+
+use super::judged::Folder;
+use super::say;
+use std::fs;
+use std::path::{Path, PathBuf};
+use vit_mae::checkpoint::atomic::write_atomic;
+use vit_mae::train::logs::{csv, tensorboard};
+use vit_mae::train::{RunDir, metrics};
+use vit_mae::{Error, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  vit-mae export runs/0001 --to csv --out metrics.csv
+  vit-mae export runs/0001 --to tensorboard --out board/0001     then: tensorboard --logdir board
+
+CSV has a row for each line of metrics.jsonl and a column for each key. TensorBoard gets scalars (loss, learning rate, \
+norm of the gradient, images per second, held-out loss and accuracy) and pictures (reconstructions, confusion matrix). \
+A run that is going on can be exported as far as it is.";
+
+/// Flags of `vit-mae export`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A run directory, of pre-training or fine-tuning
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// In which form
+    #[arg(long)]
+    to: Form,
+    /// A .csv file, or a folder for TensorBoard's event file
+    #[arg(long, value_name = "FILE.csv|DIR")]
+    out: PathBuf,
+    /// Replace an earlier export
+    #[arg(long)]
+    overwrite: bool,
+    /// Print what was written as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a log can become.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Form {
+    /// A table for spreadsheets and data frames
+    Csv,
+    /// An event file
+    Tensorboard,
+}
+
+/// Writes the file, and says where.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let run = RunDir::look_at(&args.run)?;
+    let (file, bytes) = match args.to {
+        Form::Csv => {
+            check_csv(&args.out, args.overwrite)?;
+            let bytes = csv::table(&metrics::read(&run.metrics())?)?;
+            write_atomic(&args.out, &bytes)?;
+            (args.out.clone(), bytes.len())
+        }
+        Form::Tensorboard => {
+            let earlier = earlier_events(&args.out)?;
+            let names: Vec<&str> = earlier.iter().map(String::as_str).collect();
+            let folder = Folder::new(Some(&args.out), args.overwrite, &names)?;
+            let (name, bytes) = tensorboard::export(&run)?;
+            if let Some(folder) = folder {
+                folder.write(&name, &bytes)?;
+            }
+            // TensorBoard would show both.
+            for old in earlier.iter().filter(|old| **old != name).map(|old| args.out.join(old)) {
+                fs::remove_file(&old).map_err(Error::write(&old))?;
+            }
+            (args.out.join(name), bytes.len())
+        }
+    };
+    if args.json {
+        say!("{}", serde_json::json!({ "run": run.path(), "file": file, "bytes": bytes }));
+    } else {
+        say!("{}", file.display());
+    }
+    Ok(())
+}
+
+/// Refuses an `--out` that cannot be meant.
+fn check_csv(out: &Path, overwrite: bool) -> Result<()> {
+    let refuse = |expected: &str| Err(Error::setting("--out", expected, out.display()));
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if !out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        return refuse("a file name that ends in .csv");
+    }
+    if out.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+        return refuse("a file in a folder that exists");
+    }
+    if out.exists() && !overwrite {
+        return refuse("a new file, or --overwrite");
+    }
+    Ok(())
+}
+
+/// The event files in a folder, if it is there.
+fn earlier_events(folder: &Path) -> Result<Vec<String>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(Error::read(folder))?.file_name().to_string_lossy().into_owned());
+    }
+    names.retain(|name| tensorboard::is_event_file(name));
+    Ok(names)
+}

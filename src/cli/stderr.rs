@@ -1,0 +1,44 @@
+//! Lines on stderr: text for people, or with `--log-format json` one JSON object a line for machines.
+
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
+
+/// The form of what goes to stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines and bars for people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Of the whole process, as stderr is.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// Chooses the form, once, before anything is said.
+pub(crate) fn choose(format: LogFormat) {
+    FORMAT.get_or_init(|| format);
+}
+
+/// Whether JSON is wanted.
+pub(crate) fn is_json() -> bool {
+    FORMAT.get() == Some(&LogFormat::Json)
+}
+
+/// Whether there is somebody to draw bars for.
+pub(crate) fn draws_bars() -> bool {
+    !is_json() && std::io::stderr().is_terminal()
+}
+
+/// Writes a line: `text`, or `object`. Not with `eprintln!`, which panics if nobody listens.
+pub(crate) fn line(text: impl Display, object: &impl Serialize) {
+    let mut stderr = std::io::stderr();
+    let _ = if is_json() {
+        writeln!(stderr, "{}", serde_json::to_string(object).unwrap_or_default())
+    } else {
+        writeln!(stderr, "{text}")
+    };
+}
