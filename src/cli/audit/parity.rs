@@ -50,7 +50,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             }
             Err(error) => {
                 documents.push(json!({ "file": file, "passed": false, "error": error.to_string() }));
-                if let Some(earlier) = unreadable.replace(error) {
+                if let Some(earlier) = unreadable.replace(error)
+                    && !args.json
+                {
                     say!("not compared: {earlier}\n");
                 }
             }
