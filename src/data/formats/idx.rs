@@ -13,6 +13,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::super::decode::open_regular;
 use super::super::{Dataset, Image, Split};
+use super::labels;
 use super::store::{MOST_HELD, Store};
 use super::{channels_in_words, classes_in_words, file_name, has_extension, images_in_words};
 use crate::base::{Error, Result};
@@ -66,18 +67,11 @@ impl Idx {
             }
         }
         let mut digest = crc32fast::Hasher::new_with_initial(images.digest);
-        let (mut labels, mut classes) = (Vec::new(), 0);
+        let (mut labels, mut classes) = (Vec::new(), Vec::new());
         if let Some(labels_path) = labels_beside(&path) {
-            labels = read_labels(&labels_path)?;
-            if labels.len() != n {
-                let expected = format!("{n}, as there are images in {}", path.display());
-                return Err(Error::input(labels_path, "number of labels", expected, labels.len()));
-            }
+            let training = folder.filter(|_| split == Split::Test).and_then(training_labels);
+            (labels, classes) = labels::beside(&labels_path, (n, &path), training.as_deref(), read_labels)?;
             digest.update(&labels);
-            classes = match folder.filter(|_| split == Split::Test) {
-                Some(folder) => classes_of_training(folder, &labels_path, &labels)?,
-                None => classes_in(&labels),
-            };
         }
         Ok(Self {
             path,
@@ -87,7 +81,7 @@ impl Idx {
             images: n,
             pixels: images.content,
             labels,
-            classes: (0..classes).map(|class| class.to_string()).collect(),
+            classes,
             digest: digest.finalize(),
         })
     }
@@ -188,25 +182,9 @@ fn read_labels(path: &Path) -> Result<Vec<u8>> {
     file.content.read(0, file.dims[0])
 }
 
-/// 0 to the largest label.
-fn classes_in(labels: &[u8]) -> usize {
-    labels.iter().max().map_or(0, |&last| usize::from(last) + 1)
-}
-
-/// The number of classes of the training set in `folder`, which must cover the test set's `labels`; without
-/// training labels the test set's own.
-fn classes_of_training(folder: &Path, labels_path: &Path, labels: &[u8]) -> Result<usize> {
-    let Some(training) = find_in(folder, Split::Train).ok().and_then(|images| labels_beside(&images)) else {
-        return Ok(classes_in(labels));
-    };
-    let classes = classes_in(&read_labels(&training)?);
-    match labels.iter().position(|&label| usize::from(label) >= classes) {
-        Some(index) => {
-            let expected = format!("less than {classes}, the number of classes in {}", training.display());
-            Err(Error::input(labels_path, format!("label of image {index}"), expected, labels[index]))
-        }
-        None => Ok(classes),
-    }
+/// The labels file of the training set in a folder.
+fn training_labels(folder: &Path) -> Option<PathBuf> {
+    labels_beside(&find_in(folder, Split::Train).ok()?)
 }
 
 /// The content of an IDX file.

@@ -42,3 +42,33 @@ pub(super) fn covered(
         None => Ok(()),
     }
 }
+
+/// The labels in a file beside an array of images, and the names of their classes; `training` is the labels file of the
+/// training set whose classes these are, if there is one.
+///
+/// # Errors
+/// If a file cannot be read, there are not as many labels as `images` in the file given, or one is no class of the
+/// training set.
+pub(super) fn beside<N: Copy + Into<u32>>(
+    path: &Path,
+    (images, images_path): (usize, &Path),
+    training: Option<&Path>,
+    read: impl Fn(&Path) -> Result<Vec<N>>,
+) -> Result<(Vec<N>, Vec<String>)> {
+    let labels = read(path)?;
+    if labels.len() != images {
+        let expected = format!("{images}, as there are images in {}", images_path.display());
+        return Err(Error::input(path, "number of labels", expected, labels.len()));
+    }
+    let numbers = |labels: &[N]| labels.iter().map(|&label| label.into()).collect::<Vec<u32>>();
+    let classes = match training {
+        None => classes_in(numbers(&labels)),
+        Some(training) => {
+            let classes = classes_in(numbers(&read(training)?));
+            let place = |index| (path.to_path_buf(), format!("label of image {index}"));
+            covered(numbers(&labels), classes, training, place)?;
+            classes
+        }
+    };
+    Ok((labels, numbered(classes)))
+}

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::decode::open_regular;
 use super::super::{Dataset, Image, Split};
-use super::labels::{classes_in, covered, label, numbered};
+use super::labels::{self, label};
 use super::npy_header::Header;
 use super::store::{MOST_HELD, Store};
 use super::{channels_in_words, classes_in_words, has_extension, images_in_words};
@@ -88,27 +88,19 @@ impl Npy {
         };
         let values = header.values(&path, file_len, stored.bytes())?;
         let (images, shape) = image_shape(&path, &header.shape)?;
-        let (pixels, stored, content) = read_pixels(&path, source, &header, (values, stored), most_held)?;
+        let (pixels, stored, content) =
+            read_pixels(&path, source, &header, shape, (values, stored), most_held)?;
         let mut digest = crc32fast::Hasher::new_with_initial(content);
-        let (mut labels, mut classes) = (Vec::new(), 0);
+        let (mut labels, mut classes) = (Vec::new(), Vec::new());
         if let Some(labels_path) = labels_beside(&path) {
-            labels = read_labels(&labels_path)?;
-            if labels.len() != images {
-                let expected = format!("{images}, as there are images in {}", path.display());
-                return Err(Error::input(labels_path, "number of labels", expected, labels.len()));
-            }
+            let training = folder.filter(|_| split == Split::Test).and_then(training_labels);
+            (labels, classes) =
+                labels::beside(&labels_path, (images, &path), training.as_deref(), read_labels)?;
             for label in &labels {
                 digest.update(&label.to_le_bytes());
             }
-            classes = classes_in(labels.iter().copied());
-            let training = folder.filter(|_| split == Split::Test).and_then(training_labels);
-            if let Some(training) = training {
-                classes = classes_in(read_labels(&training)?);
-                let place = |index| (labels_path.clone(), format!("label of image {index}"));
-                covered(labels.iter().copied(), classes, &training, place)?;
-            }
         }
-        let (classes, digest) = (numbered(classes), digest.finalize());
+        let digest = digest.finalize();
         Ok(Self { path, images, shape, pixels, stored, labels, classes, digest })
     }
 }
@@ -206,11 +198,11 @@ fn read_pixels(
     path: &Path,
     mut source: BufReader<File>,
     header: &Header,
+    shape: [usize; 3],
     (values, pixel): (usize, Pixel),
     most_held: u64,
 ) -> Result<(Store, Pixel, u32)> {
     let held = values as u64 <= most_held;
-    let shape = image_shape(path, &header.shape)?.1;
     let mut digest = crc32fast::Hasher::new();
     digest.update(&header.bytes);
     let (mut bytes, mut block, mut done) = (Vec::new(), Vec::new(), 0);
