@@ -5,7 +5,7 @@ use super::input::Input;
 use super::sheet::{Picture, Sheet};
 use super::workers::Workers;
 use crate::base::{Error, Result};
-use crate::data::{Dataset, Image, load_image};
+use crate::data::{Dataset, load_image};
 use crate::exec::{Backend, Exec};
 use crate::tasks::metrics::{Judgement, judge};
 use crate::tasks::{Classifier, Metrics};
@@ -141,7 +141,7 @@ impl Judge<'_> {
                     format!("is  {}", self.classes[judgement.label]),
                     format!("not {}", self.classes[judgement.predicted]),
                 ];
-                Ok((picture(&image), label))
+                Ok((Picture::of(&image), label))
             };
             sheet.push_labelled_row(row.iter().map(tile).collect::<Result<Vec<_>>>()?);
         }
@@ -181,17 +181,4 @@ pub fn same_classes(names: &[String], data: &dyn Dataset) -> Result<()> {
     };
     let expected = format!("the {} classes that were learnt", names.len());
     Err(Error::setting("--data", expected, format!("{differs} ({})", data.describe())))
-}
-
-/// The pixels as a picture; other channel counts than 1 and 3 have no colours of their own: the first is shown.
-fn picture(image: &Image) -> Picture {
-    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-    let (width, height) = (side(image.width), side(image.height));
-    match image.channels {
-        3 => Picture::rgb(width, height, image.pixels.clone()),
-        channels => {
-            let gray: Vec<u8> = image.pixels.iter().copied().step_by(channels).collect();
-            Picture::gray(width, height, &gray)
-        }
-    }
 }

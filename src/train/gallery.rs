@@ -4,6 +4,7 @@ use super::config::Config;
 use super::memory;
 use super::sheet::{Picture, Sheet};
 use crate::base::Result;
+use crate::data::Image;
 use crate::exec::Exec;
 use crate::mae::cost::Cost;
 use crate::mae::patchify::patchify;
@@ -105,12 +106,7 @@ fn masked(config: &Config, original: &[u8], mask: &Mask) -> Vec<u8> {
     bytes
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "images are far smaller than 2³² pixels")]
 fn picture(config: &Config, bytes: &[u8]) -> Picture {
-    let [height, width] = config.model.img_size.map(|side| side as u32);
-    match config.model.in_chans {
-        3 => Picture::rgb(width, height, bytes.to_vec()),
-        // Other channel counts have no colours of their own: show the first channel.
-        c => Picture::gray(width, height, &bytes.iter().copied().step_by(c).collect::<Vec<_>>()),
-    }
+    let [height, width] = config.model.img_size;
+    Picture::of(&Image::new(height, width, config.model.in_chans, bytes.to_vec()))
 }

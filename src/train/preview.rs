@@ -3,7 +3,7 @@
 use super::sheet::{Picture, Sheet};
 use crate::base::rng::{Purpose, permutation, rng};
 use crate::base::{Error, Result};
-use crate::data::{Dataset, Image};
+use crate::data::Dataset;
 
 /// The most tiles on a sheet, which takes about 200 KiB of memory for each.
 const MOST_TILES: usize = 1024;
@@ -60,7 +60,7 @@ pub fn draw(dataset: &dyn Dataset, preview: &Preview) -> Result<ContactSheet> {
                 break;
             }
             match dataset.image(index) {
-                Ok(image) => tiles.push((picture(&image)?, label(dataset, index))),
+                Ok(image) => tiles.push((Picture::of(&image), label(dataset, index))),
                 Err(error) => bad.push(error.to_string()),
             }
         }
@@ -108,17 +108,4 @@ fn note(dataset: &dyn Dataset, [shown, all]: [usize; 2]) -> String {
     } else {
         dataset.describe()
     }
-}
-
-/// As colour or grey; an image of other channels has no colours of its own and shows its first channel.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "images have at most 16384 pixels a side, arrays far less than 2³²"
-)]
-fn picture(image: &Image) -> Result<Picture> {
-    let (width, height) = (image.width as u32, image.height as u32);
-    Ok(match image.channels {
-        1..=4 => Picture::rgb(width, height, image.to_channels(3)?.pixels),
-        n => Picture::gray(width, height, &image.pixels.iter().copied().step_by(n).collect::<Vec<_>>()),
-    })
 }

@@ -6,6 +6,7 @@
 
 use super::lettering::{INK, LINE, PAPER, QUIET, height, shortened, to_u32, width, wrapped, write};
 use crate::base::{Error, Result};
+use crate::data::Image;
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, Rgb, RgbImage};
 use std::io::Cursor;
@@ -48,6 +49,23 @@ impl Picture {
     #[must_use]
     pub fn gray(width: u32, height: u32, bytes: &[u8]) -> Self {
         Self::rgb(width, height, bytes.iter().flat_map(|&level| [level; 3]).collect())
+    }
+
+    /// A decoded image, without its alpha; one of other channels than grey and colour has no colours of its own and shows
+    /// its first channel.
+    ///
+    /// # Panics
+    /// If it has no pixels.
+    #[must_use]
+    pub fn of(image: &Image) -> Self {
+        let (width, height) = (to_u32(image.width), to_u32(image.height));
+        match image.to_channels(3) {
+            Ok(colour) => Self::rgb(width, height, colour.pixels),
+            Err(_) => {
+                let first: Vec<u8> = image.pixels.iter().copied().step_by(image.channels).collect();
+                Self::gray(width, height, &first)
+            }
+        }
     }
 
     /// The picture at the size at which it is shown, within a tile of at most 256 pixels.
