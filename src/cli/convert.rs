@@ -2,8 +2,8 @@
 
 use super::{assignments, say};
 use std::path::PathBuf;
+use vit_mae::Result;
 use vit_mae::train::convert::{Conversion, Given, Report, Target, convert};
-use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,8 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         given,
     })?;
     if args.json {
-        let text = serde_json::to_string_pretty(&report);
-        say!("{}", text.map_err(|e| Error::setting("--json", "a path in UTF-8", e))?);
+        say!("{}", super::json(&report)?);
     } else {
         print(&report);
     }

@@ -6,11 +6,11 @@ use super::judged::{Folder, print_classes, print_head, print_row};
 use super::say;
 use serde::Serialize;
 use std::path::PathBuf;
+use vit_mae::Result;
 use vit_mae::data::Split;
 use vit_mae::train::features::Listener;
 use vit_mae::train::summary::Summary;
 use vit_mae::train::{confusion, finetune, source};
-use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,8 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         summary: Summary::new(&evaluation.metrics, classes),
         checkpoint: checkpoint.dir.clone(),
     };
-    let json = serde_json::to_string_pretty(&report);
-    let json = json.map_err(|e| Error::setting("--json", "numbers that JSON can hold", e))?;
+    let json = super::json(&report)?;
     if let Some(folder) = &folder {
         let title = format!(
             "{} on {} images of {}: {:.1} % right",

@@ -1,7 +1,7 @@
 //! Progress of sending images through a model, on stderr, on a terminal only.
 
-use super::stderr::draws_bars;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use super::stderr::bar_target;
+use indicatif::{ProgressBar, ProgressStyle};
 use vit_mae::train::features::Listener;
 
 /// A bar that counts images; it goes away with the value.
@@ -9,8 +9,7 @@ pub(crate) struct ImagesBar(ProgressBar);
 
 impl ImagesBar {
     pub(crate) fn new() -> Self {
-        let target = if draws_bars() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let bar = ProgressBar::with_draw_target(Some(0), bar_target());
         let style = "{bar:30.cyan/dim} {pos}/{len} images · {per_sec} · {eta} left";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);

@@ -57,8 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     if args.json {
-        let text = serde_json::to_string_pretty(&inspection);
-        say!("{}", text.map_err(|e| Error::setting("--json", "numbers that JSON can hold", e))?);
+        say!("{}", super::json(&inspection)?);
     } else {
         print(&inspection);
     }

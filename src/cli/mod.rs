@@ -152,6 +152,12 @@ pub(crate) fn whole(flag: &str, n: impl TryInto<i64> + ToString + Copy) -> Resul
     n.try_into().map(Value::Integer).map_err(|_| Error::setting(flag, expected, n))
 }
 
+/// A result as one JSON document, indented.
+pub(crate) fn json(result: &impl serde::Serialize) -> Result<String> {
+    let expected = "paths and names in UTF-8, and numbers that JSON can hold";
+    serde_json::to_string_pretty(result).map_err(|e| Error::setting("--json", expected, e))
+}
+
 /// The name of a choice, as both the command line and TOML spell it.
 pub(crate) fn choice(choice: &impl clap::ValueEnum) -> Value {
     Value::from(choice_name(choice))

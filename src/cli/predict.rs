@@ -54,8 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let answers = args.images.iter().zip(judge.predict(&args.images, args.top)?);
     let answers: Vec<Answer> = answers.map(|(image, predictions)| Answer { image, predictions }).collect();
     if args.json {
-        let json = serde_json::to_string_pretty(&answers);
-        say!("{}", json.map_err(|e| Error::setting("--json", "numbers that JSON can hold", e))?);
+        say!("{}", super::json(&answers)?);
         return Ok(());
     }
     let widest = config.finetune.classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);

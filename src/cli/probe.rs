@@ -5,12 +5,12 @@ use super::images_bar::ImagesBar;
 use super::judged::{self, Folder};
 use super::{choice_name, say};
 use std::path::PathBuf;
+use vit_mae::Result;
 use vit_mae::tasks::Pooling;
 use vit_mae::tasks::knn::Knn;
 use vit_mae::train::confusion;
 use vit_mae::train::probe::{Optimizer, Reached, Trial};
 use vit_mae::train::probing::{ProbeReport, Probing, probe};
-use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -104,8 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let bar = ImagesBar::new();
     let (report, metrics) = probe(&args.ask()?, &bar)?;
     drop(bar);
-    let json = serde_json::to_string_pretty(&report);
-    let json = json.map_err(|e| Error::setting("--json", "numbers that JSON can hold", e))?;
+    let json = super::json(&report)?;
     if let Some(folder) = folder {
         let judged = report.judged();
         let names: Vec<String> = judged.per_class.iter().map(|class| class.class.clone()).collect();

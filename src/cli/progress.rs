@@ -1,7 +1,7 @@
 //! Progress on stderr: a bar on a terminal, a line an epoch elsewhere, JSON on request.
 
-use super::stderr::{self, draws_bars, is_json};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use super::stderr::{self, bar_target, draws_bars, is_json};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -33,8 +33,7 @@ impl Progress {
 
     /// One of several runs in a row, which stop at one signal.
     pub(crate) fn heeding(signal: Arc<AtomicUsize>, epochs: u64, steps: u64) -> Self {
-        let target = if draws_bars() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(steps), target);
+        let bar = ProgressBar::with_draw_target(Some(steps), bar_target());
         let style = "{bar:30.cyan/dim} step {pos}/{len} · {msg} · {eta} left";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);

@@ -108,8 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         stats: choice_name(&args.stats),
         images: args.images.iter().map(PathBuf::as_path).zip(&masks).map(hidden).collect(),
     };
-    let text = serde_json::to_string_pretty(&document);
-    say!("{}", text.map_err(|e| Error::setting("--json", "paths in UTF-8", e))?);
+    say!("{}", super::json(&document)?);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Lines on stderr: text for people, or with `--log-format json` one JSON object a line for machines.
 
+use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -31,6 +32,11 @@ pub(crate) fn is_json() -> bool {
 /// Whether there is somebody to draw bars for.
 pub(crate) fn draws_bars() -> bool {
     !is_json() && std::io::stderr().is_terminal()
+}
+
+/// Where bars are drawn: on stderr, or nowhere.
+pub(crate) fn bar_target() -> ProgressDrawTarget {
+    if draws_bars() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
 }
 
 /// Writes a line: `text`, or `object`. Not with `eprintln!`, which panics if nobody listens.

@@ -59,13 +59,11 @@ impl Picture {
     #[must_use]
     pub fn of(image: &Image) -> Self {
         let (width, height) = (to_u32(image.width), to_u32(image.height));
-        match image.to_channels(3) {
-            Ok(colour) => Self::rgb(width, height, colour.pixels),
-            Err(_) => {
-                let first: Vec<u8> = image.pixels.iter().copied().step_by(image.channels).collect();
-                Self::gray(width, height, &first)
-            }
+        if let Ok(colour) = image.to_channels(3) {
+            return Self::rgb(width, height, colour.pixels);
         }
+        let first: Vec<u8> = image.pixels.iter().copied().step_by(image.channels).collect();
+        Self::gray(width, height, &first)
     }
 
     /// The picture at the size at which it is shown, within a tile of at most 256 pixels.

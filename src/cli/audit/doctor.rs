@@ -41,8 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     crate::cli::start_threads(args.threads)?;
     let report = examine(&args.run, args.data.as_deref())?;
     if args.json {
-        let text = serde_json::to_string_pretty(&report);
-        say!("{}", text.map_err(|e| Error::setting("--json", "numbers that JSON can hold", e))?);
+        say!("{}", crate::cli::json(&report)?);
     } else {
         print(&report);
     }

@@ -1,8 +1,8 @@
 //! `vit-mae data info`.
 
 use super::super::images_bar::ImagesBar;
-use super::super::{say, visible};
-use super::{Place, json};
+use super::super::{json, say, visible};
+use super::Place;
 use serde::Serialize;
 use std::fmt::Write;
 use vit_mae::Result;

@@ -72,9 +72,3 @@ impl Place {
         Ok(splits)
     }
 }
-
-/// A result as one JSON document.
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string_pretty(value)
-        .map_err(|e| Error::setting("--json", "names in UTF-8 and finite numbers", e))
-}

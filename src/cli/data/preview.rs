@@ -1,7 +1,7 @@
 //! `vit-mae data preview`.
 
-use super::super::{say, visible};
-use super::{Place, json};
+use super::super::{json, say, visible};
+use super::Place;
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::checkpoint::atomic::write_atomic;

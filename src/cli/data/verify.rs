@@ -1,8 +1,8 @@
 //! `vit-mae data verify`.
 
 use super::super::images_bar::ImagesBar;
-use super::super::{say, visible};
-use super::{Place, json};
+use super::super::{json, say, visible};
+use super::Place;
 use serde::Serialize;
 use vit_mae::data::verify;
 use vit_mae::train::features::Listener;
