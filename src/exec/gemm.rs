@@ -2,7 +2,7 @@
 
 use super::cpu::{GemmCrate, MatrixMultiply};
 use crate::base::Real;
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -14,6 +14,12 @@ pub trait Gemm<F>: Send + Sync {
     /// calling thread. Where a caller splits rows or columns at [`super::bands::product_part`]'s borders, the bits of
     /// every element stay what they are without splitting (`tests/exec.rs`).
     fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, c: ArrayViewMut2<F>);
+
+    /// `C_s ← α·A_s·B_s` for all matrices of a batch, `[S, m, k]·[S, k, n]`, if that is worth one call: then it is done
+    /// and the answer is `true`. Else nothing is, and the caller multiplies one after another.
+    fn batch(&self, _alpha: F, _a: ArrayView3<F>, _b: ArrayView3<F>, _c: ArrayViewMut3<F>) -> bool {
+        false
+    }
 }
 
 /// The CPU backends that `--gemm` selects from.

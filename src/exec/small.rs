@@ -6,7 +6,7 @@
 use super::gemm::Gemm;
 use super::kernel;
 use crate::base::Real;
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis};
 use pulp::{Simd, WithSimd};
 use std::array::from_fn;
 use std::mem::MaybeUninit;
@@ -52,6 +52,30 @@ pub fn product<F: Real>(
         b: Strided { first: b.as_ptr(), strides: strides(b.strides()) },
         c: Strided { strides: strides(c.strides()), first: c.as_mut_ptr() },
     });
+}
+
+/// `C_h ← α·A_h·B_h` for all heads of an image, `[H, m, k]·[H, k, n]`: one call where a device takes it, else one
+/// [`product`] after another.
+///
+/// # Panics
+/// If the shapes do not fit together.
+pub fn products<F: Real>(
+    gemm: &dyn Gemm<F>,
+    alpha: F,
+    a: ArrayView3<F>,
+    b: ArrayView3<F>,
+    mut c: ArrayViewMut3<F>,
+) {
+    assert!(
+        a.len_of(Axis(0)) == b.len_of(Axis(0)) && a.len_of(Axis(0)) == c.len_of(Axis(0)),
+        "as many heads"
+    );
+    if gemm.batch(alpha, a, b, c.view_mut()) {
+        return;
+    }
+    for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
+        product(gemm, alpha, a, b, c);
+    }
 }
 
 /// A matrix seen through a pointer: its first element and the distances between rows and between columns.

@@ -7,7 +7,7 @@ use crate::base::Real;
 use crate::exec::kernel::{self, Kernel};
 use crate::exec::{Exec, rows, small};
 use crate::params;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{Array2, ArrayBase, ArrayView2, ArrayView3, ArrayViewMut2, Axis, Ix2, Ix3, RawData};
 
 params! {
     /// Multi-head self-attention among the tokens of one image.
@@ -80,20 +80,13 @@ impl<F: Real> Attention<F> {
             .zip(context.axis_chunks_iter_mut(Axis(0), tokens))
             .zip(probabilities.axis_chunks_iter_mut(Axis(0), self.num_heads * tokens));
         let gemm = cx.backend();
-        cx.each(images, |((qkv, mut context), mut probabilities)| {
+        cx.each(images, |((qkv, context), mut probabilities)| {
+            let [q, k, v] = [Q, K, V].map(|part| self.heads(qkv, part));
             // P = softmax(Q Kᵀ / √d_h)
-            for h in 0..self.num_heads {
-                let (q, k) = (self.head(&qkv, Q, h), self.head(&qkv, K, h));
-                let scores = probabilities.slice_mut(s![h * tokens..(h + 1) * tokens, ..]);
-                small::product(gemm, scale, q, k.t(), scores);
-            }
+            small::products(gemm, scale, q, transposed(k), by_head(probabilities.view_mut()));
             kernel::widest(&Softmax { n: tokens }, rows_of(&mut probabilities));
             // o = P V
-            for h in 0..self.num_heads {
-                let p = probabilities.slice(s![h * tokens..(h + 1) * tokens, ..]);
-                let target = context.slice_mut(s![.., self.columns(0, h)]);
-                small::product(gemm, F::one(), p, self.head(&qkv, V, h), target);
-            }
+            small::products(gemm, F::one(), by_head(probabilities.view()), v, self.heads(context, 0));
         });
         cx.saw("probabilities", &probabilities);
         cx.saw("context", &context);
@@ -126,27 +119,21 @@ impl<F: Real> Attention<F> {
             .zip(dscores.axis_chunks_iter_mut(Axis(0), self.num_heads * tokens));
         let gemm = cx.backend();
         cx.each(images, |((((qkv, dcontext), probabilities), mut dqkv), mut dscores)| {
-            let of_head = |h: usize| s![h * tokens..(h + 1) * tokens, ..];
-            let mut into = |part, h, alpha, a: ArrayView2<F>, b: ArrayView2<F>| {
-                small::product(gemm, alpha, a, b, dqkv.slice_mut(s![.., self.columns(part, h)]));
+            let [q, k, v] = [Q, K, V].map(|part| self.heads(qkv, part));
+            let (p, dout) = (by_head(probabilities), self.heads(dcontext, 0));
+            let mut into = |part, alpha, a: ArrayView3<F>, b: ArrayView3<F>| {
+                small::products(gemm, alpha, a, b, self.heads(dqkv.view_mut(), part));
             };
             // o = P V  ⇒  dV = Pᵀ do,  dP = do Vᵀ
-            for h in 0..self.num_heads {
-                let v = self.head(&qkv, V, h);
-                let (p, dout) = (probabilities.slice(of_head(h)), dcontext.slice(s![.., self.columns(0, h)]));
-                into(V, h, F::one(), p.t(), dout);
-                small::product(gemm, F::one(), dout, v.t(), dscores.slice_mut(of_head(h)));
-            }
+            into(V, F::one(), transposed(p), dout);
+            small::products(gemm, F::one(), dout, transposed(v), by_head(dscores.view_mut()));
             // P = softmax(S)  ⇒  dS = P ⊙ (dP − Σ_j dP ⊙ P)
             let p = probabilities.as_slice().expect("probabilities are row-major");
             kernel::widest(&SoftmaxBackward { n: tokens }, (p, rows_of(&mut dscores)));
             // S = Q Kᵀ / √d_h  ⇒  dQ = dS K / √d_h,  dK = dSᵀ Q / √d_h
-            for h in 0..self.num_heads {
-                let (q, k) = (self.head(&qkv, Q, h), self.head(&qkv, K, h));
-                let ds = dscores.slice(of_head(h));
-                into(Q, h, scale, ds.view(), k);
-                into(K, h, scale, ds.t(), q);
-            }
+            let ds = by_head(dscores.view());
+            into(Q, scale, ds, k);
+            into(K, scale, transposed(ds), q);
         });
         cx.saw_gradient("qkv", &dqkv);
         let dx = self.qkv.backward(x, dqkv.view(), &mut grad.qkv, cx);
@@ -162,18 +149,25 @@ impl<F: Real> Attention<F> {
         F::one() / F::of(head_width as f64).sqrt()
     }
 
-    /// The columns of head `h` in part `Q` (or in the context), `K` or `V`.
-    fn columns(&self, part: usize, h: usize) -> std::ops::Range<usize> {
-        let width = self.proj.bias.len();
-        let head_width = width / self.num_heads;
-        let first = part * width + h * head_width;
-        first..first + head_width
+    /// Queries, keys or values of an image (or its context, whose only part is 0), head by head: `[N, 3D] → [H, N, d_h]`,
+    /// a strided view, no copy.
+    fn heads<S: RawData<Elem = F>>(&self, rows: ArrayBase<S, Ix2>, part: usize) -> ArrayBase<S, Ix3> {
+        let ((tokens, columns), width) = (rows.dim(), self.proj.bias.len());
+        let shape = (tokens, columns / width, self.num_heads, width / self.num_heads);
+        let parts = rows.into_shape_with_order(shape).expect("rows of an image are whole and row-major");
+        parts.index_axis_move(Axis(1), part).permuted_axes([1, 0, 2])
     }
+}
 
-    /// Query, key or value of head `h`: a strided view, no copy.
-    fn head<'a>(&self, qkv: &'a ArrayView2<F>, part: usize, h: usize) -> ArrayView2<'a, F> {
-        qkv.slice(s![.., self.columns(part, h)])
-    }
+/// The scores of an image, head by head: `[H·N, N] → [H, N, N]`.
+fn by_head<S: RawData>(scores: ArrayBase<S, Ix2>) -> ArrayBase<S, Ix3> {
+    let (rows, tokens) = scores.dim();
+    scores.into_shape_with_order((rows / tokens, tokens, tokens)).expect("scores are row-major")
+}
+
+/// Every head's matrix transposed.
+fn transposed<F>(heads: ArrayView3<F>) -> ArrayView3<F> {
+    heads.permuted_axes([0, 2, 1])
 }
 
 fn rows_of<'a, F>(matrix: &'a mut ArrayViewMut2<F>) -> &'a mut [F] {

@@ -22,11 +22,11 @@ const TANH_GELU: &str = "let (c, x) = (F::of(0.797_884_560_802_865_4), *h); \
 
 const ATTENTION: &str = "layers/attention.rs";
 const SOFTMAX: &str = "*dp = p * (*dp - sum);";
-const DQ: &str = "into(Q, h, scale, ds.view(), k);";
-const DK: &str = "into(K, h, scale, ds.t(), q);";
-const DV: &str = "into(V, h, F::one(), p.t(), dout);";
+const DQ: &str = "into(Q, scale, ds, k);";
+const DK: &str = "into(K, scale, transposed(ds), q);";
+const DV: &str = "into(V, F::one(), transposed(p), dout);";
 
-const SCORES: &str = "small::product(gemm, scale, q, k.t(), scores);";
+const SCORES: &str = "small::products(gemm, scale, q, transposed(k), by_head(probabilities.view_mut()));";
 const SCORE_SCALE: &str = "F::one() / F::of(head_width as f64).sqrt()";
 
 const BLOCK: &str = "layers/block.rs";
@@ -97,22 +97,22 @@ pub(super) const BUGS: &[Bug] = &[
     bug(MLP, "GELU′ not applied", "cx.rows(bands::of_mut(&mut dh).zip(bands::of(&slope)), Multiply);", "();"),
     bug(ATTENTION, "softmax without its row sum", SOFTMAX, "*dp = p * *dp;"),
     bug(ATTENTION, "softmax without P ⊙", SOFTMAX, "*dp = *dp - sum;"),
-    bug(ATTENTION, "dQ without 1/√d_h", DQ, "into(Q, h, F::one(), ds.view(), k);"),
-    bug(ATTENTION, "dK without 1/√d_h", DK, "into(K, h, F::one(), ds.t(), q);"),
-    bug(ATTENTION, "dK = dS Q, not transposed", DK, "into(K, h, scale, ds.view(), q);"),
-    bug(ATTENTION, "dV = P do, not transposed", DV, "into(V, h, F::one(), p.view(), dout);"),
-    bug(ATTENTION, "dQ from Q, not K", DQ, "into(Q, h, scale, ds.view(), q);"),
+    bug(ATTENTION, "dQ without 1/√d_h", DQ, "into(Q, F::one(), ds, k);"),
+    bug(ATTENTION, "dK without 1/√d_h", DK, "into(K, F::one(), transposed(ds), q);"),
+    bug(ATTENTION, "dK = dS Q, not transposed", DK, "into(K, scale, ds, q);"),
+    bug(ATTENTION, "dV = P do, not transposed", DV, "into(V, F::one(), p, dout);"),
+    bug(ATTENTION, "dQ from Q, not K", DQ, "into(Q, scale, ds, q);"),
     bug(
         ATTENTION,
         "dQ and dK in each other's place",
         DQ,
-        "into(K, h, scale, ds.view(), k); into(Q, h, scale, ds.t(), q); continue;",
+        "into(K, scale, ds, k); into(Q, scale, transposed(ds), q); return;",
     ),
     bug(
         ATTENTION,
-        "every head takes the first head's do",
-        "dcontext.slice(s![.., self.columns(0, h)])",
-        "dcontext.slice(s![.., self.columns(0, 0)])",
+        "the heads take each other's do",
+        "self.heads(dcontext, 0)",
+        "{ let mut dout = self.heads(dcontext, 0); dout.invert_axis(Axis(0)); dout }",
     ),
     bug(BLOCK, "residual past the MLP dropped", PAST_MLP, "();"),
     bug(BLOCK, "residual past attention dropped", PAST_ATTENTION, "();"),
@@ -154,7 +154,7 @@ pub(super) const BUGS: &[Bug] = &[
         ATTENTION,
         "forward: keys taken for queries",
         SCORES,
-        "small::product(gemm, scale, k, q.t(), scores);",
+        "small::products(gemm, scale, k, transposed(q), by_head(probabilities.view_mut()));",
     ),
     bug(BLOCK, "forward: residual past attention dropped", "cx.add_assign(&mut mid, &x);", "();"),
     bug(
