@@ -62,6 +62,17 @@ pub enum Error {
         /// The first tensor (or `loss`) with a value that is not finite.
         tensor: String,
     },
+    /// A GPU gave up on the way: its memory ran out, or the driver failed.
+    #[error(
+        "{device} failed: {message}. If its memory ran out, try a smaller --batch-size, fewer --threads (each has \
+         buffers of its own there) or --device cpu"
+    )]
+    Device {
+        /// Which one: `cuda:0`.
+        device: String,
+        /// What the driver or cuBLAS said.
+        message: String,
+    },
     /// A check that was asked for found something wrong; what it found is already printed.
     #[error("{0}")]
     CheckFailed(String),
@@ -139,7 +150,11 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Setting { .. } | Self::Input { .. } | Self::Read { .. } => 2,
-            Self::Write { .. } | Self::NotFinite { .. } | Self::Panic { .. } | Self::CheckFailed(_) => 1,
+            Self::Write { .. }
+            | Self::NotFinite { .. }
+            | Self::Device { .. }
+            | Self::Panic { .. }
+            | Self::CheckFailed(_) => 1,
             Self::Interrupted { signal, .. } => 128 + (signal & 0x7f),
             Self::Halted { reason, .. } => reason.exit_code(),
         }

@@ -1,10 +1,16 @@
 //! The one seam through which every matrix product goes: the [`Gemm`] trait and the choice of backend.
 
 use super::cpu::{GemmCrate, MatrixMultiply};
+use super::kept::Kept;
+use super::traffic::Traffic;
 use crate::base::Real;
 use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// What a device's driver said when a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure(pub String);
 
 /// Something that multiplies matrices.
 pub trait Gemm<F>: Send + Sync {
@@ -19,6 +25,26 @@ pub trait Gemm<F>: Send + Sync {
     /// and the answer is `true`. Else nothing is, and the caller multiplies one after another.
     fn batch(&self, _alpha: F, _a: ArrayView3<F>, _b: ArrayView3<F>, _c: ArrayViewMut3<F>) -> bool {
         false
+    }
+
+    /// Whether a product `[m, k]·[k, n]` may be computed in parts without a bit of it changing.
+    fn divisible(&self, _shape: [usize; 3]) -> bool {
+        true
+    }
+
+    /// Where weights are declared that shall stay where the products are computed; none if that is host memory.
+    fn kept(&self) -> Option<&Kept<F>> {
+        None
+    }
+
+    /// What went wrong, if something did: results since then are NaN and must not be used.
+    fn failure(&self) -> Option<Failure> {
+        None
+    }
+
+    /// What was copied so far.
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
     }
 }
 

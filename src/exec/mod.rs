@@ -4,16 +4,22 @@
 
 pub mod bands;
 pub mod cpu;
+pub mod cublas;
+pub mod device;
+pub mod engine;
 pub mod gemm;
+pub mod kept;
 pub mod kernel;
 pub mod pool;
 pub mod probe;
 pub mod rows;
 pub mod small;
 pub mod timing;
+pub mod traffic;
 pub mod tree;
 
 use crate::base::Real;
+use engine::Engine;
 use gemm::Gemm;
 use kernel::{Add, AddRows, Kernel};
 use ndarray::{Array2, ArrayBase, ArrayView2, ArrayViewMut2, Axis, Data, Dimension};
@@ -34,9 +40,15 @@ pub struct Exec<F: Real> {
 }
 
 impl<F: Real> Exec<F> {
-    /// Computes with `backend` on the calling thread alone.
-    pub fn new(backend: Backend) -> Self {
-        Self { gemm: backend.build(), pool: Pool::default(), split: false, probe: None, path: String::new() }
+    /// Computes with `engine` (or a CPU [`Backend`]) on the calling thread alone.
+    pub fn new(engine: impl Into<Engine>) -> Self {
+        Self {
+            gemm: engine.into().gemm(),
+            pool: Pool::default(),
+            split: false,
+            probe: None,
+            path: String::new(),
+        }
     }
 
     /// Whether products and row loops themselves spread over rayon's threads. That changes no bits:
@@ -96,7 +108,8 @@ impl<F: Real> Exec<F> {
         assert!(b.nrows() == k && c.dim() == (m, n), "{:?} · {:?} → {:?}", a.dim(), b.dim(), c.dim());
         let gemm = self.backend();
         let longer = m.max(n);
-        let part = if self.split { bands::product_part(longer, m * n * k) } else { longer };
+        let divide = self.split && gemm.divisible([m, k, n]);
+        let part = if divide { bands::product_part(longer, m * n * k) } else { longer };
         if part >= longer {
             gemm.gemm(alpha, a, b, beta, c);
         } else if m >= n {

@@ -1,29 +1,37 @@
 //! What the tasks of a training step borrow and give back: executors and empty gradients.
 
-use crate::base::Real;
-use crate::exec::{Backend, Exec};
-use crate::params::Params;
+use crate::base::{Real, Result};
+use crate::exec::Exec;
+use crate::exec::device::Device;
+use crate::exec::engine::Engine;
+use crate::exec::kept::Version;
+use crate::exec::traffic::Traffic;
+use crate::optim::Group;
+use crate::params::{Params, Role};
 use std::sync::{Mutex, PoisonError};
 
 /// Executors (with their buffer pools) and gradients kept from one step to the next: there are as many as
 /// tasks ever ran at once, and a step in steady state allocates nothing of activation size.
 pub struct Workers<F: Real, P> {
-    backend: Backend,
+    engine: Engine,
     idle: Mutex<Vec<Exec<F>>>,
     gradients: Mutex<Vec<P>>,
+    /// One a tensor, for a device that keeps weights; none before they are first asked for.
+    versions: Mutex<Vec<Version>>,
 }
 
 impl<F: Real, P: Params<F>> Workers<F, P> {
     /// None yet.
     #[must_use]
-    pub fn new(backend: Backend) -> Self {
-        Self { backend, idle: Mutex::default(), gradients: Mutex::default() }
+    pub fn new(engine: impl Into<Engine>) -> Self {
+        let (idle, gradients, versions) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { engine: engine.into(), idle, gradients, versions }
     }
 
     /// Runs `work` with an idle executor, or a new one; `split` as in [`Exec::split`].
     pub fn run<R>(&self, split: bool, work: impl FnOnce(&mut Exec<F>) -> R) -> R {
         let idle = lock(&self.idle).pop();
-        let mut cx = idle.unwrap_or_else(|| Exec::new(self.backend)).split(split);
+        let mut cx = idle.unwrap_or_else(|| Exec::new(&self.engine)).split(split);
         let result = work(&mut cx);
         lock(&self.idle).push(cx);
         result
@@ -44,6 +52,53 @@ impl<F: Real, P: Params<F>> Workers<F, P> {
     /// Takes a gradient back.
     pub fn give_back(&self, gradient: P) {
         lock(&self.gradients).push(gradient);
+    }
+
+    /// Runs `work`, which computes with `model`, so that a device may keep its weights: their content is what it was when
+    /// [`Workers::changed`] was last called. Workers belong to one model.
+    pub fn with_weights<R>(&self, model: &P, work: impl FnOnce() -> R) -> R {
+        if self.engine.device() == Device::Cpu {
+            return work();
+        }
+        let tensors = model.tensors();
+        let mut versions = lock(&self.versions);
+        if versions.len() != tensors.len() {
+            *versions = tensors.iter().map(|_| Version::fresh()).collect();
+        }
+        let weights = tensors.iter().zip(versions.iter()).filter(|(tensor, _)| tensor.role == Role::Weight);
+        let weights: Vec<_> = weights.map(|(tensor, version)| (tensor.data, *version)).collect();
+        drop(versions);
+        self.engine.with_weights(&weights, work)
+    }
+
+    /// Says that the tensors of the trained groups have other content now. Whoever updates a model says so.
+    ///
+    /// # Panics
+    /// If the groups are not those of the model that was declared.
+    pub fn changed(&self, groups: &[Group]) {
+        let mut versions = lock(&self.versions);
+        assert!(versions.is_empty() || versions.len() == groups.len(), "one group a tensor");
+        for (version, _) in versions.iter_mut().zip(groups).filter(|(_, group)| group.trained) {
+            *version = Version::fresh();
+        }
+    }
+
+    /// Whether everything computed so far is right; to be asked before a result is used.
+    ///
+    /// # Errors
+    /// If a device failed.
+    pub fn check(&self) -> Result<()> {
+        self.engine.check()
+    }
+
+    /// What was copied to and from a device.
+    pub fn traffic(&self) -> Traffic {
+        self.engine.traffic()
+    }
+
+    /// What multiplies.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// How many activation buffers were ever allocated.
