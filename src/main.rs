@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         cli::Command::Data(command) => cli::data::run(&command),
         cli::Command::Export(args) => cli::export::run(&args),
         cli::Command::Inspect(args) => cli::inspect::run(&args),
+        cli::Command::Devices(args) => cli::devices::run(&args),
         cli::Command::Bench(args) => cli::bench::run(&args),
         cli::Command::Audit(command) => cli::audit::run(&command),
         cli::Command::Completions(args) => {

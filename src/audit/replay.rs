@@ -143,7 +143,7 @@ fn change(trainer: &mut Trainer, last: &State, number: u64) -> Result<()> {
         trainer.config = config_at(last, number)?;
         trainer.config.data.path = path;
         trainer.groups = groups::pretraining(&trainer.model, trainer.config.optim.weight_decay);
-        trainer.workers = Workers::new(trainer.config.run.gemm);
+        trainer.workers = Workers::new(trainer.config.run.open_engine()?);
     }
     Ok(())
 }

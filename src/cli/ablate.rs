@@ -1,5 +1,6 @@
 //! `vit-mae ablate`.
 
+use super::device::DeviceFlags;
 use super::flags::{over_environment, print_config};
 use super::progress::{self, Progress};
 use super::{assignments, say, stderr, whole};
@@ -81,6 +82,8 @@ pub(crate) struct Args {
     /// Threads; does not change a single bit of the result [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceFlags,
     /// The folder of the ablation; one with the same plan goes on where it was
     #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "print_config"])]
     out: Option<PathBuf>,
@@ -124,12 +127,14 @@ impl Args {
             return Err(Error::setting("--seeds", "1 to 1000", self.seeds));
         }
         let mut pretrain = assignments(&self.set)?;
+        pretrain.extend(self.device.overrides());
         let path = self.data.as_deref().map(super::path).transpose()?;
         pretrain.extend(path.map(|path| ("data.path".to_owned(), path)));
         let epochs = |flag, epochs: Option<u64>| epochs.map(|n| whole(flag, n)).transpose();
         let key = || "optim.epochs".to_owned();
         pretrain.extend(epochs("--epochs", self.epochs)?.map(|n| (key(), n)));
         let mut finetune: Vec<(String, Value)> = assignments(&self.finetune_set)?;
+        finetune.extend(self.device.overrides());
         finetune.extend(epochs("--finetune-epochs", self.finetune_epochs)?.map(|n| (key(), n)));
         let pretrain = over_environment(pretrain)?;
         let resolved = Config::layered(&self.preset, self.config.as_deref(), &pretrain)?;

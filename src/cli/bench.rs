@@ -1,5 +1,7 @@
 //! `vit-mae bench`.
 
+use super::bench_gpu;
+use super::device::DeviceFlags;
 use super::flags::{over_environment, print_config};
 use super::say;
 use serde::Serialize;
@@ -16,6 +18,8 @@ Examples:
   vit-mae bench --preset vit-base --batch-size 8
   vit-mae bench --preset cifar --threads 1 --gemm matrixmultiply --json
   vit-mae bench --ablate encoder-with-mask-tokens     what the asymmetric design saves
+  vit-mae bench --preset vit-base --device cuda       on a GPU, with what its copies and products take
+  vit-mae bench --preset vit-base --assume-gpu 15000,12,50    what such a GPU would make of it; needs none
 
 A step is forward, backward and AdamW on made-up images; loading data is not part of it. \
 Settings are resolved as for pretrain.";
@@ -48,6 +52,12 @@ pub(crate) struct Args {
     /// Which crate multiplies matrices
     #[arg(long)]
     gemm: Option<Backend>,
+    #[command(flatten)]
+    device: DeviceFlags,
+    /// Measure no step: predict what a GPU would make of its products that reaches so many GFLOP/s, copies so many GB/s each
+    /// way, and takes so many microseconds from call to result
+    #[arg(long, value_name = "GFLOPS,GBPS,MICROSECS", value_delimiter = ',', num_args = 1)]
+    assume_gpu: Vec<f64>,
     /// Measure a variant that the paper compares with
     #[arg(long)]
     ablate: Option<Ablation>,
@@ -80,6 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Err(Error::setting("--secs", "more than 0 and at most a day", args.secs));
     }
     let mut overrides = super::assignments(&args.set)?;
+    overrides.extend(args.device.overrides());
     if let Some(size) = args.batch_size {
         overrides.push(("optim.batch_size".to_owned(), super::whole("--batch-size", size)?));
     }
@@ -93,6 +104,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let config = resolved.config;
     let name = args.config.as_ref().map_or_else(|| args.preset.clone(), |path| path.display().to_string());
     let plan = Plan { config, name, threads, secs: args.secs, encoder_with_mask_tokens: false };
+    if let Some(assumed) = bench_gpu::assumed(&args.assume_gpu)? {
+        return bench_gpu::forecast(&plan, assumed, args.json);
+    }
     let measured = plan.run()?;
     let ablated = match args.ablate {
         Some(Ablation::EncoderWithMaskTokens) => Some(Plan { encoder_with_mask_tokens: true, ..plan }.run()?),
@@ -128,7 +142,11 @@ fn print(m: &Measurement) {
     let peak = m.peak_rss_bytes.map_or("unknown on this system".to_owned(), gibibytes);
     say!("peak memory       {peak} (expected {})", gibibytes(m.predicted_bytes));
     say!("parameters        {}", m.parameters);
+    say!("device            {}", m.device);
     for (kind, share) in &m.time_shares {
         say!("  {kind:<26} {:>5.1} %", 100.0 * share);
+    }
+    if let Some(offload) = &m.offload {
+        bench_gpu::print(offload);
     }
 }

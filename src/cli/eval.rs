@@ -1,5 +1,6 @@
 //! `vit-mae eval`.
 
+use super::device::DeviceFlags;
 use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
 use super::judged::{Folder, print_classes, print_head, print_row};
@@ -46,6 +47,8 @@ pub(crate) struct Args {
     /// Threads; does not change a single bit of the result [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceFlags,
 }
 
 /// What `--json` prints.
@@ -71,7 +74,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => source::test_or_all(&config.data)?,
     };
     let input = config.input();
-    let judge = config.judge(&model, &input, &checkpoint.dir);
+    let engine = args.device.engine(config.run.gemm)?;
+    let judge = config.judge(&model, &input, &checkpoint.dir, &engine);
     let bar = ImagesBar::new();
     bar.begins(dataset.len());
     let evaluation = judge.evaluate(&*dataset, &bar)?;

@@ -1,5 +1,6 @@
 //! `vit-mae features`.
 
+use super::device::DeviceFlags;
 use super::images_bar::ImagesBar;
 use super::say;
 use serde_json::json;
@@ -49,6 +50,8 @@ pub(crate) struct Args {
     /// Threads; does not change a single bit of the result [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceFlags,
     /// Print what was written as one JSON document
     #[arg(long)]
     json: bool,
@@ -61,10 +64,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (model, mut config, checkpoint) = save::load(&args.checkpoint)?;
     source::use_data(&mut config.data, args.data.as_deref(), args.format.as_deref());
     let dataset = source::open_split(&config.data, args.split.into())?;
+    let engine = args.device.engine(config.run.gemm)?;
     let bar = ImagesBar::new();
     bar.begins(dataset.len());
-    let (input, backend) = (config.input(), config.run.gemm);
-    let features = features(&model.encoder, args.pool, &*dataset, &input, backend, &bar)?;
+    let features = features(&model.encoder, args.pool, &*dataset, &config.input(), &engine, &bar)?;
     drop(bar);
     let labelled = !dataset.classes().is_empty();
     let labels = labelled.then(|| labels(&*dataset)).transpose()?;

@@ -1,5 +1,6 @@
 //! `vit-mae finetune`.
 
+use super::device::print_engine;
 use super::flags::{LabelledData, Training, over_environment, print_config, print_outcome};
 use super::progress::Progress;
 use super::{choice, say, whole};
@@ -153,6 +154,7 @@ fn describe(run: &Finetuning, threads: usize) {
         optim.schedule().lr,
         transfer.layer_decay,
     );
+    print_engine(run.finetuner.workers.engine());
     say!("run      {}", run.journal.run.path().display());
     if let Err(why) = &images.test {
         say!("note     no test split: {why}");

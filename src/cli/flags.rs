@@ -1,5 +1,6 @@
 //! Flags that several kinds of training share.
 
+use super::device::DeviceFlags;
 use super::{assignments, whole};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -101,6 +102,8 @@ pub(crate) struct Training {
     /// Threads; does not change a single bit of the result [default: one a core]
     #[arg(long)]
     pub(crate) threads: Option<usize>,
+    #[command(flatten)]
+    pub(crate) device: DeviceFlags,
     /// The run directory [default: the next free number, runs/0001, …]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -119,6 +122,7 @@ impl Training {
     /// The flags that were given, as settings; flags of their own win over `--set`.
     pub(crate) fn overrides(&self) -> Result<Vec<Override>> {
         let mut all = assignments(&self.set)?;
+        all.extend(self.device.overrides());
         let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
         for (flag, key, value) in [
             ("--batch-size", "optim.batch_size", self.batch_size),

@@ -3,9 +3,12 @@
 pub(crate) mod ablate;
 pub(crate) mod audit;
 pub(crate) mod bench;
+mod bench_gpu;
 pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod data;
+mod device;
+pub(crate) mod devices;
 pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod features;
@@ -90,6 +93,8 @@ pub(crate) enum Command {
     Export(export::Args),
     /// Say what a checkpoint holds and where it comes from, or check every byte of it
     Inspect(inspect::Args),
+    /// List what products can run on: the CPU, and GPUs
+    Devices(devices::Args),
     /// Measure a training step on this machine: speed, memory, where the time goes
     Bench(bench::Args),
     /// Check gradients, single steps and whole runs

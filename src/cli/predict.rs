@@ -1,5 +1,6 @@
 //! `vit-mae predict`.
 
+use super::device::DeviceFlags;
 use super::say;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub(crate) struct Args {
     /// Threads; does not change a single bit of the result [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceFlags,
 }
 
 /// What `--json` prints for an image.
@@ -50,7 +53,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let (model, config, checkpoint) = finetune::load_best(&args.checkpoint)?;
     let input = config.input();
-    let judge = config.judge(&model, &input, &checkpoint.dir);
+    let engine = args.device.engine(config.run.gemm)?;
+    let judge = config.judge(&model, &input, &checkpoint.dir, &engine);
     let answers = args.images.iter().zip(judge.predict(&args.images, args.top)?);
     let answers: Vec<Answer> = answers.map(|(image, predictions)| Answer { image, predictions }).collect();
     if args.json {

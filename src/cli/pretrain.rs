@@ -1,5 +1,6 @@
 //! `vit-mae pretrain`.
 
+use super::device::print_engine;
 use super::flags::{Training, over_environment, print_config, print_outcome};
 use super::progress::Progress;
 use super::{choice, count, pair, path, say, sides, whole};
@@ -159,6 +160,7 @@ fn describe(run: &Pretraining, threads: usize) {
         mask.mask_ratio * 100.0,
         threads,
     );
+    print_engine(run.trainer.workers.engine());
     say!("run      {}", run.journal.run.path().display());
     if run.steps_done() > 0 {
         say!("resumed  after {}", count(run.steps_done(), "step"));

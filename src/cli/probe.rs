@@ -1,5 +1,6 @@
 //! `vit-mae probe`.
 
+use super::device::DeviceFlags;
 use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
 use super::judged::{self, Folder};
@@ -95,6 +96,8 @@ pub(crate) struct Args {
     /// Threads; does not change a single bit of the result [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceFlags,
 }
 
 /// Probes and prints.
@@ -146,6 +149,7 @@ impl Args {
             sweep: self.sweep,
             seed: self.seed,
             knn: self.knn.then_some(Knn { k: self.k, temperature: self.temperature }),
+            offloading: self.device.offloading()?,
         })
     }
 }

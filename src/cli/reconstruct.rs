@@ -1,5 +1,6 @@
 //! `vit-mae reconstruct`.
 
+use super::device::DeviceFlags;
 use super::{choice_name, say};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,8 @@ use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::data::load_image;
 use vit_mae::mae::reconstruct::Stats;
 use vit_mae::mae::{Mask, mask_from_file};
-use vit_mae::train::{Config, Settings, gallery, held_out, save};
+use vit_mae::train::gallery::{self, Rows};
+use vit_mae::train::{Config, Settings, held_out, save};
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -51,6 +53,8 @@ pub(crate) struct Args {
     /// Threads [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceFlags,
     /// One JSON document instead of text, with the patches that were removed from each image
     #[arg(long)]
     json: bool,
@@ -94,7 +98,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let views: Vec<_> = images.iter().map(|image| image.view()).collect();
     let images = ndarray::stack(ndarray::Axis(0), &views).expect("input images share the model's shape");
-    let png = gallery::draw(&model, &config, images.view(), &masks, args.stats)?;
+    let engine = args.device.engine(config.run.gemm)?;
+    let rows = Rows { images: images.view(), masks: &masks, stats: args.stats };
+    let png = gallery::draw(&model, &config, rows, &engine)?;
     write_atomic(&args.out, &png)?;
     if !args.json {
         say!("{}", args.out.display());

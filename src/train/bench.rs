@@ -3,11 +3,17 @@
 
 use super::config::Config;
 use super::memory::{self, StepMemory};
+use super::offload::{self, Forecast};
 use super::step;
 use super::workers::Workers;
 use crate::base::rng::{Purpose, rng, uniform};
 use crate::base::{Real, Result};
+use crate::exec::cublas::FROM;
+use crate::exec::cublas::cost::Figures;
+use crate::exec::device::Device;
+use crate::exec::engine::{Engine, Offloading};
 use crate::exec::timing::Timing;
+use crate::exec::traffic::Traffic;
 use crate::exec::{Exec, kernel};
 use crate::mae::cost::Cost;
 use crate::mae::masking::len_keep;
@@ -40,6 +46,8 @@ pub struct Measurement {
     pub micro_batch: usize,
     /// Threads.
     pub threads: usize,
+    /// Where large products ran.
+    pub device: String,
     /// Instruction set of the row kernels.
     pub simd: &'static str,
     /// Training images per second of full steps.
@@ -60,6 +68,18 @@ pub struct Measurement {
     pub parameters: usize,
     /// Share of one thread's time per kind of layer.
     pub time_shares: Vec<(String, f64)>,
+    /// On a GPU: what its own figures predict, and what a step copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offload: Option<Offloaded>,
+}
+
+/// What is said of a GPU beside the step's speed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Offloaded {
+    /// Predicted from measured figures.
+    pub forecast: Forecast,
+    /// Counted in one step.
+    pub traffic: Traffic,
 }
 
 /// What to measure.
@@ -110,13 +130,15 @@ impl Plan {
     /// If the machine does not have the memory that it would take; nothing is allocated before that is known.
     pub fn run(&self) -> Result<Measurement> {
         self.memory().require()?;
-        let mut trainer = Trainer::new(self);
-        trainer.step();
+        let run = &self.config.run;
+        let engine = Engine::open(run.gemm, run.offloading())?;
+        let mut trainer = Trainer::new(self, &engine);
+        trainer.step()?;
         let mut rates = Vec::new();
         for _ in 0..REPEATS {
             let (start, mut images) = (Instant::now(), 0);
             while images == 0 || start.elapsed().as_secs_f64() < self.secs / REPEATS as f64 {
-                trainer.step();
+                trainer.step()?;
                 images += self.config.optim.batch_size;
             }
             rates.push(images as f64 / start.elapsed().as_secs_f64());
@@ -127,11 +149,16 @@ impl Plan {
         let gflop_per_image = self.cost().flops_per_image() / 1e9;
         let gflops = gflop_per_image * images_per_s.median;
         let gemm_ceiling_gflops = self.gemm_ceiling();
+        let offload = match engine.device() {
+            Device::Cpu => None,
+            _ => Some(self.offloaded(&mut trainer, gemm_ceiling_gflops)?),
+        };
         Ok(Measurement {
             preset: self.name.clone(),
             batch_size: self.config.optim.batch_size,
             micro_batch: self.config.optim.micro_batch,
             threads: self.threads,
+            device: engine.to_string(),
             simd: kernel::name(),
             images_per_s,
             gflop_per_image,
@@ -142,7 +169,32 @@ impl Plan {
             predicted_bytes: self.memory().bytes(),
             parameters: self.config.model.parameters().all,
             time_shares: trainer.time_shares(),
+            offload,
         })
+    }
+
+    /// What a GPU with these figures would make of a step's products, beside this machine's CPU. Needs no GPU.
+    #[must_use]
+    pub fn forecast(&self, device_gflops: f64, gbps: f64, latency_secs: f64) -> Forecast {
+        let figures = Figures { device_gflops, gbps, latency_secs, cpu_gflops: self.gemm_ceiling() };
+        self.forecast_from(figures, "assumed")
+    }
+
+    fn forecast_from(&self, figures: Figures, origin: &'static str) -> Forecast {
+        let (config, optim) = (&self.config.model, &self.config.optim);
+        let products = offload::products(config, self.len_keep(), optim.micro_batch, optim.batch_size);
+        Forecast::new(figures, origin, self.config.run.offload_from.unwrap_or(FROM), products)
+    }
+
+    /// Measures the GPU itself, and counts what one more step copies.
+    fn offloaded(&self, trainer: &mut Trainer, cpu_gflops: f64) -> Result<Offloaded> {
+        let before = trainer.workers.traffic();
+        trainer.step()?;
+        let traffic = trainer.workers.traffic().since(before);
+        let run = &self.config.run;
+        let everything = Engine::open(run.gemm, Offloading { from: Some(1), ..run.offloading() })?;
+        let figures = offload::measure(&everything, offload::LARGE, cpu_gflops)?;
+        Ok(Offloaded { forecast: self.forecast_from(figures, "measured"), traffic })
     }
 
     /// GFLOP/s of large square products, one on every thread at the same time; the best of several tries.
@@ -180,7 +232,7 @@ struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    fn new(plan: &'a Plan) -> Self {
+    fn new(plan: &'a Plan, engine: &Engine) -> Self {
         let config = &plan.config;
         let model = Mae::initialised(config.model.clone(), config.run.seed);
         let [height, width] = config.model.img_size;
@@ -193,7 +245,7 @@ impl<'a> Trainer<'a> {
             plan,
             adamw: AdamW::new(&model, (config.optim.betas[0], config.optim.betas[1])),
             groups: groups::pretraining(&model, config.optim.weight_decay),
-            workers: Workers::new(config.run.gemm),
+            workers: Workers::new(engine),
             masks: (0..config.optim.batch_size as u64).map(mask).collect(),
             model,
             images,
@@ -201,12 +253,16 @@ impl<'a> Trainer<'a> {
     }
 
     /// Forward, backward, update.
-    fn step(&mut self) {
-        let micro_batch = self.plan.config.optim.micro_batch;
-        let (_, grad) =
-            step::loss_and_gradient(&self.model, self.images.view(), &self.masks, micro_batch, &self.workers);
+    fn step(&mut self) -> Result<()> {
+        let (micro_batch, workers) = (self.plan.config.optim.micro_batch, &self.workers);
+        let (_, grad) = workers.with_weights(&self.model, || {
+            step::loss_and_gradient(&self.model, self.images.view(), &self.masks, micro_batch, workers)
+        });
+        workers.check()?;
         self.adamw.step(&mut self.model, &grad, &self.groups, 1e-4);
-        self.workers.give_back(grad);
+        workers.changed(&self.groups);
+        workers.give_back(grad);
+        Ok(())
     }
 
     /// A few chunks on one thread with a clock at every named tensor, and the update.
@@ -218,7 +274,7 @@ impl<'a> Trainer<'a> {
         let masks = &self.masks[..chunk];
         let removed = masks.iter().map(Mask::removed).sum();
         let timing = Timing::default();
-        let mut cx = Exec::new(self.plan.config.run.gemm).with_probe(timing.clone());
+        let mut cx = Exec::new(self.workers.engine()).with_probe(timing.clone());
         let mut grad = self.model.zeros_like();
         let passes = 4;
         for pass in 0..=passes {

@@ -6,7 +6,8 @@ use super::sheet::{Picture, Sheet};
 use super::workers::Workers;
 use crate::base::{Error, Result};
 use crate::data::{Dataset, load_image};
-use crate::exec::{Backend, Exec};
+use crate::exec::Exec;
+use crate::exec::engine::Engine;
 use crate::tasks::metrics::{Judgement, judge};
 use crate::tasks::{Classifier, Metrics};
 use ndarray::{Array2, ArrayView1, ArrayView4, Axis};
@@ -26,8 +27,8 @@ pub struct Judge<'a> {
     pub input: &'a Input,
     /// Names of the classes, in the order of the head.
     pub classes: &'a [String],
-    /// Which crate multiplies matrices.
-    pub backend: Backend,
+    /// What multiplies matrices.
+    pub engine: &'a Engine,
     /// Where the weights come from, for messages.
     pub checkpoint: &'a Path,
 }
@@ -60,7 +61,7 @@ impl Judge<'_> {
             width: self.classes.len(),
             activation_bytes: self.model.config.activation_bytes(Some(0)),
         };
-        let logits = rows(dataset, self.input, outputs, self.backend, &forward, listener)?;
+        let logits = rows(self.model, dataset, self.input, outputs, self.engine, &forward, listener)?;
         self.check(&logits)?;
         Ok(logits)
     }
@@ -83,16 +84,18 @@ impl Judge<'_> {
     /// # Errors
     /// The first picture that cannot be read or brought to the model's size, or as [`Judge::logits`].
     pub fn predict(&self, pictures: &[PathBuf], top: usize) -> Result<Vec<Vec<Prediction>>> {
-        let workers = Workers::<f32, Classifier<f32>>::new(self.backend);
+        let workers = Workers::<f32, Classifier<f32>>::new(self.engine);
         let split = pictures.len() < rayon::current_num_threads();
         let predict = |path: &PathBuf| {
             let image = self.input.image(&path.display().to_string(), &load_image(path)?)?;
             let image = image.insert_axis(Axis(0));
             let logits = workers.run(split, |cx| self.model.logits(image.view(), cx));
+            workers.check()?;
             self.check(&logits)?;
             Ok(self.most_probable(logits.row(0), top))
         };
-        let predictions: Vec<Result<_>> = pictures.par_iter().map(predict).collect();
+        let predictions: Vec<Result<_>> =
+            workers.with_weights(self.model, || pictures.par_iter().map(predict).collect());
         predictions.into_iter().collect()
     }
 

@@ -5,11 +5,13 @@ use super::memory;
 use super::workers::Workers;
 use crate::base::{Error, Result};
 use crate::data::Dataset;
-use crate::exec::{Backend, Exec};
-use crate::mae::{Encoder, Mae};
+use crate::exec::Exec;
+use crate::exec::engine::Engine;
+use crate::mae::Encoder;
+use crate::params::Params;
 use crate::tasks::Pooling;
 use crate::tasks::features::features as of_images;
-use ndarray::{Array2, ArrayView4, Axis};
+use ndarray::{Array2, ArrayView4, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
 /// Images that one task carries through: fixed, so that the bits do not depend on the number of threads.
@@ -38,12 +40,12 @@ pub fn features(
     pooling: Pooling,
     dataset: &dyn Dataset,
     input: &Input,
-    backend: Backend,
+    engine: &Engine,
     listener: &dyn Listener,
 ) -> Result<Array2<f32>> {
     let forward = |images: ArrayView4<f32>, cx: &mut Exec<f32>| of_images(encoder, pooling, images, cx);
     let outputs = Outputs { width: encoder.cls_token.len(), activation_bytes: encoder.inference_bytes() };
-    rows(dataset, input, outputs, backend, &forward, listener)
+    rows(encoder, dataset, input, outputs, engine, &forward, listener)
 }
 
 /// What is computed of each image.
@@ -55,41 +57,43 @@ pub struct Outputs {
     pub activation_bytes: usize,
 }
 
-/// `[N, width]`: what `forward` makes of each image of a data set, on all threads, in chunks of a fixed number of images.
-/// The bits do not depend on the number of threads.
+/// `[N, width]`: what `forward`, which computes with `model`, makes of each image of a data set, on all threads, in chunks
+/// of a fixed number of images. The bits do not depend on the number of threads.
 ///
 /// # Errors
-/// The first image, in the order of the data, that cannot be read or brought to the model's size; or too little memory.
-pub fn rows(
+/// The first image, in the order of the data, that cannot be read or brought to the model's size; too little memory; or a
+/// device that failed.
+pub fn rows<P: Params<f32>>(
+    model: &P,
     dataset: &dyn Dataset,
     input: &Input,
     outputs: Outputs,
-    backend: Backend,
+    engine: &Engine,
     forward: &(impl Fn(ArrayView4<f32>, &mut Exec<f32>) -> Array2<f32> + Sync),
     listener: &dyn Listener,
 ) -> Result<Array2<f32>> {
-    let workers = Workers::<f32, Mae<f32>>::new(backend);
+    let workers = Workers::<f32, P>::new(engine);
     let tasks = dataset.len().div_ceil(CHUNK).min(rayon::current_num_threads());
     memory::require_activations(tasks * CHUNK.min(dataset.len()) * outputs.activation_bytes)?;
     let mut all = Array2::zeros((dataset.len(), outputs.width));
     let chunks: Vec<_> = all.axis_chunks_iter_mut(Axis(0), CHUNK).enumerate().collect();
     // With fewer chunks than threads the products themselves spread over the threads.
     let split = chunks.len() < rayon::current_num_threads();
-    let results: Vec<Result<()>> = chunks
-        .into_par_iter()
-        .map(|(i, mut rows)| {
-            let count = rows.nrows();
-            let images = input.batch(dataset, i * CHUNK..i * CHUNK + count)?;
-            workers.run(split, |cx| {
-                let outputs = forward(images.view(), cx);
-                rows.assign(&outputs);
-                cx.recycle(outputs);
-            });
-            listener.finished(count);
-            Ok(())
-        })
-        .collect();
+    let chunk = |(i, mut rows): (usize, ArrayViewMut2<f32>)| {
+        let count = rows.nrows();
+        let images = input.batch(dataset, i * CHUNK..i * CHUNK + count)?;
+        workers.run(split, |cx| {
+            let outputs = forward(images.view(), cx);
+            rows.assign(&outputs);
+            cx.recycle(outputs);
+        });
+        listener.finished(count);
+        Ok(())
+    };
+    let results: Vec<Result<()>> =
+        workers.with_weights(model, || chunks.into_par_iter().map(chunk).collect());
     results.into_iter().collect::<Result<()>>()?;
+    workers.check()?;
     Ok(all)
 }
 

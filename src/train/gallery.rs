@@ -6,6 +6,7 @@ use super::sheet::{Picture, Sheet};
 use crate::base::Result;
 use crate::data::Image;
 use crate::exec::Exec;
+use crate::exec::engine::Engine;
 use crate::mae::cost::Cost;
 use crate::mae::patchify::patchify;
 use crate::mae::reconstruct::{Stats, reconstruct};
@@ -17,37 +18,37 @@ const CHUNK: usize = 8;
 /// The brightness of a removed patch in the picture of the masked image.
 const REMOVED: u8 = 128;
 
-/// Draws one row for each of the `images: [B, C, H, W]`.
+/// What is drawn: one row an image.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// `[B, C, H, W]`.
+    pub images: ArrayView4<'a, f32>,
+    /// One an image.
+    pub masks: &'a [Mask],
+    /// Where a removed patch's mean and contrast come from.
+    pub stats: Stats,
+}
+
+/// Draws them.
 ///
 /// # Errors
-/// Only if the picture cannot be encoded.
-pub fn draw(
-    model: &Mae<f32>,
-    config: &Config,
-    images: ArrayView4<f32>,
-    masks: &[Mask],
-    stats: Stats,
-) -> Result<Vec<u8>> {
+/// If there is too little memory, a device failed, or the picture cannot be encoded.
+pub fn draw(model: &Mae<f32>, config: &Config, rows: Rows, engine: &Engine) -> Result<Vec<u8>> {
+    let Rows { images, masks, stats } = rows;
     let cost = Cost { config: &config.model, len_keep: masks[0].len_keep };
     memory::require_activations(cost.inference_bytes(CHUNK.min(masks.len())))?;
-    let mut cx = Exec::new(config.run.gemm).split(true);
+    let mut cx = Exec::new(engine).split(true);
     let captions = ["original", "masked", "reconstruction", "with visible"];
     let mut sheet = Sheet::new(&captions, note(config, stats));
     for (images, masks) in images.axis_chunks_iter(Axis(0), CHUNK).zip(masks.chunks(CHUNK)) {
-        draw_rows(model, config, images, masks, stats, &mut sheet, &mut cx);
+        draw_rows(model, config, Rows { images, masks, stats }, &mut sheet, &mut cx);
     }
+    engine.check()?;
     sheet.to_png_bytes()
 }
 
-fn draw_rows(
-    model: &Mae<f32>,
-    config: &Config,
-    images: ArrayView4<f32>,
-    masks: &[Mask],
-    stats: Stats,
-    sheet: &mut Sheet,
-    cx: &mut Exec<f32>,
-) {
+fn draw_rows(model: &Mae<f32>, config: &Config, rows: Rows, sheet: &mut Sheet, cx: &mut Exec<f32>) {
+    let Rows { images, masks, stats } = rows;
     let output = model.infer(images, masks, cx);
     let pixels = patchify(images, config.model.patch_size, cx);
     let patches = config.model.num_patches();

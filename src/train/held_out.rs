@@ -56,9 +56,15 @@ impl HeldOut {
         Ok(Self { images, masks, skipped, micro_batch: config.optim.micro_batch })
     }
 
-    /// The model's mean loss on these images.
-    pub fn loss(&self, model: &Mae<f32>, workers: &Workers<f32, Mae<f32>>) -> f64 {
-        step::loss(model, self.images.view(), &self.masks, self.micro_batch, workers)
+    /// The mean loss on these images of the model that the workers belong to.
+    ///
+    /// # Errors
+    /// If a device failed.
+    pub fn loss(&self, model: &Mae<f32>, workers: &Workers<f32, Mae<f32>>) -> Result<f64> {
+        let loss = || step::loss(model, self.images.view(), &self.masks, self.micro_batch, workers);
+        let loss = workers.with_weights(model, loss);
+        workers.check()?;
+        Ok(loss)
     }
 
     /// What trivial predictors reach.

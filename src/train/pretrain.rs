@@ -1,6 +1,7 @@
 //! A pre-training run: its data, its trainer, its pictures. The loop itself is in [`super::run`].
 
 use super::config::Config;
+use super::gallery::{self, Rows};
 use super::held_out::HeldOut;
 use super::journal::Journal;
 use super::outcome::Outcome;
@@ -9,7 +10,7 @@ use super::run_dir::RunDir;
 use super::settings::Settings;
 use super::source::Source;
 use super::trainer::Trainer;
-use super::{gallery, resume, save};
+use super::{resume, save};
 use crate::base::Result;
 use crate::mae::reconstruct::Stats;
 
@@ -141,14 +142,16 @@ impl Run for Pretraining {
     }
 
     fn held_out_score(&mut self) -> Result<Option<HeldOutScore>> {
-        let loss = |set: &HeldOut| set.loss(&self.trainer.model, &self.trainer.workers);
-        Ok(self.held_out.as_ref().map(|set| HeldOutScore { loss: loss(set), accuracy: None }))
+        let Some(set) = &self.held_out else { return Ok(None) };
+        let loss = set.loss(&self.trainer.model, &self.trainer.workers)?;
+        Ok(Some(HeldOutScore { loss, accuracy: None }))
     }
 
     fn draw(&self, epoch: u64) -> Result<()> {
         let (set, trainer, run) = (&self.pictured, &self.trainer, &self.journal.run);
-        let png =
-            gallery::draw(&trainer.model, &trainer.config, set.images.view(), &set.masks, Stats::Visible)?;
+        let engine = trainer.workers.engine();
+        let rows = Rows { images: set.images.view(), masks: &set.masks, stats: Stats::Visible };
+        let png = gallery::draw(&trainer.model, &trainer.config, rows, engine)?;
         run.write_sheet(epoch, &png)
     }
 

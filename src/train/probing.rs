@@ -13,6 +13,7 @@ use super::splits::Splits;
 use super::summary::Summary;
 use crate::base::{Error, Result};
 use crate::data::Dataset;
+use crate::exec::engine::{Engine, Offloading};
 use crate::mae::{Encoder, Mae};
 use crate::tasks::knn::Knn;
 use crate::tasks::metrics::judge;
@@ -58,6 +59,8 @@ pub struct Probing {
     pub seed: u64,
     /// The vote of the nearest neighbours, if asked for.
     pub knn: Option<Knn>,
+    /// Where the encoder's products run. The classifiers on its features are trained on the CPU.
+    pub offloading: Offloading,
 }
 
 /// What was found. Everything in it but the time follows from the program and [`Probing`].
@@ -129,11 +132,12 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
     let initial = ask.random_encoder.then(|| Mae::initialised(config.model.clone(), checkpoint.state.seed));
     let encoder = initial.map_or(model.encoder, |mae| mae.encoder);
 
+    let engine = Engine::open(config.run.gemm, ask.offloading)?;
     let parts = [Some(&sets.train), sets.validation.as_ref(), sets.test.as_ref().ok()];
     listener.begins(parts.iter().flatten().map(|set| set.len()).sum());
     let input = config.input();
     let [train, validation, test] =
-        parts.map(|set| set.map(|set| labelled(&encoder, ask.pooling, &**set, &input, &config, listener)));
+        parts.map(|set| set.map(|set| labelled(&encoder, ask.pooling, &**set, &input, &engine, listener)));
     let train = train.expect("there are images to train on")?;
     let (validation, test) = (validation.transpose()?, test.transpose()?);
 
@@ -218,11 +222,11 @@ fn labelled(
     pooling: Pooling,
     set: &dyn Dataset,
     input: &Input,
-    config: &Config,
+    engine: &Engine,
     listener: &dyn Listener,
 ) -> Result<Labelled> {
     let labels = labels(set)?;
-    let features = features(encoder, pooling, set, input, config.run.gemm, listener)?;
+    let features = features(encoder, pooling, set, input, engine, listener)?;
     match features.iter().position(|x| !x.is_finite()) {
         None => Ok(Labelled { features, labels }),
         Some(at) => {

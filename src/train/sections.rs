@@ -2,6 +2,8 @@
 
 use crate::base::{Error, Result};
 use crate::exec::Backend;
+use crate::exec::device::Device;
+use crate::exec::engine::{Engine, Offloading};
 use crate::optim::Schedule;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -76,6 +78,15 @@ pub struct RunConfig {
     pub seed: u64,
     /// Which crate multiplies matrices.
     pub gemm: Backend,
+    /// Where large products run: `cpu`, `cuda:N`, or `auto`, in whose place the device that was found is written.
+    #[serde(default)]
+    pub device: Device,
+    /// On a GPU: whether operands in f32 are rounded to TF32's 10 bits of mantissa.
+    #[serde(default)]
+    pub tf32: bool,
+    /// On a GPU: multiplications from which a product goes there; [`crate::exec::cublas::FROM`] if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offload_from: Option<usize>,
     /// A line in `metrics.jsonl` every so many steps.
     pub log_every_steps: u64,
     /// Pictures every so many epochs, and after the last.
@@ -181,6 +192,22 @@ impl OptimConfig {
 }
 
 impl RunConfig {
+    /// Opens the device, and puts it down in the place of `auto`.
+    ///
+    /// # Errors
+    /// If there is no such device, or it cannot be used.
+    pub fn open_engine(&mut self) -> Result<Engine> {
+        let engine = Engine::open(self.gemm, self.offloading())?;
+        self.device = engine.device();
+        Ok(engine)
+    }
+
+    /// How a device is to be used.
+    #[must_use]
+    pub fn offloading(&self) -> Offloading {
+        Offloading { device: self.device, tf32: self.tf32, from: self.offload_from }
+    }
+
     /// Refuses intervals of nothing.
     pub(super) fn validate(&self) -> Result<()> {
         for (key, value) in [

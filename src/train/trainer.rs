@@ -38,15 +38,16 @@ impl Trainer {
     ///
     /// # Errors
     /// If the data cannot be used with these settings.
-    pub fn new(config: Config, train: Arc<dyn Dataset>) -> Result<Self> {
+    pub fn new(mut config: Config, train: Arc<dyn Dataset>) -> Result<Self> {
         let loader = open_loader(train, loader_config(&config), config.optim.accum_iter)?;
         config.memory(rayon::current_num_threads()).require()?;
+        let engine = config.run.open_engine()?;
         let model = Mae::initialised(config.model.clone(), config.run.seed);
         let [beta1, beta2] = config.optim.betas;
         Ok(Self {
             adamw: AdamW::new(&model, (beta1, beta2)),
             groups: groups::pretraining(&model, config.optim.weight_decay),
-            workers: Workers::new(config.run.gemm),
+            workers: Workers::new(engine),
             config,
             model,
             loader,

@@ -46,7 +46,7 @@ impl<P: Params<f32>> Update<'_, P> {
     /// Between two batches `call_off` is asked whether to stop.
     ///
     /// # Errors
-    /// An image that cannot be read, or a loss or gradient that is not finite, where that ends the run.
+    /// An image that cannot be read, a device that failed, or a loss or gradient that is not finite, where that ends the run.
     pub(super) fn take(
         self,
         batches: &mut dyn Iterator<Item = Result<Batch>>,
@@ -57,6 +57,8 @@ impl<P: Params<f32>> Update<'_, P> {
         let Some((loss, mut grad)) = self.accumulate(batches, call_off, loss_and_gradient)? else {
             return Ok(Stepped::CalledOff);
         };
+        // Before anything looks at numbers: what a device failed to compute is NaN, and no fault of the model's.
+        workers.check()?;
         let stepped = self.apply(loss, &mut grad, begun);
         workers.give_back(grad);
         stepped
@@ -77,7 +79,7 @@ impl<P: Params<f32>> Update<'_, P> {
                 workers.give_back(gradients);
                 return Ok(None);
             }
-            let (loss, grad) = loss_and_gradient(self.model, batch);
+            let (loss, grad) = workers.with_weights(self.model, || loss_and_gradient(self.model, batch));
             total = Some(match total {
                 None => (loss, grad),
                 Some((sum, mut gradients)) => {
@@ -105,6 +107,7 @@ impl<P: Params<f32>> Update<'_, P> {
         let At { step, epoch, images } = self.at;
         let lr = self.optim.schedule().lr_at(epoch);
         self.adamw.step(self.model, grad, self.groups, lr);
+        self.workers.changed(self.groups);
         let images_per_s = images as f64 / begun.elapsed().as_secs_f64();
         let (weights_digest, chain) = (None, None);
         Ok(Stepped::Done(StepRecord {

@@ -42,11 +42,12 @@ impl Yardstick {
         let count = wanted.min(affordable(config, FEWEST_IMAGES));
         let set = HeldOut::new(config, set, count).map_err(|error| error.to_string())?;
         let held_out = data.source.held_out.is_ok();
+        let loss = evidence.saved.as_ref().ok().map(|saved| set.loss(&saved.model, workers));
         Ok(Self {
             images: set.masks.len(),
             as_logged: held_out && count == wanted,
             held_out,
-            loss: evidence.saved.as_ref().ok().map(|saved| set.loss(&saved.model, workers)),
+            loss: loss.transpose().map_err(|error| error.to_string())?,
             baselines: set.baselines(config.model.target(), workers),
         })
     }

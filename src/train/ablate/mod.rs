@@ -194,6 +194,7 @@ impl Ablation {
             sweep: false,
             seed,
             knn: Some(Knn { k: knn.k.min(half.max(1)), ..knn }),
+            offloading: self.plan.pretrain.run.offloading(),
         })
     }
 

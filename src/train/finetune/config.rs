@@ -3,6 +3,7 @@
 use super::recipes;
 use crate::base::{Error, Result};
 use crate::data::AugmentConfig;
+use crate::exec::engine::Engine;
 use crate::tasks::{Classifier, ClassifierConfig};
 use crate::train::evaluate::Judge;
 use crate::train::input::Input;
@@ -113,8 +114,9 @@ impl FinetuneConfig {
         model: &'a Classifier<f32>,
         input: &'a Input,
         checkpoint: &'a Path,
+        engine: &'a Engine,
     ) -> Judge<'a> {
-        Judge { model, input, classes: &self.finetune.classes, backend: self.run.gemm, checkpoint }
+        Judge { model, input, classes: &self.finetune.classes, engine, checkpoint }
     }
 
     /// What is in memory during a training step on so many threads.

@@ -39,13 +39,14 @@ impl Finetuner {
     ///
     /// # Errors
     /// If the data cannot be used with these settings.
-    pub fn new(config: FinetuneConfig, model: Classifier<f32>, train: Arc<dyn Dataset>) -> Result<Self> {
+    pub fn new(mut config: FinetuneConfig, model: Classifier<f32>, train: Arc<dyn Dataset>) -> Result<Self> {
         let shape = (config.model.img_size, config.model.in_chans);
         let (optim, transfer) = (&config.optim, &config.finetune);
         let augment = config.augment.augment(source::crop_area(&config.data), config.data.flip);
         let loader = source::loader(&config.data, augment, shape, optim.batch_size, config.run.seed);
         let loader = source::open_loader(train, loader, optim.accum_iter)?;
         let [beta1, beta2] = optim.betas;
+        let engine = config.run.open_engine()?;
         Ok(Self {
             adamw: AdamW::new(&model, (beta1, beta2)),
             groups: groups::finetuning(
@@ -56,7 +57,7 @@ impl Finetuner {
                 transfer.tune_blocks,
             ),
             averaged: transfer.ema_decay.map(|_| model.clone()),
-            workers: Workers::new(config.run.gemm),
+            workers: Workers::new(engine),
             config,
             model,
             loader,

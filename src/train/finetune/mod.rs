@@ -102,8 +102,8 @@ impl Finetuning {
 
     /// What a classifier makes of labelled images.
     fn evaluate(&self, model: &Classifier<f32>, set: &dyn Dataset) -> Result<Evaluation> {
-        let config = &self.finetuner.config;
-        config.judge(model, &config.input(), self.journal.run.path()).evaluate(set, &())
+        let (config, engine) = (&self.finetuner.config, self.finetuner.workers.engine());
+        config.judge(model, &config.input(), self.journal.run.path(), engine).evaluate(set, &())
     }
 }
 

@@ -83,7 +83,8 @@ impl Finetuning {
             run.write(&run.confusion(), &png)?;
             sheets.push(("Confusion matrix of the test split".to_owned(), png));
             let input = config.input();
-            if let Some(png) = config.judge(&best, &input, run.path()).wrong_sheet(&evaluation, &**set)? {
+            let judge = config.judge(&best, &input, run.path(), self.finetuner.workers.engine());
+            if let Some(png) = judge.wrong_sheet(&evaluation, &**set)? {
                 run.write(&run.wrong(), &png)?;
                 sheets.push(("Most confidently wrong".to_owned(), png));
             }

@@ -1,0 +1,76 @@
+//! Flags that say where large products run.
+
+use super::flags::{Override, over_environment};
+use super::stderr;
+use serde_json::json;
+use toml::Value;
+use vit_mae::Result;
+use vit_mae::exec::Backend;
+use vit_mae::exec::device::Device;
+use vit_mae::exec::engine::{Engine, Offloading};
+
+/// Where large products run.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct DeviceFlags {
+    /// Where large products run: cpu, cuda[:N] (an NVIDIA GPU), or auto; `vit-mae devices` lists them [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<Device>,
+    /// On a GPU: round what is multiplied in f32 to TF32's 10 bits of mantissa, faster and less exact
+    #[arg(long)]
+    tf32: bool,
+}
+
+impl DeviceFlags {
+    /// As settings of training.
+    pub(crate) fn overrides(self) -> impl Iterator<Item = Override> {
+        let device = self.device.map(|device| ("run.device", Value::from(device.to_string())));
+        let tf32 = self.tf32.then(|| ("run.tf32", Value::from(true)));
+        device.into_iter().chain(tf32).map(|(key, value)| (key.to_owned(), value))
+    }
+
+    /// For a command that trains nothing: what the flags say, else the environment, else the CPU. The device that a
+    /// checkpoint was trained on does not matter: another machine may have none.
+    pub(crate) fn offloading(self) -> Result<Offloading> {
+        let environment = over_environment(Vec::new())?;
+        let mut offloading = Offloading { tf32: self.tf32, ..Offloading::default() };
+        for variable in &environment.environment {
+            let wrong = |expected: &str| {
+                let error = vit_mae::Error::setting(&variable.key, expected, variable.plain());
+                environment.name_variable(error)
+            };
+            match variable.key.as_str() {
+                "run.device" => {
+                    offloading.device =
+                        variable.plain().parse().map_err(|_| wrong("cpu, cuda, cuda:N or auto"))?;
+                }
+                "run.tf32" if !self.tf32 => {
+                    offloading.tf32 = variable.plain().parse().map_err(|_| wrong("true or false"))?;
+                }
+                "run.offload_from" => {
+                    let from = variable.plain().parse().map_err(|_| wrong("a whole number"))?;
+                    offloading.from = Some(from);
+                }
+                _ => {}
+            }
+        }
+        offloading.device = self.device.unwrap_or(offloading.device);
+        Ok(offloading)
+    }
+
+    /// Opens it.
+    pub(crate) fn engine(self, gemm: Backend) -> Result<Engine> {
+        let engine = Engine::open(gemm, self.offloading()?)?;
+        if let Some(why) = engine.no_gpu() {
+            let why = format!("on the CPU, since {why}");
+            stderr::line(format_args!("note: {why}"), &json!({ "kind": "note", "message": why }));
+        }
+        Ok(engine)
+    }
+}
+
+/// A line of a training's description, unless products run on the CPU because nothing else was asked for.
+pub(crate) fn print_engine(engine: &Engine) {
+    if engine.device() != Device::Cpu || engine.no_gpu().is_some() {
+        super::say!("device   {engine}");
+    }
+}
