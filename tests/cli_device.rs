@@ -57,6 +57,8 @@ fn every_command_that_computes_refuses_a_gpu_that_is_not_there() {
         }
         refused_by_environment(&place, "cuda:0", command, &["a GPU for cuda:0", &why]);
     }
+    let audit = ["audit", "gradcheck", "--config", "tiny.toml", "--directions", "1", "--device", "cuda"];
+    place.refused(&audit, &["--device", &why]);
 }
 
 #[test]

@@ -8,7 +8,8 @@
 
 use super::model::{INPUT, Layer, Subject};
 use crate::base::rng::{Purpose, rng, uniform};
-use crate::exec::{Backend, Exec};
+use crate::exec::Exec;
+use crate::exec::engine::Engine;
 use crate::mae::Mae;
 use crate::params::Params;
 use ndarray::Array4;
@@ -26,12 +27,12 @@ pub struct Directions {
     /// Decides the directions.
     pub seed: u64,
     /// What multiplies matrices.
-    pub backend: Backend,
+    pub engine: Engine,
 }
 
 impl Default for Directions {
     fn default() -> Self {
-        Self { count: 3, step: 1e-5, tolerance: 1e-6, seed: 0, backend: Backend::default() }
+        Self { count: 3, step: 1e-5, tolerance: 1e-6, seed: 0, engine: Engine::default() }
     }
 }
 
@@ -72,7 +73,7 @@ impl Directions {
         let one = |k: usize| {
             let direction = Step::new(subject, layer, self.seed, k as u64);
             let (numbers, slope) = direction.slope(grad, dimages);
-            let mut cx = Exec::new(self.backend).split(true);
+            let mut cx = Exec::new(&self.engine).split(true);
             let mut at = |t: f64| {
                 let (model, images) = direction.moved(subject, t);
                 subject.loss(&model, images.view(), &mut cx).0

@@ -107,7 +107,7 @@ impl Subject {
         done: &(impl Fn() + Sync),
     ) -> Vec<(String, Vec<Direction>)> {
         let mut grad = self.model.zeros_like();
-        let cx = &mut Exec::new(settings.backend).split(true);
+        let cx = &mut Exec::new(&settings.engine).split(true);
         let (loss, output, cache) = self.loss(&self.model, self.images.view(), cx);
         let dimages = self.backward(&self.model, cache, &output, &mut grad, cx);
         let one = |layer: &Layer| {

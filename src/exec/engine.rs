@@ -63,6 +63,12 @@ impl fmt::Display for Engine {
     }
 }
 
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine({:?}, {self})", self.cpu)
+    }
+}
+
 impl Engine {
     /// Opens the device.
     ///

@@ -10,6 +10,9 @@ use vit_mae::audit::checks::{self, Kind};
 use vit_mae::audit::directions::Directions;
 use vit_mae::audit::model::{self, Subject};
 use vit_mae::audit::{GradCheck, mutants};
+use vit_mae::exec::Backend;
+use vit_mae::exec::device::Device;
+use vit_mae::exec::engine::{Engine, Offloading};
 use vit_mae::mae::masking::len_keep;
 use vit_mae::train::{Config, presets, save};
 use vit_mae::{Error, Result};
@@ -52,6 +55,9 @@ pub(crate) struct Args {
     /// Move all weights of a layer in K random directions, with a Taylor test, instead of single elements
     #[arg(long, value_name = "K")]
     directions: Option<usize>,
+    /// With --directions: where large products run, in f64: cpu, cuda[:N] or auto [default: cpu]
+    #[arg(long, value_name = "DEVICE", requires = "directions")]
+    device: Option<Device>,
     /// Elements of each tensor that are differenced, chosen at random
     #[arg(long, value_name = "N", default_value_t = 40, conflicts_with = "directions")]
     elements: usize,
@@ -136,9 +142,12 @@ fn check_model(args: &Args) -> Result<()> {
     };
     let ticker = Ticker::new(layers.len());
     if let Some(count) = args.directions {
-        let settings = Directions { count, seed: args.seed, ..Directions::default() };
+        let device = args.device.unwrap_or_default();
+        let engine = Engine::open(Backend::default(), Offloading { device, ..Offloading::default() })?;
+        let settings = Directions { count, seed: args.seed, engine, ..Directions::default() };
         let found = subject.directions(&settings, &layers, &|| ticker.tick());
         drop(ticker);
+        settings.engine.check()?;
         if found.is_empty() {
             return Err(Error::setting("--layer", "a layer that is trained", args.layer.join(", ")));
         }
