@@ -5,6 +5,7 @@ pub mod error;
 pub mod files;
 pub mod lanes;
 pub mod math;
+pub mod out_file;
 pub mod real;
 pub mod rng;
 

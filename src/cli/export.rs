@@ -4,8 +4,10 @@ use super::judged::Folder;
 use super::say;
 use std::fs;
 use std::path::{Path, PathBuf};
+use vit_mae::base::out_file::check_out_file;
 use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::train::logs::{csv, tensorboard};
+use vit_mae::train::run_dir::is_event_file;
 use vit_mae::train::{RunDir, metrics};
 use vit_mae::{Error, Result};
 
@@ -53,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let run = RunDir::look_at(&args.run)?;
     let (file, bytes) = match args.to {
         Form::Csv => {
-            check_csv(&args.out, args.overwrite)?;
+            check_out_file("--out", &args.out, &["csv"], args.overwrite)?;
             let bytes = csv::table(&metrics::read(&run.metrics())?)?;
             write_atomic(&args.out, &bytes)?;
             (args.out.clone(), bytes.len())
@@ -81,22 +83,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Refuses an `--out` that cannot be meant.
-fn check_csv(out: &Path, overwrite: bool) -> Result<()> {
-    let refuse = |expected: &str| Err(Error::setting("--out", expected, out.display()));
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if !out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-        return refuse("a file name that ends in .csv");
-    }
-    if out.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
-        return refuse("a file in a folder that exists");
-    }
-    if out.exists() && !overwrite {
-        return refuse("a new file, or --overwrite");
-    }
-    Ok(())
-}
-
 /// The event files in a folder, if it is there.
 fn earlier_events(folder: &Path) -> Result<Vec<String>> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
@@ -104,6 +90,6 @@ fn earlier_events(folder: &Path) -> Result<Vec<String>> {
     for entry in entries {
         names.push(entry.map_err(Error::read(folder))?.file_name().to_string_lossy().into_owned());
     }
-    names.retain(|name| tensorboard::is_event_file(name));
+    names.retain(|name| is_event_file(name));
     Ok(names)
 }

@@ -4,6 +4,7 @@ use super::device::DeviceFlags;
 use super::{choice_name, say};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use vit_mae::base::out_file::check_out_file;
 use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::data::load_image;
 use vit_mae::mae::reconstruct::Stats;
@@ -126,18 +127,12 @@ fn removed(mask: &Mask) -> Vec<usize> {
 
 /// Refuses an `--out` that cannot be meant, before the work.
 fn check_out(args: &Args) -> Result<()> {
-    let refuse = |expected: &str| Err(Error::setting("--out", expected, args.out.display()));
-    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if !args.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
-        return refuse("a file name that ends in .png");
-    }
-    if args.out.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
-        return refuse("a file in a folder that exists");
-    }
+    check_out_file("--out", &args.out, &["png"], true)?;
     let same =
         |image: &PathBuf| image.canonicalize().is_ok_and(|i| args.out.canonicalize().is_ok_and(|o| i == o));
     if args.images.iter().any(same) {
-        return refuse("another file than the images, which are not overwritten");
+        let expected = "another file than the images, which are not overwritten";
+        return Err(Error::setting("--out", expected, args.out.display()));
     }
     Ok(())
 }

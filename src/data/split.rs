@@ -8,6 +8,10 @@ use super::Dataset;
 use crate::base::rng::{Purpose, permutation, rng};
 use crate::base::{Error, Result};
 
+/// What errors ask for where labels are missing.
+pub const LABELLED: &str =
+    "labelled images: one sub-folder per class, or labels as docs/data.md has them for each format";
+
 /// The images to learn from and the images to choose by, as indices of the data set, ascending. No image is
 /// in both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,9 +97,8 @@ fn by_class(dataset: &dyn Dataset) -> Result<Vec<Vec<usize>>> {
     let mut images = vec![Vec::new(); dataset.classes().len()];
     for index in 0..dataset.len() {
         let Some(label) = dataset.label(index) else {
-            let expected = "labelled images: one sub-folder per class, or labels as docs/data.md has them for each format";
             let found = format!("no label of {} ({})", dataset.source(index), dataset.describe());
-            return Err(Error::setting("--data", expected, found));
+            return Err(Error::setting("--data", LABELLED, found));
         };
         images[label].push(index);
     }

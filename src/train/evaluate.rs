@@ -5,6 +5,7 @@ use super::input::Input;
 use super::sheet::{Picture, Sheet};
 use super::workers::Workers;
 use crate::base::{Error, Result};
+use crate::data::split::LABELLED;
 use crate::data::{Dataset, load_image};
 use crate::exec::Exec;
 use crate::exec::engine::Engine;
@@ -172,9 +173,7 @@ impl Evaluation {
 pub fn same_classes(names: &[String], data: &dyn Dataset) -> Result<()> {
     let theirs = data.classes();
     if theirs.is_empty() {
-        let expected =
-            "labelled images: one sub-folder per class, or labels as docs/data.md has them for each format";
-        return Err(Error::setting("--data", expected, format!("no labels ({})", data.describe())));
+        return Err(Error::setting("--data", LABELLED, format!("no labels ({})", data.describe())));
     }
     let first = names.iter().zip(theirs).position(|(mine, theirs)| mine != theirs);
     let differs = match first {

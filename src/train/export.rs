@@ -1,6 +1,7 @@
 //! Features in a file of their own, for other programs: `.npy` or `.safetensors`, written whole or not at all.
 
 use crate::base::disk::Os;
+use crate::base::out_file::check_out_file;
 use crate::base::{Error, Result};
 use crate::checkpoint::atomic::{replace_on, write_atomic};
 use crate::checkpoint::values::Values;
@@ -22,16 +23,8 @@ impl Export {
     /// # Errors
     /// If the name ends otherwise, the folder does not exist, or a file is there and `overwrite` is false.
     pub fn new(path: &Path, overwrite: bool) -> Result<Self> {
-        let refuse = |expected: &str| Err(Error::setting("--out", expected, path.display()));
-        let ends_in = |name: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(name));
-        let numpy = ends_in("npy");
-        if !numpy && !ends_in("safetensors") {
-            return refuse("a file name that ends in .npy or .safetensors");
-        }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
-            return refuse("a file in a folder that exists");
-        }
+        check_out_file("--out", path, &["npy", "safetensors"], overwrite)?;
+        let numpy = path.extension().is_some_and(|found| found.eq_ignore_ascii_case("npy"));
         let export = Self { path: path.to_path_buf(), numpy };
         let taken = export.files().into_iter().find(|file| file.exists());
         match taken.filter(|_| !overwrite) {

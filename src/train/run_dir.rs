@@ -1,7 +1,6 @@
 //! The run directory: where each file of a run lies, and the care not to write over anybody's work.
 
 use super::lock::Lock;
-use super::logs::tensorboard::is_event_file;
 use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Result};
 use crate::checkpoint::atomic::{partial_name, write_atomic_on};
@@ -328,4 +327,10 @@ fn names_in(folder: &Path) -> Result<Vec<String>> {
 /// Nothing of ours is there: no such name, or a foreign file where a run has a folder.
 fn is_absent(e: &std::io::Error) -> bool {
     matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Whether a file is one that TensorBoard reads, by its name.
+#[must_use]
+pub fn is_event_file(name: &str) -> bool {
+    name.contains("tfevents")
 }

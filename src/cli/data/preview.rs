@@ -4,9 +4,10 @@ use super::super::{json, say, visible};
 use super::Place;
 use serde::Serialize;
 use std::path::PathBuf;
+use vit_mae::Result;
+use vit_mae::base::out_file::check_out_file;
 use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::train::preview::{Preview, draw};
-use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,14 +60,7 @@ struct Report {
 
 /// Draws and writes.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let refuse = |expected: &str| Err(Error::setting("--out", expected, args.out.display()));
-    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if args.out.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
-        return refuse("a file in a folder that exists");
-    }
-    if args.out.exists() && !args.overwrite {
-        return refuse("a file that does not exist, or --overwrite");
-    }
+    check_out_file("--out", &args.out, &["png"], args.overwrite)?;
     let splits = args.place.open_only(Some(args.split))?;
     let (_, dataset) = &splits[0];
     let preview = Preview { rows: args.rows, columns: args.columns, seed: args.seed };

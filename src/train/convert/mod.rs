@@ -10,8 +10,9 @@ pub mod source;
 use super::config::Config;
 use super::run_dir::RunDir;
 use crate::base::disk::Os;
+use crate::base::out_file::check_out_file;
 use crate::base::{Error, Result};
-use crate::checkpoint::atomic::{parent, replace_on};
+use crate::checkpoint::atomic::replace_on;
 use crate::checkpoint::{Layout, renamed, tensors};
 use run_out::Imported;
 use serde::Serialize;
@@ -205,25 +206,13 @@ impl Given {
 /// Refuses a destination that cannot be meant, before the work.
 fn check_destination(ask: &Conversion) -> Result<()> {
     let path = &ask.destination;
-    let refuse = |expected: &str| Err(Error::setting("DST", expected, path.display()));
     match ask.to {
         Target::Hf => hf_out::check(path, ask.overwrite),
         Target::Run => RunDir::check(Some(path), ask.overwrite).map_err(|error| match error {
             Error::Setting { expected, found, .. } => Error::setting("DST", expected, found),
             other => other,
         }),
-        Target::Reference | Target::Timm => {
-            if path.extension().is_none_or(|end| end != "safetensors") {
-                return refuse("a file name that ends in .safetensors");
-            }
-            if path.is_dir() || !parent(path).is_dir() {
-                return refuse("a file in a folder that exists");
-            }
-            if path.exists() && !ask.overwrite {
-                return refuse("a new file, or --overwrite");
-            }
-            Ok(())
-        }
+        Target::Reference | Target::Timm => check_out_file("DST", path, &["safetensors"], ask.overwrite),
     }
 }
 

@@ -14,12 +14,6 @@ use std::time::UNIX_EPOCH;
 /// How the names of event files begin; TensorBoard looks for the middle part.
 pub(super) const NAME: &str = "events.out.tfevents.";
 
-/// Whether a file is one that TensorBoard reads, by its name.
-#[must_use]
-pub fn is_event_file(name: &str) -> bool {
-    name.contains("tfevents")
-}
-
 /// A whole run as one event file: its name and its content.
 ///
 /// The log has no times of day. The last record gets the time at which the log was last written to, and the others lie
