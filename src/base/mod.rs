@@ -8,6 +8,7 @@ pub mod math;
 pub mod out_file;
 pub mod real;
 pub mod rng;
+pub mod sync;
 
 pub use error::{Error, Result};
 pub use real::Real;

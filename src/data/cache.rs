@@ -5,9 +5,10 @@
 //! nothing that helps. What does not fit is decoded again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::Image;
+use crate::base::sync::lock;
 
 /// A bounded map from index to image, shared by the threads that decode.
 pub(super) struct Cache {
@@ -27,12 +28,12 @@ impl Cache {
     }
 
     pub(super) fn get(&self, index: usize) -> Option<Arc<Image>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).images.get(&index).cloned()
+        lock(&self.kept).images.get(&index).cloned()
     }
 
     /// Keeps the image if there is room.
     pub(super) fn offer(&self, index: usize, image: &Arc<Image>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.kept);
         let bytes = kept.bytes + image.bytes();
         if bytes <= self.limit_bytes && !kept.images.contains_key(&index) {
             kept.images.insert(index, Arc::clone(image));
@@ -42,7 +43,7 @@ impl Cache {
 
     /// The bytes of all pixels kept.
     pub(super) fn bytes(&self) -> usize {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).bytes
+        lock(&self.kept).bytes
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ndarray::Array4;
@@ -18,6 +18,7 @@ use super::normalise::Normaliser;
 use super::order::epoch_order;
 use super::{Augment, Dataset, Image, Prefetch};
 use crate::base::rng::{Purpose, rng};
+use crate::base::sync::lock;
 use crate::base::{Error, Result};
 
 /// The most samples in an epoch: their order is kept in memory.
@@ -276,6 +277,6 @@ impl Source {
     }
 
     fn skipped(&self) -> MutexGuard<'_, BTreeMap<usize, String>> {
-        self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.skipped)
     }
 }

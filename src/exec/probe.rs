@@ -1,9 +1,10 @@
 //! Tracing: whoever wants to see every intermediate of a step listens here.
 
 use crate::base::Real;
+use crate::base::sync::lock;
 use ndarray::{ArrayD, ArrayViewD};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Receives each named tensor as it is computed; see [`super::Exec::saw`] for the names.
 pub trait Probe<F>: Send {
@@ -19,12 +20,12 @@ pub struct Recorder<F>(Arc<Mutex<BTreeMap<String, ArrayD<F>>>>);
 impl<F: Real> Recorder<F> {
     /// All that was recorded, by name.
     pub fn tensors(&self) -> BTreeMap<String, ArrayD<F>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 
 impl<F: Real> Probe<F> for Recorder<F> {
     fn record(&mut self, name: &str, value: ArrayViewD<F>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value.to_owned());
+        lock(&self.0).insert(name.to_owned(), value.to_owned());
     }
 }

@@ -1,9 +1,10 @@
 //! A probe that tells where a step's time goes, from the moments at which named tensors appear.
 
 use super::probe::Probe;
+use crate::base::sync::lock;
 use ndarray::ArrayViewD;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Adds the time since the previous tensor to the kind of layer that made this one. Clones share the sums.
@@ -19,17 +20,17 @@ impl Default for Timing {
 impl Timing {
     /// Starts counting here: what happened since the last tensor is nobody's.
     pub fn restart(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Instant::now();
+        lock(&self.0).0 = Instant::now();
     }
 
     /// Forgets what was booked.
     pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clear();
+        lock(&self.0).1.clear();
     }
 
     /// Books the time since the last tensor.
     pub fn book(&self, kind: &'static str) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         let now = Instant::now();
         let since = now - state.0;
         *state.1.entry(kind).or_default() += since;
@@ -39,7 +40,7 @@ impl Timing {
     /// Seconds per kind of layer, the largest first.
     #[must_use]
     pub fn seconds(&self) -> Vec<(&'static str, f64)> {
-        let sums = self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+        let sums = lock(&self.0).1.clone();
         let mut all: Vec<_> = sums.into_iter().map(|(kind, time)| (kind, time.as_secs_f64())).collect();
         all.sort_by(|a, b| b.1.total_cmp(&a.1));
         all

@@ -1,5 +1,6 @@
 //! What the tasks of a training step borrow and give back: executors and empty gradients.
 
+use crate::base::sync::lock;
 use crate::base::{Real, Result};
 use crate::exec::Exec;
 use crate::exec::device::Device;
@@ -8,7 +9,7 @@ use crate::exec::kept::Version;
 use crate::exec::traffic::Traffic;
 use crate::optim::Group;
 use crate::params::{Params, Role};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Executors (with their buffer pools) and gradients kept from one step to the next: there are as many as
 /// tasks ever ran at once, and a step in steady state allocates nothing of activation size.
@@ -105,8 +106,4 @@ impl<F: Real, P: Params<F>> Workers<F, P> {
     pub fn allocated(&self) -> usize {
         lock(&self.idle).iter().map(|cx| cx.pool().allocated()).sum()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

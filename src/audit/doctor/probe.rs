@@ -2,6 +2,7 @@
 
 use super::evidence::Evidence;
 use super::yardstick::affordable;
+use crate::base::sync::lock;
 use crate::exec::Exec;
 use crate::exec::probe::Probe;
 use crate::mae::{Mae, Mask};
@@ -10,7 +11,7 @@ use crate::params::Params;
 use crate::train::{Workers, step};
 use ndarray::{ArrayViewD, Axis, Ix2};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Most images of the batch; a mean over so many is steady enough for thresholds a factor of ten wide.
 const MOST_IMAGES: usize = 64;
@@ -132,14 +133,14 @@ impl Watcher {
     }
 
     fn seen(&self) -> Activations {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.seen).clone()
     }
 }
 
 impl Probe<f32> for Watcher {
     fn record(&mut self, name: &str, value: ArrayViewD<f32>) {
         let Ok(value) = value.into_dimensionality::<Ix2>() else { return };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         let part = name.strip_prefix("act.").unwrap_or(name);
         if let Some(mlp) = part.strip_suffix(".fc1") {
             let units = seen.mlps.entry(mlp.to_owned()).or_default();

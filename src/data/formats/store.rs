@@ -1,10 +1,11 @@
 //! The pixels of an array file: held in memory up to a bound, read from the file when asked for beyond it.
 
+use crate::base::sync::lock;
 use crate::base::{Error, Result};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// The most bytes of one file that are held in memory: 256 MiB, the size of the loader's own cache. Of larger
 /// files only the images that are asked for are read.
@@ -37,7 +38,7 @@ impl Store {
             Self::Held(bytes) => Ok(bytes[first..first + len].to_vec()),
             Self::OnDisk { path, file, start } => {
                 let mut bytes = vec![0; len];
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut file = lock(file);
                 file.seek(SeekFrom::Start(start + first as u64))
                     .and_then(|_| file.read_exact(&mut bytes))
                     .map_err(Error::read(path))?;

@@ -16,10 +16,11 @@ use super::gemm::{Failure, Gemm};
 use super::kept::Kept;
 use super::traffic::{Counters, Traffic};
 use crate::base::Real;
+use crate::base::sync::lock;
 use blas::Blas;
 use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 use product::{Batch, Product};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use weights::Weights;
 
 /// Multiplications from which a product goes to the device, unless `run.device_from` says otherwise: where [`cost`]'s
@@ -141,8 +142,4 @@ impl<F: Real, B: Blas<F>> Gemm<F> for Offload<F, B> {
     fn traffic(&self) -> Traffic {
         self.counters.read()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

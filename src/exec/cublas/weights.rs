@@ -1,11 +1,12 @@
 //! The weights that stay on the device: each copied once for every version, by whichever thread needs it first.
 
 use super::blas::Blas;
+use crate::base::sync::lock;
 use crate::exec::gemm::Failure;
 use crate::exec::kept::{Found, Version};
 use crate::exec::traffic::Counters;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Copies on the device, by the address of what they are copies of.
 pub(super) struct Weights<W> {
@@ -41,8 +42,4 @@ impl<W: Send + Sync> Weights<W> {
         *entry = Some((found.version, copy.clone()));
         Ok(copy)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
