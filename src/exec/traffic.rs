@@ -1,7 +1,8 @@
 //! What went to the device and back, counted.
 
+use crate::base::sync::lock;
 use serde::Serialize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -37,47 +38,30 @@ impl Traffic {
 
 /// The same, to be added to from any thread.
 #[derive(Default)]
-pub(in crate::exec) struct Counters {
-    products: AtomicU64,
-    multiplications: AtomicU64,
-    weights: AtomicU64,
-    weight_bytes: AtomicU64,
-    up_bytes: AtomicU64,
-    down_bytes: AtomicU64,
-}
+pub(in crate::exec) struct Counters(Mutex<Traffic>);
 
 impl Counters {
     pub(in crate::exec) fn product(&self, multiplications: usize) {
-        add(&self.products, 1);
-        add(&self.multiplications, multiplications);
+        let mut traffic = lock(&self.0);
+        traffic.products += 1;
+        traffic.multiplications += multiplications as u64;
     }
 
     pub(in crate::exec) fn weight(&self, bytes: usize) {
-        add(&self.weights, 1);
-        add(&self.weight_bytes, bytes);
+        let mut traffic = lock(&self.0);
+        traffic.weights += 1;
+        traffic.weight_bytes += bytes as u64;
     }
 
     pub(in crate::exec) fn up(&self, bytes: usize) {
-        add(&self.up_bytes, bytes);
+        lock(&self.0).up_bytes += bytes as u64;
     }
 
     pub(in crate::exec) fn down(&self, bytes: usize) {
-        add(&self.down_bytes, bytes);
+        lock(&self.0).down_bytes += bytes as u64;
     }
 
     pub(in crate::exec) fn read(&self) -> Traffic {
-        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Traffic {
-            products: get(&self.products),
-            multiplications: get(&self.multiplications),
-            weights: get(&self.weights),
-            weight_bytes: get(&self.weight_bytes),
-            up_bytes: get(&self.up_bytes),
-            down_bytes: get(&self.down_bytes),
-        }
+        *lock(&self.0)
     }
-}
-
-fn add(count: &AtomicU64, n: usize) {
-    count.fetch_add(n as u64, Ordering::Relaxed);
 }

@@ -23,16 +23,16 @@ use std::sync::Arc;
 pub(crate) fn gpus() -> Result<Vec<Gpu>, String> {
     // `cudarc` panics at the first call into a library that is not there, so both are looked for first.
     // SAFETY: opening a library runs its initialisers; those of the driver and of cuBLAS have no conditions.
-    let (driver, cublas) =
+    let (has_driver, has_cublas) =
         unsafe { (cudarc::driver::sys::is_culib_present(), cudarc::cublas::sys::is_culib_present()) };
-    if !driver {
+    if !has_driver {
         return Err("no NVIDIA driver: libcuda.so could not be loaded".into());
     }
-    if !cublas {
+    if !has_cublas {
         let advice = "put the folder of CUDA's libraries into LD_LIBRARY_PATH";
         return Err(format!("no cuBLAS: libcublas.so could not be loaded; {advice}"));
     }
-    let said = |e: cuda::DriverError| format!("the NVIDIA driver says {}", e.0.text());
+    let said = |error: cuda::DriverError| driver(error).0;
     cuda::init().map_err(said)?;
     let count = cuda::device::get_count().map_err(said)?;
     if count == 0 {
@@ -82,28 +82,15 @@ fn offload<F: Real>(
     from: usize,
 ) -> Result<Offload<F, Lane>, Failure> {
     let context = context.clone();
-    let new_lane = move || Lane::new(&context, tf32);
-    let first = new_lane()?;
-    Ok(Offload::with_lane(cpu.build(), from, first, new_lane))
+    let offload = Offload::new(cpu.build(), from, move || Lane::new(&context, tf32));
+    offload.on_lane(|_| Ok(()));
+    offload.failure().map_or(Ok(offload), Err)
 }
 
 /// What the driver says, in words if it has some.
-trait Text {
-    fn text(&self) -> String;
-}
-
-impl Text for cudarc::driver::sys::CUresult {
-    fn text(&self) -> String {
-        let error = cuda::DriverError(*self);
-        match error.error_string() {
-            Ok(words) => format!("{:?} ({})", self, words.to_string_lossy()),
-            Err(_) => format!("{self:?}"),
-        }
-    }
-}
-
 fn driver(error: cuda::DriverError) -> Failure {
-    Failure(format!("the NVIDIA driver says {}", error.0.text()))
+    let words = error.error_string().map(|words| format!(" ({})", words.to_string_lossy()));
+    Failure(format!("the NVIDIA driver says {:?}{}", error.0, words.unwrap_or_default()))
 }
 
 fn blas(error: cublas::CublasError) -> Failure {

@@ -23,8 +23,8 @@ use product::{Batch, Product};
 use std::sync::{Arc, Mutex, OnceLock};
 use weights::Weights;
 
-/// Multiplications from which a product goes to the device, unless `run.device_from` says otherwise: where [`cost`]'s
-/// model, with the figures it assumes, has both sides take the same time. Not measured; `docs/gpu.md` says how to.
+/// Multiplications from which a product goes to the device, unless `run.offload_from` says otherwise. A guess, not
+/// measured; `docs/gpu.md` says how to.
 pub const FROM: usize = 1 << 26;
 
 /// Products on a device, with a CPU backend for the small ones.
@@ -64,17 +64,6 @@ impl<F: Real, B: Blas<F>> Offload<F, B> {
             failure: OnceLock::new(),
             counters: Counters::default(),
         }
-    }
-
-    /// As [`Offload::new`], with one lane to begin with.
-    #[cfg(feature = "accel")]
-    fn with_lane(
-        cpu: Arc<dyn Gemm<F>>,
-        from: usize,
-        lane: B,
-        new_lane: impl Fn() -> Result<B, Failure> + Send + Sync + 'static,
-    ) -> Self {
-        Self { lanes: Mutex::new(vec![lane]), ..Self::new(cpu, from, new_lane) }
     }
 
     /// Whether `batch` products `[m, k]·[k, n]` run on the device. cuBLAS counts in 32 bits.
