@@ -72,10 +72,9 @@ fn step<F: Real>(preset: &str, engine: &Engine) -> (f64, Mae<F>) {
     let images = Array4::from_shape_simple_fn((4, channels, height, width), draw);
     let masks: Vec<Mask> = (0..4).map(|i| config.masking().mask(1, 0, i)).collect();
     let workers = Workers::new(engine);
-    let result =
-        workers.with_weights(&model, || loss_and_gradient(&model, images.view(), &masks, 2, &workers));
-    workers.check().expect("nothing failed");
-    result
+    workers
+        .with_weights(&model, || loss_and_gradient(&model, images.view(), &masks, 2, &workers))
+        .expect("nothing failed")
 }
 
 fn gradients_agree<F: Real>(preset: &str, tolerance: f64) {

@@ -130,8 +130,7 @@ impl Plan {
     /// If the machine does not have the memory that it would take; nothing is allocated before that is known.
     pub fn run(&self) -> Result<Measurement> {
         self.memory().require()?;
-        let run = &self.config.run;
-        let engine = Engine::open(run.gemm, run.offloading())?;
+        let engine = self.config.run.engine()?;
         let mut trainer = Trainer::new(self, &engine);
         trainer.step()?;
         let mut rates = Vec::new();
@@ -257,8 +256,7 @@ impl<'a> Trainer<'a> {
         let (micro_batch, workers) = (self.plan.config.optim.micro_batch, &self.workers);
         let (_, grad) = workers.with_weights(&self.model, || {
             step::loss_and_gradient(&self.model, self.images.view(), &self.masks, micro_batch, workers)
-        });
-        workers.check()?;
+        })?;
         self.adamw.step(&mut self.model, &grad, &self.groups, 1e-4);
         workers.changed(&self.groups);
         workers.give_back(grad);

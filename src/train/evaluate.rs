@@ -91,12 +91,11 @@ impl Judge<'_> {
             let image = self.input.image(&path.display().to_string(), &load_image(path)?)?;
             let image = image.insert_axis(Axis(0));
             let logits = workers.run(split, |cx| self.model.logits(image.view(), cx));
-            workers.check()?;
             self.check(&logits)?;
             Ok(self.most_probable(logits.row(0), top))
         };
         let predictions: Vec<Result<_>> =
-            workers.with_weights(self.model, || pictures.par_iter().map(predict).collect());
+            workers.with_weights(self.model, || pictures.par_iter().map(predict).collect())?;
         predictions.into_iter().collect()
     }
 

@@ -91,9 +91,8 @@ pub fn rows<P: Params<f32>>(
         Ok(())
     };
     let results: Vec<Result<()>> =
-        workers.with_weights(model, || chunks.into_par_iter().map(chunk).collect());
+        workers.with_weights(model, || chunks.into_par_iter().map(chunk).collect())?;
     results.into_iter().collect::<Result<()>>()?;
-    workers.check()?;
     Ok(all)
 }
 

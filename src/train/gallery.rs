@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::memory;
 use super::sheet::{Picture, Sheet};
+use super::workers::Workers;
 use crate::base::Result;
 use crate::data::Image;
 use crate::exec::Exec;
@@ -37,13 +38,14 @@ pub fn draw(model: &Mae<f32>, config: &Config, rows: Rows, engine: &Engine) -> R
     let Rows { images, masks, stats } = rows;
     let cost = Cost { config: &config.model, len_keep: masks[0].len_keep };
     memory::require_activations(cost.inference_bytes(CHUNK.min(masks.len())))?;
-    let mut cx = Exec::new(engine).split(true);
+    let workers = Workers::<f32, Mae<f32>>::new(engine);
     let captions = ["original", "masked", "reconstruction", "with visible"];
     let mut sheet = Sheet::new(&captions, note(config, stats));
-    for (images, masks) in images.axis_chunks_iter(Axis(0), CHUNK).zip(masks.chunks(CHUNK)) {
-        draw_rows(model, config, Rows { images, masks, stats }, &mut sheet, &mut cx);
-    }
-    engine.check()?;
+    let chunks = images.axis_chunks_iter(Axis(0), CHUNK).zip(masks.chunks(CHUNK));
+    let mut draw = |(images, masks)| {
+        workers.run(true, |cx| draw_rows(model, config, Rows { images, masks, stats }, &mut sheet, cx));
+    };
+    workers.with_weights(model, || chunks.for_each(&mut draw))?;
     sheet.to_png_bytes()
 }
 

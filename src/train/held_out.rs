@@ -61,10 +61,8 @@ impl HeldOut {
     /// # Errors
     /// If a device failed.
     pub fn loss(&self, model: &Mae<f32>, workers: &Workers<f32, Mae<f32>>) -> Result<f64> {
-        let loss = || step::loss(model, self.images.view(), &self.masks, self.micro_batch, workers);
-        let loss = workers.with_weights(model, loss);
-        workers.check()?;
-        Ok(loss)
+        let (images, micro_batch) = (self.images.view(), self.micro_batch);
+        workers.with_weights(model, || step::loss(model, images, &self.masks, micro_batch, workers))
     }
 
     /// What trivial predictors reach.

@@ -197,9 +197,17 @@ impl RunConfig {
     /// # Errors
     /// If there is no such device, or it cannot be used.
     pub fn open_engine(&mut self) -> Result<Engine> {
-        let engine = Engine::open(self.gemm, self.offloading())?;
+        let engine = self.engine()?;
         self.device = engine.device();
         Ok(engine)
+    }
+
+    /// The device, opened.
+    ///
+    /// # Errors
+    /// If there is no such device, or it cannot be used.
+    pub fn engine(&self) -> Result<Engine> {
+        Engine::open(self.gemm, self.offloading())
     }
 
     /// How a device is to be used.

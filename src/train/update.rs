@@ -57,8 +57,6 @@ impl<P: Params<f32>> Update<'_, P> {
         let Some((loss, mut grad)) = self.accumulate(batches, call_off, loss_and_gradient)? else {
             return Ok(Stepped::CalledOff);
         };
-        // Before anything looks at numbers: what a device failed to compute is NaN, and no fault of the model's.
-        workers.check()?;
         let stepped = self.apply(loss, &mut grad, begun);
         workers.give_back(grad);
         stepped
@@ -79,7 +77,7 @@ impl<P: Params<f32>> Update<'_, P> {
                 workers.give_back(gradients);
                 return Ok(None);
             }
-            let (loss, grad) = workers.with_weights(self.model, || loss_and_gradient(self.model, batch));
+            let (loss, grad) = workers.with_weights(self.model, || loss_and_gradient(self.model, batch))?;
             total = Some(match total {
                 None => (loss, grad),
                 Some((sum, mut gradients)) => {

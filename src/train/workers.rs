@@ -57,9 +57,12 @@ impl<F: Real, P: Params<F>> Workers<F, P> {
 
     /// Runs `work`, which computes with `model`, so that a device may keep its weights: their content is what it was when
     /// [`Workers::changed`] was last called. Workers belong to one model.
-    pub fn with_weights<R>(&self, model: &P, work: impl FnOnce() -> R) -> R {
+    ///
+    /// # Errors
+    /// If a device failed: what `work` made of it is NaN, and no fault of the model's.
+    pub fn with_weights<R>(&self, model: &P, work: impl FnOnce() -> R) -> Result<R> {
         if self.engine.device() == Device::Cpu {
-            return work();
+            return Ok(work());
         }
         let tensors = model.tensors();
         let mut versions = lock(&self.versions);
@@ -69,7 +72,9 @@ impl<F: Real, P: Params<F>> Workers<F, P> {
         let weights = tensors.iter().zip(versions.iter()).filter(|(tensor, _)| tensor.role == Role::Weight);
         let weights: Vec<_> = weights.map(|(tensor, version)| (tensor.data, *version)).collect();
         drop(versions);
-        self.engine.with_weights(&weights, work)
+        let result = self.engine.with_weights(&weights, work);
+        self.engine.check()?;
+        Ok(result)
     }
 
     /// Says that the tensors of the trained groups have other content now. Whoever updates a model says so.
@@ -82,14 +87,6 @@ impl<F: Real, P: Params<F>> Workers<F, P> {
         for (version, _) in versions.iter_mut().zip(groups).filter(|(_, group)| group.trained) {
             *version = Version::fresh();
         }
-    }
-
-    /// Whether everything computed so far is right; to be asked before a result is used.
-    ///
-    /// # Errors
-    /// If a device failed.
-    pub fn check(&self) -> Result<()> {
-        self.engine.check()
     }
 
     /// What was copied to and from a device.

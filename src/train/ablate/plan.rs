@@ -123,11 +123,9 @@ impl Plan {
         if !(share > 0.0 && share <= 1.0) {
             return Err(Error::setting("--labels", "more than 0, at most 1", share));
         }
-        for (i, (value, seed)) in self.points().enumerate() {
-            let mut config = self.config(value, seed)?;
-            if i == 0 {
-                config.run.open_engine()?; // points share a device; each opens it for itself
-            }
+        self.pretrain.run.engine()?;
+        for (value, seed) in self.points() {
+            let config = self.config(value, seed)?;
             if let Some(recipe) = &self.judge.finetune {
                 self.finetuning(recipe, &Start::scratch(config), seed)?;
             }
