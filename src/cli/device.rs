@@ -8,6 +8,10 @@ use vit_mae::Result;
 use vit_mae::exec::Backend;
 use vit_mae::exec::device::Device;
 use vit_mae::exec::engine::{Engine, Offloading};
+use vit_mae::train::{Config, presets};
+
+/// The settings that say how a device is used; the environment's others are not an inference command's.
+const OF_DEVICES: [&str; 3] = ["run.device", "run.tf32", "run.offload_from"];
 
 /// Where large products run.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -31,30 +35,9 @@ impl DeviceFlags {
     /// For a command that trains nothing: what the flags say, else the environment, else the CPU. The device that a
     /// checkpoint was trained on does not matter: another machine may have none.
     pub(crate) fn offloading(self) -> Result<Offloading> {
-        let environment = over_environment(Vec::new())?;
-        let mut offloading = Offloading { tf32: self.tf32, ..Offloading::default() };
-        for variable in &environment.environment {
-            let wrong = |expected: &str| {
-                let error = vit_mae::Error::setting(&variable.key, expected, variable.plain());
-                environment.name_variable(error)
-            };
-            match variable.key.as_str() {
-                "run.device" => {
-                    offloading.device =
-                        variable.plain().parse().map_err(|_| wrong("cpu, cuda, cuda:N or auto"))?;
-                }
-                "run.tf32" if !self.tf32 => {
-                    offloading.tf32 = variable.plain().parse().map_err(|_| wrong("true or false"))?;
-                }
-                "run.offload_from" => {
-                    let from = variable.plain().parse().map_err(|_| wrong("a whole number"))?;
-                    offloading.from = Some(from);
-                }
-                _ => {}
-            }
-        }
-        offloading.device = self.device.unwrap_or(offloading.device);
-        Ok(offloading)
+        let mut overrides = over_environment(self.overrides().collect())?;
+        overrides.environment.retain(|variable| OF_DEVICES.contains(&variable.key.as_str()));
+        Ok(Config::layered(presets::DEFAULT, None, &overrides)?.config.run.offloading())
     }
 
     /// Opens it.

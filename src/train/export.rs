@@ -23,7 +23,7 @@ impl Export {
     /// # Errors
     /// If the name ends otherwise, the folder does not exist, or a file is there and `overwrite` is false.
     pub fn new(path: &Path, overwrite: bool) -> Result<Self> {
-        check_out_file("--out", path, &["npy", "safetensors"], overwrite)?;
+        check_out_file("--out", path, &["npy", "safetensors"], true)?; // what is there: below, with the labels
         let numpy = path.extension().is_some_and(|found| found.eq_ignore_ascii_case("npy"));
         let export = Self { path: path.to_path_buf(), numpy };
         let taken = export.files().into_iter().find(|file| file.exists());
