@@ -10,7 +10,7 @@ use vit_mae::data::load_image;
 use vit_mae::mae::reconstruct::Stats;
 use vit_mae::mae::{Mask, mask_from_file};
 use vit_mae::train::gallery::{self, Rows};
-use vit_mae::train::{Config, Settings, held_out, save};
+use vit_mae::train::{Config, Settings, Workers, held_out, save};
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -99,9 +99,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let views: Vec<_> = images.iter().map(|image| image.view()).collect();
     let images = ndarray::stack(ndarray::Axis(0), &views).expect("input images share the model's shape");
-    let engine = args.device.engine(config.run.gemm)?;
+    let workers = Workers::new(args.device.engine(config.run.gemm)?);
     let rows = Rows { images: images.view(), masks: &masks, stats: args.stats };
-    let png = gallery::draw(&model, &config, rows, &engine)?;
+    let png = gallery::draw(&model, &config, rows, &workers)?;
     write_atomic(&args.out, &png)?;
     if !args.json {
         say!("{}", args.out.display());

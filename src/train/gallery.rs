@@ -7,7 +7,6 @@ use super::workers::Workers;
 use crate::base::Result;
 use crate::data::Image;
 use crate::exec::Exec;
-use crate::exec::engine::Engine;
 use crate::mae::cost::Cost;
 use crate::mae::patchify::patchify;
 use crate::mae::reconstruct::{Stats, reconstruct};
@@ -30,22 +29,28 @@ pub struct Rows<'a> {
     pub stats: Stats,
 }
 
-/// Draws them.
+/// Draws them, with workers that belong to the model.
 ///
 /// # Errors
 /// If there is too little memory, a device failed, or the picture cannot be encoded.
-pub fn draw(model: &Mae<f32>, config: &Config, rows: Rows, engine: &Engine) -> Result<Vec<u8>> {
+pub fn draw(
+    model: &Mae<f32>,
+    config: &Config,
+    rows: Rows,
+    workers: &Workers<f32, Mae<f32>>,
+) -> Result<Vec<u8>> {
     let Rows { images, masks, stats } = rows;
     let cost = Cost { config: &config.model, len_keep: masks[0].len_keep };
     memory::require_activations(cost.inference_bytes(CHUNK.min(masks.len())))?;
-    let workers = Workers::<f32, Mae<f32>>::new(engine);
     let captions = ["original", "masked", "reconstruction", "with visible"];
     let mut sheet = Sheet::new(&captions, note(config, stats));
-    let chunks = images.axis_chunks_iter(Axis(0), CHUNK).zip(masks.chunks(CHUNK));
-    let mut draw = |(images, masks)| {
-        workers.run(true, |cx| draw_rows(model, config, Rows { images, masks, stats }, &mut sheet, cx));
-    };
-    workers.with_weights(model, || chunks.for_each(&mut draw))?;
+    // An executor of its own: the workers' would keep buffers of this many images.
+    let mut cx = Exec::new(workers.engine()).split(true);
+    workers.with_weights(model, || {
+        for (images, masks) in images.axis_chunks_iter(Axis(0), CHUNK).zip(masks.chunks(CHUNK)) {
+            draw_rows(model, config, Rows { images, masks, stats }, &mut sheet, &mut cx);
+        }
+    })?;
     sheet.to_png_bytes()
 }
 

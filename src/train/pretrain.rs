@@ -149,9 +149,8 @@ impl Run for Pretraining {
 
     fn draw(&self, epoch: u64) -> Result<()> {
         let (set, trainer, run) = (&self.pictured, &self.trainer, &self.journal.run);
-        let engine = trainer.workers.engine();
         let rows = Rows { images: set.images.view(), masks: &set.masks, stats: Stats::Visible };
-        let png = gallery::draw(&trainer.model, &trainer.config, rows, engine)?;
+        let png = gallery::draw(&trainer.model, &trainer.config, rows, &trainer.workers)?;
         run.write_sheet(epoch, &png)
     }
 
