@@ -1,6 +1,8 @@
 """Records what Pillow does, for the tests of `src/data` (see README.md)."""
 
 import json
+import sys
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -39,6 +41,11 @@ CASES = [
     ("grey", (3, 6, 20, 19), (28, 28)),  # the crop of a digit
     ("grey", (25, 0, 3, 28), (28, 28)),
     ("grey", (4, 4, 20, 20), (20, 20)),  # nothing to resample
+    # Pillow 13 resizes the height first if it shrinks, and by more than twice as many pixels as the width:
+    ("colour", (11, 0, 20, 41), (17, 35)),  # by 6 and by 3, just not
+    ("colour", (11, 0, 20, 41), (17, 34)),  # by 7 and by 3
+    ("grey", (8, 0, 9, 28), (13, 28)),  # not at all
+    ("grey", (8, 0, 9, 28), (13, 27)),  # by 1, while the width grows
 ]
 cases = []
 for i, (name, (left, top, width, height), size) in enumerate(CASES):
@@ -50,3 +57,48 @@ for i, (name, (left, top, width, height), size) in enumerate(CASES):
 with open("cases.json", "w") as file:
     json.dump(cases, file, indent=1)
     file.write("\n")
+
+
+def noise(case, count):
+    """`count` bytes that the test makes in the same way, so that no picture need be kept."""
+    x = np.arange(count, dtype=np.uint32) + np.uint32(case * 1_000_003 % 2**32)
+    for factor in (0x7FEB352D, 0x846CA68B):
+        x = (x ^ x >> np.uint32(16)) * np.uint32(factor)
+    return (x >> np.uint32(24)).astype(np.uint8)
+
+
+def resized(pixels, box, size):
+    """Rows, columns, channels, in whatever modes Pillow has that treat every channel alike."""
+    channels = pixels.shape[2]
+    if channels in (3, 4):
+        height, width = pixels.shape[:2]
+        bands = [Image.frombytes({3: "RGB", 4: "CMYK"}[channels], (width, height), pixels.tobytes())]
+    else:
+        bands = [Image.fromarray(np.ascontiguousarray(pixels[..., c])) for c in range(channels)]
+    bands = [np.asarray(band.crop(box).resize(size, BICUBIC)) for band in bands]
+    return np.concatenate([band.reshape(size[1], size[0], -1) for band in bands], -1)
+
+
+def random_case(rng):
+    """A crop and a size: any, or next to where the order of the two sides changes."""
+    height, width, out_height, out_width = (int(side) for side in rng.integers(1, 70, 4))
+    if rng.random() < 0.5:
+        height = max(1, out_height + 2 * (width - out_width) + int(rng.integers(-1, 3)))
+    top, left, below, right = (int(margin) for margin in rng.integers(0, 4, 4))
+    return {
+        "height": height + top + below, "width": width + left + right, "channels": int(rng.integers(1, 6)),
+        "crop": [top, left, height, width], "out": [out_height, out_width],
+    }
+
+
+# `python make.py 20000 OTHER.json` makes a wide search of the test, by hand.
+count, target = (int(sys.argv[1]), sys.argv[2]) if len(sys.argv) > 1 else (600, "random.json")
+rng = np.random.default_rng(5)
+cases = [random_case(rng) for _ in range(count)]
+for i, case in enumerate(cases):
+    shape = (case["height"], case["width"], case["channels"])
+    top, left, height, width = case["crop"]
+    out = resized(noise(i, np.prod(shape)).reshape(shape), (left, top, left + width, top + height), case["out"][::-1])
+    case["crc32"] = zlib.crc32(out.tobytes())
+with open(target, "w") as file:
+    file.write("[\n" + ",\n".join(f" {json.dumps(case)}" for case in cases) + "\n]\n")
