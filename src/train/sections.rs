@@ -11,6 +11,9 @@ use std::path::PathBuf;
 /// The most epochs: a slip of the keyboard should not become a run of a thousand years.
 const MAX_EPOCHS: u64 = 1_000_000;
 
+/// The samples that an epoch has at least where `data.repeats` is absent.
+pub const EPOCH_SAMPLES: usize = 1600;
+
 /// Which images, and what happens to them on the way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,8 +35,10 @@ pub struct DataConfig {
     /// Per-channel standard deviation; measured if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub std: Option<Vec<f32>>,
-    /// How often each image appears in an epoch, each time with a crop of its own.
-    pub repeats: usize,
+    /// How often each image appears in an epoch, each time with a crop of its own. If absent, as often as it takes to
+    /// make an epoch of at least [`EPOCH_SAMPLES`], so that a handful of images is a run as long as a folder of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<usize>,
     /// Most mebibytes of decoded images kept in memory.
     pub cache_mib: usize,
     /// Whether an unreadable image is skipped and listed instead of stopping the run.
@@ -131,7 +136,7 @@ fn fifty() -> u64 {
 impl DataConfig {
     /// Checks what can be known before any data is read, for images of `in_chans` channels.
     pub(super) fn validate(&self, in_chans: usize) -> Result<()> {
-        require(self.repeats > 0, "data.repeats", "at least 1", self.repeats)?;
+        require(self.repeats != Some(0), "data.repeats", "at least 1", 0)?;
         if let Some([smallest, largest]) = self.crop {
             let possible = 0.0 < smallest && smallest <= largest && largest <= 1.0;
             require(possible, "data.crop", "0 < smallest ≤ largest ≤ 1", format!("[{smallest}, {largest}]"))?;

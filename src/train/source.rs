@@ -1,6 +1,7 @@
 //! Where the images of a run come from: the embedded data or a path, its statistics, its held-out split.
 
 use super::config::{Config, DataConfig};
+use super::sections::EPOCH_SAMPLES;
 use crate::base::{Error, Result};
 use crate::data::{self, Augment, Dataset, Format, Loader, LoaderConfig, Split, channel_stats};
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ impl Source {
         Ok(Self { train, held_out })
     }
 
-    /// Writes the measured mean and standard deviation into a configuration that does not give them.
+    /// Writes what follows from the training images into a configuration that does not give it, see [`measure`].
     ///
     /// # Errors
     /// If an image that is looked at cannot be read.
@@ -66,7 +67,8 @@ impl Source {
     }
 }
 
-/// Measures mean and standard deviation of the channels where the settings do not give them.
+/// Measures mean and standard deviation of the channels, and how often an epoch shows each image, where the settings do
+/// not give them.
 ///
 /// # Errors
 /// If an image that is looked at cannot be read.
@@ -76,6 +78,7 @@ pub fn measure(train: &dyn Dataset, config: &mut DataConfig, in_chans: usize) ->
         config.mean.get_or_insert(stats.mean);
         config.std.get_or_insert(stats.std);
     }
+    config.repeats.get_or_insert(EPOCH_SAMPLES.div_ceil(train.len().max(1)));
     Ok(())
 }
 
@@ -139,7 +142,7 @@ pub fn loader(
         mean: data.mean.clone().unwrap_or_default(),
         std: data.std.clone().unwrap_or_default(),
         batch_size,
-        repeats: data.repeats,
+        repeats: data.repeats.unwrap_or(1),
         augment: Some(augment),
         seed,
         skip_bad_images: data.skip_bad_images,

@@ -125,7 +125,7 @@ impl Evidence {
     /// Optimiser steps in an epoch, from the data, or else from what was logged.
     pub fn steps_per_epoch(&self) -> Option<u64> {
         if let Ok(data) = &self.data {
-            let samples = data.source.train.len() * self.config.data.repeats;
+            let samples = data.source.train.len() * loader_config(&self.config).repeats;
             let optim = &self.config.optim;
             return Some((samples / optim.batch_size / optim.accum_iter) as u64).filter(|&steps| steps > 0);
         }
@@ -161,7 +161,7 @@ impl Data {
     /// The first `count` images of an epoch as training sees them, with their samples' addresses.
     pub(super) fn batch(&self, config: &Config, epoch: u64, count: usize) -> Result<crate::data::Batch> {
         let mut loading = loader_config(config);
-        loading.batch_size = count.min(self.source.train.len() * config.data.repeats);
+        loading.batch_size = count.min(self.source.train.len() * loading.repeats);
         let loader = crate::data::Loader::new(self.source.train.clone(), loading)?;
         let first = loader.epoch(epoch, 0).next();
         first.unwrap_or_else(|| Err(Error::setting("data", "at least one batch", "none")))
