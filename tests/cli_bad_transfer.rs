@@ -146,5 +146,5 @@ fn a_file_is_not_overwritten_by_accident() {
 fn a_split_that_is_not_there_is_named() {
     let place = place();
     let args = ["features", "--checkpoint", "run", "--split", "test", "--out", "f.npy"];
-    place.refused(&args, &["images", "split", "a sub-folder test or val", "none"]);
+    place.refused(&args, &["images", "split", "a sub-folder called test", "none"]);
 }

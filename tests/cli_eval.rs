@@ -161,6 +161,6 @@ fn flags_and_files_that_cannot_be_are_named() {
     place.refused(&eval, &["--out", "--overwrite", "wrong.png"]);
     place.refused(
         &["eval", "--checkpoint", "tuned", "--data", "images", "--split", "test"],
-        &["split", "test or val"],
+        &["split", "a sub-folder called test"],
     );
 }

@@ -73,7 +73,7 @@ fn sub_folders_are_classes_in_the_order_of_their_names() {
     assert_eq!(data.classes(), ["cat", "dog"]);
     assert_eq!([0, 1, 2].map(|i| data.label(i)), [Some(0), Some(0), Some(1)]);
     assert!(data.source(0).ends_with("1.png"));
-    assert!(refusal(dir.path(), Split::Test).contains("test or val"));
+    assert!(refusal(dir.path(), Split::Test).contains("called test"));
 }
 
 #[test]
@@ -83,10 +83,10 @@ fn a_label_means_the_same_in_train_and_val() {
         put(dir.path(), name, &png());
     }
     assert_eq!(open(dir.path(), None, Split::Train).unwrap().len(), 3);
-    let val = open(dir.path(), None, Split::Test).unwrap();
+    let val = open(dir.path(), None, Split::Validation).unwrap();
     assert_eq!((val.len(), val.label(0), val.classes().len()), (1, Some(2), 3));
     put(dir.path(), "val/yak/1.png", &png());
-    let message = refusal(dir.path(), Split::Test);
+    let message = refusal(dir.path(), Split::Validation);
     assert!(message.contains("(cat, dog, owl), found yak"), "{message}");
 }
 
@@ -105,8 +105,8 @@ fn an_empty_folder_beside_classes_is_a_class_that_classification_refuses() {
     let message = error.to_string();
     assert!(message.contains("one image of every class, found none of class \"dog\""), "{message}");
     assert!(message.contains("train: folder, 2 image files"), "{message}");
-    // A test set may lack a class of the training set.
-    assert_eq!(open(dir.path(), None, Split::Test).unwrap().classes(), train.classes());
+    // A validation set may lack a class of the training set.
+    assert_eq!(open(dir.path(), None, Split::Validation).unwrap().classes(), train.classes());
 }
 
 #[test]

@@ -75,14 +75,14 @@ fn a_folder_a_pattern_and_sub_folders_name_several_shards() {
     assert_eq!(recognise(dir.path()).unwrap().to_string(), "webdataset");
     let train = open(dir.path(), None, Split::Train).unwrap();
     assert_eq!((train.len(), train.image(1).unwrap().pixels[0]), (2, 2));
-    let test = open(dir.path(), None, Split::Test).unwrap();
-    assert_eq!((test.len(), test.label(0), test.classes().len()), (1, Some(1), 5));
+    let validation = open(dir.path(), None, Split::Validation).unwrap();
+    assert_eq!((validation.len(), validation.label(0), validation.classes().len()), (1, Some(1), 5));
     let some = open(dir.path().join("*-train-*.tar"), None, Split::Train).unwrap();
     assert_eq!((some.len(), some.digest().unwrap()), (2, train.digest().unwrap()));
     let message = refusal(&dir.path().join("x-*.tar"), Split::Train);
     assert!(message.contains("x-*.tar: pattern: expected"), "{message}");
     put(&dir, "pets-val-000.tar", &shard(3, "5"));
-    let message = refusal(dir.path(), Split::Test);
+    let message = refusal(dir.path(), Split::Validation);
     assert!(message.contains("pets-val-000.tar: label of member 0.png: expected less than 5"), "{message}");
 
     let dir = TempDir::new().unwrap();

@@ -145,6 +145,16 @@ impl Error {
         move |source| Self::Write { path, source }
     }
 
+    /// Whether something was not found, rather than found and found wrong: a path that is not there, or `found none`.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Input { found, .. } => found == "none",
+            _ => false,
+        }
+    }
+
     /// The process's exit code: 1 failed, 2 bad usage or input, 128 + signal (130, 143) interrupted after saving.
     #[must_use]
     pub fn exit_code(&self) -> u8 {

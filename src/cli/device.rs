@@ -2,7 +2,6 @@
 
 use super::flags::{Override, over_environment};
 use super::stderr;
-use serde_json::json;
 use toml::Value;
 use vit_mae::Result;
 use vit_mae::exec::Backend;
@@ -44,8 +43,7 @@ impl DeviceFlags {
     pub(crate) fn engine(self, gemm: Backend) -> Result<Engine> {
         let engine = Engine::open(gemm, self.offloading()?)?;
         if let Some(why) = engine.no_gpu() {
-            let why = format!("on the CPU, since {why}");
-            stderr::line(format_args!("note: {why}"), &json!({ "kind": "note", "message": why }));
+            stderr::note(format_args!("on the CPU, since {why}"));
         }
         Ok(engine)
     }

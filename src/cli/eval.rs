@@ -5,10 +5,13 @@ use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
 use super::judged::{Folder, print_classes, print_head, print_row};
 use super::say;
+use super::stderr::note;
 use serde::Serialize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use vit_mae::Result;
-use vit_mae::data::Split;
+use vit_mae::data::{Dataset, Split};
+use vit_mae::train::config::DataConfig;
 use vit_mae::train::features::Listener;
 use vit_mae::train::summary::Summary;
 use vit_mae::train::{confusion, finetune, source};
@@ -20,8 +23,8 @@ Examples:
   vit-mae eval --checkpoint runs/0002 --split train --json
   vit-mae eval --checkpoint runs/0002 --out judged            also evaluation.json, confusion.png, wrong.png
 
-The data's classes must be those that were learnt. Without --split the test split is judged where there is one, else \
-all images. wrong.png shows the images on which the classifier is most confidently wrong.";
+The data's classes must be those that were learnt. Without --split the test split is judged where there is one, else the \
+validation split, else all images. wrong.png shows the images on which the classifier is most confidently wrong.";
 
 /// Flags of `vit-mae eval`.
 #[derive(Debug, clap::Args)]
@@ -32,7 +35,7 @@ pub(crate) struct Args {
     checkpoint: PathBuf,
     #[command(flatten)]
     labelled: LabelledData,
-    /// Which half of the data [default: test where there is one, else all images]
+    /// Which part of the data [default: test where there is one, else validation, else all images]
     #[arg(long)]
     split: Option<super::SplitName>,
     /// One JSON document instead of text, with the confusion matrix
@@ -63,6 +66,15 @@ struct Report {
 
 const FILES: [&str; 3] = ["evaluation.json", "confusion.png", "wrong.png"];
 
+/// The test split, or what stands in for it, which is said.
+fn judged(data: &DataConfig) -> Result<Arc<dyn Dataset>> {
+    let (split, dataset) = source::judged_or_all(data)?;
+    if split == Split::Validation {
+        note("the data has no test split: its validation split is judged");
+    }
+    Ok(dataset)
+}
+
 /// Judges and prints.
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
@@ -71,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     source::use_data(&mut config.data, args.labelled.data.as_deref(), args.labelled.format.as_deref());
     let dataset = match args.split.map(Split::from) {
         Some(split) => source::open_split(&config.data, split)?,
-        None => source::test_or_all(&config.data)?,
+        None => judged(&config.data)?,
     };
     let input = config.input();
     let engine = args.device.engine(config.run.gemm)?;

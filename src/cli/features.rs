@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, folder
     #[arg(long)]
     format: Option<String>,
-    /// Which half of the data
+    /// Which part of the data
     #[arg(long, default_value = "train")]
     split: super::SplitName,
     /// The class token, or the mean of the patches' tokens, behind the encoder's last norm

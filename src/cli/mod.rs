@@ -122,7 +122,7 @@ pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
     if threads > cores {
         let why =
             format!("--threads {threads} on a machine with {cores} cores gives the same numbers, not sooner");
-        stderr::line(format_args!("note: {why}"), &serde_json::json!({ "kind": "note", "message": why }));
+        stderr::note(why);
     }
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -133,12 +133,15 @@ pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
 
 const MOST_THREADS: usize = 1024;
 
-/// The half of a data set, as a flag.
+/// A split of a data set, as a flag.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum SplitName {
     /// What models learn from
     Train,
-    /// What they are judged on
+    /// What they are chosen by
+    #[value(alias = "val")]
+    Validation,
+    /// What is only reported
     Test,
 }
 
@@ -146,6 +149,7 @@ impl From<SplitName> for Split {
     fn from(name: SplitName) -> Self {
         match name {
             SplitName::Train => Self::Train,
+            SplitName::Validation => Self::Validation,
             SplitName::Test => Self::Test,
         }
     }

@@ -48,3 +48,9 @@ pub(crate) fn line(text: impl Display, object: &impl Serialize) {
         writeln!(stderr, "{text}")
     };
 }
+
+/// Something the user should know and need not act on.
+pub(crate) fn note(why: impl Display) {
+    let why = why.to_string();
+    line(format_args!("note: {why}"), &serde_json::json!({ "kind": "note", "message": why }));
+}

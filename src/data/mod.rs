@@ -5,6 +5,8 @@
 //! have labels, and which validate) → [`mod@survey`] (what is there, before training). Nothing here knows a model.
 
 use crate::base::Result;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 
 pub mod augment;
 mod cache;
@@ -24,7 +26,7 @@ pub mod survey;
 
 pub use augment::{Augment, AugmentConfig, RandAugment, evaluation_image};
 pub use decode::load_image;
-pub use formats::{Format, open, recognise};
+pub use formats::{Format, open, open_if_there, open_judged, recognise};
 pub use image::Image;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use mix::{Mix, Mixing};
@@ -35,14 +37,32 @@ pub use stats::{ChannelStats, channel_stats};
 pub use subset::Subset;
 pub use survey::{Survey, survey, verify};
 
-/// Which half of a data set is meant, where its files tell the halves apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+/// Which part of a data set is meant, where its files tell the parts apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Split {
     /// What the model learns from.
     #[default]
     Train,
-    /// What it is judged on.
+    /// What checkpoints and settings are chosen by.
+    Validation,
+    /// What is only reported.
     Test,
+}
+
+impl Split {
+    /// All of them, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        })
+    }
 }
 
 /// Images that can be asked for by number, from any thread, in any order.

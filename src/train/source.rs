@@ -47,15 +47,26 @@ impl Source {
     pub fn at(path: &Path, format: Option<Format>) -> Result<Self> {
         let path = locate(Some(path))?;
         let train = data::open(&path, format, Split::Train)?;
-        let held_out = if path.is_dir() {
-            match data::open(&path, format, Split::Test) {
-                Err(error) if !is_absence(&error) => return Err(error),
-                other => other.map_err(|error| error.to_string()),
-            }
-        } else {
-            Err("a single file has no test split".to_owned())
-        };
+        let held_out = data::open_judged(&path, format)?.map(|(_, dataset)| dataset);
         Ok(Self { train, held_out })
+    }
+
+    /// Every split that the data at a path has, in the order of [`Split::ALL`].
+    ///
+    /// # Errors
+    /// If there is none, or one is there but damaged.
+    pub fn splits_at(path: &Path, format: Option<Format>) -> Result<Vec<(Split, Arc<dyn Dataset>)>> {
+        let path = locate(Some(path))?;
+        let mut splits = Vec::new();
+        for split in [Split::Validation, Split::Test] {
+            splits.extend(data::open_if_there(&path, format, split)?.ok().map(|dataset| (split, dataset)));
+        }
+        match data::open(&path, format, Split::Train) {
+            Err(error) if splits.is_empty() || !error.is_absence() => return Err(error),
+            Err(_) => {}
+            Ok(train) => splits.insert(0, (Split::Train, train)),
+        }
+        Ok(splits)
     }
 
     /// Writes what follows from the training images into a configuration that does not give it, see [`measure`].
@@ -102,14 +113,16 @@ pub fn open_split(config: &DataConfig, split: Split) -> Result<Arc<dyn Dataset>>
     data::open(path, format, split)
 }
 
-/// The test split of the data that the settings name, or all of it if it has none.
+/// What a finished model is judged on: the test split of the data that the settings name, or else the validation split,
+/// or else all of it; and which of them that is.
 ///
 /// # Errors
 /// If there is no data, or it is damaged.
-pub fn test_or_all(config: &DataConfig) -> Result<Arc<dyn Dataset>> {
-    match open_split(config, Split::Test) {
-        Err(error) if is_absence(&error) => open_split(config, Split::Train),
-        other => other,
+pub fn judged_or_all(config: &DataConfig) -> Result<(Split, Arc<dyn Dataset>)> {
+    let (path, format) = place(config)?;
+    match data::open_judged(&path, format)? {
+        Ok(judged) => Ok(judged),
+        Err(_) => Ok((Split::Train, data::open(&path, format, Split::Train)?)),
     }
 }
 
@@ -172,15 +185,6 @@ pub(super) fn open_loader(
 fn place(config: &DataConfig) -> Result<(PathBuf, Option<Format>)> {
     let path = locate(config.path.as_deref())?;
     Ok((path, config.format.as_deref().map(str::parse::<Format>).transpose()?))
-}
-
-/// Whether a data set was not found, rather than found and found wrong.
-fn is_absence(error: &Error) -> bool {
-    match error {
-        Error::Read { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
-        Error::Input { found, .. } => found == "none",
-        _ => false,
-    }
 }
 
 /// The data's path. A relative one below `data` that is not here may be the embedded data, which lies where

@@ -2,11 +2,11 @@
 
 use super::super::images_bar::ImagesBar;
 use super::super::{json, say, visible};
-use super::Place;
+use super::{Named, Place};
 use serde::Serialize;
 use std::fmt::Write;
 use vit_mae::Result;
-use vit_mae::data::{Survey, survey};
+use vit_mae::data::{Split, Survey, survey};
 use vit_mae::train::features::Listener;
 
 const EXAMPLES: &str = "\
@@ -44,7 +44,7 @@ struct Report {
 
 #[derive(Serialize)]
 struct SplitReport {
-    split: &'static str,
+    split: Split,
     data: String,
     #[serde(flatten)]
     survey: Survey,
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for (_, dataset) in &splits {
         bar.begins(most.map_or(dataset.len(), |most| most.min(dataset.len())));
     }
-    let look = |(split, dataset): (&'static str, std::sync::Arc<dyn vit_mae::data::Dataset>)| SplitReport {
+    let look = |(split, dataset): Named| SplitReport {
         split,
         data: dataset.describe(),
         survey: survey(&*dataset, most, &|| bar.finished(1)),

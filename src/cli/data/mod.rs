@@ -44,26 +44,22 @@ pub(crate) struct Place {
     threads: Option<usize>,
 }
 
-/// A split of the data and its name.
-type Named = (&'static str, Arc<dyn Dataset>);
+/// A split of the data.
+type Named = (Split, Arc<dyn Dataset>);
 
 impl Place {
     /// Starts the threads and opens the splits.
     fn open(&self) -> Result<Vec<Named>> {
         super::start_threads(self.threads)?;
         let format = self.format.as_deref().map(str::parse::<Format>).transpose()?;
-        let Source { train, held_out } = Source::at(&self.path, format)?;
-        let mut splits = vec![("train", train)];
-        splits.extend(held_out.ok().map(|test| ("test", test)));
-        Ok(splits)
+        Source::splits_at(&self.path, format)
     }
 
     /// As [`Place::open`], only the split that is asked for.
     fn open_only(&self, split: Option<super::SplitName>) -> Result<Vec<Named>> {
         let mut splits = self.open()?;
         if let Some(split) = split {
-            let name = if Split::from(split) == Split::Train { "train" } else { "test" };
-            splits.retain(|(found, _)| *found == name);
+            splits.retain(|(found, _)| *found == Split::from(split));
             if splits.is_empty() {
                 let found = format!("{}, which has no split of this name", self.path.display());
                 return Err(Error::setting("--split", "a split that the data has", found));

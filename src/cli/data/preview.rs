@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// The PNG file to write
     #[arg(long, value_name = "FILE.png")]
     out: PathBuf,
-    /// Which half of the data
+    /// Which part of the data
     #[arg(long, default_value = "train")]
     split: crate::cli::SplitName,
     /// Draws the images

@@ -4,7 +4,7 @@ use super::super::images_bar::ImagesBar;
 use super::super::{json, say, visible};
 use super::Place;
 use serde::Serialize;
-use vit_mae::data::verify;
+use vit_mae::data::{Split, verify};
 use vit_mae::train::features::Listener;
 use vit_mae::{Error, Result};
 
@@ -23,7 +23,7 @@ example a shard that is cut short.";
 pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
-    /// Only this half of the data
+    /// Only this part of the data
     #[arg(long)]
     split: Option<crate::cli::SplitName>,
     /// One JSON document instead of text
@@ -42,7 +42,7 @@ struct Report {
 /// An image that cannot be read.
 #[derive(Serialize)]
 struct Bad {
-    split: &'static str,
+    split: Split,
     index: usize,
     image: String,
     reason: String,
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut bad = Vec::new();
     for (split, dataset) in &splits {
         let found = verify(&**dataset, &|| bar.finished(1));
-        let named = |(index, reason)| Bad { split, index, image: dataset.source(index), reason };
+        let named = |(index, reason)| Bad { split: *split, index, image: dataset.source(index), reason };
         bad.extend(found.into_iter().map(named));
     }
     drop(bar);

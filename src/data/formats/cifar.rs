@@ -60,6 +60,7 @@ impl Kind {
     fn files(&self, split: Split) -> &'static [&'static str] {
         match split {
             Split::Train => self.train,
+            Split::Validation => &[],
             Split::Test => self.test,
         }
     }
@@ -92,7 +93,11 @@ impl Cifar {
                     "data_batch_1.bin to data_batch_5.bin and test_batch.bin, or train.bin, test.bin";
                 return Err(Error::input(path, "CIFAR files", expected, "none of them"));
             };
-            (kind, kind.files(split).iter().map(|name| path.join(name)).collect(), path)
+            let files = kind.files(split);
+            if files.is_empty() {
+                return Err(Error::input(path, "split", format!("train or test: {}", kind.name), "none"));
+            }
+            (kind, files.iter().map(|name| path.join(name)).collect(), path)
         } else {
             let name = file_name(path);
             let is_100 = CIFAR_100.train.contains(&name.as_str()) || CIFAR_100.test.contains(&name.as_str());

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::decode::load_image;
 use super::super::{Dataset, Image, Split, count};
-use super::{classes_in_words, file_name, is_image_name};
+use super::{classes_in_words, file_name, is_image_name, split_names};
 use crate::base::{Error, Result};
 
 /// The image files of a folder; each is read when it is asked for.
@@ -53,7 +53,7 @@ impl Folder {
             return Err(Error::input(folder, "images", "all of them in sub-folders, or none", found));
         }
         let classes = match train {
-            Some(train) if split == Split::Test && !by_class.is_empty() => Self::open_split(&train)?.classes,
+            Some(train) if split != Split::Train && !by_class.is_empty() => Self::open_split(&train)?.classes,
             _ => by_class.iter().map(|(name, _)| name.clone()).collect(),
         };
         let mut files: Vec<_> = images.into_iter().map(|path| (path, None)).collect();
@@ -129,17 +129,17 @@ impl Dataset for Folder {
 /// The folder that holds `split`, and the one with the training set if splits have folders of their own.
 fn split_folder(root: &Path, split: Split) -> Result<(PathBuf, Option<PathBuf>)> {
     let (_, sub_folders) = list(root)?;
-    let named = |name: &str| sub_folders.iter().find(|path| file_name(path) == name).cloned();
-    let splits_only = sub_folders.iter().all(|path| ["train", "test", "val"].contains(&&*file_name(path)));
-    let has_splits = splits_only && !sub_folders.is_empty();
-    let folder = match split {
-        Split::Train if !has_splits => return Ok((root.to_path_buf(), None)),
-        Split::Train => named("train"),
-        Split::Test => named("test").or_else(|| named("val")).filter(|_| has_splits),
+    let of = |path: &PathBuf| split_names::of_word(&file_name(path));
+    let named = |split| sub_folders.iter().find(|path| of(path) == Some(split)).cloned();
+    let has_splits = !sub_folders.is_empty() && sub_folders.iter().all(|path| of(path).is_some());
+    if split == Split::Train && !has_splits {
+        return Ok((root.to_path_buf(), None));
+    }
+    let missing = || {
+        let expected = format!("a sub-folder called {}", split_names::spelt(split));
+        Error::input(root, "split", expected, "none")
     };
-    let wanted = if split == Split::Train { "train" } else { "test or val" };
-    let missing = || Error::input(root, "split", format!("a sub-folder {wanted}"), "none");
-    Ok((folder.ok_or_else(missing)?, named("train")))
+    Ok((named(split).filter(|_| has_splits).ok_or_else(missing)?, named(Split::Train)))
 }
 
 /// The image files and the sub-folders in `folder`, without hidden ones, each sorted by name.

@@ -15,7 +15,7 @@ use super::super::decode::open_regular;
 use super::super::{Dataset, Image, Split};
 use super::labels;
 use super::store::{MOST_HELD, Store};
-use super::{channels_in_words, classes_in_words, file_name, has_extension, images_in_words};
+use super::{channels_in_words, classes_in_words, file_name, has_extension, images_in_words, split_names};
 use crate::base::{Error, Result};
 
 /// The most that deflate can shrink anything: 258 bytes in 2 bits.
@@ -69,7 +69,7 @@ impl Idx {
         let mut digest = crc32fast::Hasher::new_with_initial(images.digest);
         let (mut labels, mut classes) = (Vec::new(), Vec::new());
         if let Some(labels_path) = labels_beside(&path) {
-            let training = folder.filter(|_| split == Split::Test).and_then(training_labels);
+            let training = folder.filter(|_| split != Split::Train).and_then(training_labels);
             (labels, classes) = labels::beside(&labels_path, (n, &path), training.as_deref(), read_labels)?;
             digest.update(&labels);
         }
@@ -138,7 +138,7 @@ impl Dataset for Idx {
 /// Whether the path is called like an IDX images file, or is a folder that holds one.
 pub(super) fn recognises(path: &Path) -> bool {
     if path.is_dir() {
-        return [Split::Train, Split::Test].iter().any(|&split| find_in(path, split).is_ok());
+        return Split::ALL.iter().any(|&split| find_in(path, split).is_ok());
     }
     let name = file_name(path);
     let name = name.strip_suffix(".gz").unwrap_or(&name);
@@ -150,10 +150,7 @@ pub(super) fn recognises(path: &Path) -> bool {
 
 /// The images file of `split` in `folder`.
 fn find_in(folder: &Path, split: Split) -> Result<PathBuf> {
-    let prefixes: &[&str] = match split {
-        Split::Train => &["train"],
-        Split::Test => &["t10k", "test"],
-    };
+    let prefixes = split_names::words_for(split);
     let candidates = prefixes.iter().flat_map(|prefix| {
         ["-images-idx3-ubyte", "-images.idx3-ubyte", "-images-idx4-ubyte", "-images.idx4-ubyte"]
             .into_iter()

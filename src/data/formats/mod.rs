@@ -17,6 +17,7 @@ pub mod npy;
 mod npy_header;
 pub mod parquet;
 mod shards;
+mod split_names;
 mod store;
 pub mod webdataset;
 
@@ -67,6 +68,43 @@ const FORMATS: [Entry; 6] = [
 pub fn open(path: impl AsRef<Path>, format: Option<Format>, split: Split) -> Result<Arc<dyn Dataset>> {
     let path = path.as_ref();
     (entry_for(path, format)?.open)(path, split)
+}
+
+/// As [`open`] for a split that need not be there: the data, or in words why there is none.
+///
+/// # Errors
+/// If the split is there but damaged.
+pub fn open_if_there(
+    path: impl AsRef<Path>,
+    format: Option<Format>,
+    split: Split,
+) -> Result<std::result::Result<Arc<dyn Dataset>, String>> {
+    let path = path.as_ref();
+    if !path.is_dir() {
+        return Ok(Err(format!("a single file has no {split} split")));
+    }
+    match open(path, format, split) {
+        Err(error) if error.is_absence() => Ok(Err(error.to_string())),
+        other => other.map(Ok),
+    }
+}
+
+/// What a model is judged on: the test split, or the validation split of data that has no test split (as `ImageNet`
+/// is laid out); else in words why there is neither.
+///
+/// # Errors
+/// If one of them is there but damaged.
+pub fn open_judged(
+    path: impl AsRef<Path>,
+    format: Option<Format>,
+) -> Result<std::result::Result<(Split, Arc<dyn Dataset>), String>> {
+    let path = path.as_ref();
+    let no_test = match open_if_there(path, format, Split::Test)? {
+        Ok(test) => return Ok(Ok((Split::Test, test))),
+        Err(why) => why,
+    };
+    let validation = open_if_there(path, format, Split::Validation)?;
+    Ok(validation.map(|dataset| (Split::Validation, dataset)).map_err(|_| no_test))
 }
 
 /// The format in which [`open`] opens a path.

@@ -8,7 +8,7 @@
 //!           x_train.npy      · y_train.npy           or X_train
 //!           train.npy        · train-labels.npy      or train_labels, train.labels
 //!           images.npy       · labels.npy            or x and y: a training set
-//!           the same with test, t10k or val for train
+//!           the same with test or t10k, or with val, valid, validation or dev, for train
 //! a file:   NAME.npy and its labels under the same rules; without labels if there is no such file
 //! ```
 
@@ -21,7 +21,7 @@ use super::super::{Dataset, Image, Split};
 use super::labels::{self, label};
 use super::npy_header::Header;
 use super::store::{MOST_HELD, Store};
-use super::{channels_in_words, classes_in_words, has_extension, images_in_words};
+use super::{channels_in_words, classes_in_words, has_extension, images_in_words, split_names};
 use crate::base::{Error, Result};
 
 /// Bytes that are read at once; whole numbers of values.
@@ -93,7 +93,7 @@ impl Npy {
         let mut digest = crc32fast::Hasher::new_with_initial(content);
         let (mut labels, mut classes) = (Vec::new(), Vec::new());
         if let Some(labels_path) = labels_beside(&path) {
-            let training = folder.filter(|_| split == Split::Test).and_then(training_labels);
+            let training = folder.filter(|_| split != Split::Train).and_then(training_labels);
             (labels, classes) =
                 labels::beside(&labels_path, (images, &path), training.as_deref(), read_labels)?;
             for label in &labels {
@@ -164,7 +164,7 @@ impl Dataset for Npy {
 /// Whether the path is a `.npy` file, or a folder that holds images under one of the names above.
 pub(super) fn recognises(path: &Path) -> bool {
     if path.is_dir() {
-        return [Split::Train, Split::Test].iter().any(|&split| find_in(path, split).is_ok());
+        return Split::ALL.iter().any(|&split| find_in(path, split).is_ok());
     }
     has_extension(path, "npy")
 }
@@ -256,10 +256,7 @@ fn level(path: &Path, at: usize, [height, width, channels]: [usize; 3], x: f32) 
 
 /// The images file of `split` in `folder`.
 fn find_in(folder: &Path, split: Split) -> Result<PathBuf> {
-    let words: &[&str] = match split {
-        Split::Train => &["train"],
-        Split::Test => &["test", "t10k", "val"],
-    };
+    let words = split_names::words_for(split);
     let named = words.iter().flat_map(|s| {
         [format!("{s}-images"), format!("{s}_images"), format!("x_{s}"), format!("X_{s}"), (*s).to_owned()]
     });

@@ -10,18 +10,13 @@
 //! A folder in which no name tells a split is a training set. Where some do, files without such a word are left out.
 
 use super::super::Split;
-use super::{file_name, has_extension, is_image_name};
+use super::{file_name, has_extension, is_image_name, split_names};
 use crate::base::{Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Words for the splits; validation stands in where there is no test set.
-const TRAIN: &[&str] = &["train", "training"];
-const TEST: &[&str] = &["test"];
-const VALIDATION: &[&str] = &["val", "valid", "validation"];
-
-/// Sub-folders that may hold shards.
-const SUB_FOLDERS: [&str; 5] = ["data", "train", "test", "val", "validation"];
+/// A sub-folder that may hold shards, beside those called like a split.
+const DATA: &str = "data";
 
 /// Whether this names several files rather than one that exists.
 pub(super) fn is_pattern(path: &Path) -> bool {
@@ -57,7 +52,7 @@ pub(super) fn holds(folder: &Path, extension: &str) -> bool {
     let entries = || fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let foreign = |path: &PathBuf| {
         let name = file_name(path);
-        !name.starts_with('.') && (is_image_name(path) || path.is_dir() && !SUB_FOLDERS.contains(&&*name))
+        !name.starts_with('.') && (is_image_name(path) || path.is_dir() && !may_hold(path))
     };
     all_in(folder, extension).is_ok_and(|files| !files.is_empty()) && !entries().any(|path| foreign(&path))
 }
@@ -67,39 +62,43 @@ fn in_folder(folder: &Path, split: Split, extension: &str) -> Result<Vec<PathBuf
     if files.is_empty() {
         return Err(Error::input(folder, "shards", format!("files *.{extension}"), "none"));
     }
-    let of = |words: &[&str]| -> Vec<PathBuf> {
-        files.iter().filter(|path| tells(folder, path, words)).cloned().collect()
-    };
-    let (train, test, validation) = (of(TRAIN), of(TEST), of(VALIDATION));
-    let untold = train.is_empty() && test.is_empty() && validation.is_empty();
-    let chosen = match split {
-        Split::Train if untold => files,
-        Split::Train => train,
-        Split::Test if test.is_empty() => validation,
-        Split::Test => test,
-    };
+    let told: Vec<_> = files.iter().map(|path| told(folder, path)).collect();
+    if split == Split::Train && told.iter().all(Option::is_none) {
+        return Ok(files);
+    }
+    let chosen: Vec<_> = files.into_iter().zip(told).filter(|(_, told)| *told == Some(split)).collect();
     if chosen.is_empty() {
-        let word = if split == Split::Train { "train" } else { "test or val" };
-        let expected = format!("a .{extension} file with the word {word} in its name");
+        let words = split_names::spelt(split);
+        let expected = format!("a .{extension} file with one of the words {words} in its name");
         return Err(Error::input(folder, "split", expected, "none"));
     }
-    Ok(chosen)
+    Ok(chosen.into_iter().map(|(path, _)| path).collect())
 }
 
-/// Whether a word of the path inside `folder` is one of `words`.
-fn tells(folder: &Path, path: &Path, words: &[&str]) -> bool {
-    let inside = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().to_lowercase();
-    inside.split(|c: char| !c.is_alphanumeric()).any(|word| words.contains(&word))
+/// The split that the path inside `folder` tells: its file name, or else the sub-folder.
+fn told(folder: &Path, path: &Path) -> Option<Split> {
+    let inside = path.strip_prefix(folder).unwrap_or(path);
+    inside.iter().rev().find_map(|part| split_names::in_name(&part.to_string_lossy()))
+}
+
+/// Whether a sub-folder may hold shards, by its name.
+fn may_hold(path: &Path) -> bool {
+    let name = file_name(path);
+    path.is_dir() && (name == DATA || split_names::of_word(&name).is_some())
 }
 
 /// All files with this ending in a folder and the sub-folders that may hold shards, sorted by path.
 fn all_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let sub_folders = SUB_FOLDERS.iter().map(|name| folder.join(name)).filter(|path| path.is_dir());
-    for place in std::iter::once(folder.to_path_buf()).chain(sub_folders) {
+    let (mut places, mut at) = (vec![folder.to_path_buf()], 0);
+    while let Some(place) = places.get(at).cloned() {
+        at += 1;
         for entry in fs::read_dir(&place).map_err(Error::read(&place))? {
             let path = entry.map_err(Error::read(&place))?.path();
-            if has_extension(&path, extension) && !file_name(&path).starts_with('.') && path.is_file() {
+            if at == 1 && may_hold(&path) {
+                places.push(path);
+            } else if has_extension(&path, extension) && !file_name(&path).starts_with('.') && path.is_file()
+            {
                 files.push(path);
             }
         }

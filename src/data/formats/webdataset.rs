@@ -55,7 +55,7 @@ impl WebDataset {
     /// have a label and others none, or the test set has a label that is no class of the training set.
     pub fn open(path: &Path, split: Split) -> Result<Self> {
         let mut set = Self::index(shards::find(path, split, "tar")?)?;
-        let wanted = split == Split::Test && path.is_dir() && !set.classes.is_empty();
+        let wanted = split != Split::Train && path.is_dir() && !set.classes.is_empty();
         let training = wanted.then(|| shards::find(path, Split::Train, "tar").ok()).flatten();
         if let Some(training) = training {
             let training = Self::index(training)?;

@@ -51,7 +51,7 @@ impl Table {
     fn open_holding(path: &Path, split: Split, most_held: u64) -> Result<Self> {
         let files = shards::find(path, split, "parquet")?;
         let (labels, mut names, first_rows) = read_labels(&files)?;
-        let wanted = split == Split::Test && path.is_dir();
+        let wanted = split != Split::Train && path.is_dir();
         let training = wanted.then(|| shards::find(path, Split::Train, "parquet").ok()).flatten();
         if let Some(training) = training {
             let (of_training, its_names, _) = read_labels(&training)?;
