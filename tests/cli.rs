@@ -279,7 +279,7 @@ fn cifar_files_are_trained_on() {
     place.write("cifar/test_batch.bin", (7..10).flat_map(record).collect::<Vec<u8>>());
     let size = ["--data", "cifar", "--img-size", "32", "--in-chans", "3", "--patch-size", "8"];
     let printed = place.pretrain(&size);
-    assert!(printed.contains("CIFAR-10, 20 images") && printed.contains("held-out loss"), "{printed}");
+    assert!(printed.contains("CIFAR-10, 20 images") && printed.contains("test loss"), "{printed}");
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn the_photo_preset_trains_on_the_photographs_that_come_along() {
     let args = ["pretrain", "--preset", "photo", "--epochs", "1", "--batch-size", "10", "--out", "run"];
     let printed = place.done(&[&args[..], &sets].concat());
     assert!(printed.contains("10 image files") && printed.contains("1 epoch of 2 steps"), "{printed}");
-    assert!(printed.contains("no held-out loss"), "{printed}");
+    assert!(printed.contains("no validation loss"), "{printed}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_label_out_of_range_is_named_with_its_image() {
     let place = place();
     idx(&place, "idx", "train", &[0, 1, 0, 1, 0, 1]);
     idx(&place, "idx", "t10k", &[0, 1, 7]);
-    let args = ["probe", "--checkpoint", "run", "--data", "idx", "--val-share", "0.4"];
+    let args = ["probe", "--checkpoint", "run", "--data", "idx", "--val-fraction", "0.4"];
     place.refused(&args, &["t10k-labels-idx1-ubyte", "label of image 2", "less than 2", "found 7"]);
 }
 
@@ -80,18 +80,18 @@ fn a_share_that_leaves_a_class_without_images_is_refused() {
         refused(&place, &["--labels", share], &["--labels", "more than 0 and at most 1"]);
     }
     for share in ["1", "-0.1", "7"] {
-        refused(&place, &["--val-share", share], &["--val-share", "less than 1"]);
+        refused(&place, &["--val-fraction", share], &["--val-fraction", "less than 1"]);
     }
     refused(&place, &["--labels", "0.01"], &["--labels", "\"across\"", "10 images"]);
-    refused(&place, &["--val-share", "0.01"], &["--val-share", "one to validate by", "\"across\""]);
+    refused(&place, &["--val-fraction", "0.01"], &["--val-fraction", "one to validate by", "\"across\""]);
 }
 
 #[test]
 fn something_must_be_there_to_judge_and_to_choose_by() {
     let place = place();
-    refused(&place, &["--sweep", "--val-share", "0"], &["--sweep", "--val-share above 0"]);
+    refused(&place, &["--sweep", "--val-fraction", "0"], &["--sweep", "--val-fraction above 0"]);
     fs::remove_dir_all(place.path("set/test")).unwrap();
-    refused(&place, &["--val-share", "0"], &["--val-share", "images to judge by", "no test split"]);
+    refused(&place, &["--val-fraction", "0"], &["--val-fraction", "images to judge by", "no test split"]);
 }
 
 #[test]

@@ -20,7 +20,8 @@ fn place() -> Place {
     let place = Place::trained(&["--epochs", "1"]);
     classes(&place, "set/train", &CLASSES, 16);
     classes(&place, "set/test", &CLASSES, 5);
-    let args = ["finetune", "--checkpoint", "run", "--data", "set", "--out", "tuned", "--val-share", "0.25"];
+    let args =
+        ["finetune", "--checkpoint", "run", "--data", "set", "--out", "tuned", "--val-fraction", "0.25"];
     place.done(&[&args[..], &["--epochs", "3", "--batch-size", "12"]].concat());
     place
 }

@@ -123,7 +123,7 @@ fn a_probe_tells_stripes_apart_and_says_what_judged_it() {
 fn without_a_test_split_the_validation_images_judge_and_the_output_says_so() {
     let place = place();
     fs::rename(place.path("set/train"), place.path("flat")).unwrap();
-    let args = ["probe", "--checkpoint", "run", "--data", "flat", "--val-share", "0.25"];
+    let args = ["probe", "--checkpoint", "run", "--data", "flat", "--val-fraction", "0.25"];
     let text = place.done(&args);
     assert!(
         text.contains("Judged on the validation images: this data has no test split; nothing was chosen"),
@@ -137,7 +137,7 @@ fn without_a_test_split_the_validation_images_judge_and_the_output_says_so() {
 fn a_probe_has_the_same_bits_on_any_number_of_threads_and_other_ones_with_another_seed() {
     let place = place();
     let run = |more: &[&str]| {
-        let args = ["--labels", "0.5", "--val-share", "0.2", "--sweep", "--epochs", "9", "--knn"];
+        let args = ["--labels", "0.5", "--val-fraction", "0.2", "--sweep", "--epochs", "9", "--knn"];
         probe(&place, &[&args[..], &["--k", "3"], more].concat())
     };
     let one = run(&["--threads", "1"]);

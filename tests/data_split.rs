@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use vit_mae::Result;
-use vit_mae::data::{Dataset, Image, LabelledSplit, Subset, labelled_split};
+use vit_mae::data::{Dataset, Image, Subset, TrainValidation, labelled_split, validation_split};
 
 /// Images of one pixel, whose value is their index; no label for 255.
 struct Labelled {
@@ -26,7 +26,7 @@ impl Labelled {
         Self::new(labels.map(|class| u8::try_from(class).unwrap()).collect(), sizes.len())
     }
 
-    fn split(&self, label_share: f64, validation_share: f64, seed: u64) -> LabelledSplit {
+    fn split(&self, label_share: f64, validation_share: f64, seed: u64) -> TrainValidation {
         labelled_split(self, label_share, validation_share, seed).unwrap()
     }
 
@@ -132,7 +132,7 @@ fn a_split_is_a_function_of_its_seed_and_of_each_class_alone() {
     assert_eq!(split, data.split(0.5, 0.2, 3));
     assert_ne!(split, data.split(0.5, 0.2, 4));
     // Classes choose independently, and another class's size changes nothing: compare places within a class.
-    let places = |data: &Labelled, split: &LabelledSplit, class: u8| {
+    let places = |data: &Labelled, split: &TrainValidation, class: u8| {
         let of_class: Vec<usize> = (0..data.len()).filter(|&i| data.labels[i] == class).collect();
         set(&split.train).iter().filter_map(|i| of_class.iter().position(|j| i == j)).collect::<Vec<_>>()
     };
@@ -164,7 +164,7 @@ fn shares_that_cannot_work_are_refused_with_class_and_numbers() {
         );
     }
     for share in [1.0, -0.1, f64::NAN] {
-        assert!(data.refusal(1.0, share).starts_with("finetune.val_share: expected at least 0 and less"));
+        assert!(data.refusal(1.0, share).starts_with("data.val_fraction: expected at least 0 and less"));
     }
     let message = data.refusal(0.01, 0.0);
     assert!(
@@ -173,7 +173,7 @@ fn shares_that_cannot_work_are_refused_with_class_and_numbers() {
     );
     assert!(message.contains("0.01: 0 of the 30 images of class \"class-1\""), "{message}");
     let message = data.refusal(0.1, 0.1);
-    assert!(message.contains("finetune.val_share") && message.contains("one to validate by"), "{message}");
+    assert!(message.contains("data.val_fraction") && message.contains("one to validate by"), "{message}");
     assert!(
         message.contains("0.1: 3 of the 30 images of class \"class-1\" are kept, 3 to train on and 0 to")
     );
@@ -212,4 +212,26 @@ fn a_subset_shows_its_images_under_the_wholes_classes() {
 #[should_panic(expected = "image Some(6) of a data set of 6")]
 fn an_index_past_the_end_is_a_bug() {
     let _ = Subset::new(Arc::new(Labelled::of_sizes(&[3, 2, 1])), vec![6]);
+}
+
+proptest! {
+    #[test]
+    fn validation_images_without_labels_are_the_fraction_and_share_none_with_training(
+        images in 1..500_usize, fraction in 0.0..0.9_f64, most in 0..100_usize, seed in 0..9_u64,
+    ) {
+        let split = validation_split(images, fraction, most, seed);
+        let wanted = (0..most).take_while(|&n| (n + 1) as f64 <= fraction * images as f64).count();
+        let wanted = if wanted < 8 { 0 } else { wanted };
+        prop_assert_eq!(split.validation.len(), wanted);
+        let all: BTreeSet<usize> = split.train.iter().chain(&split.validation).copied().collect();
+        prop_assert_eq!(all, (0..images).collect());
+        prop_assert_eq!(split.train.len() + split.validation.len(), images);
+        prop_assert!(split.train.is_sorted() && split.validation.is_sorted());
+        prop_assert_eq!(split, validation_split(images, fraction, most, seed));
+    }
+}
+
+#[test]
+fn another_seed_holds_out_other_images() {
+    assert_ne!(validation_split(100, 0.1, 100, 0), validation_split(100, 0.1, 100, 1));
 }

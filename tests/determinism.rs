@@ -41,7 +41,7 @@ fn train(place: &Place, out: &str, args: &[&str]) -> Run {
 fn place() -> Place {
     let place = Place::new();
     place.images("pictures/train", 26, (16, 16), 1);
-    place.images("pictures/test", 5, (16, 16), 1);
+    place.images("pictures/validation", 5, (16, 16), 1);
     place
 }
 

@@ -25,8 +25,16 @@ fn place() -> Place {
     place
 }
 
-const QUICK: [&str; 8] =
-    ["--batch-size", "6", "--set", "optim.epochs=3", "--set", "optim.micro_batch=2", "--val-share", "0.25"];
+const QUICK: [&str; 8] = [
+    "--batch-size",
+    "6",
+    "--set",
+    "optim.epochs=3",
+    "--set",
+    "optim.micro_batch=2",
+    "--val-fraction",
+    "0.25",
+];
 
 fn finetune(place: &Place, args: &[&str]) -> String {
     place.done(&[&["finetune", "--checkpoint", "mae"], &QUICK[..], args].concat())
@@ -50,7 +58,7 @@ fn config(place: &Place, start: &Start) -> FinetuneConfig {
         ("optim.batch_size", text("6")),
         ("optim.epochs", text("3")),
         ("optim.micro_batch", text("2")),
-        ("finetune.val_share", text("0.25")),
+        ("data.val_fraction", text("0.25")),
         ("finetune.ema_decay", text("0.9")),
         ("finetune.drop_path", text("0.5")),
         ("data.path", place.path("set").to_str().unwrap().into()),
@@ -233,7 +241,7 @@ fn bad_input_is_refused_before_anything_is_written() {
     refused(&["--checkpoint", "mae", "--data", "images"], &["images", "two classes"]);
     refused(&["--checkpoint", "mae", "--labels", "0"], &["label_share"]);
     refused(&["--checkpoint", "mae", "--labels", "0.01"], &["label", "across"]);
-    refused(&["--checkpoint", "mae", "--val-share", "1"], &["val_share", "less than 1"]);
+    refused(&["--checkpoint", "mae", "--val-fraction", "1"], &["val_fraction", "less than 1"]);
     refused(&["--checkpoint", "mae", "--tune-blocks", "2"], &["tune_blocks", "0 to 1"]);
     refused(&["--checkpoint", "mae", "--set", "model.depth=3"], &["model.depth", "mae"]);
     refused(&["--checkpoint", "mae", "--drop-path", "1"], &["drop_path"]);

@@ -105,7 +105,7 @@ fn a_short_run_beats_predicting_the_mean_on_images_never_seen() {
         let line = line.unwrap_or_else(|| panic!("no {name} in {printed}"));
         line.split_whitespace().last().unwrap().parse().unwrap()
     };
-    let (held_out, mean) = (of("held-out loss"), of("predicting the mean colour"));
+    let (validation, mean) = (of("validation loss"), of("predicting the mean colour"));
     let visible_mean = of("predicting the mean of the visible patches");
-    assert!(held_out < 0.7 * mean.min(visible_mean), "{held_out} against {mean} and {visible_mean}");
+    assert!(validation < 0.7 * mean.min(visible_mean), "{validation} against {mean} and {visible_mean}");
 }

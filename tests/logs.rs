@@ -14,11 +14,11 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 
-/// Images with a held-out half.
+/// Images with a validation split.
 fn place() -> Place {
     let place = Place::new();
     place.images("pictures/train", 16, (8, 8), 1);
-    place.images("pictures/test", 8, (8, 8), 1);
+    place.images("pictures/validation", 8, (8, 8), 1);
     place
 }
 

@@ -23,7 +23,7 @@ const SETS: [&str; 5] = [
 fn place() -> Place {
     let place = Place::new();
     place.images("pictures/train", 26, (12, 12), 1);
-    place.images("pictures/test", 5, (12, 12), 1);
+    place.images("pictures/validation", 5, (12, 12), 1);
     place
 }
 

@@ -82,7 +82,7 @@ impl Watch for Printer {
     }
 }
 
-/// Trains in `out`, which may not exist yet, and returns the first and the last held-out loss.
+/// Trains in `out`, which may not exist yet, and returns the first and the last validation loss.
 pub(crate) fn train(out: &std::path::Path) -> Result<(f64, f64)> {
     // A preset, and whatever should be different, as `--set` would have it.
     let set = |key: &str, value: toml::Value| (key.to_owned(), value);
@@ -99,7 +99,8 @@ pub(crate) fn train(out: &std::path::Path) -> Result<(f64, f64)> {
 
     let source = Source {
         train: Arc::new(Waves { first: 0, images: 2048 }),
-        held_out: Ok(Arc::new(Waves { first: 2048, images: 128 })),
+        validation: Ok(Arc::new(Waves { first: 2048, images: 128 })),
+        test: Err("these waves have none".to_owned()),
     };
     let mut run = Pretraining::on(source, config, || RunDir::create(Some(out.to_path_buf()), false))?;
     let mut printer = Printer::default();
@@ -112,7 +113,7 @@ fn main() -> Result<()> {
     let out = std::path::Path::new("runs/waves");
     let (first, last) = train(out)?;
     println!(
-        "held-out loss {first:.4} after the first epoch, {last:.4} after the last; see {}",
+        "validation loss {first:.4} after the first epoch, {last:.4} after the last; see {}",
         out.display()
     );
     Ok(())

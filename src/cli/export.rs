@@ -17,7 +17,7 @@ Examples:
   vit-mae export runs/0001 --to tensorboard --out board/0001     then: tensorboard --logdir board
 
 CSV has a row for each line of metrics.jsonl and a column for each key. TensorBoard gets scalars (loss, learning rate, \
-norm of the gradient, images per second, held-out loss and accuracy) and pictures (reconstructions, confusion matrix). \
+norm of the gradient, images per second, validation loss and accuracy) and pictures (reconstructions, confusion matrix). \
 A run that is going on can be exported as far as it is.";
 
 /// Flags of `vit-mae export`.

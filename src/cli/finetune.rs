@@ -25,7 +25,7 @@ Examples:
 
 Settings are resolved as recipe < what the checkpoint gives (architecture, data, its mean and deviation) < --config \
 file < environment (VIT_MAE_OPTIM__EPOCHS=3 is optim.epochs) < flags; --print-config shows the result. Part of the \
-labelled images is held out (--val-share) and chooses the best epoch; the test split is judged once, at the end.";
+labelled images is held out (--val-fraction) and chooses the best epoch; the test split is judged once, at the end.";
 
 /// Flags of `vit-mae finetune`.
 #[derive(Debug, clap::Args)]
@@ -49,9 +49,10 @@ pub(crate) struct Args {
     /// Use this share of the labels, class by class
     #[arg(long, value_name = "SHARE")]
     labels: Option<f64>,
-    /// Hold out this share of the labelled images to choose the best epoch; 0 for the last epoch
-    #[arg(long, value_name = "SHARE")]
-    val_share: Option<f64>,
+    /// Hold out this fraction of the labelled images to choose the best epoch, if the data has no validation split; 0 for
+    /// the last epoch
+    #[arg(long, visible_alias = "val-share", value_name = "FRACTION")]
+    val_fraction: Option<f64>,
     /// Random resized crops of this share of the area, for example 0.6,1
     #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', num_args = 1)]
     crop: Vec<f64>,
@@ -222,7 +223,7 @@ impl Args {
         put("finetune.tune_blocks", self.tune_blocks.map(|n| whole("--tune-blocks", n)).transpose()?);
         for (key, value) in [
             ("finetune.label_share", self.labels),
-            ("finetune.val_share", self.val_share),
+            ("data.val_fraction", self.val_fraction),
             ("finetune.layer_decay", self.layer_decay),
             ("finetune.ema_decay", self.ema),
             ("finetune.drop_path", self.drop_path),

@@ -168,8 +168,8 @@ fn describe(run: &Pretraining, threads: usize) {
     for change in run.journal.changes.iter().filter(|change| change.step == run.steps_done()) {
         say!("changed  {} from {} to {}", change.key, or_none(&change.from), or_none(&change.to));
     }
-    if let Some(why) = &run.no_held_out {
-        say!("note     no held-out loss: {why}");
+    if let Some(why) = &run.no_validation {
+        say!("note     no validation loss: {why}");
     }
 }
 

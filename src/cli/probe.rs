@@ -23,7 +23,7 @@ Examples:
   vit-mae probe --checkpoint runs/0001 --data my-photos --json --out probed
 
 As the reference's linear probe, but features of whole images are computed once, where the reference draws new crops \
-in every epoch. Part of the labelled training images is held out (--val-share) for whatever is chosen; the test split \
+in every epoch. Part of the labelled training images is held out (--val-fraction) for whatever is chosen; the test split \
 is judged once, at the end. Where there is none, the validation images judge, and the output says so.
 
 Of the environment's settings a probe takes VIT_MAE_DATA__PATH and VIT_MAE_DATA__FORMAT, below --data and --format.";
@@ -48,9 +48,9 @@ pub(crate) struct Args {
     /// Use this share of the labels, class by class
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     labels: f64,
-    /// Hold out this share of the labelled images for validation
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
-    val_share: f64,
+    /// Hold out this fraction of the labelled images for validation, if the data has no validation split
+    #[arg(long, visible_alias = "val-share", value_name = "FRACTION", default_value_t = 0.1)]
+    val_fraction: f64,
 
     /// The update rule
     #[arg(long, default_value = "sgd")]
@@ -138,7 +138,7 @@ impl Args {
             data: labelled.data,
             format: labelled.format,
             label_share: self.labels,
-            validation_share: self.val_share,
+            val_fraction: self.val_fraction,
             pooling: self.pool,
             random_encoder: self.random_encoder,
             optimizer: self.optimizer,

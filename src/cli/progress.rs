@@ -85,7 +85,7 @@ impl Watch for Progress {
     }
 
     fn epoch(&mut self, record: &EpochRecord) {
-        let held_out = record.held_out_loss.map_or(String::new(), |loss| format!(", held out {loss:.4}"));
+        let held_out = record.held_out_loss.map_or(String::new(), |loss| format!(", validation {loss:.4}"));
         let accuracy =
             record.held_out_accuracy.map_or(String::new(), |share| format!(", {:.2} % right", 100.0 * share));
         let line = format!(

@@ -1,4 +1,6 @@
-//! Which labelled images are kept, and which of these validate: a choice by class, a function of the seed.
+//! Which images are kept, and which of these validate: a function of the seed.
+//!
+//! Where labels count ([`labelled_split`]) the choice is by class.
 //!
 //! Each class has a random order of its own, drawn from `rng(seed, Split, class, 0)`. A share of the labels is
 //! the front of every order, so the 1 % of a seed are part of its 10 %. Of each order, evenly spread places
@@ -15,11 +17,33 @@ pub const LABELLED: &str =
 /// The images to learn from and the images to choose by, as indices of the data set, ascending. No image is
 /// in both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabelledSplit {
+pub struct TrainValidation {
     /// To learn from.
     pub train: Vec<usize>,
     /// To choose settings and checkpoints by; empty if the share is 0.
     pub validation: Vec<usize>,
+}
+
+/// Fewer validation images than these would choose by chance.
+pub const FEWEST_VALIDATION: usize = 8;
+
+/// Of `images` images, `min(⌊fraction · images⌋, most)` validate and the rest trains; the choice does not look at labels.
+/// Where that is less than [`FEWEST_VALIDATION`], all train.
+///
+/// # Panics
+/// If the fraction is not at least 0 and less than 1.
+#[must_use]
+pub fn validation_split(images: usize, fraction: f64, most: usize, seed: u64) -> TrainValidation {
+    assert!((0.0..1.0).contains(&fraction), "a validation fraction of {fraction}");
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ fraction < 1")]
+    let validating = ((fraction * images as f64) as usize).min(most);
+    let validating = if validating < FEWEST_VALIDATION { 0 } else { validating };
+    // Classes count from 0: this address is nobody's else.
+    let mut validation = permutation(&mut rng(seed, Purpose::Split, u64::MAX, 0), images);
+    let mut train = validation.split_off(validating);
+    train.sort_unstable();
+    validation.sort_unstable();
+    TrainValidation { train, validation }
 }
 
 /// Keeps the share `label_share` of each class, and of what was kept takes the share `validation_share` out for
@@ -37,14 +61,14 @@ pub fn labelled_split(
     label_share: f64,
     validation_share: f64,
     seed: u64,
-) -> Result<LabelledSplit> {
+) -> Result<TrainValidation> {
     if !(label_share > 0.0 && label_share <= 1.0) {
         return Err(Error::setting(LABEL_SHARE, "more than 0 and at most 1", label_share));
     }
     if !(0.0..1.0).contains(&validation_share) {
         return Err(Error::setting(VALIDATION_SHARE, "at least 0 and less than 1", validation_share));
     }
-    let mut split = LabelledSplit::default();
+    let mut split = TrainValidation::default();
     for (class, images) in by_class(dataset)?.into_iter().enumerate() {
         let kept = rounded(label_share, images.len());
         let order = permutation(&mut rng(seed, Purpose::Split, class as u64, 0), images.len());
@@ -81,7 +105,7 @@ pub fn labelled_split(
 
 /// The keys that messages name.
 const LABEL_SHARE: &str = "finetune.label_share";
-const VALIDATION_SHARE: &str = "finetune.val_share";
+const VALIDATION_SHARE: &str = "data.val_fraction";
 
 /// `round(share · n)`, halves up.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ share ≤ 1")]

@@ -1,4 +1,4 @@
-//! The loss on images that are never trained on, always with the same masks, beside what trivial
+//! The loss on images that are never trained on (validation, test), always with the same masks, beside what trivial
 //! predictors reach on the very same patches.
 
 use super::config::Config;

@@ -19,7 +19,9 @@ const LOSS: &str = "loss (mean squared error on masked patches)";
 pub struct Outcome {
     /// Of the last epoch.
     pub last: EpochRecord,
-    /// On the held-out images (or, without them, on the pictured ones).
+    /// Loss of the last epoch's weights on the test images, where there are any. Nothing was chosen by it.
+    pub test_loss: Option<f64>,
+    /// On the validation images (or, without them, on the pictured ones).
     pub baselines: Baselines,
     /// Training images a second over the whole run.
     pub images_per_s: f64,
@@ -36,7 +38,7 @@ pub struct Outcome {
 impl Pretraining {
     /// Writes `loss.svg` and `report.html`.
     pub(super) fn write_report(&mut self, command: &str) -> Result<Outcome> {
-        let outcome = self.outcome();
+        let outcome = self.outcome()?;
         let (journal, config) = (&self.journal, &self.trainer.config);
         let loss_svg = plot::loss_svg(&journal.records, &outcome.references(), LOSS)?;
         journal.run.write(&journal.run.loss_svg(), loss_svg.as_bytes())?;
@@ -62,16 +64,23 @@ impl Pretraining {
         Ok(outcome)
     }
 
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Result<Outcome> {
         let (journal, trainer) = (&self.journal, &self.trainer);
         let last = journal.history.last().cloned().expect("at least one epoch was trained");
-        let set = self.held_out.as_ref().unwrap_or(&self.pictured);
+        let set = self.validation.as_ref().unwrap_or(&self.pictured);
         let images = last.epoch as f64 * trainer.steps_per_epoch() as f64 * trainer.images_per_step() as f64;
-        let beside = self.held_out.iter().chain([&self.pictured]).flat_map(|set| set.skipped.clone());
+        let beside = self
+            .validation
+            .iter()
+            .chain(&self.test)
+            .chain([&self.pictured])
+            .flat_map(|set| set.skipped.clone());
         let mut skipped = journal.skipped_images.clone();
         skipped.extend(trainer.loader.skipped().into_iter().chain(beside));
         let wall_secs = journal.wall_secs();
-        Outcome {
+        let test_loss = self.test.as_ref().map(|set| set.loss(&trainer.model, &trainer.workers));
+        Ok(Outcome {
+            test_loss: test_loss.transpose()?,
             norm_pix_loss: trainer.config.model.norm_pix_loss,
             last,
             baselines: set.baselines(trainer.model.target(), &trainer.workers),
@@ -79,16 +88,22 @@ impl Pretraining {
             wall_secs,
             skipped_steps: journal.history.iter().map(|epoch| epoch.skipped_steps).sum(),
             skipped: skipped.into_iter().collect(),
-        }
+        })
     }
 
     fn notes(&self, outcome: &Outcome) -> Vec<String> {
         let mut notes = vec![format!("Parameter groups: {}.", groups::summary(&self.trainer.groups))];
-        notes.extend(self.no_held_out.iter().map(|why| {
-            format!(
-                "No held-out loss: {why}. The trivial predictors were tried on the pictured training images."
-            )
-        }));
+        notes.push(match (&self.validation, &self.no_validation) {
+            (Some(set), _) => format!(
+                "{} validation images, none of them trained on, chose the best checkpoint.",
+                set.masks.len()
+            ),
+            (None, why) => format!(
+                "No validation loss: {}. Nothing was chosen by one, and the trivial predictors were tried on the pictured \
+                 images.",
+                why.as_deref().unwrap_or_default()
+            ),
+        });
         notes.extend(self.journal.changes.iter().map(|change| {
             let (key, from, to) = (&change.key, &change.from, &change.to);
             format!("Changed after step {}: {key} from {from} to {to}.", change.step)
@@ -117,7 +132,10 @@ impl Outcome {
     pub fn summary(&self, parameters: usize) -> Vec<(String, String)> {
         let mut rows = vec![("training loss, last epoch".to_owned(), format!("{:.4}", self.last.train_loss))];
         if let Some(loss) = self.last.held_out_loss {
-            rows.push(("held-out loss".to_owned(), format!("{loss:.4}")));
+            rows.push(("validation loss".to_owned(), format!("{loss:.4}")));
+        }
+        if let Some(loss) = self.test_loss {
+            rows.push(("test loss".to_owned(), format!("{loss:.4}")));
         }
         rows.extend(self.references().into_iter().map(|(name, loss)| (name, format!("{loss:.4}"))));
         if self.skipped_steps > 0 {

@@ -28,7 +28,7 @@ pub(super) const REFERENCE: RGBColor = RGBColor(120, 128, 140);
 
 type Curve = Vec<(f64, f64)>;
 
-/// The loss against the step: single steps thin, means of epochs bold, held-out loss where there is one,
+/// The loss against the step: single steps thin, means of epochs bold, validation loss where there is one,
 /// and a dashed line with a label for each reference, such as `("predicting the mean", 0.98)`.
 /// `loss` names the vertical axis.
 ///
@@ -75,7 +75,7 @@ pub fn lr_svg(records: &[Record]) -> Result<String> {
     small_svg(&thin_out(&lr), 0.0..top, "learning rate", &short)
 }
 
-/// The accuracy on held-out images, epoch by epoch.
+/// The accuracy on validation images, epoch by epoch.
 ///
 /// # Errors
 /// If the drawing library refuses.
@@ -90,7 +90,7 @@ pub fn accuracy_svg(records: &[Record]) -> Result<String> {
     let high = accuracy.iter().map(|p| p.1).fold(0.0, f64::max);
     let margin = 0.08 * (high - low).max(1.0);
     let y = (low - margin).max(0.0)..(high + margin).min(100.0);
-    small_svg(&accuracy, y, "held-out accuracy in %", &|v: &f64| format!("{v:.1}"))
+    small_svg(&accuracy, y, "validation accuracy in %", &|v: &f64| format!("{v:.1}"))
 }
 
 struct LossCurves {
@@ -202,7 +202,7 @@ fn legend(root: &Area<'_>, curves: &LossCurves) -> Drawn {
     let entries = [
         ("each step", STEP, 2, &curves.steps),
         ("mean of the epoch", EPOCH, 3, &curves.epochs),
-        ("held-out images", HELD_OUT, 3, &curves.held_out),
+        ("validation images", HELD_OUT, 3, &curves.held_out),
     ];
     let mut x = 82;
     for (name, colour, width, _) in entries.into_iter().filter(|entry| !entry.3.is_empty()) {

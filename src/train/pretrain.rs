@@ -25,9 +25,12 @@ pub struct Pretraining {
     pub journal: Journal,
     /// One line about the training data.
     pub data: String,
-    /// Why there is no held-out loss, if there is none.
-    pub no_held_out: Option<String>,
-    pub(super) held_out: Option<HeldOut>,
+    /// Why there is no validation loss, if there is none.
+    pub no_validation: Option<String>,
+    /// What the best checkpoint is chosen by.
+    pub(super) validation: Option<HeldOut>,
+    /// What the report names the loss of, and nothing else looks at.
+    pub(super) test: Option<HeldOut>,
     pub(super) pictured: HeldOut,
     pub(super) data_digest: u32,
     resumed: bool,
@@ -106,14 +109,23 @@ impl Pretraining {
         let mut trainer = Trainer::new(config, source.train.clone())?;
         let config = &trainer.config;
         let count = config.run.held_out_images;
-        let held_out =
-            source.held_out.as_ref().ok().map(|test| HeldOut::new(config, test, count)).transpose()?;
-        let pictured = source.held_out.as_ref().unwrap_or(&source.train);
+        let [validation, test] = [&source.validation, &source.test]
+            .map(|set| set.as_ref().ok().map(|set| HeldOut::new(config, set, count)).transpose());
+        let pictured = source.validation.as_ref().or(source.test.as_ref()).unwrap_or(&source.train);
         let pictured = HeldOut::new(config, pictured, PICTURES)?;
         let data_digest = source.train.digest()?;
         let (journal, resumed) = journal(&mut trainer, data_digest)?;
-        let (data, no_held_out) = (source.train.describe(), source.held_out.err());
-        Ok(Self { trainer, journal, data, no_held_out, held_out, pictured, data_digest, resumed })
+        Ok(Self {
+            trainer,
+            journal,
+            data: source.train.describe(),
+            no_validation: source.validation.err(),
+            validation: validation?,
+            test: test?,
+            pictured,
+            data_digest,
+            resumed,
+        })
     }
 }
 
@@ -142,7 +154,7 @@ impl Run for Pretraining {
     }
 
     fn held_out_score(&mut self) -> Result<Option<HeldOutScore>> {
-        let Some(set) = &self.held_out else { return Ok(None) };
+        let Some(set) = &self.validation else { return Ok(None) };
         let loss = set.loss(&self.trainer.model, &self.trainer.workers)?;
         Ok(Some(HeldOutScore { loss, accuracy: None }))
     }

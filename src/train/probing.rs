@@ -1,6 +1,7 @@
 //! What a pre-trained encoder's features are worth: from a checkpoint and labelled images to the figures.
 //!
-//! Whatever is chosen, such as a learning rate, is chosen on validation images that are held out of the training images.
+//! Whatever is chosen, such as a learning rate, is chosen on validation images: the data's own, or held out of the
+//! training images.
 //! The test images are judged once, at the end.
 
 use super::config::Config;
@@ -37,8 +38,8 @@ pub struct Probing {
     pub format: Option<String>,
     /// Share of the training images whose labels are used.
     pub label_share: f64,
-    /// Share of those that validates.
-    pub validation_share: f64,
+    /// Fraction of those that validates, where the data has no validation split of its own.
+    pub val_fraction: f64,
     /// What of the encoder's output is the feature.
     pub pooling: Pooling,
     /// Whether the encoder has its initial weights instead of the trained ones: the baseline.
@@ -127,6 +128,7 @@ impl ProbeReport {
 pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Metrics)> {
     let (model, mut config, checkpoint) = save::load(&ask.checkpoint)?;
     use_data(&mut config.data, ask.data.as_deref(), ask.format.as_deref());
+    config.data.val_fraction = ask.val_fraction;
     let sets = open(&config, ask)?;
     let probe = ask.probe_config(sets.train.len())?;
     let initial = ask.random_encoder.then(|| Mae::initialised(config.model.clone(), checkpoint.state.seed));
@@ -180,14 +182,14 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
 
 /// Opens the images, and refuses what cannot be judged or chosen with them.
 fn open(config: &Config, ask: &Probing) -> Result<Splits> {
-    let splits = Splits::open(&config.data, ask.label_share, ask.validation_share, ask.seed);
+    let splits = Splits::open(&config.data, ask.label_share, ask.seed);
     let splits = splits.map_err(as_flag)?;
     if let (Err(why), None) = (&splits.test, &splits.validation) {
         let found = format!("0, and no test split: {why}");
-        return Err(Error::setting("--val-share", "images to judge by: more than 0", found));
+        return Err(Error::setting("--val-fraction", "images to judge by: more than 0", found));
     }
     if ask.sweep && splits.validation.is_none() {
-        return Err(Error::setting("--sweep", "a --val-share above 0, to choose by", ask.validation_share));
+        return Err(Error::setting("--sweep", "a --val-fraction above 0, to choose by", ask.val_fraction));
     }
     if let Some(knn) = ask.knn {
         let (k, most) = (knn.k, splits.train.len());
@@ -243,7 +245,7 @@ fn as_flag(error: Error) -> Error {
         Error::Setting { key, expected, found } => {
             let flag = match key.as_str() {
                 "finetune.label_share" => "--labels",
-                "finetune.val_share" => "--val-share",
+                "data.val_fraction" => "--val-fraction",
                 other => other,
             };
             Error::setting(flag, expected, found)

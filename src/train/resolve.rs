@@ -2,7 +2,7 @@
 
 use super::origins::{Origins, Resolved};
 use super::overrides::{Overrides, Variable};
-use super::settings::{Settings, keys};
+use super::settings::{Settings, keys, modernise};
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use std::marker::PhantomData;
@@ -61,7 +61,8 @@ impl<S: Settings> Layers<S> {
         let wrong = |e: toml::de::Error| {
             Error::input(path, "settings", "known keys with fitting values, in TOML", one_line(e, &text))
         };
-        let file: Table = text.parse().map_err(wrong)?;
+        let mut file: Table = text.parse().map_err(wrong)?;
+        modernise(&mut file);
         let before = self.clone_optim();
         merge(&mut self.table, file.clone());
         self.config().map_err(wrong)?;

@@ -20,6 +20,7 @@ pub const FIXED: &[&str] = &[
     "data.mean",
     "data.std",
     "data.repeats",
+    "data.val_fraction",
     "optim.batch_size",
     "optim.accum_iter",
     "optim.betas",

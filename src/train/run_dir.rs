@@ -235,7 +235,7 @@ impl RunDir {
         self.path.join(WRONG)
     }
 
-    /// `accuracy.svg`: the accuracy on held-out images, epoch by epoch.
+    /// `accuracy.svg`: the accuracy on validation images, epoch by epoch.
     pub fn accuracy_svg(&self) -> PathBuf {
         self.path.join(ACCURACY)
     }

@@ -8,6 +8,8 @@ use crate::optim::Schedule;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// The key of the validation fraction, which errors name.
+const VAL_FRACTION: &str = "data.val_fraction";
 /// The most epochs: a slip of the keyboard should not become a run of a thousand years.
 const MAX_EPOCHS: u64 = 1_000_000;
 
@@ -43,6 +45,10 @@ pub struct DataConfig {
     pub cache_mib: usize,
     /// Whether an unreadable image is skipped and listed instead of stopping the run.
     pub skip_bad_images: bool,
+    /// Fraction of the training images (in fine-tuning: of the labelled ones, class by class) that is held out to choose
+    /// by, where the data has no validation split of its own. Older settings have none: nothing was held out.
+    #[serde(default)]
+    pub val_fraction: f64,
 }
 
 /// How the model learns.
@@ -110,7 +116,8 @@ pub struct RunConfig {
     /// What becomes of a step whose loss or gradient is not finite.
     #[serde(default)]
     pub on_nonfinite: OnNonfinite,
-    /// Most images of the held-out split that are judged after every epoch; 0 for none.
+    /// Most validation images, which are judged after every epoch and choose the best checkpoint; 0 for none.
+    /// Pre-training takes no more than these out of the training images.
     pub held_out_images: usize,
 }
 
@@ -137,6 +144,8 @@ impl DataConfig {
     /// Checks what can be known before any data is read, for images of `in_chans` channels.
     pub(super) fn validate(&self, in_chans: usize) -> Result<()> {
         require(self.repeats != Some(0), "data.repeats", "at least 1", 0)?;
+        let fraction = self.val_fraction;
+        require((0.0..1.0).contains(&fraction), VAL_FRACTION, "at least 0 and less than 1", fraction)?;
         if let Some([smallest, largest]) = self.crop {
             let possible = 0.0 < smallest && smallest <= largest && largest <= 1.0;
             require(possible, "data.crop", "0 < smallest ≤ largest ≤ 1", format!("[{smallest}, {largest}]"))?;

@@ -52,12 +52,14 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
         let wrong = |e: toml::de::Error| {
             Error::input(path, "settings", "a complete configuration", one_line(e, text))
         };
-        let table: Table = text.parse().map_err(wrong)?;
+        let mut table: Table = text.parse().map_err(wrong)?;
         let task = table.get("task").map(|task| task.as_str().unwrap_or_default());
         if task != Self::TASK {
             return Err(Error::input(path, "kind of run", kind(Self::TASK), kind(task)));
         }
-        let settings: Self = toml::from_str(text).map_err(wrong)?;
+        // Read from the text where it can be, for an error with the number of the line.
+        let settings: Self =
+            if modernise(&mut table) { table.try_into() } else { toml::from_str(text) }.map_err(wrong)?;
         settings.validate()?;
         Ok(settings)
     }
@@ -82,6 +84,15 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
     fn to_table(&self) -> Result<Table> {
         Table::try_from(self).map_err(|e| Error::setting("settings", "numbers that TOML can hold", e))
     }
+}
+
+/// Gives a key of an earlier version its place of today, and says whether there was one: `finetune.val_share` became
+/// `data.val_fraction` when pre-training began to hold images out, too.
+pub(super) fn modernise(table: &mut Table) -> bool {
+    let section = table.get_mut("finetune").and_then(Value::as_table_mut);
+    let Some(fraction) = section.and_then(|section| section.remove("val_share")) else { return false };
+    let data = table.entry("data").or_insert_with(|| Table::new().into());
+    data.as_table_mut().is_some_and(|data| data.insert("val_fraction".to_owned(), fraction).is_none())
 }
 
 /// Every key of a kind of settings, those without a value included: `model.depth`, ….

@@ -1,54 +1,81 @@
-//! Where the images of a run come from: the embedded data or a path, its statistics, its held-out split.
+//! Where the images of a run come from: the embedded data or a path, its statistics, its three splits.
 
 use super::config::{Config, DataConfig};
 use super::sections::EPOCH_SAMPLES;
 use crate::base::{Error, Result};
-use crate::data::{self, Augment, Dataset, Format, Loader, LoaderConfig, Split, channel_stats};
+use crate::data::{
+    self, Augment, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, Split, Subset, channel_stats,
+    validation_split,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Images that the statistics are measured on, at most.
 const STATS_IMAGES: usize = 1000;
 
-/// The images of a run.
+/// The images of a run. No image is in two of its splits.
 pub struct Source {
     /// What the model learns from.
     pub train: Arc<dyn Dataset>,
-    /// What it is judged on, or why there is nothing.
-    pub held_out: std::result::Result<Arc<dyn Dataset>, String>,
+    /// What checkpoints are chosen by, or why there is nothing.
+    pub validation: std::result::Result<Arc<dyn Dataset>, String>,
+    /// What is only reported, or why there is nothing. Nothing is ever chosen by it.
+    pub test: std::result::Result<Arc<dyn Dataset>, String>,
 }
 
 impl Source {
-    /// Opens the data set that the configuration names.
+    /// Opens the data set that the configuration of a pre-training run names. Where it has no validation split of its
+    /// own, one is taken out of the training images ([`Source::hold_out`]).
     ///
     /// # Errors
-    /// If there is no training data, or a test split is there but damaged.
+    /// If there is no training data, or another split is there but damaged.
     pub fn open(config: &Config) -> Result<Self> {
         if config.run.held_out_images == 0 {
             let train = open_split(&config.data, Split::Train)?;
-            return Ok(Self { train, held_out: Err("run.held_out_images is 0".to_owned()) });
+            let none = || Err("run.held_out_images is 0".to_owned());
+            return Ok(Self { train, validation: none(), test: none() });
         }
-        Self::both(&config.data)
+        Ok(Self::of(&config.data)?.hold_out(config))
     }
 
-    /// Both splits of a data set.
+    /// The splits of a data set as they lie on the disk.
     ///
     /// # Errors
-    /// If there is no training data, or a test split is there but damaged.
-    pub fn both(config: &DataConfig) -> Result<Self> {
+    /// If there is no training data, or another split is there but damaged.
+    pub fn of(config: &DataConfig) -> Result<Self> {
         let (path, format) = place(config)?;
         Self::at(&path, format)
     }
 
-    /// Both splits of the data set at a path, in the format given or else recognised.
+    /// The splits of the data set at a path, in the format given or else recognised.
     ///
     /// # Errors
-    /// If there is no training data, or a test split is there but damaged.
+    /// If there is no training data, or another split is there but damaged.
     pub fn at(path: &Path, format: Option<Format>) -> Result<Self> {
         let path = locate(Some(path))?;
         let train = data::open(&path, format, Split::Train)?;
-        let held_out = data::open_judged(&path, format)?.map(|(_, dataset)| dataset);
-        Ok(Self { train, held_out })
+        let other = |split| data::open_if_there(&path, format, split);
+        Ok(Self { validation: other(Split::Validation)?, test: other(Split::Test)?, train })
+    }
+
+    /// Takes a validation split out of the training images, where there is none: the fraction `data.val_fraction` of
+    /// them, at most `run.held_out_images`, a choice by `run.seed`; none if that is fewer than [`FEWEST_VALIDATION`].
+    #[must_use]
+    pub fn hold_out(self, config: &Config) -> Self {
+        if self.validation.is_ok() {
+            return self;
+        }
+        let (fraction, most) = (config.data.val_fraction, config.run.held_out_images);
+        let split = validation_split(self.train.len(), fraction, most, config.run.seed);
+        if split.validation.is_empty() {
+            let images = self.train.len();
+            let why = format!(
+                "{fraction} (data.val_fraction) of {images} images, at most {most}, is less than {FEWEST_VALIDATION}"
+            );
+            return Self { validation: Err(why), ..self };
+        }
+        let part = |images| -> Arc<dyn Dataset> { Arc::new(Subset::new(self.train.clone(), images)) };
+        Self { train: part(split.train), validation: Ok(part(split.validation)), test: self.test }
     }
 
     /// Every split that the data at a path has, in the order of [`Split::ALL`].

@@ -13,29 +13,32 @@ pub struct Splits {
     pub all: Arc<dyn Dataset>,
     /// Those that a model learns from.
     pub train: Arc<dyn Dataset>,
-    /// Those held out of them to choose by; none if that share is 0.
+    /// Those to choose by: the data's own, or held out of the training images; none if that fraction is 0.
     pub validation: Option<Arc<dyn Dataset>>,
     /// The test split, or why there is none.
     pub test: std::result::Result<Arc<dyn Dataset>, String>,
 }
 
 impl Splits {
-    /// Opens the data and keeps a share of its labels, of which another share validates ([`labelled_split`]).
+    /// Opens the data and keeps a fraction of its labels, of which `data.val_fraction` validates ([`labelled_split`])
+    /// unless the data has a validation split of its own.
     ///
     /// # Errors
     /// If the data has no labels, its splits do not have the same classes, or a share cannot be taken.
-    pub fn open(data: &DataConfig, label_share: f64, val_share: f64, seed: u64) -> Result<Self> {
-        let Source { train: all, held_out: test } = Source::both(data)?;
+    pub fn open(data: &DataConfig, label_share: f64, seed: u64) -> Result<Self> {
+        let Source { train: all, validation: own, test } = Source::of(data)?;
         if all.classes().len() < 2 {
             let found = format!("{} classes in {}", all.classes().len(), all.describe());
             return Err(Error::setting("--data", "labelled images of at least two classes", found));
         }
-        let split = labelled_split(&*all, label_share, val_share, seed)?;
-        if let Ok(test) = &test {
-            same_classes(all.classes(), &**test)?;
+        let val_fraction = if own.is_ok() { 0.0 } else { data.val_fraction };
+        let split = labelled_split(&*all, label_share, val_fraction, seed)?;
+        for set in own.iter().chain(&test) {
+            same_classes(all.classes(), &**set)?;
         }
         let part = |images: Vec<usize>| -> Arc<dyn Dataset> { Arc::new(Subset::new(all.clone(), images)) };
-        let validation = (!split.validation.is_empty()).then(|| part(split.validation));
+        let taken = (!split.validation.is_empty()).then(|| part(split.validation));
+        let validation = own.ok().or(taken);
         Ok(Self { train: part(split.train), validation, test, all })
     }
 }

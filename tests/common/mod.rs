@@ -23,6 +23,8 @@ num_heads = 2
 decoder_embed_dim = 16
 decoder_depth = 1
 decoder_num_heads = 2
+[data]
+val_fraction = 0.0
 [optim]
 epochs = 2
 batch_size = 8

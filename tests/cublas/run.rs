@@ -40,7 +40,7 @@ impl Watch for Losses {
 fn place() -> Place {
     let place = Place::new();
     place.images("pictures/train", 12, (8, 8), 1);
-    place.images("pictures/test", 4, (8, 8), 1);
+    place.images("pictures/validation", 4, (8, 8), 1);
     place
 }
 

@@ -27,6 +27,7 @@ decoder_depth = 1
 decoder_num_heads = 2
 [data]
 flip = false
+val_fraction = 0.0
 [optim]
 epochs = 30
 warmup_epochs = 6
@@ -37,12 +38,12 @@ lr = 5e-3
 held_out_images = 32
 ";
 
-/// A place with `small.toml` and smooth pictures: `images/train` (128) and `images/test` (32).
+/// A place with `small.toml` and smooth pictures: `images/train` (128) and `images/validation` (32).
 pub(crate) fn place() -> Place {
     let place = Place::new();
     place.write("small.toml", SMALL);
     pictures(&place, "images/train", 0..128);
-    pictures(&place, "images/test", 200..232);
+    pictures(&place, "images/validation", 200..232);
     place
 }
 

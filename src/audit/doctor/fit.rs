@@ -1,15 +1,15 @@
-//! Over-fitting: the training loss beside the held-out loss.
+//! Over-fitting: the training loss beside the validation loss.
 
 use super::Finding;
 use super::evidence::Evidence;
 use super::words::number;
 use crate::train::metrics::EpochRecord;
 
-/// A held-out loss so many times its lowest is getting worse …
+/// A validation loss so many times its lowest is getting worse …
 const WORSE: f64 = 1.05;
 /// … and has got much worse.
 const MUCH_WORSE: f64 = 1.25;
-/// A held-out loss so many times the training loss is a gap …
+/// A validation loss so many times the training loss is a gap …
 const GAP: f64 = 1.3;
 /// … and a wide one.
 const WIDE_GAP: f64 = 2.0;
@@ -20,7 +20,7 @@ const SMALL: f64 = 0.02;
 pub(super) const MORE_DATA: &str = "more images, crops (--crop 0.2,1), a smaller model, fewer epochs or a higher --mask-ratio: \
                          the model learns its training images by heart";
 
-/// The held-out loss has not risen from its lowest, and is near the training loss.
+/// The validation loss has not risen from its lowest, and is near the training loss.
 pub(super) fn over_fitting(evidence: &Evidence) -> Vec<Finding> {
     let epochs: &[EpochRecord] = &evidence.log.epochs;
     let held_out: Vec<(u64, f64)> = epochs.iter().filter_map(|r| Some((r.epoch, r.held_out_loss?))).collect();
@@ -29,7 +29,7 @@ pub(super) fn over_fitting(evidence: &Evidence) -> Vec<Finding> {
             return vec![Finding::not_done("no epoch is finished")];
         }
         return vec![
-            Finding::not_done("no held-out loss was measured, so over-fitting cannot be seen").advising(
+            Finding::not_done("no validation loss was measured, so over-fitting cannot be seen").advising(
                 "give the data a test split (see README, Your own data), so that over-fitting shows",
             ),
         ];
@@ -37,7 +37,7 @@ pub(super) fn over_fitting(evidence: &Evidence) -> Vec<Finding> {
     let lowest = held_out.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((last.epoch, now));
     let train = last.train_loss;
     let text = format!(
-        "held-out loss {}, lowest {} after epoch {}; training loss {}",
+        "validation loss {}, lowest {} after epoch {}; training loss {}",
         number(now),
         number(lowest.1),
         lowest.0,

@@ -98,7 +98,7 @@ impl Log {
     pub fn last_loss(&self) -> Option<(f64, &'static str)> {
         if let Some(epoch) = self.epochs.last() {
             return Some(match epoch.held_out_loss {
-                Some(loss) => (loss, "held-out loss"),
+                Some(loss) => (loss, "validation loss"),
                 None => (epoch.train_loss, "training loss of the last epoch"),
             });
         }

@@ -18,9 +18,9 @@ pub(super) fn losses(evidence: &Evidence) -> Vec<(String, f64)> {
     let mut losses = Vec::new();
     losses.extend(evidence.log.epochs.last().map(|r| ("training loss, last epoch".to_owned(), r.train_loss)));
     let held_out = evidence.log.epochs.last().and_then(|r| r.held_out_loss);
-    losses.extend(held_out.map(|loss| ("held-out loss, last epoch".to_owned(), loss)));
+    losses.extend(held_out.map(|loss| ("validation loss, last epoch".to_owned(), loss)));
     if let Ok(yardstick) = &evidence.yardstick {
-        let images = if yardstick.held_out { "held-out" } else { "training" };
+        let images = if yardstick.held_out { "validation" } else { "training" };
         let of_weights = yardstick
             .loss
             .map(|loss| (format!("the checkpoint on {} {images} images", yardstick.images), loss));
@@ -45,7 +45,7 @@ fn known_zero(evidence: &Evidence) -> Option<f64> {
 pub(super) fn trivial_predictors(evidence: &Evidence) -> Vec<Finding> {
     let measured = evidence.yardstick.as_ref().ok().and_then(|y| {
         let of = if y.held_out {
-            "held-out loss of the checkpoint"
+            "validation loss of the checkpoint"
         } else {
             "checkpoint's loss on training images"
         };
@@ -124,7 +124,7 @@ pub(super) fn logged_loss(evidence: &Evidence) -> Vec<Finding> {
     let logged = evidence.log.epochs.iter().chain(&saved.state.history).find(|r| r.step == step);
     let Some((logged, recomputed)) = logged.and_then(|r| r.held_out_loss).zip(yardstick.loss) else {
         return vec![Finding::not_done(format!(
-            "no held-out loss was logged at step {step}, where the checkpoint stands"
+            "no validation loss was logged at step {step}, where the checkpoint stands"
         ))];
     };
     if !yardstick.as_logged {
@@ -135,6 +135,6 @@ pub(super) fn logged_loss(evidence: &Evidence) -> Vec<Finding> {
     if (logged - recomputed).abs() <= SAME_LOSS * logged.abs() {
         return vec![Finding::ok(text)];
     }
-    let advice = "do not trust this run: its weights, masks, held-out images or settings are not those that were logged";
+    let advice = "do not trust this run: its weights, masks, validation images or settings are not those that were logged";
     vec![Finding::problem(text, advice)]
 }

@@ -35,13 +35,13 @@ impl Yardstick {
     pub(super) fn measure(evidence: &Evidence, workers: &Workers<f32, Mae<f32>>) -> Result<Self, String> {
         let data = evidence.data.as_ref().map_err(Clone::clone)?;
         let config = &evidence.config;
-        let (set, wanted) = match &data.source.held_out {
+        let (set, wanted) = match &data.source.validation {
             Ok(set) => (set, config.run.held_out_images.min(set.len())),
             Err(_) => (&data.source.train, TRAINING_IMAGES.min(data.source.train.len())),
         };
         let count = wanted.min(affordable(config, FEWEST_IMAGES));
         let set = HeldOut::new(config, set, count).map_err(|error| error.to_string())?;
-        let held_out = data.source.held_out.is_ok();
+        let held_out = data.source.validation.is_ok();
         let loss = evidence.saved.as_ref().ok().map(|saved| set.loss(&saved.model, workers));
         Ok(Self {
             images: set.masks.len(),

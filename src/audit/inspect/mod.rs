@@ -87,7 +87,7 @@ pub struct Provenance {
     pub data_digest: Option<String>,
     /// CRC-32 of the file of weights.
     pub weights_checksum: String,
-    /// The last losses: training, held-out.
+    /// The last losses: training, validation.
     pub losses: Vec<(&'static str, f64)>,
     /// What the file of weights says of itself.
     pub metadata: BTreeMap<String, String>,
@@ -171,7 +171,7 @@ fn provenance(checkpoint: &Checkpoint) -> Result<Provenance> {
         &checkpoint.state;
     let last = history.last();
     let losses = last.map(|r| ("training", r.train_loss)).into_iter();
-    let losses = losses.chain(last.and_then(|r| r.held_out_loss).map(|loss| ("held-out", loss)));
+    let losses = losses.chain(last.and_then(|r| r.held_out_loss).map(|loss| ("validation", loss)));
     Ok(Provenance {
         program: Some(program.clone()),
         step: Some(*step),

@@ -110,7 +110,7 @@ impl Batch {
         let mut sources = Vec::new();
         if files.is_empty() {
             let source = source.expect("opened above");
-            let dataset = source.held_out.unwrap_or(source.train);
+            let dataset = source.validation.or(source.test).unwrap_or(source.train);
             let count = count.min(dataset.len());
             for i in 0..count {
                 let index = i * dataset.len() / count;

@@ -59,8 +59,6 @@ pub struct TransferConfig {
     pub ema_decay: Option<f64>,
     /// Share of the training images whose labels are used, class by class.
     pub label_share: f64,
-    /// Share of those that is held out to choose the best epoch.
-    pub val_share: f64,
     /// The names of the classes, as the data has them.
     #[serde(default)]
     pub classes: Vec<String>,
@@ -170,8 +168,6 @@ impl TransferConfig {
             require((0.0..1.0).contains(&decay), "finetune.ema_decay", "at least 0 and less than 1", decay)?;
         }
         let share = self.label_share;
-        require(share > 0.0 && share <= 1.0, "finetune.label_share", "more than 0, at most 1", share)?;
-        let share = self.val_share;
-        require((0.0..1.0).contains(&share), "finetune.val_share", "at least 0 and less than 1", share)
+        require(share > 0.0 && share <= 1.0, "finetune.label_share", "more than 0, at most 1", share)
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// As [`Splits::open`], or if the classes are not those of the settings.
 pub(super) fn open(config: &mut FinetuneConfig) -> Result<Splits> {
     let (transfer, seed) = (&mut config.finetune, config.run.seed);
-    let splits = Splits::open(&config.data, transfer.label_share, transfer.val_share, seed)?;
+    let splits = Splits::open(&config.data, transfer.label_share, seed)?;
     if !transfer.classes.is_empty() {
         same_classes(&transfer.classes, &*splits.all)?;
     }
