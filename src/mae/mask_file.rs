@@ -36,3 +36,23 @@ pub fn mask_from_file(path: &Path, patches: usize) -> Result<Mask> {
     }
     Ok(Mask::from_removed(&removed))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_from_an_editor_on_windows_is_the_same_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mask");
+        let removed = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            mask_from_file(&path, 6).map(|mask| mask.removed()).map_err(|error| error.to_string())
+        };
+        for list in ["[0,\r\n 4, 5]\r\n", "0 4\r\n5\r\n", "0,4,5"] {
+            assert_eq!(removed(list), Ok(3));
+            assert_eq!(removed(&format!("\u{feff}{list}")), Ok(3));
+        }
+        assert!(removed("7\u{feff}").unwrap_err().contains("patch: expected"));
+    }
+}

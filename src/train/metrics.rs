@@ -5,6 +5,7 @@
 
 use super::chain::Chain;
 use crate::base::disk::{Disk, DiskFile, Os};
+use crate::base::files::text;
 use crate::base::{Error, Result};
 use crate::checkpoint::LogMark;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -154,7 +155,7 @@ impl Writer {
         if crc.clone().finalize() != mark.crc {
             return wrong("others: the file was changed or damaged".to_owned());
         }
-        let records = parse(path, &String::from_utf8_lossy(&text))?;
+        let records = parse(path, &text)?;
         let file = disk.reopen(path, mark.bytes).map_err(Error::write(path))?;
         let chain = Chain(mark.chain);
         Ok((Self { path: path.to_path_buf(), file, bytes: mark.bytes, crc, chain }, records))
@@ -192,10 +193,11 @@ impl Writer {
 /// # Errors
 /// If the file cannot be read or a line is not a record; the error names the line.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
-    parse(path, &fs::read_to_string(path).map_err(Error::read(path))?)
+    parse(path, &fs::read(path).map_err(Error::read(path))?)
 }
 
-fn parse(path: &Path, text: &str) -> Result<Vec<Record>> {
+fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Record>> {
+    let text = text(path, "text", bytes)?;
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let lines = whole.lines().enumerate();
     lines

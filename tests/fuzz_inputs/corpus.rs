@@ -19,7 +19,11 @@ pub(crate) fn seeds(target: &str, dir: &Path) -> Vec<Vec<u8>> {
             npy("<f4", "(1, 2, 2, 3)", &[0.5f32.to_le_bytes(); 12].concat()),
         ],
         "npy-labels" => {
-            vec![npy("|u1", "(2,)", &[0, 9]), npy("<i8", "(2, 1)", &[[3, 0, 0, 0, 0, 0, 0, 0]; 2].concat())]
+            vec![
+                npy("|u1", "(2,)", &[0, 9]),
+                npy("<i8", "(2, 1)", &[[3, 0, 0, 0, 0, 0, 0, 0]; 2].concat()),
+                npy("<U2", "(2,)", &[[b'a', 0, 0, 0, b'b', 0, 0, 0]; 2].concat()),
+            ]
         }
         "tar" => vec![shard()],
         "parquet" => vec![include_bytes!("../golden/hub/train-00000-of-00001.parquet").to_vec()],
@@ -31,8 +35,17 @@ pub(crate) fn seeds(target: &str, dir: &Path) -> Vec<Vec<u8>> {
         .to_vec(),
         "safetensors" => vec![model(dir), with_metadata(dir)],
         "state" => vec![state(), State::default().seal(dir).unwrap()],
-        "mask" => vec![b"[0, 1, 2, 8]".to_vec(), b"0 1,2\n3\t8".to_vec(), b"{\"a\": [1.5e3, null]}".to_vec()],
-        "metrics" => vec![LOG.as_bytes().to_vec()],
+        "text" => {
+            vec![b"cat\r\ndog\r\n".to_vec(), b"\xef\xbb\xbfcat\r\n".to_vec(), b"\xff\xfec\0a\0t\0".to_vec()]
+        }
+        "mask" => vec![
+            b"\xef\xbb\xbf[0, 1,\r\n2, 8]".to_vec(),
+            b"0 1,2\n3\t8".to_vec(),
+            b"{\"a\": [1.5e3, null]}".to_vec(),
+        ],
+        "metrics" => {
+            vec![LOG.as_bytes().to_vec(), format!("\u{feff}{}", LOG.replace('\n', "\r\n")).into_bytes()]
+        }
         "png" | "folder" => vec![png(1), png(3), png(4), palette()],
         "jpeg" => vec![jpeg(1), jpeg(3)],
         other => panic!("no corpus for {other}"),
@@ -64,8 +77,12 @@ fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
 fn shard() -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let long = "folder/".repeat(20);
-    let members: [(&str, &[u8]); 4] =
-        [("1.png", &png(1)), ("1.cls", b"3"), ("2.jpg", &jpeg(3)), ("2.json", b"{\"label\": 0}")];
+    let members: [(&str, &[u8]); 4] = [
+        ("1.png", &png(1)),
+        ("1.cls", b"\xef\xbb\xbf3\r\n"),
+        ("2.jpg", &jpeg(3)),
+        ("2.json", b"{\"label\": 0}"),
+    ];
     for (name, content) in members {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use vit_mae::base::files::read_text;
 use vit_mae::checkpoint::{State, tensors};
 use vit_mae::data::{self, Split};
 use vit_mae::mae::mask_from_file;
@@ -37,7 +38,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "cifar-10", file: "data.bin", read: dataset, per_byte: 8, besides: MIB },
     Target { name: "cifar-100", file: "train.bin", read: dataset, per_byte: 8, besides: MIB },
     Target { name: "npy", file: "images.npy", read: dataset, per_byte: 8, besides: 2 * MIB },
-    Target { name: "npy-labels", file: "labels/labels.npy", read: labels, per_byte: 16, besides: 8 * MIB },
+    Target { name: "npy-labels", file: "labels/labels.npy", read: labels, per_byte: 200, besides: 8 * MIB },
     // A member may be a PNG file, see there.
     Target { name: "tar", file: "shard.tar", read: dataset, per_byte: 3 * 24 * 1032, besides: 8 * MIB },
     // For the page that a header announces the crate reserves up to 2 GiB, and touches what it then writes.
@@ -49,6 +50,7 @@ pub(crate) const TARGETS: &[Target] = &[
         per_byte: 3 * 24 * 1032,
         besides: 2 * 1024 * MIB + 8 * MIB,
     },
+    Target { name: "text", file: "text.txt", read: text, per_byte: 16, besides: MIB },
     Target { name: "config", file: "config.toml", read: config, per_byte: 1000, besides: MIB },
     Target { name: "safetensors", file: "model.safetensors", read: safetensors, per_byte: 200, besides: MIB },
     Target { name: "state", file: "state.bin", read: state, per_byte: 40, besides: MIB },
@@ -98,6 +100,17 @@ fn labels(path: &Path) {
 
 fn folder(path: &Path) {
     dataset(path.ancestors().nth(2).expect("folder/class/image"));
+}
+
+/// As it is, and with a byte order mark in front, which changes nothing.
+fn text(path: &Path) {
+    let plain = read_text(path);
+    let bytes = fs::read(path).expect("a file");
+    fs::write(path, [b"\xef\xbb\xbf", &bytes[..]].concat()).expect("a file");
+    match read_text(path) {
+        Ok(text) => assert_eq!(text.as_bytes(), bytes),
+        Err(_) => assert!(plain.is_err()),
+    }
 }
 
 fn config(path: &Path) {

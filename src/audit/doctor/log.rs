@@ -1,6 +1,7 @@
 //! The log of a run, read leniently: what stands before a wrong line is used, and the line is reported.
 
 use crate::base::Error;
+use crate::base::files::text;
 use crate::train::metrics::{Change, EpochRecord, Record, SkippedRecord, StepRecord, check_chain};
 use std::path::Path;
 
@@ -28,9 +29,10 @@ impl Log {
     #[must_use]
     pub fn read(path: &Path) -> Self {
         let mut log = Self::default();
-        match std::fs::read_to_string(path) {
-            Ok(text) => log.take(path, &text),
-            Err(error) => log.trouble = Some(Error::read(path)(error).to_string()),
+        let read = std::fs::read(path).map_err(Error::read(path));
+        let taken = read.and_then(|bytes| text(path, "text", &bytes).map(|text| log.take(path, text)));
+        if let Err(error) = taken {
+            log.trouble = Some(error.to_string());
         }
         log
     }

@@ -88,3 +88,16 @@ pub(super) fn shown(value: &Value) -> String {
     let short: String = text.chars().take(SHOWN).collect();
     if short.len() < text.len() { format!("{short}…") } else { short }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_from_an_editor_on_windows_has_the_same_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::write(&path, "\u{feff}{\r\n  \"hidden_size\": 16\r\n}\r\n").unwrap();
+        assert_eq!(Keys::read(&path).unwrap().whole("hidden_size").unwrap(), 16);
+    }
+}
