@@ -70,7 +70,7 @@ fn a_label_out_of_range_is_named_with_its_image() {
     idx(&place, "idx", "train", &[0, 1, 0, 1, 0, 1]);
     idx(&place, "idx", "t10k", &[0, 1, 7]);
     let args = ["probe", "--checkpoint", "run", "--data", "idx", "--val-fraction", "0.4"];
-    place.refused(&args, &["t10k-labels-idx1-ubyte", "label of image 2", "less than 2", "found 7"]);
+    place.refused(&args, &["t10k-labels-idx1-ubyte", "label of image 2", "2 classes (0, 1)", "found 7"]);
 }
 
 #[test]

@@ -86,7 +86,9 @@ fn a_label_means_the_same_in_train_and_val() {
     let val = open(dir.path(), None, Split::Validation).unwrap();
     assert_eq!((val.len(), val.label(0), val.classes().len()), (1, Some(2), 3));
     put(dir.path(), "val/yak/1.png", &png());
-    let message = refusal(dir.path(), Split::Validation);
+    let val = open(dir.path(), None, Split::Validation).unwrap();
+    assert_eq!((val.len(), val.label(0), val.classes().len()), (2, None, 0), "its images are read");
+    let message = val.labels().unwrap_err().to_string();
     assert!(message.contains("(cat, dog, owl), found yak"), "{message}");
 }
 

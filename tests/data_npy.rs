@@ -39,6 +39,15 @@ fn refusal(path: &Path, split: Split) -> String {
     error.to_string()
 }
 
+/// The message with which the labels of a file are refused, whose images are read without them.
+fn labels_refusal(path: &Path, split: Split) -> String {
+    let data = open(path, None, split).expect("images need no labels");
+    assert_eq!((data.label(0), data.classes().len()), (None, 0));
+    let error = data.labels().expect_err("the labels must be refused");
+    assert_eq!(error.exit_code(), 2);
+    error.to_string()
+}
+
 fn refused(bytes: &[u8], words: &[&str]) {
     let dir = TempDir::new().unwrap();
     let message = refusal(&put(&dir, "images.npy", bytes), Split::Train);
@@ -66,9 +75,9 @@ fn bytes_and_labels_are_read_under_every_usual_name() {
         for path in [dir.path(), &file] {
             assert_eq!(recognise(path).unwrap().to_string(), "npy", "{images}");
             let data = open(path, None, Split::Train).unwrap();
-            assert_eq!((data.len(), data.size(), data.classes().len()), (2, Some((2, 2)), 3), "{images}");
+            assert_eq!((data.len(), data.size()), (2, Some((2, 2))), "{images}");
             assert_eq!(data.image(1).unwrap().pixels, [5, 6, 7, 8]);
-            assert_eq!((data.label(0), data.label(1)), (Some(2), Some(0)));
+            assert_eq!((data.classes().join(" "), data.labels().unwrap()), ("0 2".to_owned(), vec![1, 0]));
         }
         let message = refusal(dir.path(), Split::Test);
         assert!(message.contains("found none"), "{message}");
@@ -111,23 +120,28 @@ fn a_float_out_of_range_is_named_by_its_place_and_value() {
 fn a_test_set_has_the_classes_of_its_training_set() {
     let dir = TempDir::new().unwrap();
     put(&dir, "x_train.npy", &two_images());
-    put(&dir, "y_train.npy", &npy("|u1", "False", "(2, 1)", &[0, 6]));
+    put(&dir, "y_train.npy", &npy("|u1", "False", "(2, 1)", &[9, 6]));
     put(&dir, "x_test.npy", &two_images());
-    put(&dir, "y_test.npy", &npy("<i2", "False", "(2,)", &[1, 0, 2, 0]));
+    put(&dir, "y_test.npy", &npy("<i2", "False", "(2,)", &[9, 0, 9, 0]));
     let test = open(dir.path(), None, Split::Test).unwrap();
-    assert_eq!((test.classes().len(), test.label(1)), (7, Some(2)));
-    put(&dir, "y_test.npy", &npy("|i1", "False", "(2,)", &[1, 7]));
-    let message = refusal(dir.path(), Split::Test);
-    assert!(message.contains("y_test.npy: label of image 1: expected less than 7"), "{message}");
+    assert_eq!((test.classes().join(" "), test.labels().unwrap()), ("6 9".to_owned(), vec![1, 1]));
+    put(&dir, "y_test.npy", &npy("|i1", "False", "(2,)", &[6, 7]));
+    let message = labels_refusal(dir.path(), Split::Test);
+    let words = "y_test.npy: label of image 1: expected one of the 2 classes (6, 9), found 7";
+    assert!(message.contains(words), "{message}");
 }
 
 #[test]
 fn other_orders_types_and_shapes_are_refused_with_advice() {
     let u1 = |shape: &str, n: usize| npy("|u1", "False", shape, &vec![0; n]);
     refused(&npy("|u1", "True", "(2, 2, 2)", &[0; 8]), &["fortran_order", "ascontiguousarray"]);
-    refused(&npy(">f4", "False", "(2, 2, 2)", &[0; 32]), &["descr", "found >f4", "<f4"]);
-    refused(&npy("<f8", "False", "(2, 2, 2)", &[0; 64]), &["descr", "found <f8", "astype"]);
-    refused(&npy("|O", "False", "(2, 2, 2)", &[0; 8]), &["descr", "found |O"]);
+    refused(&npy("|O", "False", "(2, 2, 2)", &[0; 8]), &["descr", "found |O", "numpy.stack"]);
+    refused(&npy("<c8", "False", "(2, 2, 2)", &[0; 64]), &["descr", "found <c8", "of complex numbers"]);
+    refused(&npy("<f16", "False", "(2, 2, 2)", &[0; 128]), &["descr", "found <f16", "at most 64 bits"]);
+    refused(&npy("<U3", "False", "(2, 2, 2)", &[0; 96]), &["descr", "found <U3"]);
+    refused(&npy("<M8[ns]", "False", "(2, 2, 2)", &[0; 64]), &["descr", "found <M8[ns]"]);
+    refused(&u1("(2, 2, 8, 8)", 256), &["shape", "channels last", "transpose(0, 2, 3, 1)"]);
+    refused(&u1("(1, 13, 28, 28)", 13 * 784), &["shape", "13 channels first", "transpose(0, 2, 3, 1)"]);
     refused(&u1("(2, 3, 8, 8)", 384), &["shape", "channels last", "transpose(0, 2, 3, 1)"]);
     refused(&u1("(4,)", 4), &["shape", "[N, H, W] or [N, H, W, C]", "[4]"]);
     refused(&u1("()", 1), &["shape", "[]"]);
@@ -163,20 +177,93 @@ fn absurd_lengths_are_refused_without_allocating() {
 
 #[test]
 fn labels_must_be_as_many_whole_numbers_as_there_are_images() {
-    let cases: [(Vec<u8>, &[&str]); 5] = [
+    let cases: [(Vec<u8>, &[&str]); 9] = [
         (npy("|u1", "False", "(3,)", &[0; 3]), &["number of labels", "expected 2", "found 3"]),
-        (npy("<f4", "False", "(2,)", &[0; 8]), &["descr", "whole numbers"]),
+        (npy("<f4", "False", "(2,)", &floats(&[1.0, 0.5])), &["label of image 1", "whole number", "0.5"]),
+        (npy("<f4", "False", "(2,)", &floats(&[f32::NAN, 1.0])), &["label of image 0", "found NaN"]),
+        (npy("<c8", "False", "(2,)", &[0; 16]), &["descr", "whole numbers", "found <c8"]),
         (npy("|i1", "False", "(2,)", &[0, 255]), &["label of image 1", "found -1"]),
-        (npy("<u8", "False", "(2,)", &[0xff; 16]), &["label of image 0", "a class from 0 to 65535"]),
+        (npy("|i1", "False", "(2,)", &[0, 254]), &["label of image 1", "found -2"]),
+        (
+            npy("<u8", "False", "(2,)", &[0xff; 16]),
+            &["label of image 0", "whole number from 0 to 4294967295"],
+        ),
+        (npy("<U1", "False", "(2,)", &[b'a', 0, 0, 0, 0, 0, 0, 0]), &["label of image 1", "found \"\""]),
         (npy("|u1", "False", "(1, 2)", &[0; 2]), &["shape", "[N] or [N, 1]"]),
     ];
     for (labels, words) in cases {
         let dir = TempDir::new().unwrap();
         let path = put(&dir, "images.npy", &two_images());
         put(&dir, "labels.npy", &labels);
-        let message = refusal(&path, Split::Train);
+        let message = labels_refusal(&path, Split::Train);
         for word in words.iter().chain(&["labels.npy"]) {
             assert!(message.contains(word), "no {word:?} in: {message}");
         }
     }
+}
+
+#[test]
+fn whole_numbers_from_0_to_255_of_every_type_and_order_are_pixels() {
+    let dir = TempDir::new().unwrap();
+    for (kind, size) in [('u', 1), ('u', 2), ('u', 4), ('u', 8), ('i', 1), ('i', 2), ('i', 4), ('i', 8)] {
+        for order in ['<', '>'] {
+            let bytes = |value: u8| {
+                let mut bytes = vec![0; size];
+                bytes[if order == '<' { 0 } else { size - 1 }] = value;
+                bytes
+            };
+            let most = if (kind, size) == ('i', 1) { 127 } else { 255 };
+            let descr = format!("{order}{kind}{size}");
+            let values: Vec<u8> = [0, 1, 100, most].into_iter().flat_map(bytes).collect();
+            let path = put(&dir, "x.npy", &npy(&descr, "False", "(1, 2, 2)", &values));
+            let image = open(&path, None, Split::Train).unwrap().image(0).unwrap();
+            assert_eq!(image.pixels, [0, 1, 100, most], "{descr}");
+        }
+    }
+    let wide = |value: u16| npy(">u2", "False", "(1, 1, 2)", &[[0, 7], value.to_be_bytes()].concat());
+    for value in [256, 31_000, u16::MAX] {
+        let found = format!("found {value}");
+        refused(&wide(value), &["image 0, row 0, column 1, channel 0", "(x / 257).round()", &found]);
+    }
+    refused(&npy("<i8", "False", "(1, 1, 1)", &[0xff; 8]), &["a whole number from 0 to 255", "found -1"]);
+}
+
+#[test]
+fn floats_of_every_width_and_order_and_bools_are_pixels() {
+    let dir = TempDir::new().unwrap();
+    let levels: Vec<u8> = (0..=255).collect();
+    let ordered = |little: Vec<[u8; 8]>, size: usize, order: char| -> Vec<u8> {
+        let one = |bytes: [u8; 8]| {
+            let mut bytes = bytes[..size].to_vec();
+            if order == '>' {
+                bytes.reverse();
+            }
+            bytes
+        };
+        little.into_iter().flat_map(one).collect()
+    };
+    for order in ['<', '>'] {
+        let doubles = levels.iter().map(|&level| (f64::from(level) / 255.0).to_le_bytes()).collect();
+        let singles = levels.iter().map(|&level| {
+            let mut word = [0; 8];
+            word[..4].copy_from_slice(&(f32::from(level) / 255.0).to_le_bytes());
+            word
+        });
+        for (size, values) in [(8, doubles), (4, singles.collect::<Vec<_>>())] {
+            let bytes =
+                npy(&format!("{order}f{size}"), "False", "(1, 16, 16)", &ordered(values, size, order));
+            let path = put(&dir, "x.npy", &bytes);
+            let image = open(&path, None, Split::Train).unwrap().image(0).unwrap();
+            assert_eq!(image.pixels, levels, "{order}f{size}");
+        }
+    }
+    // numpy.float16 of 0, 1/255, 128/255, 1, of its smallest number and −0; by hand: (1 + 4/1024) · 2⁻⁸ and 2⁻¹.
+    let halves = [0u16, 0x1c04, 0x3804, 0x3c00, 0x0001, 0x8000].map(u16::to_le_bytes).concat();
+    let path = put(&dir, "x.npy", &npy("<f2", "False", "(1, 2, 3)", &halves));
+    assert_eq!(open(&path, None, Split::Train).unwrap().image(0).unwrap().pixels, [0, 1, 128, 255, 0, 0]);
+    let path = put(&dir, "x.npy", &npy("|b1", "False", "(1, 1, 2)", &[0, 1]));
+    assert_eq!(open(&path, None, Split::Train).unwrap().image(0).unwrap().pixels, [0, 255]);
+    refused(&npy("|b1", "False", "(1, 1, 2)", &[0, 2]), &["0 or 1", "found 2"]);
+    refused(&npy("<f2", "False", "(1, 1, 1)", &[0, 0x7c]), &["a float from 0 to 1", "found inf"]);
+    refused(&npy("<f8", "False", "(1, 1, 1)", &200f64.to_le_bytes()), &["save x / 255", "found 200"]);
 }

@@ -2,15 +2,17 @@
 //!
 //! A wrong shape *inside* the crate is a bug and panics with both shapes. Everything that comes from
 //! outside (a file, a flag, an image, a checkpoint) is an [`Error`], and each variant knows its exit code.
+//! It can be cloned: what is wrong with labels is found when data is opened, and an error whenever they are asked for.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Shorthand for a result with this crate's [`enum@Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything that can go wrong from the outside.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A flag or a configuration key has a value that cannot work.
@@ -41,7 +43,7 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// A path could not be written.
     #[error("cannot write {}: {source}", path.display())]
@@ -49,7 +51,7 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// A loss or a tensor stopped being a finite number during training.
     #[error(
@@ -136,13 +138,13 @@ impl Error {
     /// For `map_err` on a failed read.
     pub fn read(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
-        move |source| Self::Read { path, source }
+        move |source| Self::Read { path, source: Arc::new(source) }
     }
 
     /// For `map_err` on a failed write.
     pub fn write(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
-        move |source| Self::Write { path, source }
+        move |source| Self::Write { path, source: Arc::new(source) }
     }
 
     /// Whether something was not found, rather than found and found wrong: a path that is not there, or `found none`.

@@ -2,14 +2,15 @@
 
 use super::device::DeviceFlags;
 use super::images_bar::ImagesBar;
-use super::say;
+use super::{say, visible};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use vit_mae::Result;
+use vit_mae::data::Dataset;
 use vit_mae::tasks::Pooling;
 use vit_mae::train::export::Export;
-use vit_mae::train::features::{Listener, features, labels};
+use vit_mae::train::features::{Listener, features};
 use vit_mae::train::{save, source};
 
 const EXAMPLES: &str = "\
@@ -19,8 +20,8 @@ Examples:
   vit-mae features --checkpoint runs/0001 --data photos --pool mean --out photos.safetensors
 
 One row an image, in the order of the data: the encoder's output for the whole image, nothing masked. Labels, if \
-the data has any, go to train.labels.npy, or into the same .safetensors file as `labels`; each is a position in the \
-sorted names of the classes.";
+the data has any, go to train.labels.npy, or into the same .safetensors file as `labels`; each is the number of its \
+class where classes are numbers, else a position in the sorted names of the classes.";
 
 /// Flags of `vit-mae features`.
 #[derive(Debug, clap::Args)]
@@ -69,8 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     bar.begins(dataset.len());
     let features = features(&model.encoder, args.pool, &*dataset, &config.input(), &engine, &bar)?;
     drop(bar);
-    let labelled = !dataset.classes().is_empty();
-    let labels = labelled.then(|| labels(&*dataset)).transpose()?;
+    let labels = if dataset.classes().is_empty() { None } else { Some(numbers(&*dataset)?) };
     let about = BTreeMap::from([
         ("checkpoint".to_owned(), checkpoint.dir.display().to_string()),
         ("step".to_owned(), checkpoint.state.step.to_string()),
@@ -85,14 +85,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let document = json!({
             "checkpoint": checkpoint.dir, "step": checkpoint.state.step, "data": dataset.describe(),
             "images": images, "width": width, "labelled": labels.is_some(), "files": files,
+            "label_problem": dataset.label_problem().map(ToString::to_string),
         });
         say!("{document}");
         return Ok(());
     }
     say!("data      {}", dataset.describe());
     say!("features  {} × {}, f32", features.nrows(), features.ncols());
+    if let Some(problem) = dataset.label_problem() {
+        say!("labels    none, as they cannot be used: {}", visible(&problem.to_string()));
+    }
     for file in files {
         say!("written   {}", file.display());
     }
     Ok(())
+}
+
+/// The class of every image: its number where all classes are numbers, whose names may have gaps, else its position.
+fn numbers(dataset: &dyn Dataset) -> Result<Vec<usize>> {
+    let number = |class: &String| class.parse().ok().filter(|number: &u32| number.to_string() == *class);
+    let numbers: Option<Vec<u32>> = dataset.classes().iter().map(number).collect();
+    let of = |label: usize| numbers.as_ref().map_or(label, |numbers| numbers[label] as usize);
+    Ok(dataset.labels()?.into_iter().map(of).collect())
 }

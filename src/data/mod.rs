@@ -4,7 +4,7 @@
 //! [`augment`] → [`mod@normalise`] → [`loader`] (how they become batches) → [`split`] and [`subset`] (which of them
 //! have labels, and which validate) → [`mod@survey`] (what is there, before training). Nothing here knows a model.
 
-use crate::base::Result;
+use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -89,6 +89,26 @@ pub trait Dataset: Send + Sync {
 
     /// The names of the classes; empty if the data has no labels.
     fn classes(&self) -> &[String];
+
+    /// Why the labels that the data has cannot be used; then no image has one, which is no error where none is needed.
+    fn label_problem(&self) -> Option<&Error> {
+        None
+    }
+
+    /// The class of every image.
+    ///
+    /// # Errors
+    /// If the labels cannot be used, or an image has none.
+    fn labels(&self) -> Result<Vec<usize>> {
+        if let Some(problem) = self.label_problem() {
+            return Err(problem.clone());
+        }
+        let missing = |index| {
+            let found = format!("no label of {} ({})", self.source(index), self.describe());
+            Error::setting("--data", split::LABELLED, found)
+        };
+        (0..self.len()).map(|index| self.label(index).ok_or_else(|| missing(index))).collect()
+    }
 
     /// Where image `index` stands, for messages: a path, or `FILE, image 17`.
     fn source(&self, index: usize) -> String;

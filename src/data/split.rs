@@ -119,11 +119,7 @@ fn rounded(share: f64, n: usize) -> usize {
 /// If an image has no label, or a class no image.
 fn by_class(dataset: &dyn Dataset) -> Result<Vec<Vec<usize>>> {
     let mut images = vec![Vec::new(); dataset.classes().len()];
-    for index in 0..dataset.len() {
-        let Some(label) = dataset.label(index) else {
-            let found = format!("no label of {} ({})", dataset.source(index), dataset.describe());
-            return Err(Error::setting("--data", LABELLED, found));
-        };
+    for (index, label) in dataset.labels()?.into_iter().enumerate() {
         images[label].push(index);
     }
     if let Some(class) = images.iter().position(Vec::is_empty) {

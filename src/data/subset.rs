@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Dataset, Image, count};
-use crate::base::Result;
+use crate::base::{Error, Result};
 
 /// The images of another data set at the indices given, in their order. Classes stay the whole's, so that a
 /// label means the same in every subset, also in one that lacks a class.
@@ -41,6 +41,10 @@ impl Dataset for Subset {
 
     fn classes(&self) -> &[String] {
         self.whole.classes()
+    }
+
+    fn label_problem(&self) -> Option<&Error> {
+        self.whole.label_problem()
     }
 
     fn source(&self, index: usize) -> String {

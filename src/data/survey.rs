@@ -32,6 +32,8 @@ pub struct Survey {
     pub pixels: Option<ChannelStats>,
     /// Name and number of images of each class, over the whole data set.
     pub classes: Vec<ClassCount>,
+    /// Why the labels cannot be used, if there are some that cannot.
+    pub label_problem: Option<String>,
 }
 
 /// A class and its images.
@@ -87,7 +89,8 @@ pub fn survey(dataset: &dyn Dataset, most_images: Option<usize>, on_image: OnIma
         }
     }
     let (pixels, classes) = (together(colours), class_counts(dataset));
-    Survey { images, looked_at, bad, first_bad, height, width, channels, pixels, classes }
+    let label_problem = dataset.label_problem().map(ToString::to_string);
+    Survey { images, looked_at, bad, first_bad, height, width, channels, pixels, classes, label_problem }
 }
 
 /// Decodes every image; the errors of those that cannot be decoded, by index.

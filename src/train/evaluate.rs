@@ -1,6 +1,6 @@
 //! A fine-tuned classifier judged on labelled images: metrics, and the images on which it is most confidently wrong.
 
-use super::features::{Listener, Outputs, labels, rows};
+use super::features::{Listener, Outputs, rows};
 use super::input::Input;
 use super::sheet::{Picture, Sheet};
 use super::workers::Workers;
@@ -73,7 +73,7 @@ impl Judge<'_> {
     /// If the classes are others or images have no label, or as [`Judge::logits`].
     pub fn evaluate(&self, dataset: &dyn Dataset, listener: &dyn Listener) -> Result<Evaluation> {
         same_classes(self.classes, dataset)?;
-        let labels = labels(dataset)?;
+        let labels = dataset.labels()?;
         let logits = self.logits(dataset, listener)?;
         let judgements = judge(logits.view(), &labels);
         let metrics = Metrics::of(&judgements, self.classes.len());
@@ -170,6 +170,9 @@ impl Evaluation {
 /// # Errors
 /// Names the first class that differs.
 pub fn same_classes(names: &[String], data: &dyn Dataset) -> Result<()> {
+    if let Some(problem) = data.label_problem() {
+        return Err(problem.clone());
+    }
     let theirs = data.classes();
     if theirs.is_empty() {
         return Err(Error::setting("--data", LABELLED, format!("no labels ({})", data.describe())));

@@ -3,7 +3,7 @@
 use super::input::Input;
 use super::memory;
 use super::workers::Workers;
-use crate::base::{Error, Result};
+use crate::base::Result;
 use crate::data::Dataset;
 use crate::exec::Exec;
 use crate::exec::engine::Engine;
@@ -94,16 +94,4 @@ pub fn rows<P: Params<f32>>(
         workers.with_weights(model, || chunks.into_par_iter().map(chunk).collect())?;
     results.into_iter().collect::<Result<()>>()?;
     Ok(all)
-}
-
-/// The class of every image.
-///
-/// # Errors
-/// If the data has none.
-pub fn labels(dataset: &dyn Dataset) -> Result<Vec<usize>> {
-    let label = |index| {
-        let missing = || Error::input(dataset.source(index), "label", "labelled images", "none");
-        dataset.label(index).ok_or_else(missing)
-    };
-    (0..dataset.len()).map(label).collect()
 }

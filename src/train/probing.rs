@@ -5,7 +5,7 @@
 //! The test images are judged once, at the end.
 
 use super::config::Config;
-use super::features::{Listener, features, labels};
+use super::features::{Listener, features};
 use super::input::Input;
 use super::probe::{Labelled, Optimizer, ProbeConfig, Trial, evaluate, sweep};
 use super::save;
@@ -227,7 +227,7 @@ fn labelled(
     engine: &Engine,
     listener: &dyn Listener,
 ) -> Result<Labelled> {
-    let labels = labels(set)?;
+    let labels = set.labels()?;
     let features = features(encoder, pooling, set, input, engine, listener)?;
     match features.iter().position(|x| !x.is_finite()) {
         None => Ok(Labelled { features, labels }),

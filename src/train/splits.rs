@@ -27,6 +27,9 @@ impl Splits {
     /// If the data has no labels, its splits do not have the same classes, or a share cannot be taken.
     pub fn open(data: &DataConfig, label_share: f64, seed: u64) -> Result<Self> {
         let Source { train: all, validation: own, test } = Source::of(data)?;
+        if let Some(problem) = all.label_problem() {
+            return Err(problem.clone());
+        }
         if all.classes().len() < 2 {
             let found = format!("{} classes in {}", all.classes().len(), all.describe());
             return Err(Error::setting("--data", "labelled images of at least two classes", found));

@@ -33,3 +33,22 @@ pub(crate) fn idx(place: &Place, folder: &str, split: &str, labels: &[u8]) {
     place.write(&format!("{folder}/{split}-images-idx3-ubyte"), [&header[..], &pixels].concat());
     place.write(&format!("{folder}/{split}-labels-idx1-ubyte"), [&[0, 0, 8, 1, 0, 0, 0, n], labels].concat());
 }
+
+/// As `numpy.save` writes it.
+pub(crate) fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let len = u16::try_from(text.len()).unwrap().to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &len[..], text.as_bytes(), values].concat()
+}
+
+/// An array of one image of 8 × 8 for each pattern.
+pub(crate) fn array(place: &Place, name: &str, patterns: &[u8]) {
+    let pixels: Vec<u8> = (0..).zip(patterns).flat_map(|(i, &k)| picture(k.into(), i).into_raw()).collect();
+    place.write(name, npy("|u1", &format!("({}, 8, 8)", patterns.len()), &pixels));
+}
+
+/// An array of labels.
+pub(crate) fn numbers(place: &Place, name: &str, labels: &[i64]) {
+    let bytes: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+    place.write(name, npy("<i8", &format!("({},)", labels.len()), &bytes));
+}

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 /// A member's name and content.
+#[derive(Clone, Copy)]
 pub(crate) struct Member<'a>(pub(crate) &'a str, pub(crate) &'a [u8]);
 
 /// A tar file of these members, with names as they are.

@@ -91,6 +91,10 @@ fn print(SplitReport { split, data, survey }: &SplitReport) {
     if let Some(first) = &survey.first_bad {
         say!("  bad       {} of {looked_at}, the first: {}", survey.bad, visible(first));
     }
+    if let Some(problem) = &survey.label_problem {
+        say!("  classes   labels that cannot be used: {}\n", visible(problem));
+        return;
+    }
     if survey.classes.is_empty() {
         say!("  classes   no labels\n");
         return;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use super::super::decode::read_file;
 use super::super::{Dataset, Image, Split, count};
 use super::store::MOST_HELD;
-use super::{file_name, has_extension};
+use super::{classes_in_words, file_name, has_extension};
+use crate::base::files::text;
 use crate::base::{Error, Result};
 
 const SIDE: usize = 32;
@@ -76,7 +77,8 @@ pub struct Cifar {
     kind: &'static Kind,
     path: PathBuf,
     files: Vec<(PathBuf, Vec<u8>)>,
-    classes: Vec<String>,
+    /// The names of the classes, or why they cannot be read.
+    classes: Result<Vec<String>>,
     digest: u32,
 }
 
@@ -85,7 +87,8 @@ impl Cifar {
     /// files of `split` in a folder, all of which must be there.
     ///
     /// # Errors
-    /// If a file is missing, is not a whole number of records, or has a label out of range.
+    /// If a file is missing, is not a whole number of records, or has a label out of range, by which a file of another
+    /// kind is known: there is no header.
     pub fn open(path: &Path, split: Split) -> Result<Self> {
         let (kind, paths, folder) = if path.is_dir() {
             let Some(kind) = [&CIFAR_10, &CIFAR_100].into_iter().find(|kind| kind.is_in(path)) else {
@@ -104,7 +107,7 @@ impl Cifar {
             let kind = if is_100 { &CIFAR_100 } else { &CIFAR_10 };
             (kind, vec![path.to_path_buf()], path.parent().unwrap_or(Path::new("")))
         };
-        let classes = class_names(kind, folder)?;
+        let classes = class_names(kind, folder);
         let mut digest = crc32fast::Hasher::new();
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
@@ -144,11 +147,15 @@ impl Dataset for Cifar {
     }
 
     fn label(&self, index: usize) -> Option<usize> {
-        Some(usize::from(self.record(index).2[self.kind.label_bytes - 1]))
+        self.classes.is_ok().then(|| usize::from(self.record(index).2[self.kind.label_bytes - 1]))
     }
 
     fn classes(&self) -> &[String] {
-        &self.classes
+        self.classes.as_deref().unwrap_or_default()
+    }
+
+    fn label_problem(&self) -> Option<&Error> {
+        self.classes.as_ref().err()
     }
 
     fn source(&self, index: usize) -> String {
@@ -157,9 +164,10 @@ impl Dataset for Cifar {
     }
 
     fn describe(&self) -> String {
-        let (name, classes) = (self.kind.name, self.kind.classes);
+        let name = self.kind.name;
+        let classes = classes_in_words(self.kind.classes, self.label_problem());
         let images = count(self.len(), "image", "images");
-        format!("{}: {name}, {images} of {SIDE}×{SIDE}, colour, {classes} classes", self.path.display())
+        format!("{}: {name}, {images} of {SIDE}×{SIDE}, colour, {classes}", self.path.display())
     }
 
     fn size(&self) -> Option<(usize, usize)> {
@@ -203,9 +211,13 @@ fn class_names(kind: &Kind, folder: &Path) -> Result<Vec<String>> {
     if !path.is_file() {
         return Ok((0..kind.classes).map(|class| class.to_string()).collect());
     }
-    let text = String::from_utf8_lossy(&read_file(&path, 1 << 16)?).into_owned();
-    let names: Vec<String> =
-        text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
+    let bytes = read_file(&path, 1 << 16)?;
+    let names: Vec<String> = text(&path, "class names", &bytes)?
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .map(str::to_owned)
+        .collect();
     if names.len() == kind.classes {
         Ok(names)
     } else {

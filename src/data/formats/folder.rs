@@ -22,6 +22,8 @@ pub struct Folder {
     root: PathBuf,
     files: Vec<(PathBuf, Option<usize>)>,
     classes: Vec<String>,
+    /// The first class of a test set that its training set does not have.
+    label_problem: Option<Error>,
 }
 
 impl Folder {
@@ -32,7 +34,7 @@ impl Folder {
     ///
     /// # Errors
     /// If a folder cannot be read, holds no images (or none for this split), has images both beside and
-    /// inside of sub-folders, or if the test set has a class that the training set lacks.
+    /// inside of sub-folders.
     pub fn open(root: &Path, split: Split) -> Result<Self> {
         let (folder, train) = split_folder(root, split)?;
         let (images, sub_folders) = list(&folder)?;
@@ -52,22 +54,27 @@ impl Folder {
             let found = format!("{} beside the sub-folders {}", images.len(), names.join(", "));
             return Err(Error::input(folder, "images", "all of them in sub-folders, or none", found));
         }
-        let classes = match train {
+        let mut classes = match train {
             Some(train) if split != Split::Train && !by_class.is_empty() => Self::open_split(&train)?.classes,
             _ => by_class.iter().map(|(name, _)| name.clone()).collect(),
         };
         let mut files: Vec<_> = images.into_iter().map(|path| (path, None)).collect();
+        let mut label_problem = None;
         for (name, images) in by_class {
-            let Some(class) = classes.iter().position(|class| *class == name) else {
-                if images.is_empty() {
-                    continue;
-                }
+            let class = classes.iter().position(|class| *class == name);
+            if class.is_none() && !images.is_empty() {
                 let expected = format!("one of the training set's ({})", classes.join(", "));
-                return Err(Error::input(folder, "class", expected, name));
-            };
-            files.extend(images.into_iter().map(|path| (path, Some(class))));
+                label_problem.get_or_insert_with(|| Error::input(&folder, "class", expected, name));
+            }
+            files.extend(images.into_iter().map(|path| (path, class)));
         }
-        Ok(Self { root: folder, files, classes })
+        if label_problem.is_some() {
+            for (_, class) in &mut files {
+                *class = None;
+            }
+            classes.clear();
+        }
+        Ok(Self { root: folder, files, classes, label_problem })
     }
 
     /// Opens a folder that is a split itself.
@@ -93,12 +100,16 @@ impl Dataset for Folder {
         &self.classes
     }
 
+    fn label_problem(&self) -> Option<&Error> {
+        self.label_problem.as_ref()
+    }
+
     fn source(&self, index: usize) -> String {
         self.files[index].0.display().to_string()
     }
 
     fn describe(&self) -> String {
-        let labels = classes_in_words(self.classes.len());
+        let labels = classes_in_words(self.classes.len(), self.label_problem.as_ref());
         format!(
             "{}: folder, {}, {labels}",
             self.root.display(),

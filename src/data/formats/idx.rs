@@ -13,9 +13,9 @@ use flate2::read::MultiGzDecoder;
 
 use super::super::decode::open_regular;
 use super::super::{Dataset, Image, Split};
-use super::labels;
+use super::labels::{self, Label, Labels};
 use super::store::{MOST_HELD, Store};
-use super::{channels_in_words, classes_in_words, file_name, has_extension, images_in_words, split_names};
+use super::{channels_in_words, file_name, has_extension, images_in_words, split_names};
 use crate::base::{Error, Result};
 
 /// The most that deflate can shrink anything: 258 bytes in 2 bits.
@@ -32,8 +32,7 @@ pub struct Idx {
     channels: usize,
     images: usize,
     pixels: Store,
-    labels: Vec<u8>,
-    classes: Vec<String>,
+    labels: Labels,
     digest: u32,
 }
 
@@ -43,12 +42,11 @@ impl Idx {
     /// The labels are looked for under the same name with `labels` for `images` and `idx1` for `idx3`/`idx4`, with
     /// and without `.gz`.
     ///
-    /// The classes are 0 to the largest label. Those of a test set in a folder are its training set's, so that
+    /// The classes are the labels in order of value. Those of a test set in a folder are its training set's, so that
     /// both have the same.
     ///
     /// # Errors
-    /// If a header is not as above, a file is longer or shorter than its header says, there are not as
-    /// many labels as images, or the test set has a label that is no class of the training set.
+    /// If the header of the images is not as above, or the file is longer or shorter than it says.
     pub fn open(path: &Path, split: Split) -> Result<Self> {
         Self::open_holding(path, split, MOST_HELD)
     }
@@ -67,11 +65,14 @@ impl Idx {
             }
         }
         let mut digest = crc32fast::Hasher::new_with_initial(images.digest);
-        let (mut labels, mut classes) = (Vec::new(), Vec::new());
+        let mut labels = Labels::default();
         if let Some(labels_path) = labels_beside(&path) {
             let training = folder.filter(|_| split != Split::Train).and_then(training_labels);
-            (labels, classes) = labels::beside(&labels_path, (n, &path), training.as_deref(), read_labels)?;
-            digest.update(&labels);
+            let (beside, codes) = labels::beside(&labels_path, (n, &path), training.as_deref(), read_labels);
+            labels = beside;
+            for code in codes {
+                digest.update(&code.to_le_bytes()[..1]);
+            }
         }
         Ok(Self {
             path,
@@ -81,7 +82,6 @@ impl Idx {
             images: n,
             pixels: images.content,
             labels,
-            classes,
             digest: digest.finalize(),
         })
     }
@@ -99,11 +99,15 @@ impl Dataset for Idx {
     }
 
     fn label(&self, index: usize) -> Option<usize> {
-        self.labels.get(index).map(|&label| usize::from(label))
+        self.labels.of(index)
     }
 
     fn classes(&self) -> &[String] {
-        &self.classes
+        self.labels.classes()
+    }
+
+    fn label_problem(&self) -> Option<&Error> {
+        self.labels.problem()
     }
 
     fn source(&self, index: usize) -> String {
@@ -111,7 +115,7 @@ impl Dataset for Idx {
     }
 
     fn describe(&self) -> String {
-        let labels = classes_in_words(self.classes.len());
+        let labels = self.labels.in_words();
         let images = images_in_words(self.len());
         let channels = channels_in_words(self.channels);
         format!(
@@ -174,9 +178,10 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
 }
 
 /// All labels of a labels file.
-fn read_labels(path: &Path) -> Result<Vec<u8>> {
+fn read_labels(path: &Path) -> Result<Vec<Label>> {
     let file = IdxFile::read(path, &[1], u64::MAX)?;
-    file.content.read(0, file.dims[0])
+    let labels = file.content.read(0, file.dims[0])?;
+    Ok(labels.into_iter().map(|label| Label::number(label.into())).collect())
 }
 
 /// The labels file of the training set in a folder.

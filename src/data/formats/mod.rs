@@ -167,9 +167,13 @@ fn channels_in_words(n: usize) -> String {
     if n == 1 { "grey".to_owned() } else { count(n, "channel", "channels") }
 }
 
-/// `no labels`, `10 classes`.
-fn classes_in_words(n: usize) -> String {
-    if n == 0 { "no labels".to_owned() } else { count(n, "class", "classes") }
+/// `no labels`, `10 classes`, or that there is a problem with the labels.
+fn classes_in_words(n: usize, problem: Option<&Error>) -> String {
+    match problem {
+        Some(_) => "labels that cannot be used".to_owned(),
+        None if n == 0 => "no labels".to_owned(),
+        None => count(n, "class", "classes"),
+    }
 }
 
 /// Whether a file name ends in `.extension`, in small or capital letters.

@@ -1,8 +1,8 @@
 //! `NumPy` arrays as `numpy.save` writes them: images in one `.npy` file, labels in another beside it.
 //!
 //! ```text
-//! images: [N, H, W] or [N, H, W, C], uint8, or float32 from 0 to 1
-//! labels: [N] or [N, 1], any type of whole numbers, from 0
+//! images: [N, H, W] or [N, H, W, C]; whole numbers from 0 to 255 of any type, floats from 0 to 1 of any type, or bool
+//! labels: [N] or [N, 1]; whole numbers of any type, or text
 //!
 //! a folder: train-images.npy · train-labels.npy      or train_images, train_labels
 //!           x_train.npy      · y_train.npy           or X_train
@@ -18,30 +18,14 @@ use std::path::{Path, PathBuf};
 
 use super::super::decode::open_regular;
 use super::super::{Dataset, Image, Split};
-use super::labels::{self, label};
-use super::npy_header::Header;
+use super::labels::{self, Label, Labels};
+use super::npy_header::{Header, Scalar};
 use super::store::{MOST_HELD, Store};
-use super::{channels_in_words, classes_in_words, has_extension, images_in_words, split_names};
+use super::{channels_in_words, has_extension, images_in_words, split_names};
 use crate::base::{Error, Result};
 
 /// Bytes that are read at once; whole numbers of values.
 const BLOCK: usize = 1 << 20;
-
-/// How a pixel is stored.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pixel {
-    U8,
-    F32,
-}
-
-impl Pixel {
-    fn bytes(self) -> usize {
-        match self {
-            Self::U8 => 1,
-            Self::F32 => 4,
-        }
-    }
-}
 
 /// An array of images, with its labels if their file stands beside it.
 pub struct Npy {
@@ -50,22 +34,21 @@ pub struct Npy {
     /// Rows, columns, channels.
     shape: [usize; 3],
     pixels: Store,
-    /// How they lie in the store: always bytes where they are held in memory.
-    stored: Pixel,
-    labels: Vec<u32>,
-    classes: Vec<String>,
+    /// How they lie in the store; none if as the bytes that they become.
+    stored: Option<Scalar>,
+    labels: Labels,
     digest: u32,
 }
 
 impl Npy {
     /// Opens a file of images, or that of `split` in a folder.
     ///
-    /// A float `x` becomes the byte `round(255 x)`, so an array that was divided by 255 comes back exactly. The
-    /// classes are 0 to the largest label; those of a test set in a folder are its training set's.
+    /// A float `x` becomes the byte `round(255 x)`, so an array that was divided by 255 comes back exactly; `True`
+    /// becomes 255. The classes are the labels in order of value; those of a test set in a folder are its training
+    /// set's.
     ///
     /// # Errors
-    /// If a header is not as above, a file is longer or shorter than its header says, a float is not from 0 to 1,
-    /// there are not as many labels as images, or the test set has a label that is no class of the training set.
+    /// If a header is not as above, the file is longer or shorter than its header says, or a value is out of range.
     pub fn open(path: &Path, split: Split) -> Result<Self> {
         Self::open_holding(path, split, MOST_HELD)
     }
@@ -77,31 +60,28 @@ impl Npy {
         let (file, file_len) = open_regular(&path)?;
         let mut source = BufReader::new(file);
         let header = Header::read(&path, &mut source)?;
-        let stored = match &*header.descr {
-            "|u1" | "<u1" | "u1" | "=u1" => Pixel::U8,
-            "<f4" => Pixel::F32,
-            other => {
-                let expected =
-                    "|u1 (uint8) or <f4 (little-endian float32): save x.astype('uint8') or x.astype('<f4')";
-                return Err(Error::input(&path, "descr", expected, other));
-            }
-        };
-        let values = header.values(&path, file_len, stored.bytes())?;
+        let stored = Scalar::new(&header.descr).filter(|stored| stored.kind != 'U').ok_or_else(|| {
+            let expected = "bool, whole numbers from 0 to 255, or floats from 0 to 1, of at most 64 bits (of complex \
+                            numbers save such a part, of a list of arrays numpy.stack(x))";
+            Error::input(&path, "descr", expected, &header.descr)
+        })?;
+        let values = header.values(&path, file_len, stored.bytes)?;
         let (images, shape) = image_shape(&path, &header.shape)?;
         let (pixels, stored, content) =
             read_pixels(&path, source, &header, shape, (values, stored), most_held)?;
         let mut digest = crc32fast::Hasher::new_with_initial(content);
-        let (mut labels, mut classes) = (Vec::new(), Vec::new());
+        let mut labels = Labels::default();
         if let Some(labels_path) = labels_beside(&path) {
             let training = folder.filter(|_| split != Split::Train).and_then(training_labels);
-            (labels, classes) =
-                labels::beside(&labels_path, (images, &path), training.as_deref(), read_labels)?;
-            for label in &labels {
-                digest.update(&label.to_le_bytes());
+            let (beside, codes) =
+                labels::beside(&labels_path, (images, &path), training.as_deref(), read_labels);
+            labels = beside;
+            for code in codes {
+                digest.update(&code.to_le_bytes()[..4]);
             }
         }
         let digest = digest.finalize();
-        Ok(Self { path, images, shape, pixels, stored, labels, classes, digest })
+        Ok(Self { path, images, shape, pixels, stored, labels, digest })
     }
 }
 
@@ -113,24 +93,27 @@ impl Dataset for Npy {
     fn image(&self, index: usize) -> Result<Image> {
         let [height, width, channels] = self.shape;
         let size = height * width * channels;
-        let bytes = self.stored.bytes();
-        let stored = self.pixels.read(index * size * bytes, size * bytes)?;
+        let bytes = self.stored.map_or(1, |stored| stored.bytes);
+        let read = self.pixels.read(index * size * bytes, size * bytes)?;
         let pixels = match self.stored {
-            Pixel::U8 => stored,
-            Pixel::F32 => floats(&stored)
-                .enumerate()
-                .map(|(i, x)| level(&self.path, index * size + i, self.shape, x))
-                .collect::<Result<_>>()?,
+            None => read,
+            Some(stored) => {
+                levels(&self.path, index * size, self.shape, stored, &read).collect::<Result<_>>()?
+            }
         };
         Ok(Image::new(height, width, channels, pixels))
     }
 
     fn label(&self, index: usize) -> Option<usize> {
-        self.labels.get(index).map(|&label| label as usize)
+        self.labels.of(index)
     }
 
     fn classes(&self) -> &[String] {
-        &self.classes
+        self.labels.classes()
+    }
+
+    fn label_problem(&self) -> Option<&Error> {
+        self.labels.problem()
     }
 
     fn source(&self, index: usize) -> String {
@@ -144,7 +127,7 @@ impl Dataset for Npy {
             self.path.display(),
             images_in_words(self.images),
             channels_in_words(channels),
-            classes_in_words(self.classes.len())
+            self.labels.in_words()
         )
     }
 
@@ -173,7 +156,10 @@ pub(super) fn recognises(path: &Path) -> bool {
 fn image_shape(path: &Path, shape: &[usize]) -> Result<(usize, [usize; 3])> {
     let (images, height, width, channels) = match *shape {
         [n, height, width] => (n, height, width, 1),
-        [_, channels @ (1 | 3 | 4), _, width] if width > 4 => {
+        // No image has as many bands as columns and fewer rows; an array of many bands may well lie so, bands first.
+        [_, channels, height, width]
+            if width > 4 && (channels <= 4 || channels < height && height == width) =>
+        {
             let expected = "channels last, [N, H, W, C]: save x.transpose(0, 2, 3, 1)";
             return Err(Error::input(
                 path,
@@ -199,59 +185,85 @@ fn read_pixels(
     mut source: BufReader<File>,
     header: &Header,
     shape: [usize; 3],
-    (values, pixel): (usize, Pixel),
+    (values, scalar): (usize, Scalar),
     most_held: u64,
-) -> Result<(Store, Pixel, u32)> {
+) -> Result<(Store, Option<Scalar>, u32)> {
     let held = values as u64 <= most_held;
+    let stored = Some(scalar).filter(|scalar| (scalar.kind, scalar.bytes) != ('u', 1));
     let mut digest = crc32fast::Hasher::new();
     digest.update(&header.bytes);
     let (mut bytes, mut block, mut done) = (Vec::new(), Vec::new(), 0);
     while done < values {
         block.clear();
-        let wanted = BLOCK.min((values - done) * pixel.bytes());
+        let wanted = BLOCK.min((values - done) * scalar.bytes);
         source.by_ref().take(wanted as u64).read_to_end(&mut block).map_err(Error::read(path))?;
         if block.len() < wanted {
             return Err(Error::input(path, "content", "the bytes that were there before", "a shorter file"));
         }
         digest.update(&block);
-        match pixel {
-            Pixel::U8 if held => bytes.extend_from_slice(&block),
-            Pixel::U8 => {}
-            Pixel::F32 => {
-                for (i, x) in floats(&block).enumerate() {
-                    let level = level(path, done + i, shape, x)?;
+        match stored {
+            None if held => bytes.extend_from_slice(&block),
+            None => {}
+            Some(stored) => {
+                for level in levels(path, done, shape, stored, &block) {
+                    let level = level?;
                     if held {
                         bytes.push(level);
                     }
                 }
             }
         }
-        done += wanted / pixel.bytes();
+        done += wanted / scalar.bytes;
     }
     bytes.shrink_to_fit();
     let digest = digest.finalize();
     if held {
-        return Ok((Store::Held(bytes), Pixel::U8, digest));
+        return Ok((Store::Held(bytes), None, digest));
     }
     let start = header.bytes.len() as u64;
-    Ok((Store::on_disk(path, open_regular(path)?.0, start), pixel, digest))
+    Ok((Store::on_disk(path, open_regular(path)?.0, start), stored, digest))
 }
 
-fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+/// The levels of the array's values from number `first` on.
+fn levels<'a>(
+    path: &'a Path,
+    first: usize,
+    [height, width, channels]: [usize; 3],
+    stored: Scalar,
+    bytes: &'a [u8],
+) -> impl Iterator<Item = Result<u8>> + 'a {
+    bytes.chunks_exact(stored.bytes).enumerate().map(move |(i, bytes)| {
+        let x = stored.number(bytes);
+        level(stored, x).ok_or_else(|| {
+            let (pixel, channel) = ((first + i) / channels, (first + i) % channels);
+            let (image, row, column) = (pixel / width / height, pixel / width % height, pixel % width);
+            let field = format!("image {image}, row {row}, column {column}, channel {channel}");
+            let expected = match stored.kind {
+                'f' => {
+                    "a float from 0 to 1 (pixels of 0 to 255: save x / 255, or x.round().astype('uint8'); of another \
+                     range: (x - x.min()) / (x.max() - x.min()))"
+                }
+                'b' => "0 or 1",
+                _ => {
+                    "a whole number from 0 to 255 (all 16 bits: save (x / 257).round().astype('uint8'); of another \
+                     range: (x - x.min()) / (x.max() - x.min()))"
+                }
+            };
+            Error::input(path, field, expected, x)
+        })
+    })
 }
 
-/// `round(255 x)` of value `at` of the array.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ x ≤ 1")]
-fn level(path: &Path, at: usize, [height, width, channels]: [usize; 3], x: f32) -> Result<u8> {
-    if (0.0..=1.0).contains(&x) {
-        return Ok((x * 255.0).round() as u8);
-    }
-    let pixel = at / channels;
-    let (image, row, column) = (pixel / width / height, pixel / width % height, pixel % width);
-    let field = format!("image {image}, row {row}, column {column}, channel {}", at % channels);
-    let expected = "a float from 0 to 1 (divide pixels of 0 to 255 by 255, or save them as uint8)";
-    Err(Error::input(path, field, expected, x))
+/// `round(255 x)` of a float or a bool, `x` of a whole number; none if it is out of range.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ x ≤ 255")]
+fn level(stored: Scalar, x: f64) -> Option<u8> {
+    let (one, scaled) = match (stored.kind, stored.bytes) {
+        ('f', 8) | ('b', _) => (1.0, x * 255.0),
+        // In single precision, as it always was.
+        ('f', _) => (1.0, f64::from(x as f32 * 255.0)),
+        _ => (255.0, x),
+    };
+    (0.0..=one).contains(&x).then(|| scaled.round() as u8)
 }
 
 /// The images file of `split` in `folder`.
@@ -292,38 +304,25 @@ fn training_labels(folder: &Path) -> Option<PathBuf> {
 }
 
 /// All labels of a labels file.
-fn read_labels(path: &Path) -> Result<Vec<u32>> {
+fn read_labels(path: &Path) -> Result<Vec<Label>> {
     let (file, file_len) = open_regular(path)?;
     let mut source = BufReader::new(file);
     let header = Header::read(path, &mut source)?;
-    let wrong = || {
-        let expected = "whole numbers, little-endian (such as <i8): save y.astype('<i8')";
+    let scalar = Scalar::new(&header.descr).ok_or_else(|| {
+        let expected = "whole numbers, or text (such as <i8, <U9): save y.astype('int64') or y.astype('str')";
         Error::input(path, "descr", expected, &header.descr)
-    };
-    let (order, kind) = header.descr.split_at_checked(1).ok_or_else(wrong)?;
-    let size = match (order, kind) {
-        ("|" | "<", "u1" | "i1") => 1,
-        ("<", "u2" | "i2") => 2,
-        ("<", "u4" | "i4") => 4,
-        ("<", "u8" | "i8") => 8,
-        _ => return Err(wrong()),
-    };
+    })?;
     if !matches!(*header.shape, [_] | [_, 1]) {
         return Err(Error::input(path, "shape", "[N] or [N, 1]", format!("{:?}", header.shape)));
     }
-    let values = header.values(path, file_len, size)?;
+    let values = header.values(path, file_len, scalar.bytes)?;
     let mut bytes = Vec::new();
-    source.take((values * size) as u64).read_to_end(&mut bytes).map_err(Error::read(path))?;
-    let number = |bytes: &[u8]| {
-        // A sign stands in the last byte; an unsigned number of 64 bits that large is out of range either way.
-        let signed = kind.starts_with('i') && bytes.last().is_some_and(|&high| high >= 0x80);
-        let fill = if signed { 0xff } else { 0 };
-        let mut whole = [fill; 8];
-        whole[..size].copy_from_slice(bytes);
-        i64::from_le_bytes(whole)
+    source.take((values * scalar.bytes) as u64).read_to_end(&mut bytes).map_err(Error::read(path))?;
+    let label = |bytes| match scalar.kind {
+        'U' => Label::text(&scalar.text(bytes)),
+        _ => Label::number(scalar.number(bytes)),
     };
-    let numbers = bytes.chunks_exact(size).map(number).enumerate();
-    numbers.map(|(index, number)| label(path, format!("label of image {index}"), number)).collect()
+    Ok(bytes.chunks_exact(scalar.bytes).map(label).collect())
 }
 
 #[cfg(test)]

@@ -16,6 +16,76 @@ use std::path::Path;
 /// `NumPy` itself refuses headers longer than 10,000 characters unless told to trust the file.
 const MOST_BYTES: usize = 10_000;
 
+/// How a value is stored.
+#[derive(Clone, Copy)]
+pub(super) struct Scalar {
+    /// As in `descr`: `b` (bool), `u`, `i`, `f`, or `U`, a text of 4 bytes a character.
+    pub(super) kind: char,
+    /// All of them.
+    pub(super) bytes: usize,
+    big_endian: bool,
+}
+
+impl Scalar {
+    /// As `descr` has it; none for what is neither a number of at most 64 bits nor a text.
+    pub(super) fn new(descr: &str) -> Option<Self> {
+        let rest = descr.trim_start_matches(['<', '>', '|', '=']);
+        let kind = rest.chars().next()?;
+        let size: usize = rest[kind.len_utf8()..].parse().ok()?;
+        let bytes = match (kind, size) {
+            ('b', 1) | ('u' | 'i', 1 | 2 | 4 | 8) | ('f', 2 | 4 | 8) => size,
+            ('U', 1..) => size.checked_mul(4)?,
+            _ => return None,
+        };
+        Some(Self { kind, bytes, big_endian: descr.starts_with('>') })
+    }
+
+    /// The number that is stored so; whole numbers beyond 2⁵³ are rounded.
+    #[expect(clippy::cast_possible_truncation, reason = "a value of so many bytes has no others")]
+    pub(super) fn number(self, bytes: &[u8]) -> f64 {
+        let bits = self.bits(bytes);
+        match (self.kind, self.bytes) {
+            ('f', 8) => f64::from_bits(bits),
+            ('f', 4) => f32::from_bits(bits as u32).into(),
+            ('f', _) => half(bits as u16),
+            ('i', bytes) => {
+                let unused = 64 - 8 * bytes;
+                ((bits << unused).cast_signed() >> unused) as f64
+            }
+            _ => bits as f64,
+        }
+    }
+
+    /// The text that is stored so.
+    pub(super) fn text(self, bytes: &[u8]) -> String {
+        let of = |bytes| u32::try_from(self.bits(bytes)).ok().and_then(char::from_u32);
+        let characters = bytes.chunks_exact(4).map(|bytes| of(bytes).unwrap_or(char::REPLACEMENT_CHARACTER));
+        characters.collect::<String>().trim_end_matches('\0').to_owned()
+    }
+
+    /// At most 8 bytes as one word.
+    fn bits(self, bytes: &[u8]) -> u64 {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        if self.big_endian {
+            word[..bytes.len()].reverse();
+        }
+        u64::from_le_bytes(word)
+    }
+}
+
+/// IEEE 754's half precision: a sign, 5 bits of exponent, 10 of fraction.
+fn half(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff) / 1024.0);
+    let magnitude = match exponent {
+        0 => fraction * 2f64.powi(-14),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction) * 2f64.powi(exponent - 15),
+    };
+    if bits & 0x8000 == 0 { magnitude } else { -magnitude }
+}
+
 /// What the values are and how many.
 pub(super) struct Header {
     /// The type of the values, as `NumPy` writes it: `|u1`, `<f4`.

@@ -5,11 +5,12 @@
 //!                 a/17.png · a/17.json ({"label": 7, …}) · …
 //! ```
 //!
-//! A member's key is its path up to the first dot of its file name; the rest is its kind. `.cls` holds the class as a
-//! whole number, `.json` an object with the field `label` (or `cls`); where both are there, `.cls` counts. Other kinds
-//! (`.txt`, `.seg.png`) and hidden files are left out. The shards are read through once; then images are read from where
-//! they stand. Nothing is unpacked.
+//! A member's key is its path up to the first dot of its file name; the rest is its kind. `.cls` holds the class, a whole
+//! number or a name, `.json` an object with the field `label` (or `cls`); where both are there, `.cls` counts. Other
+//! kinds (`.txt`, `.seg.png`) and hidden files are left out. The shards are read through once; then images are read from
+//! where they stand. Nothing is unpacked.
 
+use serde_json::Value;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -17,82 +18,75 @@ use std::path::{Path, PathBuf};
 
 use super::super::decode::{MAX_BYTES, decode, open_regular};
 use super::super::{Dataset, Image, Split, count};
-use super::labels::{classes_in, covered, label, numbered};
+use super::labels::{Label, Labels, ReadLabels};
 use super::shards;
-use super::{classes_in_words, has_extension, images_in_words};
-use crate::base::{Error, Result};
+use super::{has_extension, images_in_words};
+use crate::base::{Error, Result, files};
 
-/// Far more than a whole number in text needs, and more than a label in JSON does.
-const MOST_CLS: u64 = 64;
+/// Far more than a number or a name needs, and more than an object with a label does.
+const MOST_CLS: u64 = 1 << 10;
 const MOST_JSON: u64 = 1 << 20;
 
 /// The block of a tar file: headers are one long, contents a whole number of them.
 const BLOCK: u64 = 512;
 
-/// An image: where it stands, and its class.
+/// An image: where it stands, and what its label adds to the digest.
 struct Sample {
     shard: usize,
     name: Box<str>,
     start: u64,
     len: u64,
-    label: Option<u32>,
+    label: u64,
 }
+
+/// The labels of all samples, or why the first that cannot be read cannot.
+type ReadSoFar = Result<Vec<Option<Label>>>;
 
 /// Tar shards; each image is read when it is asked for.
 pub struct WebDataset {
     shards: Vec<PathBuf>,
     samples: Vec<Sample>,
-    classes: Vec<String>,
+    labels: Labels,
 }
 
 impl WebDataset {
     /// Indexes a shard, the shards that a pattern fits, or those of `split` in a folder.
     ///
-    /// The classes are 0 to the largest label; those of a test set in a folder are its training set's.
+    /// The classes are the labels in order of value or name; those of a test set in a folder are its training set's.
     ///
     /// # Errors
-    /// If a shard is cut short or is no tar file, a key has two images or none, a class is no whole number, some images
-    /// have a label and others none, or the test set has a label that is no class of the training set.
+    /// If a shard is cut short or is no tar file, or a key has two images, two labels of a kind or no image.
     pub fn open(path: &Path, split: Split) -> Result<Self> {
-        let mut set = Self::index(shards::find(path, split, "tar")?)?;
-        let wanted = split != Split::Train && path.is_dir() && !set.classes.is_empty();
+        let (set, labels) = Self::index(shards::find(path, split, "tar")?)?;
+        let labelled = labels.as_ref().is_ok_and(|labels| labels.iter().any(Option::is_some));
+        let wanted = split != Split::Train && path.is_dir() && labelled;
         let training = wanted.then(|| shards::find(path, Split::Train, "tar").ok()).flatten();
-        if let Some(training) = training {
-            let training = Self::index(training)?;
-            let place = |index: usize| {
-                let Sample { shard, name, .. } = &set.samples[index];
-                (set.shards[*shard].clone(), format!("label of member {name}"))
-            };
-            if !training.classes.is_empty() {
-                covered(set.labels(), training.classes.len(), &training.shards[0], place)?;
-                set.classes = training.classes;
-            }
-        }
-        Ok(set)
+        let training = training.map(Self::index).transpose()?;
+        let training = training.as_ref().map(|(training, labels)| training.placed(labels.clone()));
+        let labels = Labels::new(set.placed(labels), training);
+        Ok(Self { labels, ..set })
     }
 
-    fn index(shards: Vec<PathBuf>) -> Result<Self> {
-        let mut samples = Vec::new();
+    fn index(shards: Vec<PathBuf>) -> Result<(Self, ReadSoFar)> {
+        let (mut samples, mut labels) = (Vec::new(), Ok(Vec::new()));
         for (i, shard) in shards.iter().enumerate() {
-            index_shard(shard, i, &mut samples)?;
+            index_shard(shard, i, &mut samples, &mut labels)?;
         }
         if samples.is_empty() {
             let expected = "members called *.png, *.jpg or *.jpeg";
             return Err(Error::input(&shards[0], "images", expected, "no such member in any shard"));
         }
-        let unlabelled = samples.iter().find(|sample| sample.label.is_none());
-        if let (Some(sample), true) = (unlabelled, samples.iter().any(|sample| sample.label.is_some())) {
-            let field = format!("label of member {}", sample.name);
-            let expected = "a .cls or .json member of the same key, as other images have";
-            return Err(Error::input(&shards[sample.shard], field, expected, "no such member"));
-        }
-        let mut set = Self { shards, samples, classes: Vec::new() };
-        set.classes = numbered(classes_in(set.labels()));
-        Ok(set)
+        Ok((Self { shards, samples, labels: Labels::default() }, labels))
     }
 
-    fn labels(&self) -> impl Iterator<Item = u32> + '_ {
-        self.samples.iter().filter_map(|sample| sample.label)
+    /// The labels with where they stand.
+    fn placed(&self, labels: ReadSoFar) -> Result<ReadLabels<'_>> {
+        let place = |index: usize| {
+            let Sample { shard, name, .. } = &self.samples[index];
+            (self.shards[*shard].clone(), format!("label of member {name}"))
+        };
+        let none = "no .cls or .json member of the same key with one";
+        Ok(ReadLabels { labels: labels?, names: None, place: Box::new(place), none })
     }
 }
 
@@ -113,11 +107,15 @@ impl Dataset for WebDataset {
     }
 
     fn label(&self, index: usize) -> Option<usize> {
-        self.samples[index].label.map(|label| label as usize)
+        self.labels.of(index)
     }
 
     fn classes(&self) -> &[String] {
-        &self.classes
+        self.labels.classes()
+    }
+
+    fn label_problem(&self) -> Option<&Error> {
+        self.labels.problem()
     }
 
     fn source(&self, index: usize) -> String {
@@ -135,7 +133,7 @@ impl Dataset for WebDataset {
             "{place}: WebDataset, {} in {}, {}",
             images_in_words(self.len()),
             count(self.shards.len(), "shard", "shards"),
-            classes_in_words(self.classes.len())
+            self.labels.in_words()
         )
     }
 
@@ -148,7 +146,7 @@ impl Dataset for WebDataset {
         let mut digest = crc32fast::Hasher::new();
         for Sample { shard, name, start, len, label } in &self.samples {
             digest.update(name.as_bytes());
-            for number in [*shard as u64, *start, *len, label.map_or(u64::MAX, u64::from)] {
+            for number in [*shard as u64, *start, *len, *label] {
                 digest.update(&number.to_le_bytes());
             }
         }
@@ -161,23 +159,20 @@ pub(super) fn recognises(path: &Path) -> bool {
     if path.is_dir() { shards::holds(path, "tar") } else { has_extension(path, "tar") }
 }
 
-/// The label in a `.json` member, if it has one.
-#[derive(Clone, Copy)]
-struct JsonLabel(Option<u32>);
-
 /// What one key has gathered.
 #[derive(Default)]
 struct Group {
     /// Name, start and length of the image.
     image: Option<(String, u64, u64)>,
-    cls: Option<u32>,
-    json: Option<JsonLabel>,
+    /// What the label's members say, if they are there and make sense.
+    cls: Option<Result<Label>>,
+    json: Option<Result<Option<Label>>>,
     /// A member's name, for messages.
     any: String,
 }
 
-/// Adds the images of a shard, in the order in which their keys appear.
-fn index_shard(path: &Path, shard: usize, samples: &mut Vec<Sample>) -> Result<()> {
+/// Adds the images of a shard and their labels, in the order in which their keys appear.
+fn index_shard(path: &Path, shard: usize, samples: &mut Vec<Sample>, labels: &mut ReadSoFar) -> Result<()> {
     let (file, file_len) = open_regular(path)?;
     let (mut groups, mut places) = (Vec::<Group>::new(), HashMap::new());
     let (mut archive, mut end, mut last) = (tar::Archive::new(file), 0, "the start".to_owned());
@@ -214,12 +209,12 @@ fn index_shard(path: &Path, shard: usize, samples: &mut Vec<Sample>) -> Result<(
             }
             Kind::Image => group.image.replace((name.clone(), start, len)).is_some(),
             Kind::Cls => {
-                let text = text(path, &mut entry, MOST_CLS)?;
-                group.cls.replace(read_cls(path, &field, &text)?).is_some()
+                let text = text(path, &field, &mut entry, MOST_CLS);
+                group.cls.replace(text.map(|text| Label::text(&text))).is_some()
             }
             Kind::Json => {
-                let text = text(path, &mut entry, MOST_JSON)?;
-                group.json.replace(JsonLabel(read_json(path, &field, &text)?)).is_some()
+                let text = text(path, &field, &mut entry, MOST_JSON);
+                group.json.replace(text.and_then(|text| read_json(path, &field, &text))).is_some()
             }
         };
         if twice {
@@ -245,8 +240,14 @@ fn index_shard(path: &Path, shard: usize, samples: &mut Vec<Sample>) -> Result<(
                 "no such member",
             ));
         };
-        let label = cls.or(json.and_then(|JsonLabel(label)| label));
-        samples.push(Sample { shard, name: name.into(), start, len, label });
+        let label = cls.map(|label| label.map(Some)).or(json).unwrap_or(Ok(None));
+        let code = label.as_ref().ok().and_then(Option::as_ref).map_or(u64::MAX, Label::code);
+        samples.push(Sample { shard, name: name.into(), start, len, label: code });
+        match (&mut *labels, label) {
+            (Ok(labels), Ok(label)) => labels.push(label),
+            (Ok(_), Err(problem)) => *labels = Err(problem),
+            (Err(_), _) => {}
+        }
     }
     Ok(())
 }
@@ -273,31 +274,30 @@ fn key_and_kind(name: &str) -> Option<(&str, Kind)> {
     Some((key, kind))
 }
 
-/// The content of a small member; what is longer than `limit` is cut there and makes no sense any more.
-fn text(path: &Path, entry: &mut impl Read, limit: u64) -> Result<String> {
+/// The text of a small member.
+fn text(path: &Path, field: &str, entry: &mut impl Read, limit: u64) -> Result<String> {
     let mut bytes = Vec::new();
     entry.take(limit + 1).read_to_end(&mut bytes).map_err(Error::read(path))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn read_cls(path: &Path, field: &str, text: &str) -> Result<u32> {
-    let number = text.trim().parse::<i64>().map_err(|_| {
-        let found = format!("{:?}", text.chars().take(32).collect::<String>());
-        Error::input(path, field, "a class as a whole number in text", found)
-    })?;
-    label(path, field, number)
+    if bytes.len() as u64 > limit {
+        return Err(Error::input(path, field, format!("at most {limit} bytes"), "more"));
+    }
+    files::text(path, field, &bytes).map(str::to_owned)
 }
 
 /// The field `label` or `cls` of an object, if it has one.
-fn read_json(path: &Path, field: &str, text: &str) -> Result<Option<u32>> {
-    let object: serde_json::Map<_, _> = serde_json::from_str(text)
-        .map_err(|e| Error::input(path, field, format!("a JSON object of at most {MOST_JSON} bytes"), e))?;
-    let Some(value) = object.get("label").or_else(|| object.get("cls")) else { return Ok(None) };
-    let number = value.as_i64().ok_or_else(|| {
-        let found: String = value.to_string().chars().take(60).collect();
-        Error::input(path, field, "a whole number as the field `label` or `cls`", found)
-    })?;
-    label(path, field, number).map(Some)
+fn read_json(path: &Path, field: &str, text: &str) -> Result<Option<Label>> {
+    let object: serde_json::Map<_, _> =
+        serde_json::from_str(text).map_err(|e| Error::input(path, field, "a JSON object", e))?;
+    match object.get("label").or_else(|| object.get("cls")) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Number(number)) => Ok(number.as_f64().map(Label::number)),
+        Some(Value::String(text)) => Ok(Some(Label::text(text))),
+        Some(other) => {
+            let found: String = other.to_string().chars().take(60).collect();
+            let expected = "a whole number or a name as the field `label` or `cls`";
+            Err(Error::input(path, field, expected, found))
+        }
+    }
 }
 
 #[cfg(test)]

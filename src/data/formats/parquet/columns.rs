@@ -1,9 +1,11 @@
 //! The two columns of a Parquet file that matter here, row by row.
 
+use super::super::labels::Label;
+use crate::base::files::text;
 use crate::base::{Error, Result};
 use parquet::basic::Type;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader};
-use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
+use parquet::data_type::{ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
@@ -38,17 +40,7 @@ impl<'a> Columns<'a> {
             Error::input(path, "columns", "a struct `image` with the field `bytes`", names.join(", "))
         })?;
         let labels = find(schema, &LABELS);
-        for (column, types) in
-            [(Some(images), &[Type::BYTE_ARRAY][..]), (labels, &[Type::INT32, Type::INT64])]
-        {
-            let Some(column) = column.map(|column| schema.column(column)) else { continue };
-            if !types.contains(&column.physical_type()) || column.max_rep_level() > 0 {
-                let found =
-                    format!("{} in lists of depth {}", column.physical_type(), column.max_rep_level());
-                let expected = format!("single values of type {types:?}");
-                return Err(Error::input(path, format!("column {}", column.path()), expected, found));
-            }
-        }
+        single(path, schema, images, &[Type::BYTE_ARRAY])?;
         Ok(Self { path, reader, images, labels })
     }
 
@@ -82,17 +74,30 @@ impl<'a> Columns<'a> {
         })
     }
 
-    /// Hands over every label in turn.
+    /// Hands over every label in turn; null is none.
     ///
     /// # Errors
-    /// If the file is damaged.
-    pub(super) fn each_label(&self, mut take: impl FnMut(usize, Option<i64>) -> Result<()>) -> Result<()> {
+    /// If the file is damaged, or its labels are neither numbers nor texts.
+    pub(super) fn each_label(&self, mut take: impl FnMut(Option<Label>)) -> Result<()> {
         let Some(column) = self.labels else { return Ok(()) };
         let schema = self.reader.metadata().file_metadata().schema_descr();
-        if schema.column(column).physical_type() == Type::INT32 {
-            self.each::<Int32Type>(column, |row, label| take(row, label.map(|&label| i64::from(label))))
-        } else {
-            self.each::<Int64Type>(column, |row, label| take(row, label.copied()))
+        let types = [Type::INT32, Type::INT64, Type::FLOAT, Type::DOUBLE, Type::BYTE_ARRAY];
+        single(self.path, schema, column, &types)?;
+        let mut number = |number: Option<f64>| {
+            take(number.map(Label::number));
+            Ok(())
+        };
+        match schema.column(column).physical_type() {
+            Type::INT32 => self.each::<Int32Type>(column, |_, label| number(label.map(|&x| x.into()))),
+            Type::INT64 => self.each::<Int64Type>(column, |_, label| number(label.map(|&x| x as f64))),
+            Type::FLOAT => self.each::<FloatType>(column, |_, label| number(label.map(|&x| x.into()))),
+            Type::DOUBLE => self.each::<DoubleType>(column, |_, label| number(label.copied())),
+            _ => self.each::<ByteArrayType>(column, |row, label| {
+                let field = || format!("row {row}, label");
+                let label = label.map(|label| text(self.path, &field(), label.data())).transpose()?;
+                take(label.map(Label::text));
+                Ok(())
+            }),
         }
     }
 
@@ -138,6 +143,17 @@ fn typed<T: DataType>(
 ) -> std::result::Result<ColumnReaderImpl<T>, ParquetError> {
     let reader: ColumnReader = group.get_column_reader(column)?;
     Ok(get_typed_column_reader(reader))
+}
+
+/// Refuses a column of other types, or of lists.
+fn single(path: &Path, schema: &SchemaDescriptor, column: usize, types: &[Type]) -> Result<()> {
+    let column = schema.column(column);
+    if types.contains(&column.physical_type()) && column.max_rep_level() == 0 {
+        return Ok(());
+    }
+    let found = format!("{} in lists of depth {}", column.physical_type(), column.max_rep_level());
+    let expected = format!("single values of type {types:?}");
+    Err(Error::input(path, format!("column {}", column.path()), expected, found))
 }
 
 fn find(schema: &SchemaDescriptor, names: &[&str]) -> Option<usize> {

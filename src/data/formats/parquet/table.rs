@@ -6,10 +6,10 @@
 
 use super::super::super::decode::{MAX_BYTES, decode, open_regular};
 use super::super::super::{Dataset, Image, Split, count};
-use super::super::labels::{classes_in, covered, label, numbered};
+use super::super::images_in_words;
+use super::super::labels::{Labels, ReadLabels};
 use super::super::shards;
 use super::super::store::{MOST_HELD, Store};
-use super::super::{classes_in_words, images_in_words};
 use super::columns::Columns;
 use crate::base::{Error, Result};
 use std::fs::File;
@@ -25,20 +25,18 @@ pub struct Table {
     content: Store,
     /// Where each image begins in the content, and where the last one ends.
     borders: Vec<usize>,
-    labels: Vec<Option<u32>>,
-    classes: Vec<String>,
+    labels: Labels,
     digest: u32,
 }
 
 impl Table {
     /// Reads a file, the files that a pattern fits, or those of `split` in a folder.
     ///
-    /// The classes have the names that the file notes, else they are 0 to the largest label; those of a test set in a
-    /// folder are its training set's. A label that is null or -1 is none.
+    /// The classes have the names that the file notes, else they are the labels in order of value or name; those of a test
+    /// set in a folder are its training set's. A label that is null or -1 is none.
     ///
     /// # Errors
-    /// If a file is damaged or has no such columns, an image has no bytes, some images have a label and others none, or a
-    /// label is no class.
+    /// If a file is damaged or has no column of images, or an image has no bytes.
     pub fn open(path: &Path, split: Split) -> Result<Self> {
         // The crate panics on some damaged files, which is no bug of this program: the message says so. (Rust's own line
         // about the panic stands before it on stderr.)
@@ -50,37 +48,15 @@ impl Table {
     /// As [`Table::open`], holding at most `most_held` bytes of image files in memory.
     fn open_holding(path: &Path, split: Split, most_held: u64) -> Result<Self> {
         let files = shards::find(path, split, "parquet")?;
-        let (labels, mut names, first_rows) = read_labels(&files)?;
         let wanted = split != Split::Train && path.is_dir();
         let training = wanted.then(|| shards::find(path, Split::Train, "parquet").ok()).flatten();
-        if let Some(training) = training {
-            let (of_training, its_names, _) = read_labels(&training)?;
-            names = names.or(its_names);
-            if names.is_none() && of_training.iter().any(Option::is_some) {
-                names = Some(numbered(classes_in(of_training.into_iter().flatten())));
-            }
-        }
-        let labelled = labels.iter().flatten().copied();
-        let classes = match names {
-            _ if labels.iter().all(Option::is_none) => Vec::new(),
-            Some(names) => names,
-            None => numbered(classes_in(labelled.clone())),
-        };
-        let place = |row: usize| row_of(&files, &first_rows, row);
-        covered(labelled.clone(), classes.len(), path, |row| {
-            let (file, row) = place(row);
-            (file.to_path_buf(), format!("row {row}, label"))
-        })?;
-        if let (Some(row), false) = (labels.iter().position(Option::is_none), classes.is_empty()) {
-            let (file, row) = place(row);
-            let expected = "a label, as other images have";
-            return Err(Error::input(file, format!("row {row}, label"), expected, "null or -1"));
-        }
+        let labels = Labels::new(read_labels(&files), training.as_deref().map(read_labels));
+        let first_rows = first_rows(&files)?;
         let (content, borders, digest) = read_images(&files, most_held)?;
         if borders.len() == 1 {
             return Err(Error::input(path, "rows", "at least one image", "an empty table"));
         }
-        Ok(Self { files, first_rows, content, borders, labels, classes, digest })
+        Ok(Self { files, first_rows, content, borders, labels, digest })
     }
 
     /// The file of image `index`, and its row there.
@@ -101,11 +77,15 @@ impl Dataset for Table {
     }
 
     fn label(&self, index: usize) -> Option<usize> {
-        self.labels.get(index).copied().flatten().map(|label| label as usize)
+        self.labels.of(index)
     }
 
     fn classes(&self) -> &[String] {
-        &self.classes
+        self.labels.classes()
+    }
+
+    fn label_problem(&self) -> Option<&Error> {
+        self.labels.problem()
     }
 
     fn source(&self, index: usize) -> String {
@@ -119,7 +99,7 @@ impl Dataset for Table {
             self.files[0].display(),
             images_in_words(self.len()),
             count(self.files.len(), "file", "files"),
-            classes_in_words(self.classes.len())
+            self.labels.in_words()
         )
     }
 
@@ -137,25 +117,35 @@ fn row_of<'a>(files: &'a [PathBuf], first_rows: &[usize], row: usize) -> (&'a Pa
     (&files[file], row - first_rows[file])
 }
 
-/// The labels of all files, the names of the classes where noted, and the number of the first row of each file.
-#[expect(clippy::type_complexity, reason = "three lists")]
-fn read_labels(files: &[PathBuf]) -> Result<(Vec<Option<u32>>, Option<Vec<String>>, Vec<usize>)> {
-    let (mut labels, mut names, mut first_rows, mut rows) = (Vec::new(), None, Vec::new(), 0);
+/// The number of the first row of each file.
+fn first_rows(files: &[PathBuf]) -> Result<Vec<usize>> {
+    let mut rows = 0;
+    let first = |path: &PathBuf| {
+        let of_file = Columns::open(path, open_regular(path)?.0)?.rows();
+        rows += of_file;
+        Ok(rows - of_file)
+    };
+    files.iter().map(first).collect()
+}
+
+/// The labels of all files, and the names of the classes where noted.
+fn read_labels(files: &[PathBuf]) -> Result<ReadLabels<'_>> {
+    let (mut labels, mut names, mut rows) = (Vec::new(), None, 0);
     for path in files {
         let columns = Columns::open(path, open_regular(path)?.0)?;
-        first_rows.push(rows);
         rows += columns.rows();
-        columns.each_label(|row, number| {
-            let number = number.filter(|&number| number != -1);
-            labels.push(number.map(|number| label(path, format!("row {row}, label"), number)).transpose()?);
-            Ok(())
-        })?;
+        columns.each_label(|label| labels.push(label))?;
         if !labels.is_empty() && labels.len() != rows {
             return Err(Error::input(path, "columns", "a label column in every file or in none", "another"));
         }
         names = names.or_else(|| columns.class_names());
     }
-    Ok((labels, names, first_rows))
+    let first_rows = first_rows(files)?;
+    let place = move |row| {
+        let (file, row) = row_of(files, &first_rows, row);
+        (file.to_path_buf(), format!("row {row}, label"))
+    };
+    Ok(ReadLabels { labels, names, place: Box::new(place), none: "null or -1" })
 }
 
 /// All images' bytes, their borders, and a CRC-32 of them.
