@@ -267,3 +267,19 @@ fn floats_of_every_width_and_order_and_bools_are_pixels() {
     refused(&npy("<f2", "False", "(1, 1, 1)", &[0, 0x7c]), &["a float from 0 to 1", "found inf"]);
     refused(&npy("<f8", "False", "(1, 1, 1)", &200f64.to_le_bytes()), &["save x / 255", "found 200"]);
 }
+
+#[test]
+fn the_bands_of_an_array_are_the_arrays() {
+    let dir = TempDir::new().unwrap();
+    for bands in [2, 4] {
+        let values: Vec<u8> = (0..bands).collect();
+        let path = put(&dir, "x.npy", &npy("|u1", "False", &format!("(1, 1, 1, {bands})"), &values));
+        let data = open(&path, None, Split::Train).unwrap();
+        let image = data.image(0).unwrap();
+        assert_eq!(image.to_channels(values.len()).unwrap().pixels, values);
+        assert!(image.to_channels(1).is_err() && image.to_channels(3).is_err());
+        let survey = vit_mae::data::survey(&*data, None, &|| ());
+        let mean: Vec<f32> = (0..bands).map(|band| f32::from(band) / 255.0).collect();
+        assert_eq!((survey.alpha, survey.pixels.unwrap().mean), (0, mean), "every band is measured");
+    }
+}

@@ -111,7 +111,7 @@ fn to_image(decoded: DynamicImage) -> Image {
         ColorType::Rgba8 | ColorType::Rgba16 => (4, decoded.into_rgba8().into_raw()),
         _ => (3, decoded.into_rgb8().into_raw()),
     };
-    Image::new(height, width, channels, pixels)
+    Image { alpha: matches!(channels, 2 | 4), ..Image::new(height, width, channels, pixels) }
 }
 
 /// What a file that is no image begins with.

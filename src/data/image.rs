@@ -2,7 +2,7 @@
 
 use crate::base::{Error, Result};
 
-/// An image of 1 (grey), 2 (grey, alpha), 3 (red, green, blue) or 4 (with alpha) channels.
+/// A picture of 1 (grey) or 3 channels (red, green, blue), perhaps with alpha behind them, or an array of any number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// Rows.
@@ -11,19 +11,21 @@ pub struct Image {
     pub width: usize,
     /// Values per pixel.
     pub channels: usize,
+    /// Whether the last channel is alpha. Pictures in files can have it; an array's last channel is as good as the others.
+    pub alpha: bool,
     /// The values in the order row, column, channel, with the channel fastest.
     pub pixels: Vec<u8>,
 }
 
 impl Image {
-    /// An image of the given pixels.
+    /// An image of the given pixels, without alpha.
     ///
     /// # Panics
     /// If their number is not `height · width · channels`.
     #[must_use]
     pub fn new(height: usize, width: usize, channels: usize, pixels: Vec<u8>) -> Self {
         assert_eq!(pixels.len(), height * width * channels, "pixels of {height}×{width}×{channels}");
-        Self { height, width, channels, pixels }
+        Self { height, width, channels, alpha: false, pixels }
     }
 
     /// The same picture with `channels` channels: as many as it has, or 1 or 3.
@@ -32,25 +34,31 @@ impl Image {
     /// colour by repetition; an alpha channel is dropped, not blended, as torchvision's `convert("RGB")` does.
     ///
     /// # Errors
-    /// If `channels` is another number, or 1 or 3 and this image has more than 4.
+    /// If `channels` is another number, or this image is neither grey nor colour.
     pub fn to_channels(&self, channels: usize) -> Result<Self> {
         let of_pixel = |f: fn(&[u8], &mut Vec<u8>)| {
             let mut pixels = Vec::with_capacity(self.height * self.width * channels);
             self.pixels.chunks_exact(self.channels).for_each(|pixel| f(pixel, &mut pixels));
             Self::new(self.height, self.width, channels, pixels)
         };
-        match (self.channels, channels) {
-            (from, to) if from == to => Ok(self.clone()),
-            (3 | 4, 1) => Ok(of_pixel(|p, out| out.push(luma(p[0], p[1], p[2])))),
-            (2, 1) => Ok(of_pixel(|p, out| out.push(p[0]))),
-            (1 | 2, 3) => Ok(of_pixel(|p, out| out.extend([p[0]; 3]))),
-            (4, 3) => Ok(of_pixel(|p, out| out.extend(&p[..3]))),
-            (from, to) => Err(Error::setting(
-                "model.in_chans",
-                format!("{from}, as the image has, or 1 (grey) or 3 (colour) from one of up to 4 channels"),
-                to,
-            )),
+        match (self.colours(), channels) {
+            (_, to) if to == self.channels => Ok(self.clone()),
+            (3, 1) => Ok(of_pixel(|p, out| out.push(luma(p[0], p[1], p[2])))),
+            (1, 1) => Ok(of_pixel(|p, out| out.push(p[0]))),
+            (1, 3) => Ok(of_pixel(|p, out| out.extend([p[0]; 3]))),
+            (3, 3) => Ok(of_pixel(|p, out| out.extend(&p[..3]))),
+            (colours, to) => {
+                let converted = if matches!(colours, 1 | 3) { ", or 1 (grey) or 3 (colour)" } else { "" };
+                let expected = format!("{}, as the image has{converted}", self.channels);
+                Err(Error::setting("model.in_chans", expected, to))
+            }
         }
+    }
+
+    /// The channels without alpha.
+    #[must_use]
+    pub fn colours(&self) -> usize {
+        self.channels - usize::from(self.alpha)
     }
 
     /// Mirrors the image, left to right, in place.
@@ -93,11 +101,26 @@ mod tests {
 
     #[test]
     fn alpha_is_dropped() {
-        let rgba = Image::new(1, 2, 4, vec![1, 2, 3, 0, 4, 5, 6, 128]);
+        let rgba = Image { alpha: true, ..Image::new(1, 2, 4, vec![1, 2, 3, 0, 4, 5, 6, 128]) };
         assert_eq!(rgba.to_channels(3).unwrap().pixels, [1, 2, 3, 4, 5, 6]);
-        let grey_alpha = Image::new(1, 2, 2, vec![7, 0, 8, 255]);
+        let grey_alpha = Image { alpha: true, ..Image::new(1, 2, 2, vec![7, 0, 8, 255]) };
         assert_eq!(grey_alpha.to_channels(1).unwrap().pixels, [7, 8]);
         assert_eq!(grey_alpha.to_channels(3).unwrap().pixels, [7, 7, 7, 8, 8, 8]);
+    }
+
+    #[test]
+    fn the_last_channel_of_an_array_is_not_taken_for_alpha() {
+        for channels in [2, 4, 5] {
+            let array = Image::new(1, 1, channels, vec![9; channels]);
+            assert_eq!(array.to_channels(channels).unwrap(), array);
+            for other in [1, 3] {
+                let message = array.to_channels(other).unwrap_err().to_string();
+                assert_eq!(
+                    message,
+                    format!("model.in_chans: expected {channels}, as the image has, found {other}")
+                );
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a data set holds: sizes, channels, classes, the mean and deviation of its pixels, and which images are bad.
 
 use super::stats::Moments;
-use super::{ChannelStats, Dataset};
+use super::{ChannelStats, Dataset, Image};
 use crate::base::Result;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -25,8 +25,10 @@ pub struct Survey {
     pub height: Option<[usize; 2]>,
     /// Smallest and largest number of columns.
     pub width: Option<[usize; 2]>,
-    /// Values per pixel (2 and 4 with an alpha channel) and how many of the images looked at have so many.
+    /// Values per pixel and how many of the images looked at have so many.
     pub channels: BTreeMap<usize, usize>,
+    /// How many of them have alpha among these channels.
+    pub alpha: usize,
     /// Of pixels from 0 to 1, without alpha; grey images count as colour where there are both. `None` if images have
     /// numbers of channels that do not go together.
     pub pixels: Option<ChannelStats>,
@@ -49,6 +51,7 @@ pub struct ClassCount {
 struct Look {
     size: [usize; 2],
     channels: usize,
+    alpha: bool,
     /// Of each channel but alpha.
     moments: Vec<Moments>,
 }
@@ -70,11 +73,12 @@ pub fn survey(dataset: &dyn Dataset, most_images: Option<usize>, on_image: OnIma
         .collect();
     let (mut channels, mut colours) = (BTreeMap::new(), BTreeMap::<usize, (usize, Vec<Moments>)>::new());
     let (mut height, mut width) = (None, None);
-    let (mut bad, mut first_bad) = (0, None);
+    let (mut bad, mut first_bad, mut alpha) = (0, None, 0);
     for look in looks {
         match look {
             Ok(look) => {
                 *channels.entry(look.channels).or_insert(0) += 1;
+                alpha += usize::from(look.alpha);
                 let colour = look.moments.len();
                 let (number, totals) = colours.entry(colour).or_insert((0, vec![Moments::default(); colour]));
                 *number += 1;
@@ -90,7 +94,19 @@ pub fn survey(dataset: &dyn Dataset, most_images: Option<usize>, on_image: OnIma
     }
     let (pixels, classes) = (together(colours), class_counts(dataset));
     let label_problem = dataset.label_problem().map(ToString::to_string);
-    Survey { images, looked_at, bad, first_bad, height, width, channels, pixels, classes, label_problem }
+    Survey {
+        images,
+        looked_at,
+        bad,
+        first_bad,
+        height,
+        width,
+        channels,
+        alpha,
+        pixels,
+        classes,
+        label_problem,
+    }
 }
 
 /// Decodes every image; the errors of those that cannot be decoded, by index.
@@ -106,14 +122,10 @@ pub fn verify(dataset: &dyn Dataset, on_image: OnImage) -> Vec<(usize, String)> 
 
 fn look_at(dataset: &dyn Dataset, index: usize) -> Result<Look> {
     let image = dataset.image(index)?;
-    let colours = match image.channels {
-        2 => 1,
-        4 => 3,
-        n => n,
-    };
     let of = |c: usize| Moments::of(image.pixels[c..].iter().step_by(image.channels));
-    let moments = (0..colours).map(of).collect();
-    Ok(Look { size: [image.height, image.width], channels: image.channels, moments })
+    let moments = (0..image.colours()).map(of).collect();
+    let Image { height, width, channels, alpha, .. } = image;
+    Ok(Look { size: [height, width], channels, alpha, moments })
 }
 
 fn widen(range: &mut Option<[usize; 2]>, value: usize) {

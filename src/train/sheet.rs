@@ -51,18 +51,22 @@ impl Picture {
         Self::rgb(width, height, bytes.iter().flat_map(|&level| [level; 3]).collect())
     }
 
-    /// A decoded image, without its alpha; one of other channels than grey and colour has no colours of its own and shows
-    /// its first channel.
+    /// A decoded image: the first three of 3 or 4 channels as red, green and blue, else the first as grey.
     ///
     /// # Panics
     /// If it has no pixels.
     #[must_use]
     pub fn of(image: &Image) -> Self {
         let (width, height) = (to_u32(image.width), to_u32(image.height));
-        if let Ok(colour) = image.to_channels(3) {
-            return Self::rgb(width, height, colour.pixels);
+        let pixels = image.pixels.chunks_exact(image.channels);
+        if matches!(image.channels, 3 | 4) {
+            return Self::rgb(
+                width,
+                height,
+                pixels.flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
+            );
         }
-        let first: Vec<u8> = image.pixels.iter().copied().step_by(image.channels).collect();
+        let first: Vec<u8> = pixels.map(|pixel| pixel[0]).collect();
         Self::gray(width, height, &first)
     }
 

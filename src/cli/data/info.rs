@@ -82,7 +82,8 @@ fn print(SplitReport { split, data, survey }: &SplitReport) {
     if let (Some(height), Some(width)) = (survey.height, survey.width) {
         say!("  size      {} high, {} wide", range(height), range(width));
     }
-    let channels: Vec<String> = survey.channels.iter().map(|(&n, images)| kind(n, *images)).collect();
+    let channels: Vec<String> =
+        survey.channels.iter().map(|(&n, images)| kind(n, survey.alpha > 0, *images)).collect();
     say!("  channels  {}", channels.join(", "));
     if let Some(pixels) = &survey.pixels {
         say!("  mean      {}", numbers(&pixels.mean));
@@ -112,13 +113,13 @@ fn range([low, high]: [usize; 2]) -> String {
     if low == high { low.to_string() } else { format!("{low} to {high}") }
 }
 
-fn kind(channels: usize, images: usize) -> String {
-    let name = match channels {
-        1 => "grey".to_owned(),
-        2 => "grey with alpha".to_owned(),
-        3 => "colour".to_owned(),
-        4 => "colour with alpha".to_owned(),
-        n => format!("{n} channels"),
+fn kind(channels: usize, alpha: bool, images: usize) -> String {
+    let name = match (channels, alpha) {
+        (1, _) => "grey".to_owned(),
+        (2, true) => "grey with alpha".to_owned(),
+        (3, _) => "colour".to_owned(),
+        (4, true) => "colour with alpha".to_owned(),
+        (n, _) => format!("{n} channels"),
     };
     format!("{name} ({images})")
 }
