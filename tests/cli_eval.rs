@@ -131,18 +131,46 @@ fn a_checkpoint_of_the_other_kind_is_refused_with_both_kinds_named() {
 }
 
 #[test]
+fn images_of_some_of_the_classes_are_judged_as_they_are_among_all() {
+    let place = place();
+    let whole = eval(&place, &[]);
+    for image in ["across", "slanted"].map(|class| format!("{class}/03.png")) {
+        place.write(&format!("some/{image}"), place.read(&format!("set/test/{image}")));
+    }
+    for (data, present) in [("some", [1, 0, 1]), ("set", [5, 0, 5])] {
+        if data == "set" {
+            fs::remove_dir_all(place.path("set/test/down")).unwrap();
+        }
+        let report = eval(&place, &["--data", data, "--out", &format!("judged-{data}")]);
+        for (class, images) in present.into_iter().enumerate() {
+            let row: Vec<u64> = serde_json::from_value(report["confusion"][class].clone()).unwrap();
+            assert_eq!((row.len(), row.iter().sum::<u64>()), (3, images), "{report}");
+            assert_eq!(report["per_class"][class]["class"], CLASSES[class]);
+            if images == 5 {
+                assert_eq!(report["confusion"][class], whole["confusion"][class]);
+            }
+        }
+        assert_eq!(
+            (&report["per_class"][1]["recall"], &report["classes_with_images"]),
+            (&Value::Null, &2.into())
+        );
+    }
+}
+
+#[test]
 fn other_classes_than_those_learnt_are_refused() {
     let place = place();
     let eval = |data: &'static str| ["eval", "--checkpoint", "tuned", "--data", data];
-    classes(&place, "two", &CLASSES[..2], 2);
-    place.refused(&eval("two"), &["--data", "the 3 classes that were learnt", "2 classes, not 3"]);
     classes(&place, "four", &["across", "down", "slanted", "spotted"], 2);
-    place.refused(&eval("four"), &["--data", "4 classes, not 3"]);
+    place.refused(
+        &eval("four"),
+        &["--data", "the 3 classes that were learnt", "class \"spotted\", which was not"],
+    );
     classes(&place, "other", &["across", "apple", "slanted"], 2);
-    place.refused(&eval("other"), &["--data", "class 1 is \"apple\", not \"down\""]);
+    place.refused(&eval("other"), &["--data", "class \"apple\", which was not", "other"]);
     place.refused(&eval("images"), &["--data", "labelled images", "no labels"]);
     idx(&place, "idx", "t10k", &[0, 1, 2]);
-    place.refused(&eval("idx"), &["--data", "class 0 is \"0\", not \"across\""]);
+    place.refused(&eval("idx"), &["--data", "class \"0\", which was not"]);
     place.refused(&eval("nowhere"), &["cannot read nowhere"]);
     fs::create_dir(place.path("set/test/apple")).unwrap();
     place.image("set/test/apple/1.png", 1, (8, 8), 1);

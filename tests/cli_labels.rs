@@ -135,3 +135,23 @@ fn labels_from_one_or_with_gaps_are_classes_in_order_of_value() {
         assert!(place.read("f.labels.npy").ends_with(&numbers[2].to_le_bytes()));
     }
 }
+
+#[test]
+fn an_array_is_judged_by_the_numbers_of_its_classes_with_no_training_set_beside_it() {
+    let place = Place::trained(&["--epochs", "1"]);
+    tuned(&place, "gaps", [9, 40, 70]);
+    array(&place, "alone.npy", &[2, 0, 2, 2, 0]);
+    numbers(&place, "alone-labels.npy", &[70, 9, 70, 70, 9]);
+    let report = json(&place.done(&["eval", "--checkpoint", "gaps-tuned", "--data", "alone.npy", "--json"]));
+    let images: Vec<_> =
+        report["per_class"].as_array().unwrap().iter().map(|class| &class["images"]).collect();
+    assert_eq!(json!(images), json!([2, 0, 3]));
+    assert_eq!(report["classes_with_images"], 2);
+    let recalls: Vec<_> = [0, 2].map(|class| report["per_class"][class]["recall"].as_f64().unwrap()).into();
+    assert_eq!(report["mean_recall"].as_f64().unwrap(), f64::midpoint(recalls[0], recalls[1]));
+    let text = place.done(&["eval", "--checkpoint", "gaps-tuned", "--data", "alone.npy"]);
+    assert!(text.contains("2 of the 3 classes"), "{text}");
+    numbers(&place, "alone-labels.npy", &[70, 9, 70, 71, 9]);
+    let words = ["--data", "the 3 classes that were learnt", "class \"71\", which was not", "alone.npy"];
+    place.refused(&["eval", "--checkpoint", "gaps-tuned", "--data", "alone.npy"], &words);
+}

@@ -3,7 +3,7 @@
 use super::device::DeviceFlags;
 use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
-use super::judged::{Folder, print_classes, print_head, print_row};
+use super::judged::{Folder, classes_in_words, print_classes, print_head, print_row};
 use super::say;
 use super::stderr::note;
 use serde::Serialize;
@@ -23,8 +23,9 @@ Examples:
   vit-mae eval --checkpoint runs/0002 --split train --json
   vit-mae eval --checkpoint runs/0002 --out judged            also evaluation.json, confusion.png, wrong.png
 
-The data's classes must be those that were learnt. Without --split the test split is judged where there is one, else the \
-validation split, else all images. wrong.png shows the images on which the classifier is most confidently wrong.";
+Classes are told by their names; the data may lack some of those that were learnt. Without --split the test split is \
+judged where there is one, else the validation split, else all images. wrong.png shows the images on which the \
+classifier is most confidently wrong.";
 
 /// Flags of `vit-mae eval`.
 #[derive(Debug, clap::Args)]
@@ -121,7 +122,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     say!("checkpoint  {}, step {}", report.checkpoint.display(), report.step);
     say!("data        {}\n", report.data);
     print_head();
-    print_row("all classes", &report.summary);
+    print_row(&classes_in_words(&report.summary), &report.summary);
     say!();
     print_classes(&report.summary);
     Ok(())

@@ -19,14 +19,23 @@ pub(crate) fn print_row(name: &str, summary: &Summary) {
     say!("{name:<26} {images:>8} {:>7.2} % {:>7.2} % {cross_entropy:>14}", 100.0 * top1, 100.0 * top5);
 }
 
-/// A table with a line for each class.
+/// What the figures of all images are about: `all classes`, `3 of the 10 classes`.
+pub(crate) fn classes_in_words(summary: &Summary) -> String {
+    match (summary.classes_with_images, summary.per_class.len()) {
+        (some, all) if some < all => format!("{some} of the {all} classes"),
+        _ => "all classes".to_owned(),
+    }
+}
+
+/// A table with a line for each class that has images, or that an image was taken for.
 pub(crate) fn print_classes(summary: &Summary) {
-    let names = summary.per_class.iter().map(|class| class.class.chars().count());
+    let classes = || summary.per_class.iter().filter(|class| class.images > 0 || class.precision.is_some());
+    let names = classes().map(|class| class.class.chars().count());
     let widest = names.max().unwrap_or(0).max("class".len());
     say!("{:<widest$} {:>8} {:>9} {:>11}", "class", "images", "recall", "precision");
     let percent =
         |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.2} %", 100.0 * share));
-    for class in &summary.per_class {
+    for class in classes() {
         let (recall, precision) = (percent(class.recall), percent(class.precision));
         say!("{:<widest$} {:>8} {recall:>9} {precision:>11}", class.class, class.images);
     }

@@ -91,9 +91,15 @@ fn labels(names: &[String]) -> Vec<String> {
     numbered.map(|name| shortened(&name, LONGEST_NAME)).collect()
 }
 
-/// The classes that are drawn, in their order: all, or those that are most often mistaken or taken for.
+/// Classes that have images, or that an image was taken for.
+fn seen(metrics: &Metrics) -> Vec<usize> {
+    let seen = |&class: &usize| metrics.of_class(class) + metrics.predicted_as(class) > 0;
+    (0..metrics.classes()).filter(seen).collect()
+}
+
+/// The classes that are drawn, in their order: all that were seen, or those that are most often mistaken or taken for.
 fn shown(metrics: &Metrics) -> Vec<usize> {
-    let mut classes: Vec<usize> = (0..metrics.classes()).collect();
+    let mut classes = seen(metrics);
     if classes.len() > MOST_CLASSES {
         let mistakes = |class: usize| {
             let right = metrics.confusion[[class, class]];
@@ -130,9 +136,13 @@ fn explanation(metrics: &Metrics, names: &[String], shown: usize, limit: u32) ->
     let mut text = format!(
         "Rows: true class. Columns: predicted class. Shade: share of the row's images{percent}; blue right, orange wrong."
     );
-    if shown < names.len() {
-        let all = names.len();
+    let (all, seen) = (names.len(), seen(metrics).len());
+    if shown < seen {
         text = format!("{text} Shown: the {shown} of {all} classes with the most mistakes.");
+    } else if seen < all {
+        text = format!(
+            "{text} Shown: {seen} of {all} classes; the others have no images here, and none was taken for one."
+        );
     }
     let mut lines = wrapped(&text, limit);
     let confusions = metrics.confusions(LISTED);

@@ -67,13 +67,12 @@ impl Judge<'_> {
         Ok(logits)
     }
 
-    /// Judges a labelled data set whose classes are the head's.
+    /// Judges a labelled data set: classes are those of the same name, and the data may lack some of the head's.
     ///
     /// # Errors
-    /// If the classes are others or images have no label, or as [`Judge::logits`].
+    /// If an image has no label or a class that the head does not have, or as [`Judge::logits`].
     pub fn evaluate(&self, dataset: &dyn Dataset, listener: &dyn Listener) -> Result<Evaluation> {
-        same_classes(self.classes, dataset)?;
-        let labels = dataset.labels()?;
+        let labels = labels_among(self.classes, dataset)?;
         let logits = self.logits(dataset, listener)?;
         let judgements = judge(logits.view(), &labels);
         let metrics = Metrics::of(&judgements, self.classes.len());
@@ -165,18 +164,45 @@ impl Evaluation {
     }
 }
 
-/// Refuses images whose labels mean something else than those that were learnt.
+/// The class of every image as a position in `names`, whatever its position in the data.
+///
+/// # Errors
+/// If the data has no labels that can be used, or an image is of another class, which is named.
+fn labels_among(names: &[String], data: &dyn Dataset) -> Result<Vec<usize>> {
+    let labels = labelled(data)?.labels()?;
+    let theirs = data.classes();
+    if theirs == names {
+        return Ok(labels);
+    }
+    let position = |class: &String| names.iter().position(|name| name == class);
+    let positions: Vec<_> = theirs.iter().map(position).collect();
+    let known = |label: usize| {
+        positions[label].ok_or_else(|| {
+            let expected = format!("images of the {} classes that were learnt", names.len());
+            let found = format!("class {:?}, which was not ({})", theirs[label], data.describe());
+            Error::setting("--data", expected, found)
+        })
+    };
+    labels.into_iter().map(known).collect()
+}
+
+/// The data, if it has labels that can be used.
+fn labelled(data: &dyn Dataset) -> Result<&dyn Dataset> {
+    match data.label_problem() {
+        Some(problem) => Err(problem.clone()),
+        None if data.classes().is_empty() => {
+            Err(Error::setting("--data", LABELLED, format!("no labels ({})", data.describe())))
+        }
+        None => Ok(data),
+    }
+}
+
+/// Refuses images to train on or to choose by whose labels mean something else than those that were learnt.
 ///
 /// # Errors
 /// Names the first class that differs.
 pub fn same_classes(names: &[String], data: &dyn Dataset) -> Result<()> {
-    if let Some(problem) = data.label_problem() {
-        return Err(problem.clone());
-    }
-    let theirs = data.classes();
-    if theirs.is_empty() {
-        return Err(Error::setting("--data", LABELLED, format!("no labels ({})", data.describe())));
-    }
+    let theirs = labelled(data)?.classes();
     let first = names.iter().zip(theirs).position(|(mine, theirs)| mine != theirs);
     let differs = match first {
         Some(class) => format!("class {class} is {:?}, not {:?}", theirs[class], names[class]),

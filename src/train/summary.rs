@@ -15,9 +15,11 @@ pub struct Summary {
     /// Mean of `−log p` of the true class, in nats; none where scores are no logits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross_entropy: Option<f64>,
-    /// Mean over the classes of the share of a class's images that were right.
+    /// Mean over the classes that have images here of the share of a class's images that were right.
     pub mean_recall: f64,
-    /// Class by class.
+    /// How many classes these are.
+    pub classes_with_images: usize,
+    /// Class by class, those without images too.
     pub per_class: Vec<ClassSummary>,
     /// Images of the true class (row) that were predicted as a class (column).
     pub confusion: Vec<Vec<u64>>,
@@ -65,6 +67,7 @@ impl Summary {
             top5: metrics.top5_share(),
             cross_entropy: None,
             mean_recall: metrics.mean_recall(),
+            classes_with_images: (0..names.len()).filter(|&class| metrics.of_class(class) > 0).count(),
             per_class: names.iter().enumerate().map(of_class).collect(),
             confusion: metrics.confusion.outer_iter().map(|row| row.to_vec()).collect(),
         }
