@@ -6,9 +6,31 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli::Cli { command, log_format } = cli::Cli::parse();
-    cli::stderr::choose(log_format);
-    let result = cli::choose_instruction_set().and_then(|()| match command {
+    let result = match cli::Cli::try_parse() {
+        Ok(cli::Cli { command, log_format }) => {
+            cli::stderr::choose(log_format);
+            run(command)
+        }
+        Err(refusal) if refusal.use_stderr() => refusal.exit(),
+        Err(asked_for) => {
+            cli::stdout::with(|_| asked_for.print()); // --help, --version
+            Ok(())
+        }
+    };
+    let mut exit_code = 0;
+    for result in [result, cli::stdout::finish(), cli::stderr::finish()] {
+        if let Err(error) = result {
+            say_error(&error);
+            exit_code = if exit_code == 0 { error.exit_code() } else { exit_code };
+        }
+    }
+    ExitCode::from(exit_code)
+}
+
+/// Runs a command.
+fn run(command: cli::Command) -> vit_mae::Result<()> {
+    cli::choose_instruction_set()?;
+    match command {
         cli::Command::Pretrain(args) => cli::pretrain::run(&args),
         cli::Command::Finetune(args) => cli::finetune::run(&args),
         cli::Command::Reconstruct(args) => cli::reconstruct::run(&args),
@@ -29,14 +51,12 @@ fn main() -> ExitCode {
             Ok(())
         }
         cli::Command::Man(args) => cli::man::run(&args),
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let (message, exit_code) = (error.to_string(), error.exit_code());
-            let object = serde_json::json!({ "kind": "error", "message": message, "exit_code": exit_code });
-            cli::stderr::line(format_args!("error: {}", cli::visible(&message)), &object);
-            ExitCode::from(exit_code)
-        }
     }
+}
+
+/// Says on stderr what went wrong.
+fn say_error(error: &vit_mae::Error) {
+    let message = error.to_string();
+    let object = serde_json::json!({ "kind": "error", "message": message, "exit_code": error.exit_code() });
+    cli::stderr::line(format_args!("error: {}", cli::visible(&message)), &object);
 }

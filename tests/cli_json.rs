@@ -1,5 +1,5 @@
 //! Claim: every command that prints results prints with `--json` one JSON document on stdout and nothing else there, and
-//! with `--log-format json` one JSON object a line on stderr.
+//! with `--log-format json` one JSON object a line on stderr. A result that is lost on the way is a failure.
 
 mod common;
 #[path = "common/labelled.rs"]
@@ -8,6 +8,8 @@ mod labelled;
 use common::Place;
 use labelled::classes;
 use serde_json::Value;
+use std::fs::File;
+use std::process::{Command, Output, Stdio};
 
 /// Print a program for a shell, and a manual: no results.
 const NO_RESULTS: [&str; 3] = ["completions", "man", "help"];
@@ -94,6 +96,90 @@ fn every_command_with_results_prints_them_as_one_document() {
             assert!(document(line, &args)["kind"].is_string(), "{args:?}: {line}");
         }
     }
+}
+
+/// Runs the program with another stdout or stderr than a file that takes everything.
+fn run_into(place: &Place, args: &[&str], stdout: Stdio, stderr: Stdio) -> Output {
+    let mut program = Command::new(assert_cmd::cargo::cargo_bin!("vit-mae"));
+    program.current_dir(place.path("")).args(args).stdout(stdout).stderr(stderr).output().unwrap()
+}
+
+/// A file on a disk that is always full, where the system has one.
+fn full() -> Option<Stdio> {
+    File::options().write(true).open("/dev/full").ok().map(Stdio::from)
+}
+
+/// A pipe whose reader is gone, as that of `head -1` is.
+fn closed() -> Stdio {
+    std::io::pipe().unwrap().1.into()
+}
+
+#[test]
+fn a_result_that_stdout_does_not_take_is_a_failure_of_every_command() {
+    let place = place();
+    let golden = format!("{}/tests/golden/mae_v1.f64.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let others: [&[&str]; 8] = [
+        &["--version"],
+        &["--help"],
+        &["help", "data"],
+        &["audit", "parity", "--help"],
+        &["completions", "bash"],
+        &["completions", "fish"],
+        &["man"],
+        &["finetune", "--checkpoint", "run", "--print-config"],
+    ];
+    for call in CALLS.iter().chain(&others) {
+        let call: Vec<&str> = call.iter().map(|&arg| if arg == "PARITY" { &golden } else { arg }).collect();
+        let Some(full) = full() else { return eprintln!("skipped: no /dev/full here") };
+        let output = run_into(&place, &call, full, Stdio::piped());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{call:?}: {stderr}");
+        let lost = stderr.lines().filter(|line| line.starts_with("error: cannot write standard output: "));
+        assert_eq!(lost.count(), 1, "{call:?}: {stderr}");
+    }
+    // What they did beside is done.
+    place.done(&["inspect", "--verify", "run"]);
+    place.done(&["data", "info", "set"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    let place = Place::trained(&[]);
+    let calls: [&[&str]; 8] = [
+        &["--help"],
+        &["data", "info", "images"],
+        &["data", "verify", "images", "--json"],
+        &["inspect", "run"],
+        &["inspect", "run", "--json"],
+        &["completions", "zsh"],
+        &["man"],
+        &["pretrain", "--print-config"],
+    ];
+    for call in calls {
+        let output = run_into(&place, call, closed(), Stdio::piped());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{call:?}");
+    }
+    // A run is worth finishing without anybody to read of it.
+    let train = ["pretrain", "--config", "tiny.toml", "--data", "images", "--out", "unread"];
+    assert_eq!(run_into(&place, &train, closed(), closed()).status.code(), Some(0));
+    place.done(&["inspect", "--verify", "unread"]);
+    // What a check found counts, whoever reads of it.
+    place.write("images/00.png", "no picture");
+    let output = run_into(&place, &["data", "verify", "images"], closed(), Stdio::piped());
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn progress_that_stderr_does_not_take_is_a_failure_of_a_run_that_is_finished() {
+    let place = Place::new();
+    let Some(full) = full() else { return eprintln!("skipped: no /dev/full here") };
+    let train =
+        ["pretrain", "--config", "tiny.toml", "--data", "images", "--out", "run", "--log-format", "json"];
+    let output = run_into(&place, &train, Stdio::piped(), full);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("Try next"), "the run went on");
+    place.done(&["inspect", "--verify", "run"]);
 }
 
 #[test]

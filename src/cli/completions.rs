@@ -1,6 +1,6 @@
 //! `vit-mae completions`.
 
-use super::Cli;
+use super::{Cli, stdout};
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 use std::io::Write as _;
@@ -27,8 +27,7 @@ pub(crate) fn run(args: &Args) {
     if args.shell == Shell::Bash {
         script = one_spelling(&String::from_utf8_lossy(&script)).into_bytes();
     }
-    // As `say!`: nobody need listen.
-    let _ = std::io::stdout().write_all(&script);
+    stdout::with(|stdout| stdout.write_all(&script));
 }
 
 /// The script's loop notes the command as `vit__mae__…`, its cases look for `vit__subcmd__mae__…`, because there is a

@@ -1,7 +1,7 @@
 //! `vit-mae man`.
 
 use super::judged::Folder;
-use super::{Cli, say};
+use super::{Cli, say, stdout};
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use roff::{Roff, bold, roman};
@@ -33,8 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let pages = pages(&program);
     let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
     let Some(folder) = Folder::new(args.out.as_deref(), args.overwrite, &names)? else {
-        // As `say!`: nobody need listen.
-        let _ = std::io::stdout().write_all(&page(&program));
+        stdout::with(|stdout| stdout.write_all(&page(&program)));
         return Ok(());
     };
     for (name, page) in &pages {

@@ -25,13 +25,12 @@ pub(crate) mod probe;
 pub(crate) mod progress;
 pub(crate) mod reconstruct;
 pub(crate) mod stderr;
+pub(crate) mod stdout;
 
-/// `println!` that does not mind if nobody listens any more, as after `vit-mae … | head -1`.
+/// `println!` that does not panic: what cannot be written is reported when the command is done, see [`stdout`].
 macro_rules! say {
-    ($($arg:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stdout(), $($arg)*);
-    }};
+    () => { $crate::cli::stdout::line(format_args!("")) };
+    ($($arg:tt)+) => { $crate::cli::stdout::line(format_args!($($arg)+)) };
 }
 pub(crate) use say;
 

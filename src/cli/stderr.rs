@@ -1,10 +1,12 @@
 //! Lines on stderr: text for people, or with `--log-format json` one JSON object a line for machines.
 
+use super::stdout::Lost;
 use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
+use vit_mae::Result;
 
 /// The form of what goes to stderr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -15,6 +17,9 @@ pub(crate) enum LogFormat {
     /// One JSON object a line
     Json,
 }
+
+/// The first line that stderr refused.
+static LOST: Lost = Lost::nothing();
 
 /// Of the whole process, as stderr is.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
@@ -41,12 +46,22 @@ pub(crate) fn bar_target() -> ProgressDrawTarget {
 
 /// Writes a line: `text`, or `object`. Not with `eprintln!`, which panics if nobody listens.
 pub(crate) fn line(text: impl Display, object: &impl Serialize) {
-    let mut stderr = std::io::stderr();
-    let _ = if is_json() {
-        writeln!(stderr, "{}", serde_json::to_string(object).unwrap_or_default())
-    } else {
-        writeln!(stderr, "{text}")
-    };
+    LOST.unless(|| {
+        let mut stderr = std::io::stderr();
+        if is_json() {
+            writeln!(stderr, "{}", serde_json::to_string(object).unwrap_or_default())
+        } else {
+            writeln!(stderr, "{text}")
+        }
+    });
+}
+
+/// Says whether every line was written.
+///
+/// # Errors
+/// If stderr refused one and its reader is still there.
+pub(crate) fn finish() -> Result<()> {
+    LOST.report("standard error")
 }
 
 /// Something the user should know and need not act on.
