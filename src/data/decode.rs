@@ -6,7 +6,7 @@ use std::path::Path;
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-use super::Image;
+use super::{Image, embedded};
 use crate::base::{Error, Result};
 
 /// The longest side of an image, in pixels.
@@ -24,7 +24,10 @@ pub(super) const MAX_BYTES: u64 = 512 << 20;
 /// 16384 pixels a side or 512 MiB.
 pub fn load_image(path: impl AsRef<Path>) -> Result<Image> {
     let path = path.as_ref();
-    decode(path, &read_file(path, MAX_BYTES)?)
+    match embedded::file(path) {
+        Some(bytes) => decode(path, bytes),
+        None => decode(path, &read_file(path, MAX_BYTES)?),
+    }
 }
 
 /// A regular file and its length (a pipe or a device has no end to wait for).

@@ -11,6 +11,7 @@ use std::fmt;
 pub mod augment;
 mod cache;
 pub mod decode;
+pub mod embedded;
 pub mod formats;
 pub mod image;
 pub mod loader;
@@ -26,7 +27,7 @@ pub mod survey;
 
 pub use augment::{Augment, AugmentConfig, RandAugment, evaluation_image};
 pub use decode::load_image;
-pub use formats::{Format, open, open_if_there, open_judged, recognise};
+pub use formats::{Format, is_there, open, open_if_there, open_judged, recognise};
 pub use image::Image;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use mix::{Mix, Mixing};

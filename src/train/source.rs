@@ -7,6 +7,7 @@ use crate::data::{
     self, Augment, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, Split, Subset, channel_stats,
     validation_split,
 };
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -211,20 +212,18 @@ pub(super) fn open_loader(
 /// Where the data lies, and its format if that is given.
 fn place(config: &DataConfig) -> Result<(PathBuf, Option<Format>)> {
     let path = locate(config.path.as_deref())?;
+    if !data::is_there(&path) {
+        let here = std::env::current_dir()
+            .map_or_else(|_| "here".to_owned(), |here| format!("in {}", here.display()));
+        let what = format!("there is no such file or folder {here}; --data says where the data lies");
+        return Err(Error::Read { path, source: io::Error::new(io::ErrorKind::NotFound, what) });
+    }
     Ok((path, config.format.as_deref().map(str::parse::<Format>).transpose()?))
 }
 
-/// The data's path. A relative one below `data` that is not here may be the embedded data, which lies where
-/// the program was built.
+/// The data's path, where there is one.
 fn locate(path: Option<&Path>) -> Result<PathBuf> {
-    let Some(path) = path else {
-        let expected = "a data set; docs/data.md has the formats, data/README.md says where to get CIFAR-10";
-        return Err(Error::setting("--data", expected, "none, and this preset brings none"));
-    };
-    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    Ok(if path.starts_with("data") && !path.exists() && embedded.exists() {
-        embedded
-    } else {
-        path.to_path_buf()
-    })
+    let expected = "a data set; docs/data.md has the formats, data/README.md says where to get CIFAR-10";
+    let path = path.ok_or_else(|| Error::setting("--data", expected, "none, and this preset brings none"))?;
+    Ok(path.to_path_buf())
 }

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::decode::load_image;
-use super::super::{Dataset, Image, Split, count};
+use super::super::{Dataset, Image, Split, count, embedded};
 use super::{classes_in_words, file_name, is_image_name, split_names};
 use crate::base::{Error, Result};
 
@@ -112,7 +112,7 @@ impl Dataset for Folder {
         let labels = classes_in_words(self.classes.len(), self.label_problem.as_ref());
         format!(
             "{}: folder, {}, {labels}",
-            self.root.display(),
+            embedded::shown(&self.root),
             count(self.len(), "image file", "image files")
         )
     }
@@ -130,7 +130,10 @@ impl Dataset for Folder {
                 digest.update(part.to_string_lossy().as_bytes());
                 digest.update(b"/");
             }
-            let len = fs::metadata(path).map_err(Error::read(path))?.len();
+            let len = match embedded::file(path) {
+                Some(bytes) => bytes.len() as u64,
+                None => fs::metadata(path).map_err(Error::read(path))?.len(),
+            };
             digest.update(&len.to_le_bytes());
         }
         Ok(digest.finalize())
@@ -155,6 +158,9 @@ fn split_folder(root: &Path, split: Split) -> Result<(PathBuf, Option<PathBuf>)>
 
 /// The image files and the sub-folders in `folder`, without hidden ones, each sorted by name.
 fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    if let Some(files) = embedded::files_in(folder) {
+        return Ok((files.into_iter().filter(|path| is_image_name(path)).collect(), Vec::new()));
+    }
     let (mut images, mut sub_folders) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).map_err(Error::read(folder))? {
         let path = entry.map_err(Error::read(folder))?.path();

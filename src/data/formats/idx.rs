@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::super::decode::open_regular;
+use super::super::embedded;
 use super::super::{Dataset, Image, Split};
 use super::labels::{self, Label, Labels};
 use super::store::{MOST_HELD, Store};
@@ -53,7 +54,7 @@ impl Idx {
 
     /// As [`Idx::open`], holding at most `most_held` bytes of pixels in memory.
     fn open_holding(path: &Path, split: Split, most_held: u64) -> Result<Self> {
-        let folder = path.is_dir().then_some(path);
+        let folder = embedded::is_folder(path).then_some(path);
         let path = folder.map_or_else(|| Ok(path.to_path_buf()), |folder| find_in(folder, split))?;
         let images = IdxFile::read(&path, &[3, 4], most_held)?;
         let (n, height, width) = (images.dims[0], images.dims[1], images.dims[2]);
@@ -120,7 +121,7 @@ impl Dataset for Idx {
         let channels = channels_in_words(self.channels);
         format!(
             "{}: IDX, {images} of {}×{}, {channels}, {labels}",
-            self.path.display(),
+            embedded::shown(&self.path),
             self.height,
             self.width
         )
@@ -141,7 +142,7 @@ impl Dataset for Idx {
 
 /// Whether the path is called like an IDX images file, or is a folder that holds one.
 pub(super) fn recognises(path: &Path) -> bool {
-    if path.is_dir() {
+    if embedded::is_folder(path) {
         return Split::ALL.iter().any(|&split| find_in(path, split).is_ok());
     }
     let name = file_name(path);
@@ -160,7 +161,7 @@ fn find_in(folder: &Path, split: Split) -> Result<PathBuf> {
             .into_iter()
             .flat_map(move |rest| ["", ".gz"].map(|gz| folder.join(format!("{prefix}{rest}{gz}"))))
     });
-    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+    candidates.into_iter().find(|path| embedded::is_file(path)).ok_or_else(|| {
         let expected = format!("{}-images-idx3-ubyte, or the same with .gz", prefixes[0]);
         Error::input(folder, "IDX images file", expected, "none")
     })
@@ -174,7 +175,7 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
     }
     let name = name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1");
     let other = name.strip_suffix(".gz").map_or_else(|| format!("{name}.gz"), str::to_owned);
-    [name, other].into_iter().map(|name| images.with_file_name(name)).find(|path| path.is_file())
+    [name, other].into_iter().map(|name| images.with_file_name(name)).find(|path| embedded::is_file(path))
 }
 
 /// All labels of a labels file.
@@ -200,6 +201,9 @@ struct IdxFile {
 impl IdxFile {
     /// Reads a file whose number of dimensions is one of `ranks`.
     fn read(path: &Path, ranks: &[u8], most_held: u64) -> Result<Self> {
+        if let Some(packed) = embedded::file(path) {
+            return Self::parse(path, ranks, MultiGzDecoder::new(packed), u64::MAX, u64::MAX);
+        }
         let (file, file_len) = open_regular(path)?;
         let file = BufReader::new(file);
         if has_extension(path, "gz") {

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Dataset, Split, count};
+pub use shards::is_pattern;
+
+use super::{Dataset, Split, count, embedded};
 use crate::base::{Error, Result};
 
 pub mod cifar;
@@ -55,7 +57,7 @@ const FORMATS: [Entry; 6] = [
     Entry { format: Format::Npy, name: "npy", recognises: npy::recognises, open: |p, s| Ok(Arc::new(npy::Npy::open(p, s)?)) },
     Entry { format: Format::WebDataset, name: "webdataset", recognises: webdataset::recognises, open: |p, s| Ok(Arc::new(webdataset::WebDataset::open(p, s)?)) },
     Entry { format: Format::Parquet, name: "parquet", recognises: parquet::recognises, open: parquet::open },
-    Entry { format: Format::Folder, name: "folder", recognises: Path::is_dir, open: |p, s| Ok(Arc::new(folder::Folder::open(p, s)?)) },
+    Entry { format: Format::Folder, name: "folder", recognises: embedded::is_folder, open: |p, s| Ok(Arc::new(folder::Folder::open(p, s)?)) },
 ];
 
 /// Opens the data set at `path`, in the format given or else recognised.
@@ -80,7 +82,7 @@ pub fn open_if_there(
     split: Split,
 ) -> Result<std::result::Result<Arc<dyn Dataset>, String>> {
     let path = path.as_ref();
-    if !path.is_dir() {
+    if !embedded::is_folder(path) {
         return Ok(Err(format!("a single file has no {split} split")));
     }
     match open(path, format, split) {
@@ -107,6 +109,12 @@ pub fn open_judged(
     Ok(validation.map(|dataset| (Split::Validation, dataset)).map_err(|_| no_test))
 }
 
+/// Whether a path names files: on the disk, several by a pattern, or embedded ones.
+#[must_use]
+pub fn is_there(path: &Path) -> bool {
+    path.try_exists().unwrap_or(true) || is_pattern(path) || embedded::has(path)
+}
+
 /// The format in which [`open`] opens a path.
 ///
 /// # Errors
@@ -116,7 +124,7 @@ pub fn recognise(path: impl AsRef<Path>) -> Result<Format> {
 }
 
 fn entry_for(path: &Path, format: Option<Format>) -> Result<&'static Entry> {
-    if !shards::is_pattern(path) {
+    if !is_pattern(path) && !embedded::has(path) {
         fs::metadata(path).map_err(Error::read(path))?;
     }
     let chosen = FORMATS.iter().find(|entry| match format {

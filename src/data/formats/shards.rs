@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 const DATA: &str = "data";
 
 /// Whether this names several files rather than one that exists.
-pub(super) fn is_pattern(path: &Path) -> bool {
+#[must_use]
+pub fn is_pattern(path: &Path) -> bool {
     path.to_string_lossy().contains(['*', '?', '[']) && !path.exists()
 }
 
