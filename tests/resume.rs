@@ -2,6 +2,8 @@
 //! moments, log, pictures. What must not change on the way is refused by name; what may is put down.
 
 mod common;
+#[path = "common/labelled.rs"]
+mod labelled;
 
 use common::Place;
 use common::run::{StopAfter, log};
@@ -250,4 +252,68 @@ fn single_bad_steps_are_skipped_and_counted_if_asked_for() {
     assert!(
         place.read("stopped/checkpoint/model.safetensors") == place.read("run/checkpoint/model.safetensors")
     );
+}
+
+/// Runs the program in a folder of the place.
+fn run_in(place: &Place, folder: &str, args: &[&str]) -> (Option<i32>, String) {
+    fs::create_dir_all(place.path(folder)).unwrap();
+    let mut program = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("vit-mae"));
+    let output = program.current_dir(place.path(folder)).args(args).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_run_finds_its_data_from_another_folder_and_says_data_where_it_cannot() {
+    let place = Place::trained(&["--epochs", "1"]);
+    place.pretrain(&["--epochs", "1", "--out", "whole"]);
+    place.done(&["pretrain", "--resume", "whole", "--epochs", "2"]);
+    let resume = ["pretrain", "--resume", "../../run", "--epochs", "2"];
+    let (code, message) = run_in(&place, "some/where", &resume);
+    assert_eq!(code, Some(0), "{message}");
+    assert!(
+        place.read("run/checkpoint/model.safetensors") == place.read("whole/checkpoint/model.safetensors")
+    );
+    let log = place.text("run/metrics.jsonl");
+    assert!(log.contains(r#""key":"data.path""#), "where the data was found stands in the log: {log}");
+    // Commands that take the data from the run's settings find it, too.
+    let features = ["features", "--checkpoint", "../../whole", "--out", "f.npy"];
+    assert_eq!(run_in(&place, "some/where", &features).0, Some(0));
+
+    // Both moved: `--data` names the new place, and the digest says whether it is the same data.
+    fs::create_dir_all(place.path("moved")).unwrap();
+    fs::rename(place.path("whole"), place.path("moved/whole")).unwrap();
+    fs::rename(place.path("images"), place.path("moved/pictures")).unwrap();
+    place.images("moved/others", 16, (8, 8), 1);
+    place.image("moved/others/00.png", 77, (8, 8), 3);
+    let resume = ["pretrain", "--resume", "whole", "--epochs", "3"];
+    let (code, message) = run_in(&place, "moved", &resume);
+    let words =
+        ["images", place.path("moved").to_str().unwrap(), "--data"].map(|word| message.contains(word));
+    assert_eq!((code, words), (Some(2), [true; 3]), "{message}");
+    let (code, message) = run_in(&place, "moved", &[&resume[..], &["--data", "others"]].concat());
+    assert!(
+        code == Some(2) && message.contains("others: data digest") && message.contains("--data"),
+        "{message}"
+    );
+    let (code, message) = run_in(&place, "moved", &[&resume[..], &["--data", "pictures"]].concat());
+    assert_eq!(code, Some(0), "{message}");
+}
+
+#[test]
+fn a_fine_tuned_run_finds_its_data_from_another_folder() {
+    let place = Place::trained(&["--epochs", "1"]);
+    labelled::classes(&place, "set/train", &["across", "down"], 8);
+    labelled::classes(&place, "set/test", &["across", "down"], 4);
+    let tune = ["finetune", "--checkpoint", "run", "--data", "set", "--batch-size", "8"];
+    place.done(&[&tune[..], &["--epochs", "1", "--out", "tuned"]].concat());
+    for args in [&["finetune", "--resume", "../tuned"][..], &["eval", "--checkpoint", "../tuned"]] {
+        let (code, message) = run_in(&place, "elsewhere", args);
+        assert_eq!(code, Some(0), "{args:?}: {message}");
+    }
+    fs::rename(place.path("set"), place.path("other-set")).unwrap();
+    let (code, message) = run_in(&place, "elsewhere", &["finetune", "--resume", "../tuned"]);
+    assert!(code == Some(2) && message.contains("set: ") && message.contains("--data"), "{message}");
+    let resume = ["finetune", "--resume", "../tuned", "--data", "../other-set"];
+    let (code, message) = run_in(&place, "elsewhere", &resume);
+    assert_eq!(code, Some(0), "{message}");
 }

@@ -112,6 +112,10 @@ impl Settings for Config {
         &self.data
     }
 
+    fn data_mut(&mut self) -> &mut DataConfig {
+        &mut self.data
+    }
+
     fn run(&self) -> &RunConfig {
         &self.run
     }

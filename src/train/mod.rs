@@ -19,6 +19,7 @@ pub mod lock;
 pub mod logs;
 pub mod memory;
 pub mod metrics;
+pub mod moved;
 pub mod offload;
 pub mod origins;
 pub mod outcome;

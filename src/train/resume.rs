@@ -46,9 +46,9 @@ impl<S: Settings> Earlier<S> {
     /// If a setting of [`FIXED`] or [`Settings::FIXED`] differs, which is then named, or fewer epochs are asked for than were begun.
     pub fn new(checkpoint: Checkpoint, change: impl FnOnce(&S) -> Result<S>) -> Result<Self> {
         let state = &checkpoint.state;
-        let before = S::from_toml(&state.config_toml, &checkpoint.dir.join(dir::STATE))?;
-        let config = change(&before)?;
-        let changes = differences(&before, &config, state.step)?;
+        let (text, path) = (&state.config_toml, checkpoint.dir.join(dir::STATE));
+        let config = change(&S::from_toml(text, &path)?)?;
+        let changes = differences(&S::as_written(text, &path)?, &config, state.step)?;
         if let Some(Change { key, from, to, .. }) = changes.iter().find(|change| is_fixed::<S>(&change.key)) {
             let expected = format!("{}, as the run began, which cannot change on the way", or_none(from));
             return Err(Error::setting(key, expected, or_none(to)));
@@ -71,7 +71,8 @@ impl<S: Settings> Earlier<S> {
             return Ok(());
         }
         let path = self.config.data().path.clone().unwrap_or_default();
-        let expected = format!("{began:08x}, the data that the run began with");
+        let expected =
+            format!("{began:08x}, the data that the run began with; --data says where that lies now");
         Err(Error::input(path, "data digest", expected, format!("{digest:08x}")))
     }
 }

@@ -1,6 +1,7 @@
 //! What the settings of every kind of training have in common: their form in TOML, and what must not change on the
 //! way.
 
+use super::moved;
 use super::origins::Resolved;
 use super::overrides::Overrides;
 use super::resolve::{Layers, one_line};
@@ -26,6 +27,9 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
     /// What it learns from.
     fn data(&self) -> &DataConfig;
 
+    /// The same, to be changed.
+    fn data_mut(&mut self) -> &mut DataConfig;
+
     /// Everything else.
     fn run(&self) -> &RunConfig;
 
@@ -44,11 +48,23 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
         Layers::over(self.to_table()?).resolve(file, overrides)
     }
 
+    /// Reads the settings of a run, whose data is looked for from here and from where the run lies ([`moved::seen_from`]).
+    ///
+    /// # Errors
+    /// As [`Settings::as_written`].
+    fn from_toml(text: &str, path: &Path) -> Result<Self> {
+        let mut settings = Self::as_written(text, path)?;
+        if let Some(data) = &mut settings.data_mut().path {
+            *data = moved::seen_from(path, data);
+        }
+        Ok(settings)
+    }
+
     /// Reads settings that were resolved before.
     ///
     /// # Errors
     /// If the text, which stands in `path`, is not a complete configuration, or one of another task.
-    fn from_toml(text: &str, path: &Path) -> Result<Self> {
+    fn as_written(text: &str, path: &Path) -> Result<Self> {
         let wrong = |e: toml::de::Error| {
             Error::input(path, "settings", "a complete configuration", one_line(e, text))
         };

@@ -139,6 +139,10 @@ impl Settings for FinetuneConfig {
         &self.data
     }
 
+    fn data_mut(&mut self) -> &mut DataConfig {
+        &mut self.data
+    }
+
     fn run(&self) -> &RunConfig {
         &self.run
     }
