@@ -73,6 +73,63 @@ fn recordings_of_other_configurations_pass() {
     }
 }
 
+/// Layer norm of `[D]` rows as plain loops.
+fn layer_norm(x: &[f64], gamma: &[f64], beta: &[f64]) -> Vec<f64> {
+    let width = gamma.len();
+    let row = |row: &[f64]| -> Vec<f64> {
+        let mean = row.iter().sum::<f64>() / width as f64;
+        let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / width as f64;
+        let one = |(i, x): (usize, &f64)| gamma[i] * (x - mean) / (variance + 1e-6).sqrt() + beta[i];
+        row.iter().enumerate().map(one).collect()
+    };
+    x.chunks_exact(width).flat_map(row).collect()
+}
+
+/// The reference normalises all tokens and then takes the class token's. A hook on its `norm` records all of them, and a
+/// gradient that is 0 but for the class token's row.
+#[test]
+fn the_norm_of_all_tokens_is_compared_in_full_where_only_the_class_token_is_pooled() {
+    let place = Place::new();
+    let mut recording = Recording::open("own/vit_class.f64");
+    let [gamma, beta] = ["weight", "bias"].map(|part| recording.values(&format!("param.norm.{part}")));
+    let (x, dfeatures) = (recording.values("act.blocks.1"), recording.values("gact.features"));
+    let shape = recording.tensors["act.blocks.1"].1.clone();
+    let (tokens, width) = (shape[1], shape[2]);
+    let norm = layer_norm(&x, &gamma, &beta);
+    let of_image = |dy: &[f64]| [dy, &vec![0.0; (tokens - 1) * width]].concat();
+    let dnorm: Vec<f64> = dfeatures.chunks_exact(width).flat_map(of_image).collect();
+    for (name, values) in [("act.norm", &norm), ("gact.norm", &dnorm)] {
+        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        recording.tensors.insert(name.to_owned(), ("F64".to_owned(), shape.clone(), bytes));
+    }
+    let compared = |recording: &Recording| {
+        place.write("all.safetensors", recording.bytes());
+        compare(&place.path("all.safetensors")).unwrap()
+    };
+    let differ = |recording: &Recording| -> Vec<String> {
+        let rows = compared(recording).rows.into_iter();
+        rows.filter(|row| !matches!(row.verdict, Verdict::Ok | Verdict::Input))
+            .map(|row| row.tensor)
+            .collect()
+    };
+    let whole = compared(&recording);
+    assert!(whole.passed() && whole.count(Verdict::Ok) >= 121, "{whole:#?}");
+    // A patch's token, which nothing else sees.
+    for (name, values) in [("act.norm", &norm), ("gact.norm", &dnorm)] {
+        let last = values.len() - 1;
+        recording.set(name, last, values[last] + 1e-7);
+        assert_eq!(differ(&recording), [name]);
+        recording.set(name, last, values[last]);
+    }
+    // The class token's rows by themselves are parts of what is there.
+    for name in ["act.features", "act.pooled", "gact.features", "gact.pooled"] {
+        recording.tensors.remove(name).unwrap();
+    }
+    assert!(compared(&recording).passed());
+    recording.tensors.remove("gact.norm").unwrap();
+    assert_eq!(differ(&recording), ["gact.features", "gact.pooled"], "missing again");
+}
+
 /// The test of the comparison: each recorded result in turn gets one number that is off.
 #[test]
 fn a_single_wrong_number_fails_its_tensor_and_no_other() {

@@ -3,7 +3,7 @@
 use super::adamw_steps::{self, Settings};
 use super::intermediates;
 use super::recording::Recording;
-use super::tolerance::of_step;
+use super::tolerance::{Tolerance, of_step};
 use crate::base::{Real, Result};
 use crate::exec::probe::Recorder;
 use crate::exec::{Backend, Exec};
@@ -28,6 +28,7 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
     let step = step(&model, &images, &smoothed, &mut cx);
     let largest = intermediates::largest_gradient(recording);
     let tolerance = |key: &str| of_step::<F>(key, largest);
+    compare_norm(recording, &model, &recorder, batch, tolerance)?;
     intermediates::compare(recording, &recorder, batch, largest, false)?;
     let compare_matrix = |recording: &mut Recording<F>, key: &str, matrix: &Array2<F>| {
         recording.compare(key, matrix.shape(), matrix.iter().map(|x| x.f64()), tolerance(key))
@@ -56,6 +57,37 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
         let step = self::step(model, &images, &smoothed, &mut Exec::new(Backend::default()));
         (step.loss, step.grad)
     })
+}
+
+/// Compares `act.norm` and `gact.norm` where they are recorded. The reference normalises all tokens and then takes the
+/// class token's row, of which alone this model computes the norm: here the others are normalised, too. The loss sees no
+/// more than that row, so the gradient of the others is 0.
+fn compare_norm<F: Real>(
+    recording: &mut Recording<F>,
+    model: &Classifier<F>,
+    recorder: &Recorder<F>,
+    batch: usize,
+    tolerance: impl Fn(&str) -> Tolerance,
+) -> Result<()> {
+    if model.pool.pooling != Pooling::Class {
+        return Ok(());
+    }
+    let mut seen = recorder.tensors();
+    let mut matrix = |name: &str| {
+        let value = seen.remove(name).expect("the step was recorded");
+        value.into_dimensionality::<Ix2>().expect("a token matrix")
+    };
+    let (x, dfeatures) = (matrix(&format!("act.blocks.{}", model.blocks.len() - 1)), matrix("gact.features"));
+    let (tokens, mut cx) = (x.nrows() / batch, Exec::new(Backend::default()));
+    let (y, _) = model.pool.norm.forward(&x, &mut cx);
+    let dy = Pooling::Class.backward(&dfeatures, tokens, &mut cx);
+    for (name, value) in [("act.norm", y), ("gact.norm", dy)] {
+        if recording.has(name) {
+            let shape = [batch, tokens, value.ncols()];
+            recording.compare(name, &shape, value.iter().map(|x| x.f64()), tolerance(name))?;
+        }
+    }
+    Ok(())
 }
 
 struct Step<F> {
