@@ -152,6 +152,74 @@ fn every_spelling_of_transformers_is_read() {
     }
 }
 
+/// A name, and what a program that wraps the model makes of it.
+type Wrap = fn(&str) -> String;
+
+#[test]
+fn what_wrappers_put_around_names_is_taken_off_and_said() {
+    let wraps: [(&str, Wrap); 9] = [
+        ("module.", |name| format!("module.{name}")),
+        ("_orig_mod.", |name| format!("_orig_mod.{name}")),
+        ("_orig_mod., module.", |name| format!("module._orig_mod.{name}")),
+        ("_orig_mod., module.", |name| format!("_orig_mod.module.{name}")),
+        ("model.", |name| format!("model.{name}")),
+        ("encoder.", |name| format!("encoder.{name}")),
+        ("state_dict.model.backbone.", |name| format!("state_dict.model.backbone.{name}")),
+        // `torch.compile` of every block by itself.
+        ("_orig_mod.", |name| name.replace("blocks.0.", "blocks.0._orig_mod.")),
+        ("_fsdp_wrapped_module., ema.", |name| {
+            format!("ema.{}", name.replace(".norm1", "._fsdp_wrapped_module.norm1"))
+        }),
+    ];
+    let place = Place::trained(&["--epochs", "1"]);
+    converted(&place, &["run", "hf/", "--to", "hf"]);
+    let plain = converted(&place, &["run", "plain.safetensors", "--to", "reference"]);
+    assert_eq!(plain["wrapping"], Value::Null);
+    place.write("wrapped/config.json", place.text("hf/config.json"));
+    place.write("wrapped/preprocessor_config.json", place.text("hf/preprocessor_config.json"));
+    for (said, wrap) in wraps {
+        let to = ["back.safetensors", "--to", "reference", "--overwrite"];
+        rename(&place, WEIGHTS, "wrapped.safetensors", wrap);
+        let report = converted(&place, &[&["wrapped.safetensors"], &to[..]].concat());
+        assert_eq!((&report["wrapping"], &report["from"]), (&said.into(), &"file".into()));
+        assert_eq!(bits(&place, "back.safetensors"), bits(&place, WEIGHTS), "{said}");
+        let text = place.done(&["inspect", "wrapped.safetensors"]);
+        assert!(text.contains(&format!("taken off: {said}\n")), "{text}");
+        // The same around Hugging Face's names, whose own `vit.` is none of it.
+        rename(&place, "hf/model.safetensors", "wrapped/model.safetensors", wrap);
+        let report = converted(&place, &[&["wrapped"], &to[..]].concat());
+        assert_eq!(report["from"], "Hugging Face folder");
+        assert_eq!(
+            bits(&place, "back.safetensors"),
+            bits(&place, WEIGHTS),
+            "{said} around Hugging Face's names"
+        );
+    }
+}
+
+#[test]
+fn two_models_in_a_file_are_refused_by_their_names_and_a_plain_one_is_not_mistaken() {
+    let place = Place::trained(&["--epochs", "1"]);
+    let twice = |first: &str, second: &str| {
+        let file = file(&place, WEIGHTS);
+        let values: Vec<(String, Vec<usize>, Vec<f32>)> = [first, second]
+            .iter()
+            .flat_map(|prefix| file.names().into_iter().map(move |name| (prefix, name)))
+            .map(|(prefix, name)| {
+                (format!("{prefix}{name}"), file.shape(&name).unwrap().to_vec(), file.read(&name).unwrap())
+            })
+            .collect();
+        let entries =
+            values.iter().map(|(name, shape, values)| (name.clone(), shape.clone(), values.as_slice()));
+        tensors::write(&place.path("twice.safetensors"), entries, &BTreeMap::new()).unwrap();
+    };
+    let convert = ["convert", "twice.safetensors", "out.safetensors", "--to", "reference"];
+    twice("student.", "teacher.");
+    place.refused(&convert, &["twice.safetensors", "one model", "student., teacher."]);
+    twice("", "ema.");
+    place.refused(&convert, &["twice.safetensors", "unexpected", "ema."]);
+}
+
 #[test]
 fn a_classifier_of_the_class_token_goes_everywhere_and_is_judged_the_same() {
     let place = Place::new();

@@ -13,6 +13,7 @@ pub mod tensors;
 mod torch;
 pub mod values;
 pub mod verify;
+mod wrapping;
 
 pub use dir::{Checkpoint, Place};
 pub use renamed::{Layout, Renamed};

@@ -14,7 +14,7 @@
 pub const THIRDS: usize = 3;
 
 /// In front of an encoder's names where a decoder or a head lies beside it.
-const PREFIX: &str = "vit.";
+pub(super) const PREFIX: &str = "vit.";
 
 /// The encoder's tensors outside blocks. A rule that ends in a dot is about `weight` and `bias`.
 const ENCODER: [(&str, &str); 4] = [

@@ -4,6 +4,7 @@
 use super::names::{self, Named, THIRDS};
 use super::tensors::{File, listed};
 use super::values::Values;
+use super::wrapping::Wrapping;
 use crate::base::{Error, Result};
 use crate::params::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,21 +38,26 @@ pub struct Renamed {
     file: File,
     layout: Layout,
     tensors: BTreeMap<String, Stored>,
+    /// What was taken off the names.
+    wrapping: Wrapping,
     /// Names in the file that mean nothing here.
     unknown: Vec<String>,
 }
 
 impl Renamed {
-    /// Looks through the names of a file.
+    /// Looks through the names of a file; what a wrapper of the model put in front of them does not count.
     ///
     /// # Errors
-    /// If two tensors of the file are the same one here.
+    /// If two tensors of the file are the same one here, or it holds several models.
     pub fn new(file: File, layout: Layout) -> Result<Self> {
         let (mut tensors, mut unknown) = (BTreeMap::new(), Vec::new());
-        for stored in file.names() {
+        let names = file.names();
+        let wrapping = Wrapping::of(file.path(), &names, layout)?;
+        for stored in names {
+            let bare = wrapping.off(&stored);
             let named = match layout {
-                Layout::Reference => Some(Named { name: stored.clone(), third: None }),
-                Layout::Hf => names::from_hf(&stored),
+                Layout::Reference => Some(Named { name: bare, third: None }),
+                Layout::Hf => names::from_hf(&bare),
             };
             match named {
                 None => unknown.push(stored),
@@ -61,7 +67,7 @@ impl Renamed {
                 })?,
             }
         }
-        Ok(Self { file, layout, tensors, unknown })
+        Ok(Self { file, layout, tensors, wrapping, unknown })
     }
 
     /// The file.
@@ -72,6 +78,12 @@ impl Renamed {
     /// How it names its tensors.
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// What a wrapper put around the names, to be said: `module.`; none for a plain model's file.
+    #[must_use]
+    pub fn wrapping(&self) -> Option<String> {
+        self.wrapping.in_words()
     }
 
     /// The reference's names of all that is known, in order.
@@ -104,7 +116,8 @@ impl Renamed {
             }
             kept
         });
-        let pooler = |name: &String| name.trim_start_matches("vit.").starts_with("pooler.");
+        let wrapping = &self.wrapping;
+        let pooler = |name: &String| wrapping.off(name).trim_start_matches("vit.").starts_with("pooler.");
         left_out.extend(self.unknown.extract_if(.., |name| pooler(name)));
         left_out.sort();
         left_out
@@ -157,7 +170,7 @@ impl Renamed {
     }
 
     fn check_names(&self, slots: &[Slot<'_>]) -> Result<()> {
-        let prefixed = self.file.names().iter().any(|name| name.starts_with("vit."));
+        let prefixed = self.file.names().iter().any(|name| self.wrapping.off(name).starts_with("vit."));
         let theirs = |name: &str| match self.layout {
             Layout::Reference => vec![name.to_owned()],
             Layout::Hf => names::to_hf(name, prefixed).unwrap_or_else(|| vec![name.to_owned()]),

@@ -24,8 +24,9 @@ pub(super) fn refused(path: &Path) -> Error {
     };
     let found = format!(
         "a file of PyTorch, which can run code when it is read. Convert it with Python:  import torch; from \
-         safetensors.torch import save_file; w = torch.load({:?}, map_location=\"cpu\", weights_only=True)  and then  \
-         save_file({{k: v.contiguous() for k, v in w.get(\"model\", w).items()}}, {:?})",
+         safetensors.torch import save_file; w = torch.load({:?}, map_location=\"cpu\", weights_only=True); \
+         w = w.get(\"model\", w.get(\"state_dict\", w.get(\"teacher\", w)))  and then  \
+         save_file({{k: v.contiguous() for k, v in w.items() if hasattr(v, \"contiguous\")}}, {:?})",
         path.display().to_string(),
         to.display().to_string(),
     );

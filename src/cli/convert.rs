@@ -91,6 +91,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn print(report: &Report) {
     say!("read      {}, {} of a {}", report.source.display(), report.kind, report.from);
+    if let Some(wrapping) = &report.wrapping {
+        say!("names     as a wrapper of the model has them; taken off: {wrapping}");
+    }
     let tensors = super::count(report.tensors as u64, "tensor");
     say!("wrote     {}, {tensors} with {} numbers", report.destination.display(), report.parameters);
     if !report.left_out.is_empty() {

@@ -70,6 +70,9 @@ fn print_provenance(p: &Provenance) {
     say!("settings    {}", known(&p.config_digest));
     say!("data        {}", known(&p.data_digest));
     say!("weights     {}", p.weights_checksum);
+    if let Some(wrapping) = &p.wrapping {
+        say!("names       as a wrapper of the model has them; taken off: {wrapping}");
+    }
     if !p.losses.is_empty() {
         let losses: Vec<String> = p.losses.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();
         say!("loss        {}", losses.join(", "));

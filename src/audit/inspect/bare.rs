@@ -48,7 +48,12 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
             encoder_parameters: counts.encoder,
             trained: tensors.iter().filter(|row| row.trained).map(|row| row.stats.count).sum(),
         },
-        provenance: Provenance { weights_checksum: digest(checksum), metadata, ..Provenance::default() },
+        provenance: Provenance {
+            weights_checksum: digest(checksum),
+            wrapping: weights.wrapping(),
+            metadata,
+            ..Provenance::default()
+        },
         tensors,
     })
 }

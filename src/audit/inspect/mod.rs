@@ -89,6 +89,9 @@ pub struct Provenance {
     pub weights_checksum: String,
     /// The last losses: training, validation.
     pub losses: Vec<(&'static str, f64)>,
+    /// What was taken off the names in the file of weights: what a wrapper of the model put there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrapping: Option<String>,
     /// What the file of weights says of itself.
     pub metadata: BTreeMap<String, String>,
     /// The checkpoints of the same run, oldest first, this one included.
@@ -181,6 +184,7 @@ fn provenance(checkpoint: &Checkpoint) -> Result<Provenance> {
         data_digest: Some(digest(*data_digest)),
         weights_checksum: digest(checksums.model),
         losses: losses.collect(),
+        wrapping: None,
         metadata: checkpoint.model.metadata(),
         chain: chain(&checkpoint.dir)?,
     })

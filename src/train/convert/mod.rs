@@ -98,6 +98,8 @@ pub struct Report {
     pub tensors: usize,
     /// Numbers written.
     pub parameters: usize,
+    /// What was taken off the names of the source: what a wrapper of the model, such as `DistributedDataParallel`, put there.
+    pub wrapping: Option<String>,
     /// Tensors of the source that were left out because that was asked for.
     pub left_out: Vec<String>,
 }
@@ -131,7 +133,9 @@ pub fn convert(ask: &Conversion) -> Result<Report> {
         _ => write_file(&ask.destination, &model)?,
     };
     let (from, to, destination) = (source.from, ask.to, ask.destination.clone());
-    Ok(Report { source: ask.source.clone(), from, kind, destination, to, tensors, parameters, left_out })
+    let wrapping = source.weights.wrapping();
+    let source = ask.source.clone();
+    Ok(Report { source, from, kind, destination, to, tensors, parameters, wrapping, left_out })
 }
 
 impl Conversion {
