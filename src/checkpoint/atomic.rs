@@ -42,6 +42,15 @@ pub fn replace_on<T>(disk: &dyn Disk, path: &Path, write: impl FnOnce(&Path) -> 
     replaced
 }
 
+/// Makes sure that [`write_atomic`] can begin, before work is done whose result it is to write.
+///
+/// # Errors
+/// If no file can be created beside `path`.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let partial = partial_name(path);
+    Os.create(&partial).and_then(|_| Os.remove_file(&partial)).map_err(Error::write(path))
+}
+
 /// Writes a new file and waits until it is on the disk.
 ///
 /// # Errors

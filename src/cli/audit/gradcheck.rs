@@ -1,15 +1,18 @@
 //! `vit-mae audit gradcheck`.
 
 use super::gradcheck_print::{Section, kill_matrix, print_directions, print_sections};
+use super::junit::{Case, JUnit, Suite, Verdict};
 use super::ticker::Ticker;
 use crate::cli::{assignments, say, start_threads};
 use serde_json::json;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use vit_mae::audit::budget;
 use vit_mae::audit::checks::{self, Kind};
-use vit_mae::audit::directions::Directions;
+use vit_mae::audit::directions::{Direction, Directions};
 use vit_mae::audit::model::{self, Subject};
-use vit_mae::audit::{GradCheck, mutants};
+use vit_mae::audit::mutants::{self, KillMatrix};
+use vit_mae::audit::{GradCheck, Report};
 use vit_mae::exec::Backend;
 use vit_mae::exec::device::Device;
 use vit_mae::exec::engine::{Engine, Offloading};
@@ -32,6 +35,9 @@ Without a model, every check asks one of three questions: is backward the deriva
 max |a − n| / (max |n| + 0.001) over a tensor, analytic against difference quotient with h = 1e-5; it may be 1e-6.
 
 Exit codes: 0 everything agrees, 1 something does not or a bug survives, 2 bad usage, or too large a model.";
+
+/// The name of a JUnit report.
+const AUDIT: &str = "vit-mae audit gradcheck";
 
 /// Flags of `vit-mae audit gradcheck`.
 #[derive(Debug, clap::Args)]
@@ -76,6 +82,9 @@ pub(crate) struct Args {
     /// One JSON document
     #[arg(long)]
     json: bool,
+    /// Also write a JUnit report, for CI systems; an earlier one is replaced
+    #[arg(long, value_name = "FILE.xml")]
+    junit: Option<PathBuf>,
 }
 
 /// Checks, prints, and fails if anything is wrong.
@@ -90,36 +99,41 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             return Err(Error::setting(flag, "1 to 1048576", count));
         }
     }
+    let junit = JUnit::new(args.junit.as_deref())?;
     if args.mutants {
-        return plant(args.json);
+        return plant(args.json, junit.as_ref());
     }
     let whole_model = args.preset.is_some() || args.config.is_some() || !args.set.is_empty();
     if whole_model || args.checkpoint.is_some() || args.directions.is_some() {
-        return check_model(args);
+        return check_model(args, junit.as_ref());
     }
-    check_layers(args)
+    check_layers(args, junit.as_ref())
 }
 
 /// The built-in checks.
-fn check_layers(args: &Args) -> Result<()> {
+fn check_layers(args: &Args, junit: Option<&JUnit>) -> Result<()> {
     let known = checks::layers();
     if let Some(unknown) = args.layer.iter().find(|layer| !known.contains(&layer.as_str())) {
         return Err(Error::setting("--layer", format!("one of {}", known.join(", ")), unknown));
     }
     let wanted = |layer: &str| args.layer.is_empty() || args.layer.iter().any(|wanted| wanted == layer);
     let check = GradCheck { seed: args.seed, elements: args.elements, ..GradCheck::default() };
-    let section = |c: &checks::Check| Section {
-        name: c.name(),
-        layer: c.layer.to_owned(),
-        kind: c.kind,
-        report: (c.run)(&check),
+    let section = |c: &checks::Check| {
+        let started = Instant::now();
+        let report = (c.run)(&check);
+        Section { name: c.name(), layer: c.layer.to_owned(), kind: c.kind, took: started.elapsed(), report }
     };
     let sections: Vec<Section> = checks::ALL.iter().filter(|c| wanted(c.layer)).map(section).collect();
+    if let Some(junit) = junit {
+        let suite =
+            |s: &Section| Suite::new(s.name.clone(), s.took, cases(String::new(), &s.report).collect());
+        junit.write(AUDIT, &sections.iter().map(suite).collect::<Vec<_>>())?;
+    }
     conclude(args, None, &sections)
 }
 
 /// A whole model.
-fn check_model(args: &Args) -> Result<()> {
+fn check_model(args: &Args, junit: Option<&JUnit>) -> Result<()> {
     let (trained, config, what) = if let Some(dir) = &args.checkpoint {
         let (model, config, _) = save::load(dir)?;
         (Some(model), config, format!("{}, trained weights", dir.display()))
@@ -140,7 +154,11 @@ fn check_model(args: &Args) -> Result<()> {
         Some(model) => Subject::trained(&model, &config, args.images, args.seed),
         None => Subject::untrained(&config, args.images, args.seed),
     };
-    let ticker = Ticker::new(layers.len());
+    let (ticker, started) = (Ticker::new(layers.len()), Instant::now());
+    let write = |cases: Vec<Case>| match junit {
+        Some(junit) => junit.write(AUDIT, &[Suite::new(what.clone(), started.elapsed(), cases)]),
+        None => Ok(()),
+    };
     if let Some(count) = args.directions {
         let device = args.device.unwrap_or_default();
         let engine = Engine::open(Backend::default(), Offloading { device, ..Offloading::default() })?;
@@ -151,13 +169,20 @@ fn check_model(args: &Args) -> Result<()> {
         if found.is_empty() {
             return Err(Error::setting("--layer", "a layer that is trained", args.layer.join(", ")));
         }
+        write(found.iter().flat_map(|(layer, all)| along(layer, all)).collect())?;
         return print_directions(args.json, &what, &found);
     }
     let check = GradCheck { seed: args.seed, elements: args.elements, ..GradCheck::default() };
     let found = subject.elements(&check, &layers, &|| ticker.tick());
     drop(ticker);
-    let section =
-        |(layer, report): (String, _)| Section { name: layer.clone(), layer, kind: Kind::Gradient, report };
+    write(found.iter().flat_map(|(layer, report)| cases(format!("{layer}: "), report)).collect())?;
+    let section = |(layer, report): (String, _)| Section {
+        name: layer.clone(),
+        layer,
+        kind: Kind::Gradient,
+        took: Duration::ZERO,
+        report,
+    };
     let sections: Vec<Section> = found.into_iter().map(section).collect();
     conclude(args, Some(&what), &sections)
 }
@@ -178,11 +203,47 @@ fn conclude(args: &Args, what: Option<&str>, sections: &[Section]) -> Result<()>
     Err(Error::CheckFailed(format!("the check failed for {}", names.join("; "))))
 }
 
+/// A case for each tensor.
+fn cases(prefix: String, report: &Report) -> impl Iterator<Item = Case> {
+    report.rows.iter().map(move |row| {
+        let wrong = || format!("error {:.1e}, at most {:.0e} is allowed", row.error, report.tolerance);
+        let verdict = Verdict::of(report.agrees(row), wrong);
+        Case { name: format!("{prefix}{}", row.tensor), verdict }
+    })
+}
+
+/// A case for each direction of a layer.
+fn along<'a>(layer: &'a str, all: &'a [Direction]) -> impl Iterator<Item = Case> + 'a {
+    all.iter().enumerate().map(move |(i, direction)| {
+        let Direction { error, slope, passed, .. } = direction;
+        let slope = slope.map_or("-".to_owned(), |slope| format!("{slope:.2}"));
+        let verdict = Verdict::of(*passed, || format!("error {error:.1e}, slope of the remainder {slope}"));
+        Case { name: format!("{layer}: direction {}", i + 1), verdict }
+    })
+}
+
+/// A case for each bug, and one for each reason why the others mean nothing.
+fn fates(matrix: &KillMatrix) -> Vec<Case> {
+    let invalid =
+        |name: &String, why: &str| Case { name: name.clone(), verdict: Verdict::Error(why.to_owned()) };
+    let stale = matrix.stale.iter().map(|bug| invalid(bug, "could not be planted"));
+    let alarms = matrix.false_alarms.iter().map(|check| invalid(check, "fails without a bug"));
+    let fate = |fate: &mutants::Fate| Case {
+        name: format!("{}: {}", fate.file, fate.bug),
+        verdict: Verdict::of(fate.died(), || "no check caught it".to_owned()),
+    };
+    stale.chain(alarms).chain(matrix.bugs.iter().map(fate)).collect()
+}
+
 /// Bugs, one at a time.
-fn plant(json: bool) -> Result<()> {
-    let ticker = Ticker::new(mutants::bugs::all().len());
+fn plant(json: bool, junit: Option<&JUnit>) -> Result<()> {
+    let (ticker, started) = (Ticker::new(mutants::bugs::all().len()), Instant::now());
     let matrix = mutants::run(&|| ticker.tick());
     drop(ticker);
+    if let Some(junit) = junit {
+        let suite = Suite::new("planted bugs".to_owned(), started.elapsed(), fates(&matrix));
+        junit.write(AUDIT, &[suite])?;
+    }
     if json {
         say!("{}", json!({ "passed": matrix.passed(), "matrix": matrix }));
     } else {

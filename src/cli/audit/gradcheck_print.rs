@@ -3,6 +3,7 @@
 use crate::cli::say;
 use serde::{Serialize, Serializer};
 use serde_json::json;
+use std::time::Duration;
 use vit_mae::audit::Report;
 use vit_mae::audit::checks::Kind;
 use vit_mae::audit::directions::Direction;
@@ -15,6 +16,8 @@ pub(super) struct Section {
     pub(super) name: String,
     pub(super) layer: String,
     pub(super) kind: Kind,
+    #[serde(skip)]
+    pub(super) took: Duration,
     #[serde(flatten, serialize_with = "with_verdicts")]
     pub(super) report: Report,
 }

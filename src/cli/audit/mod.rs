@@ -3,6 +3,7 @@
 pub(crate) mod doctor;
 pub(crate) mod gradcheck;
 mod gradcheck_print;
+mod junit;
 pub(crate) mod parity;
 pub(crate) mod replay;
 mod ticker;

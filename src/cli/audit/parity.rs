@@ -1,8 +1,10 @@
 //! `vit-mae audit parity`.
 
+use super::junit::{Case, JUnit, Suite, Verdict as Outcome};
 use crate::cli::say;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::time::Instant;
 use vit_mae::audit::parity::{self, Comparison, Row, Verdict};
 use vit_mae::{Error, Result};
 
@@ -31,13 +33,22 @@ pub(crate) struct Args {
     /// Print only what is not an input and agrees
     #[arg(long, conflicts_with = "json")]
     quiet: bool,
+    /// Also write a JUnit report, for CI systems; an earlier one is replaced
+    #[arg(long, value_name = "FILE.xml")]
+    junit: Option<PathBuf>,
 }
 
 /// Compares every file. A file that is no recording does not keep the others from being compared.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let junit = JUnit::new(args.junit.as_deref())?;
     let (mut failed, mut unreadable, mut documents) = (Vec::new(), None, Vec::new());
+    let mut suites = Vec::new();
     for file in &args.files {
-        match parity::compare(file) {
+        let started = Instant::now();
+        let compared = parity::compare(file);
+        let (name, took) = (file.display().to_string(), started.elapsed());
+        suites.push(Suite::new(name, took, cases(&compared)));
+        match compared {
             Ok(comparison) => {
                 if args.json {
                     documents.push(document(&comparison));
@@ -58,6 +69,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             }
         }
     }
+    if let Some(junit) = junit {
+        junit.write("vit-mae audit parity", &suites)?;
+    }
     let passed = failed.is_empty() && unreadable.is_none();
     if args.json {
         say!("{}", json!({ "passed": passed, "files": documents }));
@@ -66,6 +80,39 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(error) => Err(error),
         None if passed => Ok(()),
         None => Err(Error::CheckFailed(format!("not the recorded numbers: {}", failed.join(", ")))),
+    }
+}
+
+/// A case for each tensor that has a verdict; one for a file that is no recording.
+fn cases(compared: &Result<Comparison>) -> Vec<Case> {
+    let comparison = match compared {
+        Ok(comparison) => comparison,
+        Err(error) => {
+            let (name, verdict) = ("recording".to_owned(), Outcome::Error(error.to_string()));
+            return vec![Case { name, verdict }];
+        }
+    };
+    let number = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.1e}"));
+    let message = |row: &Row| {
+        let (error, allowed) = (number(row.max_abs_error), number(row.tolerance));
+        format!("{}: max abs {error}, allowed {allowed}", in_words(row.verdict))
+    };
+    let judged = comparison.rows.iter().filter(|row| row.verdict != Verdict::Input);
+    let case = |row: &Row| Case {
+        name: row.tensor.clone(),
+        verdict: Outcome::of(row.verdict == Verdict::Ok, || message(row)),
+    };
+    judged.map(case).collect()
+}
+
+/// A verdict as the table has it.
+fn in_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Input => "input",
+        Verdict::Ok => "ok",
+        Verdict::Differs => "DIFFERS",
+        Verdict::Missing => "MISSING in the file",
+        Verdict::Unknown => "UNKNOWN to the program, so not compared",
     }
 }
 
@@ -96,13 +143,7 @@ fn print(comparison: &Comparison, quiet: bool) {
         );
     }
     for row in rows.iter().filter(shown) {
-        let verdict = match row.verdict {
-            Verdict::Input => "input",
-            Verdict::Ok => "ok",
-            Verdict::Differs => "DIFFERS",
-            Verdict::Missing => "MISSING in the file",
-            Verdict::Unknown => "UNKNOWN to the program, so not compared",
-        };
+        let verdict = in_words(row.verdict);
         let note = row.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
         say!(
             "{:names$}  {:shapes$}  {:>8}  {:>8}  {:>8}  {verdict}{note}",
