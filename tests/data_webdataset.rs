@@ -107,7 +107,10 @@ fn a_folder_a_pattern_and_sub_folders_name_several_shards() {
     let train = open(dir.path(), None, Split::Train).unwrap();
     assert_eq!((train.len(), train.image(1).unwrap().pixels[0]), (2, 2));
     let validation = open(dir.path(), None, Split::Validation).unwrap();
-    assert_eq!((validation.len(), validation.label(0), validation.classes().join(" ")), (1, Some(1), "0 4".to_owned()));
+    assert_eq!(
+        (validation.len(), validation.label(0), validation.classes().join(" ")),
+        (1, Some(1), "0 4".to_owned())
+    );
     let some = open(dir.path().join("*-train-*.tar"), None, Split::Train).unwrap();
     assert_eq!((some.len(), some.digest().unwrap()), (2, train.digest().unwrap()));
     let message = refusal(&dir.path().join("x-*.tar"), Split::Train);

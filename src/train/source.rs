@@ -216,7 +216,7 @@ fn place(config: &DataConfig) -> Result<(PathBuf, Option<Format>)> {
         let here = std::env::current_dir()
             .map_or_else(|_| "here".to_owned(), |here| format!("in {}", here.display()));
         let what = format!("there is no such file or folder {here}; --data says where the data lies");
-        return Err(Error::Read { path, source: io::Error::new(io::ErrorKind::NotFound, what) });
+        return Err(Error::read(path)(io::Error::new(io::ErrorKind::NotFound, what)));
     }
     Ok((path, config.format.as_deref().map(str::parse::<Format>).transpose()?))
 }
