@@ -91,7 +91,7 @@ fn truncated_idx_files_are_named_also_those_of_the_test_split() {
     place.write(idx, &whole);
     place.write("idx/t10k-images-idx3-ubyte", &whole[..50]);
     place.pretrain_refused(&["--data", "idx"], &["t10k-images-idx3-ubyte", "more than the file can hold"]);
-    place.write("idx.gz/train-images-idx3-ubyte.gz", &whole);
+    place.write("idx.gz/train-images-idx3-ubyte.gz", b"\x1f\x8b\x08 and no more");
     place.pretrain_refused(&["--data", "idx.gz"], &["gzip"]);
 }
 

@@ -51,10 +51,13 @@ fn data_without_labels_is_refused_for_a_probe() {
 }
 
 #[test]
-fn an_empty_class_folder_is_named() {
+fn an_empty_class_folder_is_no_class_and_named() {
     let place = place();
     fs::create_dir(place.path("set/train/empty")).unwrap();
-    refused(&place, &[], &["--data", "every class", "\"empty\""]);
+    let output = place.run(&PROBE);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("note: set/train/empty: no class"), "{said}");
 }
 
 #[test]

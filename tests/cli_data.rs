@@ -152,6 +152,34 @@ fn preview_shows_images_without_labels_and_only_some_of_many_classes() {
 }
 
 #[test]
+fn every_command_says_what_is_there_and_not_read() {
+    let place = Place::new();
+    place.images("set/train", 16, (8, 8), 1);
+    place.images("set/valid", 4, (8, 8), 1);
+    place.images("set/heldout", 4, (8, 8), 1);
+    place.write("set/test/1.bmp", b"BM");
+    place.write("set/__MACOSX/test/._1.png", b"");
+    let commands = [
+        &["data", "info", "set", "--json"][..],
+        &["data", "verify", "set"],
+        &["data", "preview", "set", "--out", "sheet.png", "--split", "val"],
+        &["pretrain", "--config", "tiny.toml", "--data", "set", "--epochs", "1", "--out", "run", "--json"],
+    ];
+    for command in commands {
+        let output = place.run(command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {said}");
+        for words in ["heldout beside test, train, valid: not read", "no test images", "1 file *.bmp"] {
+            assert!(said.contains(words), "{command:?}: no {words:?} in: {said}");
+        }
+    }
+    let report = json(&place.done(&["data", "info", "set", "--json"]));
+    let splits = report["splits"].as_array().unwrap().iter().map(|split| (&split["split"], &split["images"]));
+    assert!(splits.eq([(&"train".into(), &16.into()), (&"validation".into(), &4.into())]), "{report}");
+    assert_eq!(report["notes"].as_array().unwrap().len(), 2, "{report}");
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused() {
     let place = Place::new();
     place.write("there.png", b"");

@@ -69,6 +69,17 @@ fn figures_are_those_of_the_classifiers_logits() {
 }
 
 #[test]
+fn without_a_test_split_the_validation_split_is_judged_and_that_is_said() {
+    let place = place();
+    fs::rename(place.path("set/test"), place.path("set/valid")).unwrap();
+    let output = place.run(&["eval", "--checkpoint", "tuned", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["images"], 15);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "note: the data has no test split: its validation split is judged\n");
+}
+
+#[test]
 fn figures_and_files_are_the_same_for_any_number_of_threads() {
     let place = place();
     let run = |threads, out| {

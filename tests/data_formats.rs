@@ -94,7 +94,6 @@ fn a_truncated_idx_file_is_refused() {
     idx_is_refused("a-idx3-ubyte.gz", &gzip(&whole[..20]), &["8 bytes", "4", "cut short"]);
     let zipped = gzip(&whole);
     idx_is_refused("a-idx3-ubyte.gz", &zipped[..zipped.len() - 6], &["gzip data"]);
-    idx_is_refused("a-idx3-ubyte.gz", &whole, &["gzip data"]);
 }
 
 #[test]
@@ -268,5 +267,43 @@ proptest! {
     fn no_mutated_cifar_file_causes_a_panic(bytes in mutated(cifar_record(&[3]))) {
         no_bytes_cause_a_panic("a.bin", &bytes);
         no_bytes_cause_a_panic("train.bin", &bytes);
+    }
+}
+
+#[test]
+fn arrays_tell_their_splits_by_any_usual_word_in_any_letter_case() {
+    let images = idx(&[2, 1, 1], &[1, 2]);
+    for names in [
+        ["train", "val", "test"],
+        ["Training", "VALID", "t10k"],
+        ["emnist-letters-train", "emnist-letters-dev", "emnist-letters-test"],
+        ["train2017", "validation", "eval"],
+    ] {
+        let dir = TempDir::new().unwrap();
+        for name in names {
+            put(&dir, &format!("{name}-images-idx3-ubyte"), &images);
+            put(&dir, &format!("{name}-labels-idx1-ubyte"), &idx(&[2], &[0, 1]));
+        }
+        for (split, name) in Split::ALL.into_iter().zip(names) {
+            let data = open(dir.path(), None, split).unwrap();
+            assert!(data.source(0).contains(&format!("/{name}-images")), "{}", data.source(0));
+            assert_eq!(data.label(1), Some(1));
+        }
+    }
+    let dir = TempDir::new().unwrap();
+    put(&dir, "a-train-images-idx3-ubyte", &images);
+    put(&dir, "b-train-images-idx3-ubyte", &images);
+    let message = open(dir.path(), None, Split::Train).map(|d| d.len()).unwrap_err().to_string();
+    assert!(message.contains("one file for the split") && message.contains("a-train"), "{message}");
+}
+
+#[test]
+fn the_content_tells_whether_an_array_is_compressed_and_not_the_name() {
+    let (dir, plain) = (TempDir::new().unwrap(), idx(&[2, 1, 1], &[1, 2]));
+    for (name, bytes) in [("train-images-idx3-ubyte", gzip(&plain)), ("test-images-idx3-ubyte.gz", plain)] {
+        put(&dir, name, &bytes);
+    }
+    for split in [Split::Train, Split::Test] {
+        assert_eq!(open(dir.path(), None, split).unwrap().image(1).unwrap().pixels, [2]);
     }
 }

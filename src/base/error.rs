@@ -147,12 +147,13 @@ impl Error {
         move |source| Self::Write { path, source: Arc::new(source) }
     }
 
-    /// Whether something was not found, rather than found and found wrong: a path that is not there, or `found none`.
+    /// Whether something was not found, rather than found and found wrong: a path that is not there, or `found none`, also
+    /// with what is there instead: `found none, but 3 files *.bmp`.
     #[must_use]
     pub fn is_absence(&self) -> bool {
         match self {
             Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            Self::Input { found, .. } => found == "none",
+            Self::Input { found, .. } => found == "none" || found.starts_with("none, but "),
             _ => false,
         }
     }

@@ -5,7 +5,7 @@ use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
 use super::judged::{Folder, classes_in_words, print_classes, print_head, print_row};
 use super::say;
-use super::stderr::note;
+use super::stderr::{note, notes};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(split) => source::open_split(&config.data, split)?,
         None => judged(&config.data)?,
     };
+    notes(dataset.notes());
     let input = config.input();
     let engine = args.device.engine(config.run.gemm)?;
     let judge = config.judge(&model, &input, &checkpoint.dir, &engine);

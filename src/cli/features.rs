@@ -65,6 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (model, mut config, checkpoint) = save::load(&args.checkpoint)?;
     source::use_data(&mut config.data, args.data.as_deref(), args.format.as_deref());
     let dataset = source::open_split(&config.data, args.split.into())?;
+    super::stderr::notes(dataset.notes());
     let engine = args.device.engine(config.run.gemm)?;
     let bar = ImagesBar::new();
     bar.begins(dataset.len());

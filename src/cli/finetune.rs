@@ -102,6 +102,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.training.tensorboard {
         run.journal.show_on_tensorboard()?;
     }
+    let sets = std::iter::once(&run.images.all).chain(&run.images.test);
+    super::stderr::notes(sets.flat_map(|set| set.notes()));
     if !args.training.json {
         describe(&run, threads);
     }

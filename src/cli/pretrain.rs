@@ -114,6 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.training.tensorboard {
         run.journal.show_on_tensorboard()?;
     }
+    super::stderr::notes(run.trainer.loader.dataset().notes());
     if !args.training.json {
         describe(&run, threads);
     }

@@ -107,6 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let bar = ImagesBar::new();
     let (report, metrics) = probe(&args.ask()?, &bar)?;
     drop(bar);
+    super::stderr::notes(&report.notes);
     let json = super::json(&report)?;
     if let Some(folder) = folder {
         let judged = report.judged();

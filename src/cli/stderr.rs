@@ -3,6 +3,7 @@
 use super::stdout::Lost;
 use indicatif::ProgressDrawTarget;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
@@ -68,4 +69,11 @@ pub(crate) fn finish() -> Result<()> {
 pub(crate) fn note(why: impl Display) {
     let why = why.to_string();
     line(format_args!("note: {why}"), &serde_json::json!({ "kind": "note", "message": why }));
+}
+
+/// What there is beside the images of data sets that is not read, each once.
+pub(crate) fn notes<'a>(notes: impl IntoIterator<Item = &'a String>) {
+    for why in notes.into_iter().collect::<BTreeSet<_>>() {
+        note(super::visible(why));
+    }
 }

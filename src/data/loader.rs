@@ -177,6 +177,12 @@ impl Loader {
         Prefetch::new(batches, Arc::clone(&self.waited_nanos))
     }
 
+    /// Where its images come from.
+    #[must_use]
+    pub fn dataset(&self) -> &dyn Dataset {
+        &*self.source.dataset
+    }
+
     /// How long training has waited for batches so far, over all epochs.
     pub fn waited(&self) -> Duration {
         Duration::from_nanos(self.waited_nanos.load(Ordering::Relaxed))

@@ -10,6 +10,7 @@ use std::fmt;
 
 pub mod augment;
 mod cache;
+mod contents;
 pub mod decode;
 pub mod embedded;
 pub mod formats;
@@ -26,8 +27,9 @@ pub mod subset;
 pub mod survey;
 
 pub use augment::{Augment, AugmentConfig, RandAugment, evaluation_image};
+pub use contents::Contents;
 pub use decode::load_image;
-pub use formats::{Format, is_there, open, open_if_there, open_judged, recognise};
+pub use formats::{Format, OfSplit, is_there, open, open_if_there, open_judged, recognise};
 pub use image::Image;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use mix::{Mix, Mixing};
@@ -116,6 +118,11 @@ pub trait Dataset: Send + Sync {
 
     /// One line about the whole: format, number of images, size, labels.
     fn describe(&self) -> String;
+
+    /// What there is beside the images that is not read, and other things that a user should know.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
 
     /// The `(height, width)` that all images share, if that is known without decoding them.
     fn size(&self) -> Option<(usize, usize)>;

@@ -55,6 +55,10 @@ impl Dataset for Subset {
         format!("{} of {}", count(self.len(), "image", "images"), self.whole.describe())
     }
 
+    fn notes(&self) -> &[String] {
+        self.whole.notes()
+    }
+
     fn size(&self) -> Option<(usize, usize)> {
         self.whole.size()
     }

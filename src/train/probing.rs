@@ -96,6 +96,9 @@ pub struct ProbeReport {
     pub knn: Option<KnnReport>,
     /// Which images judge, and whether anything was chosen on them.
     pub judged_on: String,
+    /// What there is beside the images that is not read.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 /// The neighbours' vote.
@@ -171,6 +174,7 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
         train_images: train.labels.len(),
         probe: chosen,
         judged_on: judged_on(test.is_some(), !tried.is_empty()),
+        notes: sets.all.notes().to_vec(),
         sweep: tried,
         validation: on_validation.as_ref().map(|metrics| Summary::new(metrics, names)),
         test: on_test.as_ref().map(|metrics| Summary::new(metrics, names)),

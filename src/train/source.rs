@@ -4,8 +4,8 @@ use super::config::{Config, DataConfig};
 use super::sections::EPOCH_SAMPLES;
 use crate::base::{Error, Result};
 use crate::data::{
-    self, Augment, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, Split, Subset, channel_stats,
-    validation_split,
+    self, Augment, Contents, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, Split, Subset,
+    channel_stats, validation_split,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -79,22 +79,12 @@ impl Source {
         Self { train: part(split.train), validation: Ok(part(split.validation)), test: self.test }
     }
 
-    /// Every split that the data at a path has, in the order of [`Split::ALL`].
+    /// Every split that the data at a path has.
     ///
     /// # Errors
     /// If there is none, or one is there but damaged.
-    pub fn splits_at(path: &Path, format: Option<Format>) -> Result<Vec<(Split, Arc<dyn Dataset>)>> {
-        let path = locate(Some(path))?;
-        let mut splits = Vec::new();
-        for split in [Split::Validation, Split::Test] {
-            splits.extend(data::open_if_there(&path, format, split)?.ok().map(|dataset| (split, dataset)));
-        }
-        match data::open(&path, format, Split::Train) {
-            Err(error) if splits.is_empty() || !error.is_absence() => return Err(error),
-            Err(_) => {}
-            Ok(train) => splits.insert(0, (Split::Train, train)),
-        }
-        Ok(splits)
+    pub fn contents_at(path: &Path, format: Option<Format>) -> Result<Contents> {
+        Contents::open(&locate(Some(path))?, format)
     }
 
     /// Writes what follows from the training images into a configuration that does not give it, see [`measure`].

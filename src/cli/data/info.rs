@@ -2,11 +2,11 @@
 
 use super::super::images_bar::ImagesBar;
 use super::super::{json, say, visible};
-use super::{Named, Place};
+use super::Place;
 use serde::Serialize;
 use std::fmt::Write;
 use vit_mae::Result;
-use vit_mae::data::{Split, Survey, survey};
+use vit_mae::data::{Contents, OfSplit, Split, Survey, survey};
 use vit_mae::train::features::Listener;
 
 const EXAMPLES: &str = "\
@@ -40,6 +40,8 @@ pub(crate) struct Args {
 struct Report {
     path: String,
     splits: Vec<SplitReport>,
+    /// What is there and not read.
+    notes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -52,20 +54,20 @@ struct SplitReport {
 
 /// Looks and prints.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let splits = args.place.open()?;
+    let Contents { splits, notes } = args.place.open()?;
     let most = (!args.all).then_some(MOST_IMAGES);
     let bar = ImagesBar::new();
     for (_, dataset) in &splits {
         bar.begins(most.map_or(dataset.len(), |most| most.min(dataset.len())));
     }
-    let look = |(split, dataset): Named| SplitReport {
+    let look = |(split, dataset): OfSplit| SplitReport {
         split,
         data: dataset.describe(),
         survey: survey(&*dataset, most, &|| bar.finished(1)),
     };
     let splits = splits.into_iter().map(look).collect();
     drop(bar);
-    let report = Report { path: args.place.path.display().to_string(), splits };
+    let report = Report { path: args.place.path.display().to_string(), splits, notes };
     if args.json {
         say!("{}", json(&report)?);
     } else {

@@ -5,8 +5,7 @@ pub(crate) mod preview;
 pub(crate) mod verify;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use vit_mae::data::{Dataset, Format, Split};
+use vit_mae::data::{Contents, Format, OfSplit, Split};
 use vit_mae::train::source::Source;
 use vit_mae::{Error, Result};
 
@@ -44,20 +43,19 @@ pub(crate) struct Place {
     threads: Option<usize>,
 }
 
-/// A split of the data.
-type Named = (Split, Arc<dyn Dataset>);
-
 impl Place {
-    /// Starts the threads and opens the splits.
-    fn open(&self) -> Result<Vec<Named>> {
+    /// Starts the threads, opens the splits and says what is not read.
+    fn open(&self) -> Result<Contents> {
         super::start_threads(self.threads)?;
         let format = self.format.as_deref().map(str::parse::<Format>).transpose()?;
-        Source::splits_at(&self.path, format)
+        let contents = Source::contents_at(&self.path, format)?;
+        super::stderr::notes(&contents.notes);
+        Ok(contents)
     }
 
     /// As [`Place::open`], only the split that is asked for.
-    fn open_only(&self, split: Option<super::SplitName>) -> Result<Vec<Named>> {
-        let mut splits = self.open()?;
+    fn open_only(&self, split: Option<super::SplitName>) -> Result<Vec<OfSplit>> {
+        let Contents { mut splits, .. } = self.open()?;
         if let Some(split) = split {
             splits.retain(|(found, _)| *found == Split::from(split));
             if splits.is_empty() {

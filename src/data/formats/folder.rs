@@ -2,19 +2,22 @@
 //!
 //! ```text
 //! photos/a.png                 no labels
-//! photos/cat/a.png             one class per sub-folder, in the order of their names
-//! photos/train/cat/a.png       the same per split, if there are no sub-folders but train, test, val
+//! photos/cat/a.png             one class per sub-folder, in the order of their names …
+//! photos/cat/x/b.png           … with all images below it, as torchvision's ImageFolder has it
+//! photos/train/cat/a.png       the same per split (`layout` says what is a split)
 //! ```
 //!
-//! Hidden files and files of other types are ignored, unless nothing is left. So are sub-folders without images beside
-//! flat images; beside classes they are classes without images, which classification refuses.
+//! Hidden files, run directories and what systems leave behind are passed over. Sub-folders without images are no classes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::decode::load_image;
 use super::super::{Dataset, Image, Split, count, embedded};
-use super::{classes_in_words, file_name, is_image_name, split_names};
+use super::layout::{self, Place};
+use super::listing::{Listing, Tree, Unread, holds_images, list, tree};
+use super::{classes_in_words, file_name, foreign};
 use crate::base::{Error, Result};
 
 /// The image files of a folder; each is read when it is asked for.
@@ -24,45 +27,51 @@ pub struct Folder {
     classes: Vec<String>,
     /// The first class of a test set that its training set does not have.
     label_problem: Option<Error>,
+    /// The first class of another split that the training set does not have.
+    label_problem: Option<Error>,
+    notes: Vec<String>,
 }
 
 impl Folder {
     /// Lists the images of `split` under `root`, sorted by class and name.
     ///
     /// A folder without sub-folders for the splits is a training set. If there is a `train` folder, its
-    /// sub-folders are the classes of the test set too, so that a label means the same in both.
+    /// sub-folders are the classes of the other splits too, so that a label means the same in all.
     ///
     /// # Errors
-    /// If a folder cannot be read, holds no images (or none for this split), has images both beside and
-    /// inside of sub-folders.
+    /// If a folder cannot be read, holds no images (or none for this split), has images both beside and inside of
+    /// sub-folders, or splits inside of classes.
     pub fn open(root: &Path, split: Split) -> Result<Self> {
-        let (folder, train) = split_folder(root, split)?;
-        let (images, sub_folders) = list(&folder)?;
-        let mut by_class = Vec::new();
-        for sub_folder in sub_folders {
-            by_class.push((file_name(&sub_folder), list(&sub_folder)?.0));
+        let Place { folder, train, others, mut notes } = layout::find(root, split)?;
+        for (split, other) in others {
+            if !holds_images(&other)?
+                && let Err(error) = Content::of(&other)
+            {
+                notes.push(format!("no {split} images: {error}"));
+            }
         }
-        if by_class.iter().all(|(_, images)| images.is_empty()) {
-            by_class.clear();
-        }
-        if images.is_empty() && by_class.is_empty() {
-            let expected = "PNG or JPEG files (.png, .jpg, .jpeg), or one sub-folder of them per class";
-            return Err(Error::input(folder, "images", expected, "none"));
-        }
-        if !images.is_empty() && !by_class.is_empty() {
-            let names: Vec<&str> = by_class.iter().map(|(name, _)| name.as_str()).collect();
-            let found = format!("{} beside the sub-folders {}", images.len(), names.join(", "));
-            return Err(Error::input(folder, "images", "all of them in sub-folders, or none", found));
-        }
+        let mut content = Content::of(&folder)?;
+        notes.append(&mut content.notes);
         let mut classes = match train {
-            Some(train) if split != Split::Train && !by_class.is_empty() => Self::open_split(&train)?.classes,
-            _ => by_class.iter().map(|(name, _)| name.clone()).collect(),
+            Some(train) if split != Split::Train => {
+                let classes = Content::of(&train)?.names()?;
+                if content.classes.is_empty() && !classes.is_empty() {
+                    let folder = folder.display();
+                    notes.push(format!(
+                        "{folder}: images without class folders, which {} has",
+                        train.display()
+                    ));
+                }
+                if content.classes.is_empty() { Vec::new() } else { classes }
+            }
+            _ => content.names()?,
         };
-        let mut files: Vec<_> = images.into_iter().map(|path| (path, None)).collect();
+        let mut files: Vec<_> = content.loose.into_iter().map(|path| (path, None)).collect();
         let mut label_problem = None;
-        for (name, images) in by_class {
+        for (path, images) in content.classes {
+            let name = file_name(&path);
             let class = classes.iter().position(|class| *class == name);
-            if class.is_none() && !images.is_empty() {
+            if class.is_none() {
                 let expected = format!("one of the training set's ({})", classes.join(", "));
                 label_problem.get_or_insert_with(|| Error::input(&folder, "class", expected, name));
             }
@@ -74,13 +83,97 @@ impl Folder {
             }
             classes.clear();
         }
-        Ok(Self { root: folder, files, classes, label_problem })
+        Ok(Self { root: folder, files, classes, label_problem, notes })
+    }
+}
+
+/// What a folder of one split holds.
+struct Content {
+    /// Images in no sub-folder; none if there are classes.
+    loose: Vec<PathBuf>,
+    /// Sub-folders with images.
+    classes: Vec<(PathBuf, Vec<PathBuf>)>,
+    notes: Vec<String>,
+}
+
+impl Content {
+    fn of(folder: &Path) -> Result<Self> {
+        let Listing { images: loose, folders, others } = list(folder)?;
+        let (mut unread, mut notes) = (Unread::default(), Vec::new());
+        unread.add(&others);
+        let (mut classes, mut empty) = (Vec::new(), Vec::new());
+        for sub_folder in folders {
+            let tree = tree(&sub_folder)?;
+            unread.merge(&tree.unread);
+            if tree.images.is_empty() { &mut empty } else { &mut classes }.push((sub_folder, tree));
+        }
+        let names = |of: &[(PathBuf, Tree)]| layout::names(of.iter().map(|(folder, _)| folder));
+        if loose.is_empty() && classes.is_empty() {
+            let expected = "PNG or JPEG files (.png, .jpg, .jpeg), or one sub-folder of them per class";
+            return Err(Error::input(
+                folder,
+                "images",
+                expected,
+                foreign::instead_of_images(folder, &unread),
+            ));
+        }
+        if !loose.is_empty() && !classes.is_empty() {
+            let found = format!("{} beside the sub-folders {}", loose.len(), names(&classes));
+            return Err(Error::input(folder, "images", "all of them in sub-folders, or none", found));
+        }
+        layout::refuse_splits_inside(folder, classes.iter().map(|(_, tree)| tree))?;
+        let place = folder.display();
+        if !classes.is_empty() {
+            notes.extend(empty.iter().map(|(folder, tree)| no_class(folder, tree)));
+        }
+        notes.extend(nested(folder, &classes));
+        if let [(only, Tree { folders, .. })] = &classes[..]
+            && let Some((at, inside)) = folders.first()
+            && (at == only && inside.len() > 1)
+        {
+            let (only, inside) = (only.display(), layout::names(inside));
+            notes.push(format!("{place}: one class; if {inside} are classes: --data {only}"));
+        }
+        notes.extend(unread.pictures().map(|pictures| format!("{place}: {pictures}")));
+        let classes = classes.into_iter().map(|(folder, tree)| (folder, tree.images)).collect();
+        Ok(Self { loose, classes, notes })
     }
 
-    /// Opens a folder that is a split itself.
-    fn open_split(folder: &Path) -> Result<Self> {
-        Self::open(folder, Split::Train)
+    /// The names of the classes.
+    ///
+    /// # Errors
+    /// If two are spelt the same, of which one is no UTF-8.
+    fn names(&self) -> Result<Vec<String>> {
+        let names: Vec<String> = self.classes.iter().map(|(folder, _)| file_name(folder)).collect();
+        let mut seen = BTreeSet::new();
+        match names.iter().position(|name| !seen.insert(name)) {
+            None => Ok(names),
+            Some(class) => {
+                let found = format!("another folder that is spelt {}", names[class]);
+                Err(Error::input(&self.classes[class].0, "class", "a name of its own", found))
+            }
+        }
     }
+}
+
+/// What to say of images that lie deeper than in their class's folder.
+fn nested(set: &Path, classes: &[(PathBuf, Tree)]) -> Option<String> {
+    let all = classes.iter().flat_map(|(class, tree)| tree.images.iter().map(move |image| (class, image)));
+    let mut deep = all.filter(|(class, image)| image.parent() != Some(class)).map(|(_, image)| image);
+    let first = deep.next()?.display();
+    let images = count(1 + deep.count(), "image", "images");
+    Some(format!(
+        "{}: {images} in folders below those of the classes count as theirs: {first}",
+        set.display()
+    ))
+}
+
+/// What to say of a sub-folder without images.
+fn no_class(folder: &Path, tree: &Tree) -> String {
+    let held = tree.unread.all();
+    let held = if held.is_empty() { "nothing".to_owned() } else { held };
+    let what = foreign::beside_images(folder).map_or(String::new(), |what| format!(" ({what}: not read)"));
+    format!("{}: no class, since it holds no PNG or JPEG file but {held}{what}", folder.display())
 }
 
 impl Dataset for Folder {
@@ -121,13 +214,17 @@ impl Dataset for Folder {
         None
     }
 
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// Of each file's path inside the folder and its length; contents are not read.
     fn digest(&self) -> Result<u32> {
         let mut digest = crc32fast::Hasher::new();
         for (path, _) in &self.files {
             let inside = path.strip_prefix(&self.root).unwrap_or(path);
             for part in inside {
-                digest.update(part.to_string_lossy().as_bytes());
+                digest.update(part.as_encoded_bytes());
                 digest.update(b"/");
             }
             let len = match embedded::file(path) {
@@ -138,42 +235,4 @@ impl Dataset for Folder {
         }
         Ok(digest.finalize())
     }
-}
-
-/// The folder that holds `split`, and the one with the training set if splits have folders of their own.
-fn split_folder(root: &Path, split: Split) -> Result<(PathBuf, Option<PathBuf>)> {
-    let (_, sub_folders) = list(root)?;
-    let of = |path: &PathBuf| split_names::of_word(&file_name(path));
-    let named = |split| sub_folders.iter().find(|path| of(path) == Some(split)).cloned();
-    let has_splits = !sub_folders.is_empty() && sub_folders.iter().all(|path| of(path).is_some());
-    if split == Split::Train && !has_splits {
-        return Ok((root.to_path_buf(), None));
-    }
-    let missing = || {
-        let expected = format!("a sub-folder called {}", split_names::spelt(split));
-        Error::input(root, "split", expected, "none")
-    };
-    Ok((named(split).filter(|_| has_splits).ok_or_else(missing)?, named(Split::Train)))
-}
-
-/// The image files and the sub-folders in `folder`, without hidden ones, each sorted by name.
-fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
-    if let Some(files) = embedded::files_in(folder) {
-        return Ok((files.into_iter().filter(|path| is_image_name(path)).collect(), Vec::new()));
-    }
-    let (mut images, mut sub_folders) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(folder).map_err(Error::read(folder))? {
-        let path = entry.map_err(Error::read(folder))?.path();
-        if file_name(&path).starts_with('.') {
-            continue;
-        }
-        if path.is_dir() {
-            sub_folders.push(path);
-        } else if is_image_name(&path) {
-            images.push(path);
-        }
-    }
-    images.sort();
-    sub_folders.sort();
-    Ok((images, sub_folders))
 }

@@ -6,7 +6,7 @@
 //! labels: 00 00 08 01 · count                                   · count bytes
 //! ```
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -15,12 +15,16 @@ use super::super::decode::open_regular;
 use super::super::embedded;
 use super::super::{Dataset, Image, Split};
 use super::labels::{self, Label, Labels};
+use super::listing::{beside, list, only};
 use super::store::{MOST_HELD, Store};
 use super::{channels_in_words, file_name, has_extension, images_in_words, split_names};
 use crate::base::{Error, Result};
 
 /// The most that deflate can shrink anything: 258 bytes in 2 bits.
 const MAX_GZIP_RATIO: u64 = 1032;
+
+/// How a gzip file begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Bytes that are read at once.
 const BLOCK: usize = 1 << 20;
@@ -143,7 +147,7 @@ impl Dataset for Idx {
 /// Whether the path is called like an IDX images file, or is a folder that holds one.
 pub(super) fn recognises(path: &Path) -> bool {
     if embedded::is_folder(path) {
-        return Split::ALL.iter().any(|&split| find_in(path, split).is_ok());
+        return list(path).is_ok_and(|listing| listing.others.iter().any(|path| images_of(path).is_some()));
     }
     let name = file_name(path);
     let name = name.strip_suffix(".gz").unwrap_or(&name);
@@ -153,29 +157,40 @@ pub(super) fn recognises(path: &Path) -> bool {
         || has_extension(name.as_ref(), "idx")
 }
 
+/// The split whose images a file holds by its name, as `train-images-idx3-ubyte` and
+/// `emnist-letters-test-images-idx3-ubyte.gz`.
+fn images_of(path: &Path) -> Option<Split> {
+    let name = unpacked(path);
+    let has = |wanted: &[&str]| split_names::words(&name).any(|word| wanted.contains(&word));
+    let is_images = has(&["images"]) && has(&["idx3", "idx4"]) && name.ends_with("ubyte");
+    split_names::in_name(&name).filter(|_| is_images)
+}
+
+/// A file's name in small letters, without `.gz`.
+fn unpacked(path: &Path) -> String {
+    let name = file_name(path).to_lowercase();
+    name.strip_suffix(".gz").unwrap_or(&name).to_owned()
+}
+
 /// The images file of `split` in `folder`.
 fn find_in(folder: &Path, split: Split) -> Result<PathBuf> {
-    let prefixes = split_names::words_for(split);
-    let candidates = prefixes.iter().flat_map(|prefix| {
-        ["-images-idx3-ubyte", "-images.idx3-ubyte", "-images-idx4-ubyte", "-images.idx4-ubyte"]
-            .into_iter()
-            .flat_map(move |rest| ["", ".gz"].map(|gz| folder.join(format!("{prefix}{rest}{gz}"))))
-    });
-    candidates.into_iter().find(|path| embedded::is_file(path)).ok_or_else(|| {
-        let expected = format!("{}-images-idx3-ubyte, or the same with .gz", prefixes[0]);
-        Error::input(folder, "IDX images file", expected, "none")
-    })
+    let mut found = list(folder)?.others;
+    found.retain(|path| images_of(path) == Some(split));
+    // `NAME` stands before `NAME.gz`.
+    found.dedup_by_key(|path| unpacked(path));
+    let expected = format!("{split}-images-idx3-ubyte, or the same with .gz");
+    only(folder, "IDX images file", &expected, found)
 }
 
 /// The labels file beside an images file, if there is one.
 fn labels_beside(images: &Path) -> Option<PathBuf> {
-    let name = file_name(images);
+    let name = file_name(images).to_lowercase();
     if !name.contains("images") {
         return None;
     }
     let name = name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1");
     let other = name.strip_suffix(".gz").map_or_else(|| format!("{name}.gz"), str::to_owned);
-    [name, other].into_iter().map(|name| images.with_file_name(name)).find(|path| embedded::is_file(path))
+    beside(images, &[name, other])
 }
 
 /// All labels of a labels file.
@@ -205,17 +220,24 @@ impl IdxFile {
             return Self::parse(path, ranks, MultiGzDecoder::new(packed), u64::MAX, u64::MAX);
         }
         let (file, file_len) = open_regular(path)?;
-        let file = BufReader::new(file);
-        if has_extension(path, "gz") {
+        let mut file = BufReader::new(file);
+        // The content tells, not the name: some tools unpack a file and leave its name, or the reverse.
+        if file.fill_buf().map_err(Error::read(path))?.starts_with(&GZIP) {
             let most = file_len.saturating_mul(MAX_GZIP_RATIO);
-            Self::parse(path, ranks, MultiGzDecoder::new(file), most, most_held)
+            Self::parse(path, ranks, MultiGzDecoder::new(file), (most, true), most_held)
         } else {
-            Self::parse(path, ranks, file, file_len, most_held)
+            Self::parse(path, ranks, file, (file_len, false), most_held)
         }
     }
 
-    /// Reads header and content; `most` is more than the source can possibly hold.
-    fn parse(path: &Path, ranks: &[u8], mut source: impl Read, most: u64, most_held: u64) -> Result<Self> {
+    /// Reads header and content; `most` is more than the source can possibly hold, and it may be compressed.
+    fn parse(
+        path: &Path,
+        ranks: &[u8],
+        mut source: impl Read,
+        (most, compressed): (u64, bool),
+        most_held: u64,
+    ) -> Result<Self> {
         let mut header = Vec::new();
         read_up_to(path, &mut source, 4, &mut header)?;
         let rank = match header[..] {
@@ -244,7 +266,7 @@ impl IdxFile {
             return Err(Error::input(path, "dimensions", expected, format!("{dims:?}")));
         };
         let held = content_len as u64 <= most_held;
-        if !held && has_extension(path, "gz") {
+        if !held && compressed {
             let expected = format!("at most {most_held} bytes in a compressed file (unpack a larger one)");
             return Err(Error::input(path, "content", expected, content_len));
         }

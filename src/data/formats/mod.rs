@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::str::FromStr;
+use std::str::{FromStr, Utf8Chunk};
 use std::sync::Arc;
 
 pub use shards::is_pattern;
@@ -13,8 +13,11 @@ use crate::base::{Error, Result};
 
 pub mod cifar;
 pub mod folder;
+mod foreign;
 pub mod idx;
 mod labels;
+mod layout;
+mod listing;
 pub mod npy;
 mod npy_header;
 pub mod parquet;
@@ -40,6 +43,9 @@ pub enum Format {
     Folder,
 }
 
+/// A split and its images.
+pub type OfSplit = (Split, Arc<dyn Dataset>);
+
 /// How one format is called, recognised and opened.
 struct Entry {
     format: Format,
@@ -62,7 +68,7 @@ const FORMATS: [Entry; 6] = [
 
 /// Opens the data set at `path`, in the format given or else recognised.
 ///
-/// A path to a single file is taken as it is, and so is a pattern with `*`, `?` or `[ ]` that names several shards;
+/// A path to a single file is taken as it is, and so is a pattern with `*`, `?`, `[ ]` or `{ }` that names several shards;
 /// `split` chooses among the files of a folder.
 ///
 /// # Errors
@@ -99,7 +105,7 @@ pub fn open_if_there(
 pub fn open_judged(
     path: impl AsRef<Path>,
     format: Option<Format>,
-) -> Result<std::result::Result<(Split, Arc<dyn Dataset>), String>> {
+) -> Result<std::result::Result<OfSplit, String>> {
     let path = path.as_ref();
     let no_test = match open_if_there(path, format, Split::Test)? {
         Ok(test) => return Ok(Ok((Split::Test, test))),
@@ -135,7 +141,8 @@ fn entry_for(path: &Path, format: Option<Format>) -> Result<&'static Entry> {
         let expected = "a folder of images, an IDX file (*-ubyte, *-ubyte.gz), a CIFAR file (*.bin), a NumPy file \
                         (*.npy), WebDataset shards (*.tar) or Parquet files (*.parquet); --format names one that \
                         cannot be recognised";
-        Error::input(path, "data format", expected, "a file of another name")
+        let found = foreign::of_file(path).unwrap_or_else(|| "a file of another name".to_owned());
+        Error::input(path, "data format", expected, found)
     })
 }
 
@@ -155,9 +162,18 @@ impl FromStr for Format {
     }
 }
 
-/// The last part of a path as text, for recognising names.
+/// The last part of a path as text, in which different names stay different: a byte that is no UTF-8 is spelt `\xE8`.
 fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    spelt_out(path.file_name().unwrap_or_default().as_encoded_bytes())
+}
+
+/// Bytes as text; those that are no UTF-8 are spelt `\xE8`.
+fn spelt_out(bytes: &[u8]) -> String {
+    let text = |chunk: Utf8Chunk| {
+        let spelt: Vec<String> = chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")).collect();
+        chunk.valid().to_owned() + &spelt.concat()
+    };
+    bytes.utf8_chunks().map(text).collect()
 }
 
 /// Whether a file is called like an image that can be read.

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use super::super::decode::open_regular;
 use super::super::{Dataset, Image, Split};
 use super::labels::{self, Label, Labels};
+use super::listing::{beside, list, only};
 use super::npy_header::{Header, Scalar};
 use super::store::{MOST_HELD, Store};
 use super::{channels_in_words, has_extension, images_in_words, split_names};
@@ -147,7 +148,7 @@ impl Dataset for Npy {
 /// Whether the path is a `.npy` file, or a folder that holds images under one of the names above.
 pub(super) fn recognises(path: &Path) -> bool {
     if path.is_dir() {
-        return Split::ALL.iter().any(|&split| find_in(path, split).is_ok());
+        return list(path).is_ok_and(|listing| listing.others.iter().any(|path| images_of(path).is_some()));
     }
     has_extension(path, "npy")
 }
@@ -266,36 +267,46 @@ fn level(stored: Scalar, x: f64) -> Option<u8> {
     (0.0..=one).contains(&x).then(|| scaled.round() as u8)
 }
 
+/// The split whose images a file holds by its name, and which of the rules above says so.
+fn images_of(path: &Path) -> Option<(Split, usize)> {
+    if !has_extension(path, "npy") {
+        return None;
+    }
+    let stem = path.file_stem()?.to_string_lossy().to_lowercase();
+    let words: Vec<&str> = split_names::words(&stem).collect();
+    let (split, rule) = match words[..] {
+        [split, "images"] | ["images", split] => (split_names::of_word(split)?, 0),
+        ["x", split] => (split_names::of_word(split)?, 1),
+        ["images" | "x"] => (Split::Train, 3),
+        [split] => (split_names::of_word(split)?, 2),
+        _ => return None,
+    };
+    Some((split, rule))
+}
+
 /// The images file of `split` in `folder`.
 fn find_in(folder: &Path, split: Split) -> Result<PathBuf> {
-    let words = split_names::words_for(split);
-    let named = words.iter().flat_map(|s| {
-        [format!("{s}-images"), format!("{s}_images"), format!("x_{s}"), format!("X_{s}"), (*s).to_owned()]
-    });
-    let bare: &[&str] = if split == Split::Train { &["images", "x", "X"] } else { &[] };
-    let stems = named.chain(bare.iter().map(|&stem| stem.to_owned()));
-    let found = stems.map(|stem| folder.join(stem + ".npy")).find(|path| path.is_file());
-    found.ok_or_else(|| {
-        let s = words[0];
-        let expected = format!("{s}-images.npy, {s}_images.npy, x_{s}.npy or {s}.npy");
-        Error::input(folder, "NumPy images", expected, "none")
-    })
+    let rule = |path: &PathBuf| images_of(path).filter(|(found, _)| *found == split).map(|(_, rule)| rule);
+    let mut found = list(folder)?.others;
+    let first = found.iter().filter_map(rule).min();
+    found.retain(|path| first.is_some() && rule(path) == first);
+    let expected = format!("{split}-images.npy, {split}_images.npy, x_{split}.npy or {split}.npy");
+    only(folder, "NumPy images", &expected, found)
 }
 
 /// The labels file beside an images file, if there is one.
 fn labels_beside(images: &Path) -> Option<PathBuf> {
-    let stem = images.file_stem()?.to_string_lossy().into_owned();
+    let stem = images.file_stem()?.to_string_lossy().to_lowercase();
     let mut stems = Vec::new();
     if stem.contains("images") {
         stems.push(stem.replace("images", "labels"));
     }
-    if let Some(rest) = stem.strip_prefix(['x', 'X']).filter(|rest| rest.is_empty() || rest.starts_with('_'))
-    {
-        stems.extend([format!("y{rest}"), format!("Y{rest}")]);
+    if let Some(rest) = stem.strip_prefix('x').filter(|rest| rest.is_empty() || rest.starts_with('_')) {
+        stems.push(format!("y{rest}"));
     }
     stems.extend(["-labels", "_labels", ".labels"].map(|end| format!("{stem}{end}")));
-    let mut paths = stems.into_iter().map(|stem| images.with_file_name(stem + ".npy"));
-    paths.find(|path| path.is_file())
+    let names: Vec<String> = stems.into_iter().map(|stem| stem + ".npy").collect();
+    beside(images, &names)
 }
 
 /// The labels file of the training set in a folder.
