@@ -70,11 +70,6 @@ pub(super) fn has(path: &Path) -> bool {
     files_in(path).is_some() || file(path).is_some()
 }
 
-/// [`Path::is_file`], for embedded files too.
-pub(super) fn is_file(path: &Path) -> bool {
-    path.is_file() || file(path).is_some()
-}
-
 /// Whether a path is that of a folder, on the disk or embedded.
 #[must_use]
 pub fn is_folder(path: &Path) -> bool {

@@ -25,8 +25,6 @@ pub struct Folder {
     root: PathBuf,
     files: Vec<(PathBuf, Option<usize>)>,
     classes: Vec<String>,
-    /// The first class of a test set that its training set does not have.
-    label_problem: Option<Error>,
     /// The first class of another split that the training set does not have.
     label_problem: Option<Error>,
     notes: Vec<String>,

@@ -217,7 +217,7 @@ impl IdxFile {
     /// Reads a file whose number of dimensions is one of `ranks`.
     fn read(path: &Path, ranks: &[u8], most_held: u64) -> Result<Self> {
         if let Some(packed) = embedded::file(path) {
-            return Self::parse(path, ranks, MultiGzDecoder::new(packed), u64::MAX, u64::MAX);
+            return Self::parse(path, ranks, MultiGzDecoder::new(packed), (u64::MAX, true), u64::MAX);
         }
         let (file, file_len) = open_regular(path)?;
         let mut file = BufReader::new(file);

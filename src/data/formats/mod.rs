@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::{FromStr, Utf8Chunk};
 use std::sync::Arc;
 
-pub use shards::is_pattern;
+pub use pattern::is_pattern;
 
 use super::{Dataset, Split, count, embedded};
 use crate::base::{Error, Result};
@@ -18,9 +18,11 @@ pub mod idx;
 mod labels;
 mod layout;
 mod listing;
+mod members;
 pub mod npy;
 mod npy_header;
 pub mod parquet;
+mod pattern;
 mod shards;
 mod split_names;
 mod store;

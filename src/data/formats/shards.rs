@@ -2,78 +2,87 @@
 //!
 //! ```text
 //! pets.tar                                     one file: taken as it is
-//! 'pets/train-*.tar'                           a pattern with * ? [ ]: all files that fit
+//! 'pets/train-*.tar'                           a pattern (`pattern`): all files that fit
 //! pets/train-000.tar  pets/test-000.tar        a folder: the split is a word of the file's name …
-//! pets/train/000.tar  pets/data/train-000.tar  … or of the sub-folder's: train, test, val, data
+//! pets/train/000.tar  pets/data/train-000.tar  … or of the sub-folder's
 //! ```
 //!
-//! A folder in which no name tells a split is a training set. Where some do, files without such a word are left out.
+//! A folder in which no name tells a split is a training set. Where some do, files without such a word are left out, which
+//! is said.
 
 use super::super::Split;
-use super::{file_name, has_extension, is_image_name, split_names};
+use super::listing::{Listing, holds_images, list};
+use super::{file_name, has_extension, layout, pattern, split_names};
 use crate::base::{Error, Result};
-use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A sub-folder that may hold shards, beside those called like a split.
+/// A sub-folder that may hold shards of all splits.
 const DATA: &str = "data";
 
-/// Whether this names several files rather than one that exists.
-#[must_use]
-pub fn is_pattern(path: &Path) -> bool {
-    path.to_string_lossy().contains(['*', '?', '[']) && !path.exists()
+/// The files of a split, and what is to be said about others.
+pub(super) struct Shards {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) notes: Vec<String>,
 }
 
 /// The files of `split`, in the order of their names.
 ///
 /// # Errors
 /// If there are none.
-pub(super) fn find(path: &Path, split: Split, extension: &str) -> Result<Vec<PathBuf>> {
-    if path.is_dir() {
+pub(super) fn find(path: &Path, split: Split, extension: &str) -> Result<Shards> {
+    let files = if path.is_dir() {
         return in_folder(path, split, extension);
-    }
-    if !is_pattern(path) {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    let expected = format!("a pattern that fits at least one .{extension} file");
-    let wrong = |found: String| Error::input(path, "pattern", &*expected, found);
-    let matches = glob::glob(&path.to_string_lossy()).map_err(|e| wrong(e.to_string()))?;
-    let mut files = Vec::new();
-    for found in matches {
-        let found = found.map_err(|e| Error::read(e.path().to_path_buf())(e.into()))?;
-        if found.is_file() {
-            files.push(found);
-        }
-    }
-    if files.is_empty() { Err(wrong("none".to_owned())) } else { Ok(files) }
-}
-
-/// Whether a folder holds shards, and no images or folders of another format.
-pub(super) fn holds(folder: &Path, extension: &str) -> bool {
-    let entries = || fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let foreign = |path: &PathBuf| {
-        let name = file_name(path);
-        !name.starts_with('.') && (is_image_name(path) || path.is_dir() && !may_hold(path))
+    } else if pattern::is_pattern(path) {
+        pattern::files(path, extension)?
+    } else {
+        vec![path.to_path_buf()]
     };
-    all_in(folder, extension).is_ok_and(|files| !files.is_empty()) && !entries().any(|path| foreign(&path))
+    Ok(Shards { files, notes: Vec::new() })
 }
 
-fn in_folder(folder: &Path, split: Split, extension: &str) -> Result<Vec<PathBuf>> {
-    let files = all_in(folder, extension)?;
+/// Whether a path is called like such a file or a pattern for some, or is a folder that holds some and no images.
+pub(super) fn recognises(path: &Path, extension: &str) -> bool {
+    if !path.is_dir() {
+        return has_extension(&pattern::first(path), extension);
+    }
+    places(path, extension).is_ok_and(|places| !places.is_empty())
+        && holds_images(path).is_ok_and(|images| !images)
+}
+
+fn in_folder(folder: &Path, split: Split, extension: &str) -> Result<Shards> {
+    let places = places(folder, extension)?;
+    let own = |place: &Path| place == folder || is_usual(place);
+    let sets: Vec<&PathBuf> = places.iter().map(|(place, _)| place).filter(|place| !own(place)).collect();
+    if sets.len() > 1 {
+        let expected = "one data set (--data names a folder)";
+        return Err(Error::input(folder, "shards", expected, layout::names(sets)));
+    }
+    let files: Vec<PathBuf> = places.into_iter().flat_map(|(_, files)| files).collect();
     if files.is_empty() {
         return Err(Error::input(folder, "shards", format!("files *.{extension}"), "none"));
     }
     let told: Vec<_> = files.iter().map(|path| told(folder, path)).collect();
     if split == Split::Train && told.iter().all(Option::is_none) {
-        return Ok(files);
+        return Ok(Shards { files, notes: Vec::new() });
     }
-    let chosen: Vec<_> = files.into_iter().zip(told).filter(|(_, told)| *told == Some(split)).collect();
-    if chosen.is_empty() {
+    let of = |wanted| {
+        let files = files.iter().zip(&told).filter(move |(_, told)| **told == wanted);
+        files.map(|(path, _)| path.clone()).collect::<Vec<_>>()
+    };
+    let (files, untold) = (of(Some(split)), of(None));
+    if files.is_empty() {
         let words = split_names::spelt(split);
         let expected = format!("a .{extension} file with one of the words {words} in its name");
         return Err(Error::input(folder, "split", expected, "none"));
     }
-    Ok(chosen.into_iter().map(|(path, _)| path).collect())
+    let untold = (!untold.is_empty()).then(|| {
+        format!(
+            "{}: {}: no split in the name, beside others with one: not read",
+            folder.display(),
+            layout::names(&untold)
+        )
+    });
+    Ok(Shards { files, notes: untold.into_iter().collect() })
 }
 
 /// The split that the path inside `folder` tells: its file name, or else the sub-folder.
@@ -82,28 +91,37 @@ fn told(folder: &Path, path: &Path) -> Option<Split> {
     inside.iter().rev().find_map(|part| split_names::in_name(&part.to_string_lossy()))
 }
 
-/// Whether a sub-folder may hold shards, by its name.
-fn may_hold(path: &Path) -> bool {
+/// Whether a sub-folder is called as if it held shards of this data set.
+fn is_usual(path: &Path) -> bool {
     let name = file_name(path);
-    path.is_dir() && (name == DATA || split_names::of_word(&name).is_some())
+    name == DATA || split_names::of_folder(&name).is_some_and(|(_, rest)| rest.is_empty())
 }
 
-/// All files with this ending in a folder and the sub-folders that may hold shards, sorted by path.
-fn all_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let (mut places, mut at) = (vec![folder.to_path_buf()], 0);
-    while let Some(place) = places.get(at).cloned() {
-        at += 1;
-        for entry in fs::read_dir(&place).map_err(Error::read(&place))? {
-            let path = entry.map_err(Error::read(&place))?.path();
-            if at == 1 && may_hold(&path) {
-                places.push(path);
-            } else if has_extension(&path, extension) && !file_name(&path).starts_with('.') && path.is_file()
-            {
-                files.push(path);
-            }
-        }
+/// The folders that hold files with this ending, and these, sorted by path: the folder itself and usual sub-folders, or
+/// else those called after data sets, of which the hub's repositories hold one or several.
+fn places(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, Vec<PathBuf>)>> {
+    let with_ending = |place: &Path| -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+        let Listing { folders, mut others, .. } = list(place)?;
+        others.retain(|path| has_extension(path, extension));
+        Ok((others, folders))
+    };
+    let (own, folders) = with_ending(folder)?;
+    let (usual, sets): (Vec<_>, Vec<_>) = folders.into_iter().partition(|path| is_usual(path));
+    let mut places = vec![(folder.to_path_buf(), own)];
+    for place in usual {
+        let (files, _) = with_ending(&place)?;
+        places.push((place, files));
     }
-    files.sort();
-    Ok(files)
+    places.retain(|(_, files)| !files.is_empty());
+    if places.is_empty() {
+        for place in sets {
+            let (mut files, folders) = with_ending(&place)?;
+            for sub_folder in folders.iter().filter(|path| is_usual(path)) {
+                files.extend(with_ending(sub_folder)?.0);
+            }
+            places.push((place, files));
+        }
+        places.retain(|(_, files)| !files.is_empty());
+    }
+    Ok(places)
 }

@@ -5,13 +5,13 @@
 //!                 a/17.png · a/17.json ({"label": 7, …}) · …
 //! ```
 //!
-//! A member's key is its path up to the first dot of its file name; the rest is its kind. `.cls` holds the class, a whole
-//! number or a name, `.json` an object with the field `label` (or `cls`); where both are there, `.cls` counts. Other
-//! kinds (`.txt`, `.seg.png`) and hidden files are left out. The shards are read through once; then images are read from
-//! where they stand. Nothing is unpacked.
+//! `members` says what belongs together. `.cls` holds the class, a whole number or a name, `.json` an object with the field
+//! `label` (or `cls`); where both are there, `.cls` counts. Other kinds (`.txt`, `.seg.png`) and hidden files are left
+//! out. The shards, also several in one file (`cat a.tar b.tar`), are read through once; then images are read from where
+//! they stand. Nothing is unpacked.
 
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -19,8 +19,10 @@ use std::path::{Path, PathBuf};
 use super::super::decode::{MAX_BYTES, decode, open_regular};
 use super::super::{Dataset, Image, Split, count};
 use super::labels::{Label, Labels, ReadLabels};
-use super::shards;
-use super::{has_extension, images_in_words};
+use super::listing::Unread;
+use super::members::{self, Kind, first_dot, key_and_kind};
+use super::shards::{self, Shards};
+use super::{images_in_words, spelt_out};
 use crate::base::{Error, Result, files};
 
 /// Far more than a number or a name needs, and more than an object with a label does.
@@ -47,6 +49,7 @@ pub struct WebDataset {
     shards: Vec<PathBuf>,
     samples: Vec<Sample>,
     labels: Labels,
+    notes: Vec<String>,
 }
 
 impl WebDataset {
@@ -67,16 +70,17 @@ impl WebDataset {
         Ok(Self { labels, ..set })
     }
 
-    fn index(shards: Vec<PathBuf>) -> Result<(Self, ReadSoFar)> {
-        let (mut samples, mut labels) = (Vec::new(), Ok(Vec::new()));
+    fn index(Shards { files: shards, mut notes }: Shards) -> Result<(Self, ReadSoFar)> {
+        let (mut samples, mut labels, mut aside) = (Vec::new(), Ok(Vec::new()), Aside::default());
         for (i, shard) in shards.iter().enumerate() {
-            index_shard(shard, i, &mut samples, &mut labels)?;
+            index_shard(shard, i, &mut samples, &mut labels, &mut aside)?;
         }
+        notes.extend(aside.notes(&span(&shards)));
         if samples.is_empty() {
             let expected = "members called *.png, *.jpg or *.jpeg";
             return Err(Error::input(&shards[0], "images", expected, "no such member in any shard"));
         }
-        Ok((Self { shards, samples, labels: Labels::default() }, labels))
+        Ok((Self { shards, samples, labels: Labels::default(), notes }, labels))
     }
 
     /// The labels with where they stand.
@@ -124,17 +128,17 @@ impl Dataset for WebDataset {
     }
 
     fn describe(&self) -> String {
-        let place = match &self.shards[..] {
-            [shard] => shard.display().to_string(),
-            [first, .., last] => format!("{} to {}", first.display(), last.display()),
-            [] => String::new(),
-        };
         format!(
-            "{place}: WebDataset, {} in {}, {}",
+            "{}: WebDataset, {} in {}, {}",
+            span(&self.shards),
             images_in_words(self.len()),
             count(self.shards.len(), "shard", "shards"),
             self.labels.in_words()
         )
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     fn size(&self) -> Option<(usize, usize)> {
@@ -154,14 +158,24 @@ impl Dataset for WebDataset {
     }
 }
 
+/// The first shard and the last.
+fn span(shards: &[PathBuf]) -> String {
+    match shards {
+        [shard] => shard.display().to_string(),
+        [first, .., last] => format!("{} to {}", first.display(), last.display()),
+        [] => String::new(),
+    }
+}
+
 /// Whether the path is a `.tar` file, a pattern for some, or a folder of them.
 pub(super) fn recognises(path: &Path) -> bool {
-    if path.is_dir() { shards::holds(path, "tar") } else { has_extension(path, "tar") }
+    shards::recognises(path, "tar")
 }
 
 /// What one key has gathered.
 #[derive(Default)]
 struct Group {
+    key: String,
     /// Name, start and length of the image.
     image: Option<(String, u64, u64)>,
     /// What the label's members say, if they are there and make sense.
@@ -171,18 +185,74 @@ struct Group {
     any: String,
 }
 
+impl Group {
+    /// The label, if there is one, or what is wrong with it.
+    fn label(&mut self) -> Result<Option<Label>> {
+        let cls = self.cls.take().map(|label| label.map(Some));
+        cls.or_else(|| self.json.take()).unwrap_or(Ok(None))
+    }
+}
+
+/// What is left out, or read otherwise than by the first dot.
+#[derive(Default)]
+struct Aside {
+    /// Members that are left out.
+    unread: Unread,
+    /// Images that are another kind of an image, and the first of them.
+    kinds: (usize, String),
+    /// Images whose keys have dots, and the first of them.
+    dotted: (usize, String),
+}
+
+impl Aside {
+    fn notes(&self, place: &str) -> Vec<String> {
+        let (kinds, dotted) = (&self.kinds, &self.dotted);
+        let kinds = (kinds.0 > 0).then(|| {
+            format!(
+                "{place}: {} left out as other kinds of an image, such as {}",
+                images_in_words(kinds.0),
+                kinds.1
+            )
+        });
+        let dotted = (dotted.0 > 0).then(|| {
+            format!(
+                "{place}: {} with dots in the key, which ends at the last, such as {}",
+                images_in_words(dotted.0),
+                dotted.1
+            )
+        });
+        let pictures = self.unread.pictures().map(|pictures| format!("{place}: {pictures}"));
+        kinds.into_iter().chain(dotted).chain(pictures).collect()
+    }
+}
+
+fn note_one((number, first): &mut (usize, String), name: &str) {
+    if *number == 0 {
+        name.clone_into(first);
+    }
+    *number += 1;
+}
+
 /// Adds the images of a shard and their labels, in the order in which their keys appear.
-fn index_shard(path: &Path, shard: usize, samples: &mut Vec<Sample>, labels: &mut ReadSoFar) -> Result<()> {
+fn index_shard(
+    path: &Path,
+    shard: usize,
+    samples: &mut Vec<Sample>,
+    labels: &mut ReadSoFar,
+    aside: &mut Aside,
+) -> Result<()> {
     let (file, file_len) = open_regular(path)?;
     let (mut groups, mut places) = (Vec::<Group>::new(), HashMap::new());
     let (mut archive, mut end, mut last) = (tar::Archive::new(file), 0, "the start".to_owned());
+    // What ends an archive may be followed by another, as `cat a.tar b.tar` makes them.
+    archive.set_ignore_zeros(true);
     let wrong = |after: &str| {
         let field = format!("tar header after {after}");
         move |error| Error::input(path, field, "an uncompressed, sound tar file", error)
     };
     for entry in archive.entries_with_seek().map_err(wrong(&last))? {
         let mut entry = entry.map_err(wrong(&last))?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let name = spelt_out(&entry.path_bytes());
         let field = format!("member {name}");
         let (start, len) = (entry.raw_file_position(), entry.size());
         end = start.saturating_add(len.div_ceil(BLOCK).saturating_mul(BLOCK));
@@ -191,15 +261,18 @@ fn index_shard(path: &Path, shard: usize, samples: &mut Vec<Sample>, labels: &mu
             let found = format!("{}: the shard is cut short", file_len.saturating_sub(start));
             return Err(Error::input(path, field, format!("{len} bytes"), found));
         }
-        let Some((key, kind)) = key_and_kind(&name) else { continue };
-        if entry.header().entry_type().is_dir() {
+        let is_dir = entry.header().entry_type().is_dir();
+        let Some((key, kind)) = key_and_kind(&name).filter(|_| !is_dir) else {
+            if !members::is_hidden(&name) {
+                aside.unread.add(&[PathBuf::from(name)]);
+            }
             continue;
-        }
+        };
         if !entry.header().entry_type().is_file() {
             return Err(Error::input(path, field, "a plain file", "a link or another kind of member"));
         }
         let at = *places.entry(key.to_owned()).or_insert_with(|| {
-            groups.push(Group { any: field.clone(), ..Group::default() });
+            groups.push(Group { key: key.to_owned(), any: field.clone(), ..Group::default() });
             groups.len() - 1
         });
         let group = &mut groups[at];
@@ -231,16 +304,55 @@ fn index_shard(path: &Path, shard: usize, samples: &mut Vec<Sample>, labels: &mu
             "nothing: the shard is cut short",
         ));
     }
-    for Group { image, cls, json, any } in groups {
-        let Some((name, start, len)) = image else {
-            return Err(Error::input(
-                path,
-                any,
-                "an image (.png, .jpg, .jpeg) of the same key",
-                "no such member",
-            ));
+    join(path, shard, groups, (samples, labels), aside)
+}
+
+/// Gives each image of a shard its label.
+fn join(
+    path: &Path,
+    shard: usize,
+    mut groups: Vec<Group>,
+    (samples, labels): (&mut Vec<Sample>, &mut ReadSoFar),
+    aside: &mut Aside,
+) -> Result<()> {
+    let with_image = groups.iter().filter(|group| group.image.is_some());
+    let images: HashSet<String> = with_image.clone().map(|group| group.key.clone()).collect();
+    let starts: HashSet<String> =
+        with_image.filter_map(|group| first_dot(&group.key)).map(|(start, _)| start.to_owned()).collect();
+    // Labels under keys that are the start of others, which these may need.
+    let mut shared = HashMap::new();
+    for group in groups.iter_mut().filter(|group| starts.contains(&group.key)) {
+        shared.insert(group.key.clone(), group.label());
+    }
+    for mut group in groups {
+        let beside = first_dot(&group.key);
+        let start_has_image = beside.is_some_and(|(start, _)| images.contains(start));
+        let Some((name, start, len)) = group.image.take() else {
+            if start_has_image || starts.contains(&group.key) {
+                continue;
+            }
+            let expected = "an image (.png, .jpg, .jpeg) of the same key";
+            return Err(Error::input(path, group.any, expected, "no such member"));
         };
-        let label = cls.map(|label| label.map(Some)).or(json).unwrap_or(Ok(None));
+        let beside = beside.map(|(start, between)| (start.to_owned(), members::may_be_a_kind(between)));
+        let own = match shared.get(&group.key) {
+            Some(label) => label.clone(),
+            None => group.label(),
+        };
+        let label = match beside {
+            Some((_, true)) if start_has_image && matches!(own, Ok(None)) => {
+                note_one(&mut aside.kinds, &name);
+                continue;
+            }
+            Some((start, _)) => {
+                note_one(&mut aside.dotted, &name);
+                match own {
+                    Ok(None) => shared.get(&start).cloned().unwrap_or(Ok(None)),
+                    own => own,
+                }
+            }
+            None => own,
+        };
         let code = label.as_ref().ok().and_then(Option::as_ref).map_or(u64::MAX, Label::code);
         samples.push(Sample { shard, name: name.into(), start, len, label: code });
         match (&mut *labels, label) {
@@ -250,28 +362,6 @@ fn index_shard(path: &Path, shard: usize, samples: &mut Vec<Sample>, labels: &mu
         }
     }
     Ok(())
-}
-
-/// What a member is, by the ending of its name.
-#[derive(Clone, Copy)]
-enum Kind {
-    Image,
-    Cls,
-    Json,
-}
-
-/// `a/17.PNG` → `a/17` and an image; nothing for members that are left out.
-fn key_and_kind(name: &str) -> Option<(&str, Kind)> {
-    let file = name.rsplit('/').next().filter(|file| !file.starts_with('.'))?;
-    let (stem, kind) = file.split_once('.')?;
-    let key = &name[..name.len() - file.len() + stem.len()];
-    let kind = match &*kind.to_ascii_lowercase() {
-        "png" | "jpg" | "jpeg" => Kind::Image,
-        "cls" => Kind::Cls,
-        "json" => Kind::Json,
-        _ => return None,
-    };
-    Some((key, kind))
 }
 
 /// The text of a small member.
@@ -296,22 +386,6 @@ fn read_json(path: &Path, field: &str, text: &str) -> Result<Option<Label>> {
             let found: String = other.to_string().chars().take(60).collect();
             let expected = "a whole number or a name as the field `label` or `cls`";
             Err(Error::input(path, field, expected, found))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_ends_at_the_first_dot_of_the_file_name() {
-        let of = |name| key_and_kind(name).map(|(key, _)| key);
-        assert_eq!(of("a.b/17.PNG"), Some("a.b/17"));
-        assert_eq!(of("17.cls"), Some("17"));
-        assert_eq!(of("./x/17.json"), Some("./x/17"));
-        for other in ["17.seg.png", "17.txt", "17", "a/._17.png", ".png", "", "a.png/"] {
-            assert_eq!(of(other), None, "{other}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! answered with how to build it.
 
 use super::super::{Dataset, Split};
-use super::{has_extension, shards};
+use super::shards;
 use crate::base::Result;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub mod table;
 
 /// Whether the path is a `.parquet` file, a pattern for some, or a folder of them.
 pub(super) fn recognises(path: &Path) -> bool {
-    if path.is_dir() { shards::holds(path, "parquet") } else { has_extension(path, "parquet") }
+    shards::recognises(path, "parquet")
 }
 
 #[cfg(feature = "parquet")]

@@ -8,7 +8,7 @@ use super::super::super::decode::{MAX_BYTES, decode, open_regular};
 use super::super::super::{Dataset, Image, Split, count};
 use super::super::images_in_words;
 use super::super::labels::{Labels, ReadLabels};
-use super::super::shards;
+use super::super::shards::{self, Shards};
 use super::super::store::{MOST_HELD, Store};
 use super::columns::Columns;
 use crate::base::{Error, Result};
@@ -27,6 +27,7 @@ pub struct Table {
     borders: Vec<usize>,
     labels: Labels,
     digest: u32,
+    notes: Vec<String>,
 }
 
 impl Table {
@@ -47,16 +48,17 @@ impl Table {
 
     /// As [`Table::open`], holding at most `most_held` bytes of image files in memory.
     fn open_holding(path: &Path, split: Split, most_held: u64) -> Result<Self> {
-        let files = shards::find(path, split, "parquet")?;
+        let Shards { files, notes } = shards::find(path, split, "parquet")?;
         let wanted = split != Split::Train && path.is_dir();
         let training = wanted.then(|| shards::find(path, Split::Train, "parquet").ok()).flatten();
-        let labels = Labels::new(read_labels(&files), training.as_deref().map(read_labels));
+        let labels =
+            Labels::new(read_labels(&files), training.as_ref().map(|training| read_labels(&training.files)));
         let first_rows = first_rows(&files)?;
         let (content, borders, digest) = read_images(&files, most_held)?;
         if borders.len() == 1 {
             return Err(Error::input(path, "rows", "at least one image", "an empty table"));
         }
-        Ok(Self { files, first_rows, content, borders, labels, digest })
+        Ok(Self { files, first_rows, content, borders, labels, digest, notes })
     }
 
     /// The file of image `index`, and its row there.
@@ -101,6 +103,10 @@ impl Dataset for Table {
             count(self.files.len(), "file", "files"),
             self.labels.in_words()
         )
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     fn size(&self) -> Option<(usize, usize)> {
