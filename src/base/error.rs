@@ -135,6 +135,14 @@ impl Error {
         }
     }
 
+    /// For `map_err` on what one of many images cannot be brought to: a setting's error becomes one that names the image.
+    pub fn at(source: impl AsRef<Path>) -> impl FnOnce(Self) -> Self {
+        move |error| match error {
+            Self::Setting { key, expected, found } => Self::input(source, key, expected, found),
+            other => other,
+        }
+    }
+
     /// For `map_err` on a failed read.
     pub fn read(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_path_buf();

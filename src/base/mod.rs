@@ -3,6 +3,7 @@
 pub mod disk;
 pub mod error;
 pub mod files;
+pub mod guard;
 pub mod lanes;
 pub mod math;
 pub mod out_file;

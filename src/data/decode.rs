@@ -6,7 +6,9 @@ use std::path::Path;
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
+use super::jpeg::Layout;
 use super::{Image, embedded};
+use crate::base::guard::guarded;
 use crate::base::{Error, Result};
 
 /// The longest side of an image, in pixels.
@@ -57,30 +59,48 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Image> {
     let Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) = image::guess_format(bytes) else {
         return Err(Error::input(path, "image format", "PNG or JPEG", describe_start(bytes)));
     };
-    if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
-        let found = format!("none in {} bytes: the file is cut short or damaged", bytes.len());
-        return Err(Error::input(path, "end of image", "the JPEG end marker FF D9", found));
-    }
     let damaged = |error: ImageError| Error::input(path, "image data", format!("a sound {format:?}"), error);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_BYTES);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits.clone());
-    let mut decoder = reader.into_decoder().map_err(damaged)?;
-    let (width, height) = decoder.dimensions();
-    if width.max(height) > MAX_SIDE || decoder.total_bytes() > MAX_BYTES {
+    if format == ImageFormat::Jpeg {
+        let layout = Layout::of(path, bytes)?;
+        let total = u64::from(layout.width) * u64::from(layout.height) * layout.channels() as u64;
+        check_size(path, format, bytes, (layout.height, layout.width), total)?;
+        if !layout.is_usual() {
+            return layout.decode(path, bytes);
+        }
+    }
+    guarded(path, "image data", || {
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MAX_BYTES);
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        reader.limits(limits.clone());
+        let mut decoder = reader.into_decoder().map_err(damaged)?;
+        let (width, height) = decoder.dimensions();
+        check_size(path, format, bytes, (height, width), decoder.total_bytes())?;
+        decoder.set_limits(limits).map_err(damaged)?;
+        DynamicImage::from_decoder(decoder).map(to_image).map_err(damaged)
+    })
+}
+
+/// Refuses a picture of `(height, width)` that decodes to so many bytes in all, if that is too many for this program or
+/// for its file.
+fn check_size(
+    path: &Path,
+    format: ImageFormat,
+    bytes: &[u8],
+    (height, width): (u32, u32),
+    total: u64,
+) -> Result<()> {
+    let size = format!("{height}×{width} (height × width)");
+    if width.max(height) > MAX_SIDE || total > MAX_BYTES {
         let expected = format!("at most {MAX_SIDE} pixels a side and {} MiB decoded", MAX_BYTES >> 20);
-        let mib = decoder.total_bytes() >> 20;
-        let found = format!("{height}×{width} pixels (height × width), {mib} MiB");
-        return Err(Error::input(path, "image size", expected, found));
+        return Err(Error::input(path, "image size", expected, format!("{size}, {} MiB", total >> 20)));
     }
     let (pixels, most) = (u64::from(width) * u64::from(height), most_pixels(format, bytes));
     if pixels > most {
         let expected = format!("at most {most} pixels, all that {} bytes can hold", bytes.len());
-        return Err(Error::input(path, "image size", expected, format!("{height}×{width} (height × width)")));
+        return Err(Error::input(path, "image size", expected, size));
     }
-    decoder.set_limits(limits).map_err(damaged)?;
-    DynamicImage::from_decoder(decoder).map(to_image).map_err(damaged)
+    Ok(())
 }
 
 /// The most pixels that a file of this length can hold, so that a header cannot claim memory for more.
@@ -124,47 +144,4 @@ fn describe_start(bytes: &[u8]) -> String {
     }
     let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02X}")).collect();
     format!("a file that begins with the bytes {}", start.join(" "))
-}
-
-/// Whether a JPEG's end marker is where its own structure leads to.
-///
-/// Decoders fill the missing half of a cut file with grey, so it has to be found here. Searching for
-/// `FF D9` would not do, as an embedded thumbnail has one too: this walks the segments by their lengths,
-/// and the compressed data, where `FF` stands only before `00` (a data byte) or a restart marker
-/// `D0…D7`. What follows the end marker (padding, a camera's own appendix) is not looked at.
-fn jpeg_is_whole(bytes: &[u8]) -> bool {
-    let mut at = 2; // after the start marker FF D8
-    loop {
-        // In segments a marker stands right here; in compressed data, somewhere ahead.
-        while bytes.get(at).is_some_and(|&byte| byte != 0xFF) {
-            at += 1;
-        }
-        match bytes.get(at + 1) {
-            None => return false,
-            Some(0xD9) => return true,
-            Some(0xFF) => at += 1,                      // a fill byte before a marker
-            Some(0x00 | 0x01 | 0xD0..=0xD7) => at += 2, // no segment follows these
-            Some(_) => {
-                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else { return false };
-                at += 2 + usize::from(u16::from_be_bytes([high, low]));
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_jpeg_ends_where_its_segments_lead_and_not_in_its_thumbnail() {
-        let thumbnail = [0xFF, 0xE1, 0, 6, 0xFF, 0xD8, 0xFF, 0xD9];
-        let scan = [0xFF, 0xDA, 0, 2, 0x12, 0xFF, 0x00, 0x34, 0xFF, 0xD0, 0x56];
-        let cut = [&[0xFF, 0xD8][..], &thumbnail, &scan].concat();
-        assert!(!jpeg_is_whole(&cut));
-        assert!(jpeg_is_whole(&[&cut[..], &[0xFF, 0xD9]].concat()));
-        assert!(jpeg_is_whole(&[&cut[..], &[0xFF, 0xFF, 0xD9, 0, 0, 0]].concat()), "padding is no damage");
-        assert!(!jpeg_is_whole(&[0xFF, 0xD8]));
-        assert!(!jpeg_is_whole(&[0xFF, 0xD8, 0xFF, 0xE0, 0xFF]));
-    }
 }

@@ -15,6 +15,7 @@ pub mod decode;
 pub mod embedded;
 pub mod formats;
 pub mod image;
+mod jpeg;
 pub mod loader;
 pub mod mix;
 pub mod normalise;
@@ -39,6 +40,12 @@ pub use split::{FEWEST_VALIDATION, TrainValidation, labelled_split, validation_s
 pub use stats::{ChannelStats, channel_stats};
 pub use subset::Subset;
 pub use survey::{Survey, survey, verify};
+
+/// That none of a data set's images can be used, with the reason of the first.
+pub(crate) fn none_usable(dataset: &dyn Dataset, reason: &str) -> Error {
+    let found = format!("none; the first reason is: {reason}");
+    Error::input(dataset.source(0), "images", "at least one that can be read", found)
+}
 
 /// Which part of a data set is meant, where its files tell the parts apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]

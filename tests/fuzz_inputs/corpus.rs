@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use std::collections::BTreeMap;
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
 use std::path::Path;
 use vit_mae::base::rng::below;
 use vit_mae::checkpoint::{EpochRecord, State, tensors};
@@ -48,6 +48,7 @@ pub(crate) fn seeds(target: &str, dir: &Path) -> Vec<Vec<u8>> {
         }
         "png" | "folder" => vec![png(1), png(3), png(4), palette()],
         "jpeg" => vec![jpeg(1), jpeg(3)],
+        "jpeg-layouts" => layouts(),
         other => panic!("no corpus for {other}"),
     }
 }
@@ -168,6 +169,20 @@ fn jpeg(channels: u8) -> Vec<u8> {
     let image = image::DynamicImage::from(image);
     let image = if channels == 1 { image.to_luma8().into() } else { image };
     encoded(&image, image::ImageFormat::Jpeg)
+}
+
+/// Files of many scan scripts, sampling factors, tables and markers.
+fn layouts() -> Vec<Vec<u8>> {
+    let archive = &include_bytes!("../golden/jpeg/layouts.tar")[..];
+    let mut archive = tar::Archive::new(archive);
+    let files = archive.entries().unwrap().map(Result::unwrap);
+    let jpegs = files.filter(|file| file.path().unwrap().extension().is_some_and(|ending| ending == "jpg"));
+    let read = |mut file: tar::Entry<_>| {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    jpegs.map(read).collect()
 }
 
 fn encoded(image: &image::DynamicImage, format: image::ImageFormat) -> Vec<u8> {

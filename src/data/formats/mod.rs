@@ -9,6 +9,7 @@ use std::sync::Arc;
 pub use pattern::is_pattern;
 
 use super::{Dataset, Split, count, embedded};
+use crate::base::guard::guarded;
 use crate::base::{Error, Result};
 
 pub mod cifar;
@@ -77,7 +78,9 @@ const FORMATS: [Entry; 6] = [
 /// If the path is missing, is none of the formats, or its content is not what its format demands.
 pub fn open(path: impl AsRef<Path>, format: Option<Format>, split: Split) -> Result<Arc<dyn Dataset>> {
     let path = path.as_ref();
-    (entry_for(path, format)?.open)(path, split)
+    let Entry { name, open, .. } = entry_for(path, format)?;
+    // Images are decoded later, behind a guard of their own; here are archives, tables and compressed arrays.
+    guarded(path, &format!("{name} data"), || open(path, split))
 }
 
 /// As [`open`] for a split that need not be there: the data, or in words why there is none.

@@ -14,7 +14,6 @@ use super::columns::Columns;
 use crate::base::{Error, Result};
 use std::fs::File;
 use std::io::Write;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 /// Images and labels of one split.
@@ -39,11 +38,7 @@ impl Table {
     /// # Errors
     /// If a file is damaged or has no column of images, or an image has no bytes.
     pub fn open(path: &Path, split: Split) -> Result<Self> {
-        // The crate panics on some damaged files, which is no bug of this program: the message says so. (Rust's own line
-        // about the panic stands before it on stderr.)
-        catch_unwind(|| Self::open_holding(path, split, MOST_HELD)).unwrap_or_else(|_| {
-            Err(Error::input(path, "Parquet data", "a sound file", "damage at which its reader gives up"))
-        })
+        Self::open_holding(path, split, MOST_HELD)
     }
 
     /// As [`Table::open`], holding at most `most_held` bytes of image files in memory.
