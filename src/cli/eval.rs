@@ -4,8 +4,8 @@ use super::device::DeviceFlags;
 use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
 use super::judged::{Folder, classes_in_words, print_classes, print_head, print_row};
-use super::say;
 use super::stderr::{note, notes};
+use super::{print_skipped, say};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use vit_mae::Result;
 use vit_mae::data::{Dataset, Split};
 use vit_mae::train::config::DataConfig;
 use vit_mae::train::features::Listener;
+use vit_mae::train::readable::readable;
 use vit_mae::train::summary::Summary;
 use vit_mae::train::{confusion, finetune, source};
 
@@ -61,6 +62,9 @@ struct Report {
     checkpoint: PathBuf,
     step: u64,
     data: String,
+    /// Why images were left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<String>,
     #[serde(flatten)]
     summary: Summary,
 }
@@ -88,6 +92,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     notes(dataset.notes());
     let input = config.input();
+    let skip = config.data.skip_bad_images || args.labelled.skip_bad_images;
+    let (dataset, skipped) = readable(dataset, &input, skip)?;
     let engine = args.device.engine(config.run.gemm)?;
     let judge = config.judge(&model, &input, &checkpoint.dir, &engine);
     let bar = ImagesBar::new();
@@ -98,6 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let report = Report {
         step: checkpoint.state.step,
         data: dataset.describe(),
+        skipped,
         summary: Summary::new(&evaluation.metrics, classes),
         checkpoint: checkpoint.dir.clone(),
     };
@@ -126,5 +133,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     print_row(&classes_in_words(&report.summary), &report.summary);
     say!();
     print_classes(&report.summary);
+    print_skipped(&report.skipped);
     Ok(())
 }

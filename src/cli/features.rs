@@ -2,7 +2,7 @@
 
 use super::device::DeviceFlags;
 use super::images_bar::ImagesBar;
-use super::{say, visible};
+use super::{print_skipped, say, visible};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use vit_mae::data::Dataset;
 use vit_mae::tasks::Pooling;
 use vit_mae::train::export::Export;
 use vit_mae::train::features::{Listener, features};
+use vit_mae::train::readable::readable;
 use vit_mae::train::{save, source};
 
 const EXAMPLES: &str = "\
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, folder
     #[arg(long)]
     format: Option<String>,
+    /// Skip images that cannot be read (they are counted and listed) instead of stopping
+    #[arg(long)]
+    skip_bad_images: bool,
     /// Which part of the data
     #[arg(long, default_value = "train")]
     split: super::SplitName,
@@ -67,9 +71,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let dataset = source::open_split(&config.data, args.split.into())?;
     super::stderr::notes(dataset.notes());
     let engine = args.device.engine(config.run.gemm)?;
+    let input = config.input();
+    let skip = config.data.skip_bad_images || args.skip_bad_images;
+    let (dataset, skipped) = readable(dataset, &input, skip)?;
     let bar = ImagesBar::new();
     bar.begins(dataset.len());
-    let features = features(&model.encoder, args.pool, &*dataset, &config.input(), &engine, &bar)?;
+    let features = features(&model.encoder, args.pool, &*dataset, &input, &engine, &bar)?;
     drop(bar);
     let labels = if dataset.classes().is_empty() { None } else { Some(numbers(&*dataset)?) };
     let about = BTreeMap::from([
@@ -87,6 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "checkpoint": checkpoint.dir, "step": checkpoint.state.step, "data": dataset.describe(),
             "images": images, "width": width, "labelled": labels.is_some(), "files": files,
             "label_problem": dataset.label_problem().map(ToString::to_string),
+            "skipped": skipped,
         });
         say!("{document}");
         return Ok(());
@@ -99,6 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for file in files {
         say!("written   {}", file.display());
     }
+    print_skipped(&skipped);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::device::print_engine;
 use super::flags::{LabelledData, Training, over_environment, print_config, print_outcome};
 use super::progress::Progress;
-use super::{choice, say, whole};
+use super::{choice, print_skipped, say, whole};
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::Result;
@@ -173,6 +173,7 @@ fn conclude(run: &Finetuning, outcome: &Outcome) {
     for (name, value) in outcome.summary() {
         say!("{name:<44} {value:>9}");
     }
+    print_skipped(&outcome.skipped);
     let dir = super::quoted(&run.journal.run.path().to_string_lossy());
     say!(
         "\nLook at   {}\n\nTry next  vit-mae eval --checkpoint {dir}",
@@ -219,6 +220,7 @@ impl Args {
         let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
         put("data.path", self.labelled.data.as_deref().map(super::path).transpose()?);
         put("data.format", self.labelled.format.clone().map(Value::from));
+        put("data.skip_bad_images", self.labelled.skip_bad_images.then(|| true.into()));
         put("data.crop", super::pair("--crop", &self.crop)?);
         put("model.img_size", super::sides("--img-size", &self.img_size)?);
         put("model.pooling", self.pooling.map(|p| choice(&p)));

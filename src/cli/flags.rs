@@ -46,6 +46,9 @@ pub(crate) struct LabelledData {
     /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, folder
     #[arg(long)]
     pub(crate) format: Option<String>,
+    /// Skip images that cannot be read (they are counted and listed) instead of stopping
+    #[arg(long)]
+    pub(crate) skip_bad_images: bool,
 }
 
 impl LabelledData {
@@ -56,6 +59,7 @@ impl LabelledData {
         Ok(Self {
             data: self.data.clone().or_else(|| given("data.path").map(PathBuf::from)),
             format: self.format.clone().or_else(|| given("data.format")),
+            skip_bad_images: self.skip_bad_images,
         })
     }
 }

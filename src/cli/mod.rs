@@ -181,6 +181,14 @@ pub(crate) fn count(n: u64, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
+/// Lists the images that were skipped, each with the reason.
+pub(crate) fn print_skipped(skipped: &[String]) {
+    if !skipped.is_empty() {
+        say!("\nskipped: {}", count(skipped.len() as u64, "image"));
+        skipped.iter().for_each(|image| say!("  {}", visible(image)));
+    }
+}
+
 /// A path as TOML has it: in UTF-8.
 pub(crate) fn path(path: &Path) -> Result<Value> {
     let text = path.to_str().ok_or_else(|| Error::setting("--data", "a path in UTF-8", path.display()));

@@ -3,7 +3,7 @@
 use super::device::print_engine;
 use super::flags::{Training, over_environment, print_config, print_outcome};
 use super::progress::Progress;
-use super::{choice, count, pair, path, say, sides, whole};
+use super::{choice, count, pair, path, print_skipped, say, sides, whole};
 use std::path::PathBuf;
 use toml::Value;
 use vit_mae::Result;
@@ -180,10 +180,7 @@ fn conclude(run: &Pretraining, outcome: &Outcome) {
     for (name, value) in outcome.summary(run.trainer.config.model.parameters().all) {
         say!("{name:<44} {value:>9}");
     }
-    if !outcome.skipped.is_empty() {
-        say!("\nskipped: {}", count(outcome.skipped.len() as u64, "image"));
-        outcome.skipped.iter().for_each(|image| say!("  {image}"));
-    }
+    print_skipped(&outcome.skipped);
     let dir = super::quoted(&run.journal.run.path().to_string_lossy());
     say!(
         "\nLook at   {}\n          {}\n\nTry next  vit-mae reconstruct --checkpoint {dir} IMAGE… --out rebuilt.png\n          \

@@ -4,7 +4,7 @@ use super::device::DeviceFlags;
 use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
 use super::judged::{self, Folder};
-use super::{choice_name, say};
+use super::{choice_name, print_skipped, say};
 use std::path::PathBuf;
 use vit_mae::Result;
 use vit_mae::tasks::Pooling;
@@ -138,6 +138,7 @@ impl Args {
             checkpoint: self.checkpoint.clone(),
             data: labelled.data,
             format: labelled.format,
+            skip_bad_images: labelled.skip_bad_images,
             label_share: self.labels,
             val_fraction: self.val_fraction,
             pooling: self.pool,
@@ -194,4 +195,5 @@ fn print(report: &ProbeReport) {
         judged::print_row(&format!("{}-NN, {on}", knn.k), &knn.summary);
     }
     say!("\nJudged on {}.", report.judged_on);
+    print_skipped(&report.skipped);
 }

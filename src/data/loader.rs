@@ -16,7 +16,7 @@ use super::augment::fill_colour;
 use super::cache::Cache;
 use super::normalise::Normaliser;
 use super::order::epoch_order;
-use super::{Augment, Dataset, Image, Prefetch};
+use super::{Augment, Dataset, Image, Prefetch, none_usable};
 use crate::base::rng::{Purpose, rng};
 use crate::base::sync::lock;
 use crate::base::{Error, Result};
@@ -45,7 +45,7 @@ pub struct LoaderConfig {
     pub augment: Option<Augment>,
     /// Selects the order of samples and their random changes.
     pub seed: u64,
-    /// Whether an image that cannot be read is replaced instead of ending the training.
+    /// Whether an image that cannot be read or used is replaced instead of ending the training.
     pub skip_bad_images: bool,
     /// The most bytes of decoded images to keep; see [`LoaderConfig::CACHE_BYTES`].
     pub cache_bytes: usize,
@@ -221,7 +221,6 @@ impl Source {
     fn sample(&self, epoch: u64, address: usize, out: &mut [f32]) -> Result<Option<usize>> {
         let LoaderConfig { height, width, repeats, seed, augment, .. } = &self.config;
         let (index, image) = self.readable(address / repeats)?;
-        self.check_size(index, image.height, image.width)?;
         if let Some(augment) = augment {
             let mut rng = rng(*seed, Purpose::Augment, epoch, address as u64);
             let view = augment.apply(&image, *height, *width, &self.fill, &mut rng);
@@ -252,17 +251,20 @@ impl Source {
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::input(self.dataset.source(index), "images", "at least one that can be read", "none"))
+        let first = self.skipped().values().next().cloned().unwrap_or_default();
+        Err(none_usable(&*self.dataset, &first))
     }
 
-    /// Image `index` in the model's channels, from the cache if it is there.
+    /// Image `index` in the model's channels and of a size that can be used, from the cache if it is there.
     fn decoded(&self, index: usize) -> Result<Arc<Image>> {
         if let Some(image) = self.cache.get(index) {
             return Ok(image);
         }
         let mut image = self.dataset.image(index)?;
+        self.check_size(index, image.height, image.width)?;
         if image.channels != self.config.channels {
-            image = image.to_channels(self.config.channels)?;
+            let converted = image.to_channels(self.config.channels);
+            image = converted.map_err(|error| Error::at(self.dataset.source(index))(error))?;
         }
         let image = Arc::new(image);
         self.cache.offer(index, &image);

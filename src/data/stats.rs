@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::Dataset;
+use super::{Dataset, none_usable};
 use crate::base::{Error, Result};
 
 /// Mean and standard deviation per channel, of values in `[0, 1]`.
@@ -35,24 +35,26 @@ pub fn channel_stats(
     let each: Vec<Result<Vec<Moments>>> = (0..images)
         .into_par_iter()
         .map(|i| {
-            let image = dataset.image(i * n / images)?.to_channels(channels)?;
+            let index = i * n / images;
+            let image = dataset.image(index)?.to_channels(channels);
+            let image = image.map_err(|error| Error::at(dataset.source(index))(error))?;
             Ok((0..channels).map(|c| Moments::of(image.pixels[c..].iter().step_by(channels))).collect())
         })
         .collect();
     let mut totals = vec![Moments::default(); channels];
-    let mut read = 0;
+    let (mut read, mut first_bad) = (0, None);
     for moments in each {
         match moments {
             Ok(moments) => {
                 read += 1;
                 totals.iter_mut().zip(&moments).for_each(|(total, m)| total.add(m));
             }
-            Err(_) if skip_bad_images => {}
+            Err(error) if skip_bad_images => _ = first_bad.get_or_insert(error),
             Err(error) => return Err(error),
         }
     }
-    if read == 0 {
-        return Err(Error::input(dataset.source(0), "images", "at least one that can be read", "none"));
+    if let (0, Some(error)) = (read, first_bad) {
+        return Err(none_usable(dataset, &error.to_string()));
     }
     Ok(ChannelStats::of(&totals, read))
 }

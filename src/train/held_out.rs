@@ -4,8 +4,8 @@
 use super::config::Config;
 use super::step;
 use super::workers::Workers;
-use crate::base::{Error, Result};
-use crate::data::Dataset;
+use crate::base::Result;
+use crate::data::{Dataset, none_usable};
 use crate::mae::baseline::{Baselines, baselines};
 use crate::mae::loss::PixelTarget;
 use crate::mae::{Mae, Mask};
@@ -48,8 +48,8 @@ impl HeldOut {
                 Err(error) => return Err(error),
             }
         }
-        if images.is_empty() {
-            return Err(Error::input(dataset.source(0), "images", "at least one that can be read", "none"));
+        if let (true, Some(first)) = (images.is_empty(), skipped.first()) {
+            return Err(none_usable(&**dataset, first));
         }
         let views: Vec<_> = images.iter().map(|image| image.view()).collect();
         let images = stack(Axis(0), &views).expect("input images share the model's shape");

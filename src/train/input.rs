@@ -44,9 +44,9 @@ impl Input {
     pub fn picture(&self, source: &str, image: &Image) -> Result<Image> {
         let [height, width] = self.size;
         if (image.height, image.width) == (height, width) {
-            return image.to_channels(self.channels).map_err(|e| at(source, e));
+            return image.to_channels(self.channels).map_err(Error::at(source));
         }
-        evaluation_image(image, self.channels, height, width).map_err(|e| at(source, e))
+        evaluation_image(image, self.channels, height, width).map_err(Error::at(source))
     }
 
     /// The same, normalised: `[C, H, W]`.
@@ -72,14 +72,6 @@ impl Input {
             self.normaliser.write(&picture, values.as_slice_mut().expect("images are contiguous"));
         }
         Ok(values)
-    }
-}
-
-/// Says which image it was.
-fn at(source: &str, error: Error) -> Error {
-    match error {
-        Error::Setting { key, expected, found } => Error::input(source, key, expected, found),
-        other => other,
     }
 }
 

@@ -30,6 +30,7 @@ pub mod pretrain;
 pub mod preview;
 pub mod probe;
 pub mod probing;
+pub mod readable;
 pub mod report;
 mod resolve;
 pub mod resume;

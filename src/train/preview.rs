@@ -3,7 +3,7 @@
 use super::sheet::{Picture, Sheet};
 use crate::base::rng::{Purpose, permutation, rng};
 use crate::base::{Error, Result};
-use crate::data::Dataset;
+use crate::data::{Dataset, none_usable};
 
 /// The most tiles on a sheet, which takes about 200 KiB of memory for each.
 const MOST_TILES: usize = 1024;
@@ -71,8 +71,7 @@ pub fn draw(dataset: &dyn Dataset, preview: &Preview) -> Result<ContactSheet> {
         }
     }
     if shown == 0 {
-        let found = bad.into_iter().next().unwrap_or_default();
-        return Err(Error::input(dataset.source(0), "images", "at least one that can be read", found));
+        return Err(none_usable(dataset, bad.first().map_or("", String::as_str)));
     }
     let note = note(dataset, classes);
     let widest = tiles_in_rows.iter().map(Vec::len).max().unwrap_or(1);

@@ -8,6 +8,7 @@ use super::config::Config;
 use super::features::{Listener, features};
 use super::input::Input;
 use super::probe::{Labelled, Optimizer, ProbeConfig, Trial, evaluate, sweep};
+use super::readable::leave_out_bad;
 use super::save;
 use super::source::use_data;
 use super::splits::Splits;
@@ -36,6 +37,8 @@ pub struct Probing {
     pub data: Option<PathBuf>,
     /// Their format, if it cannot be recognised.
     pub format: Option<String>,
+    /// Whether images that cannot be read are left out; as in pre-training if that left them out.
+    pub skip_bad_images: bool,
     /// Share of the training images whose labels are used.
     pub label_share: f64,
     /// Fraction of those that validates, where the data has no validation split of its own.
@@ -88,6 +91,9 @@ pub struct ProbeReport {
     /// The learning rates that were tried.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sweep: Vec<Trial>,
+    /// Why images were left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
     /// The probe on the validation images.
     pub validation: Option<Summary>,
     /// The probe on the test images.
@@ -132,7 +138,8 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
     let (model, mut config, checkpoint) = save::load(&ask.checkpoint)?;
     use_data(&mut config.data, ask.data.as_deref(), ask.format.as_deref());
     config.data.val_fraction = ask.val_fraction;
-    let sets = open(&config, ask)?;
+    config.data.skip_bad_images |= ask.skip_bad_images;
+    let (sets, skipped) = open(&config, ask)?;
     let probe = ask.probe_config(sets.train.len())?;
     let initial = ask.random_encoder.then(|| Mae::initialised(config.model.clone(), checkpoint.state.seed));
     let encoder = initial.map_or(model.encoder, |mae| mae.encoder);
@@ -176,6 +183,7 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
         judged_on: judged_on(test.is_some(), !tried.is_empty()),
         notes: sets.all.notes().to_vec(),
         sweep: tried,
+        skipped,
         validation: on_validation.as_ref().map(|metrics| Summary::new(metrics, names)),
         test: on_test.as_ref().map(|metrics| Summary::new(metrics, names)),
         knn,
@@ -184,10 +192,12 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
     Ok((report, metrics))
 }
 
-/// Opens the images, and refuses what cannot be judged or chosen with them.
-fn open(config: &Config, ask: &Probing) -> Result<Splits> {
+/// Opens the images, and refuses what cannot be judged or chosen with them; also why some were left out.
+fn open(config: &Config, ask: &Probing) -> Result<(Splits, Vec<String>)> {
     let splits = Splits::open(&config.data, ask.label_share, ask.seed);
-    let splits = splits.map_err(as_flag)?;
+    let mut splits = splits.map_err(as_flag)?;
+    let parts = [Some(&mut splits.train), splits.validation.as_mut(), splits.test.as_mut().ok()];
+    let skipped = leave_out_bad(parts.into_iter().flatten(), &config.input(), config.data.skip_bad_images)?;
     if let (Err(why), None) = (&splits.test, &splits.validation) {
         let found = format!("0, and no test split: {why}");
         return Err(Error::setting("--val-fraction", "images to judge by: more than 0", found));
@@ -204,7 +214,7 @@ fn open(config: &Config, ask: &Probing) -> Result<Splits> {
             return Err(Error::setting("--temperature", "more than 0", knn.temperature));
         }
     }
-    Ok(splits)
+    Ok((splits, skipped))
 }
 
 impl Probing {

@@ -182,6 +182,7 @@ impl Ablation {
             checkpoint: pretrained.to_path_buf(),
             data: None,
             format: None,
+            skip_bad_images: self.plan.pretrain.data.skip_bad_images,
             label_share: self.plan.judge.label_share,
             val_fraction: 0.1,
             pooling: Pooling::Class,

@@ -5,16 +5,17 @@ use super::config::FinetuneConfig;
 use crate::base::Result;
 use crate::data::{Dataset, Subset};
 use crate::train::evaluate::same_classes;
+use crate::train::readable::leave_out_bad;
 use crate::train::source;
 use crate::train::splits::Splits;
 use std::sync::Arc;
 
 /// Opens the data that the settings name, and fills in what they leave to it: the names of the classes, mean and
-/// standard deviation.
+/// standard deviation. With `data.skip_bad_images`, images that judge and cannot be read are left out, and why.
 ///
 /// # Errors
 /// As [`Splits::open`], or if the classes are not those of the settings.
-pub(super) fn open(config: &mut FinetuneConfig) -> Result<Splits> {
+pub(super) fn open(config: &mut FinetuneConfig) -> Result<(Splits, Vec<String>)> {
     let (transfer, seed) = (&mut config.finetune, config.run.seed);
     let splits = Splits::open(&config.data, transfer.label_share, seed)?;
     if !transfer.classes.is_empty() {
@@ -25,7 +26,10 @@ pub(super) fn open(config: &mut FinetuneConfig) -> Result<Splits> {
     source::measure(&*splits.train, &mut config.data, config.model.in_chans)?;
     let most = config.run.held_out_images;
     let validation = splits.validation.filter(|_| most > 0).map(|set| evenly_spaced(set, most));
-    Ok(Splits { validation, ..splits })
+    let mut splits = Splits { validation, ..splits };
+    let judging = splits.validation.iter_mut().chain(splits.test.as_mut().ok());
+    let skipped = leave_out_bad(judging, &config.input(), config.data.skip_bad_images)?;
+    Ok((splits, skipped))
 }
 
 /// At most `most` of the images, evenly spaced.

@@ -54,21 +54,16 @@ impl Finetuning {
         start: &Start,
         out: impl FnOnce() -> Result<RunDir>,
     ) -> Result<Self> {
-        let images = labelled::open(&mut config)?;
+        let (images, skipped) = labelled::open(&mut config)?;
         let data_digest = images.all.digest()?;
         config.memory(rayon::current_num_threads()).require()?;
         let model = start.classifier(&config)?;
         let finetuner = Finetuner::new(config, model, images.train.clone())?;
         let run = out()?;
         run.write(&run.config(), finetuner.config.to_toml()?.as_bytes())?;
-        Ok(Self {
-            finetuner,
-            journal: Journal::begin(run)?,
-            images,
-            data_digest,
-            validated: None,
-            resumed: false,
-        })
+        let mut journal = Journal::begin(run)?;
+        journal.skipped_images.extend(skipped);
+        Ok(Self { finetuner, journal, images, data_digest, validated: None, resumed: false })
     }
 
     /// Goes on with an interrupted or finished run, with the same bits as if it had never stopped. `change` may
@@ -87,14 +82,15 @@ impl Finetuning {
         };
         let earlier = resume::Earlier::new(checkpoint, change)?;
         let mut config: FinetuneConfig = earlier.config.clone();
-        let images = labelled::open(&mut config)?;
+        let (images, skipped) = labelled::open(&mut config)?;
         let data_digest = images.all.digest()?;
         earlier.check_data(data_digest)?;
         config.memory(rayon::current_num_threads()).require()?;
         let model = Classifier::new(&config.model);
         let mut finetuner = Finetuner::new(config, model, images.train.clone())?;
         finetuner.restore(&earlier.checkpoint)?;
-        let journal = Journal::resume(run, &earlier.checkpoint.state)?;
+        let mut journal = Journal::resume(run, &earlier.checkpoint.state)?;
+        journal.skipped_images.extend(skipped);
         let mut run = Self { finetuner, journal, images, data_digest, validated: None, resumed: true };
         run::record_changes(&mut run, &earlier)?;
         Ok(run)

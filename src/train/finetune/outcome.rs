@@ -37,6 +37,9 @@ pub struct Outcome {
     pub wall_secs: f64,
     /// The seed.
     pub seed: u64,
+    /// Images that could not be read and were replaced or left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
 }
 
 /// Caption and PNG bytes of pictures.
@@ -102,6 +105,7 @@ impl Finetuning {
             parameters: best.count(),
             wall_secs: self.journal.wall_secs(),
             seed: config.run.seed,
+            skipped: self.journal.skipped_images.iter().cloned().collect(),
         };
         Ok((outcome, sheets))
     }
@@ -122,7 +126,7 @@ impl Finetuning {
         if let Err(why) = &self.images.test {
             notes.push(format!("There is no test split: {why}."));
         }
-        notes.extend(self.journal.skipped_images.iter().map(|image| format!("Skipped: {image}")));
+        notes.extend(outcome.skipped.iter().map(|image| format!("Skipped: {image}")));
         notes
     }
 }
