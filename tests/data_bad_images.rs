@@ -44,7 +44,6 @@ fn spoil(place: &Place, folder: &str) -> Vec<String> {
         if Command::new("mkfifo").arg(place.path(&pipe)).status().is_ok_and(|status| status.success()) {
             names.push(pipe);
         }
-        use std::os::unix::fs::PermissionsExt;
         let secret = format!("{folder}/bad-secret.png");
         place.write(&secret, &png);
         fs::set_permissions(place.path(&secret), fs::Permissions::from_mode(0o000)).unwrap();

@@ -62,7 +62,8 @@ fn compare(folder: &Path) -> Counts {
                 let [inside, border] = differences(&image, &load_image(png).unwrap());
                 assert!(
                     inside <= ROUNDING && border <= AT_THE_BORDER,
-                    "{name:?}: {inside}, {border} at the border"
+                    "{}: {inside}, {border} at the border",
+                    name.display()
                 );
                 counts.right += 1;
             }

@@ -21,6 +21,7 @@ const MISSING: u8 = u8::MAX;
 type OrReason<T> = std::result::Result<T, String>;
 
 /// What the headers say.
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the headers")]
 pub(super) struct Layout {
     pub(super) height: u32,
     pub(super) width: u32,
@@ -91,7 +92,7 @@ impl Layout {
                     )));
                 }
                 (0xC4, _) => {
-                    tables.define_huffman(content).ok_or_else(|| refuse(damaged("Huffman tables")))?
+                    tables.define_huffman(content).ok_or_else(|| refuse(damaged("Huffman tables")))?;
                 }
                 (0xDB, layout) => {
                     let new = tables.define(content).ok_or_else(|| refuse(damaged("quantisation tables")))?;
@@ -161,7 +162,7 @@ impl Layout {
             return Err(format!("a scan of coefficients {first} to {last}, bits {high} to {low}"));
         }
         let mut before = None;
-        for selector in content[1..1 + 2 * n].chunks_exact(2) {
+        for selector in content[1..=2 * n].chunks_exact(2) {
             let at = self.components.iter().position(|component| component.id == selector[0]);
             let at = at.filter(|_| before < at).ok_or("a scan of other components, or in another order")?;
             before = Some(at);
@@ -219,8 +220,7 @@ impl Layout {
     pub(super) fn is_usual(&self) -> bool {
         let [luma, chroma @ ..] = &self.components[..] else { return false };
         let colours = match (self.jfif, self.adobe, self.named_rgb()) {
-            (true, None | Some(1), named_rgb) => !named_rgb,
-            (false, Some(0 | 1), named_rgb) => !named_rgb,
+            (true, None | Some(1), named_rgb) | (false, Some(0 | 1), named_rgb) => !named_rgb,
             (false, None, _) => true,
             _ => false,
         };
