@@ -245,7 +245,9 @@ fn names_that_are_no_utf_8_stay_different() {
     fs::rename(old, new).unwrap();
     assert_ne!(open(dir.path(), None, Split::Train).unwrap().digest().unwrap(), before);
     put(dir.path(), "caf\\xE9/1.png", 1);
-    let message = open(dir.path(), None, Split::Train).map(|data| data.len()).unwrap_err().to_string();
+    let data = open(dir.path(), None, Split::Train).unwrap();
+    assert_eq!((data.len(), data.label(0)), (5, None), "its images are read");
+    let message = data.labels().unwrap_err().to_string();
     assert!(message.contains("a name of its own"), "{message}");
 }
 

@@ -39,6 +39,11 @@ fn members(data: &dyn Dataset) -> Vec<String> {
     (0..data.len()).map(|i| data.source(i).split_once("member ").unwrap().1.to_owned()).collect()
 }
 
+/// The name of an image's class.
+fn class(data: &dyn Dataset, index: usize) -> Option<&str> {
+    data.label(index).map(|class| data.classes()[class].as_str())
+}
+
 fn refusal(path: &Path) -> String {
     let error = open(path, None, Split::Train).map(|data| data.describe()).expect_err("must be refused");
     assert_eq!(error.exit_code(), 2);
@@ -59,7 +64,7 @@ fn images_with_dots_in_their_keys_are_all_read_and_it_is_said() {
     ];
     let (_dir, data) = read(&shard(&names));
     assert_eq!(members(&*data), ["0.png", "v1.2-0.png", "v1.2-1.png", "a/b.c.d.jpg"]);
-    assert_eq!([0, 1, 2, 3].map(|i| data.label(i)), [Some(1); 4]);
+    assert_eq!([0, 1, 2, 3].map(|i| class(&*data, i)), [Some("1"); 4]);
     assert_eq!(data.image(2).unwrap().pixels[0], 4);
     assert!(data.notes()[0].contains("3 images with dots in the key") && data.notes()[0].contains("v1.2-0"));
 }
@@ -70,14 +75,14 @@ fn another_kind_of_an_image_is_left_out_and_said_and_a_numbered_one_is_read() {
         ["0.png", "0.seg.png", "0.cls", "1.left_mask.png", "1.png", "1.cls", "1.2.png", "seg.png", "seg.cls"];
     let (_dir, data) = read(&shard(&names));
     assert_eq!(members(&*data), ["0.png", "1.png", "1.2.png", "seg.png"]);
-    assert_eq!(data.label(2), Some(1), "of the key 1, up to the first dot");
+    assert_eq!(class(&*data, 2), Some("1"), "of the key 1, up to the first dot");
     assert!(
         data.notes()[0].contains("2 images left out") && data.notes()[0].contains("0.seg.png"),
         "{:?}",
         data.notes()
     );
     let (_dir, data) = read(&shard(&["7.left.png", "7.right.png", "7.cls"]));
-    assert_eq!((data.len(), data.label(0), data.label(1)), (2, Some(1), Some(1)));
+    assert_eq!((data.len(), class(&*data, 0), class(&*data, 1)), (2, Some("1"), Some("1")));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub struct Folder {
     root: PathBuf,
     files: Vec<(PathBuf, Option<usize>)>,
     classes: Vec<String>,
-    /// The first class of another split that the training set does not have.
+    /// Why the folders cannot be classes: the first that the training set does not have, or two that are spelt the same.
     label_problem: Option<Error>,
     notes: Vec<String>,
 }
@@ -37,8 +37,8 @@ impl Folder {
     /// sub-folders are the classes of the other splits too, so that a label means the same in all.
     ///
     /// # Errors
-    /// If a folder cannot be read, holds no images (or none for this split), has images both beside and inside of
-    /// sub-folders, or splits inside of classes.
+    /// If a folder cannot be read, holds no images (or none for this split), has images both beside and
+    /// inside of sub-folders, or has splits inside of classes.
     pub fn open(root: &Path, split: Split) -> Result<Self> {
         let Place { folder, train, others, mut notes } = layout::find(root, split)?;
         for (split, other) in others {
@@ -50,36 +50,24 @@ impl Folder {
         }
         let mut content = Content::of(&folder)?;
         notes.append(&mut content.notes);
-        let mut classes = match train {
-            Some(train) if split != Split::Train => {
-                let classes = Content::of(&train)?.names()?;
-                if content.classes.is_empty() && !classes.is_empty() {
-                    let folder = folder.display();
-                    notes.push(format!(
-                        "{folder}: images without class folders, which {} has",
-                        train.display()
-                    ));
-                }
-                if content.classes.is_empty() { Vec::new() } else { classes }
-            }
-            _ => content.names()?,
+        let train = train.filter(|_| split != Split::Train);
+        let train = train.map(|train| Ok((Content::of(&train)?, train))).transpose()?;
+        if let Some((Content { classes, .. }, train)) = &train
+            && (content.classes.is_empty() && !classes.is_empty())
+        {
+            let (folder, train) = (folder.display(), train.display());
+            notes.push(format!("{folder}: images without class folders, which {train} has"));
+        }
+        let labels = content.labels(&folder, train.as_ref().map(|(train, _)| train));
+        let (classes, label_problem) = match labels {
+            Ok(classes) => (classes, None),
+            Err(problem) => (Vec::new(), Some(problem)),
         };
         let mut files: Vec<_> = content.loose.into_iter().map(|path| (path, None)).collect();
-        let mut label_problem = None;
         for (path, images) in content.classes {
             let name = file_name(&path);
             let class = classes.iter().position(|class| *class == name);
-            if class.is_none() {
-                let expected = format!("one of the training set's ({})", classes.join(", "));
-                label_problem.get_or_insert_with(|| Error::input(&folder, "class", expected, name));
-            }
             files.extend(images.into_iter().map(|path| (path, class)));
-        }
-        if label_problem.is_some() {
-            for (_, class) in &mut files {
-                *class = None;
-            }
-            classes.clear();
         }
         Ok(Self { root: folder, files, classes, label_problem, notes })
     }
@@ -135,6 +123,23 @@ impl Content {
         notes.extend(unread.pictures().map(|pictures| format!("{place}: {pictures}")));
         let classes = classes.into_iter().map(|(folder, tree)| (folder, tree.images)).collect();
         Ok(Self { loose, classes, notes })
+    }
+
+    /// The classes of these images: their own, or those of the training set.
+    ///
+    /// # Errors
+    /// If two are spelt the same, or one is none of the training set's.
+    fn labels(&self, folder: &Path, train: Option<&Self>) -> Result<Vec<String>> {
+        let own = self.names()?;
+        let Some(train) = train.filter(|_| !own.is_empty()) else { return Ok(own) };
+        let classes = train.names()?;
+        match own.into_iter().find(|name| !classes.contains(name)) {
+            None => Ok(classes),
+            Some(name) => {
+                let expected = format!("one of the training set's ({})", classes.join(", "));
+                Err(Error::input(folder, "class", expected, name))
+            }
+        }
     }
 
     /// The names of the classes.

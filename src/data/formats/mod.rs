@@ -24,6 +24,7 @@ pub mod npy;
 mod npy_header;
 pub mod parquet;
 mod pattern;
+mod shard_index;
 mod shards;
 mod split_names;
 mod store;
