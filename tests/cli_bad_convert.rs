@@ -193,10 +193,10 @@ fn a_file_that_does_not_fit_the_architecture_given_for_it_is_refused() {
     place.refused(&[&TO_RUN[..], &set].concat(), &["--set", "the architecture of the source"]);
     place.refused(&[&["convert", "run", "out", "--to", "hf"][..], &set].concat(), &["--set", "--to hf"]);
     place.refused(&[&TO_RUN[..], &["--fresh-decoder"]].concat(), &["--fresh-decoder", "an encoder alone"]);
-    rewrite(&place, "mae.safetensors", |n, s, v| Some((format!("module.{n}"), s, v)));
+    rewrite(&place, "mae.safetensors", |n, s, v| Some((format!("theirs/{n}"), s, v)));
     place.refused(
         &["convert", "mae.safetensors", "t.safetensors", "--to", "reference"],
-        &["cls_token", "module."],
+        &["cls_token", "theirs/"],
     );
     place.refused(
         &["convert", "hf/model.safetensors", "t.safetensors", "--to", "reference"],
