@@ -6,8 +6,8 @@ mod common;
 mod recording;
 
 use common::Place;
-use quick_xml::Reader;
 use quick_xml::events::Event;
+use quick_xml::{Reader, XmlVersion};
 use recording::{Recording, path};
 use vit_mae::audit::parity::{Verdict, compare};
 
@@ -27,7 +27,10 @@ fn junit(place: &Place, name: &str) -> Vec<(String, String, Option<String>)> {
             continue;
         };
         let attribute = |name: &str| {
-            element.try_get_attribute(name).unwrap().map(|a| a.normalized_value().unwrap().into_owned())
+            element
+                .try_get_attribute(name)
+                .unwrap()
+                .map(|a| a.normalized_value(XmlVersion::Explicit1_0).unwrap().into_owned())
         };
         let number = |name: &str| attribute(name).unwrap().parse::<usize>().unwrap();
         let counts = || ["tests", "failures", "errors"].map(number);
