@@ -38,6 +38,7 @@ fn spoil(place: &Place, folder: &str) -> Vec<String> {
     bad("bad-wide.PNG", &wide);
     #[cfg(unix)]
     {
+        use std::os::unix::fs::PermissionsExt;
         std::os::unix::fs::symlink("nowhere.png", place.path(&format!("{folder}/bad-link.png"))).unwrap();
         names.push(format!("{folder}/bad-link.png"));
         let pipe = format!("{folder}/bad-pipe.png");

@@ -185,7 +185,9 @@ pub(crate) fn count(n: u64, word: &str) -> String {
 pub(crate) fn print_skipped(skipped: &[String]) {
     if !skipped.is_empty() {
         say!("\nskipped: {}", count(skipped.len() as u64, "image"));
-        skipped.iter().for_each(|image| say!("  {}", visible(image)));
+        for image in skipped {
+            say!("  {}", visible(image));
+        }
     }
 }
 
