@@ -153,7 +153,7 @@ fn single(path: &Path, schema: &SchemaDescriptor, column: usize, types: &[Type])
     }
     let found = format!("{} in lists of depth {}", column.physical_type(), column.max_rep_level());
     let expected = format!("single values of type {types:?}");
-    Err(Error::input(path, format!("column {}", column.path()), expected, found))
+    Err(Error::input(path, format!("column {}", column.path().string()), expected, found))
 }
 
 fn find(schema: &SchemaDescriptor, names: &[&str]) -> Option<usize> {
