@@ -134,7 +134,7 @@ fn empty_and_odd_sheets_are_drawn_too() {
 fn the_loss_plot_names_its_axes_curves_and_references() {
     let svg = plot::loss_svg(&records(200), &references(), LOSS).unwrap();
     for text in
-        ["step", "loss (mean squared error on masked patches)", "mean of the epoch", "held-out images"]
+        ["step", "loss (mean squared error on masked patches)", "mean of the epoch", "validation images"]
     {
         assert!(svg.contains(text), "{text}");
     }
