@@ -29,9 +29,8 @@ pub(super) fn over_fitting(evidence: &Evidence) -> Vec<Finding> {
             return vec![Finding::not_done("no epoch is finished")];
         }
         return vec![
-            Finding::not_done("no validation loss was measured, so over-fitting cannot be seen").advising(
-                "give the data a test split (see README, Your own data), so that over-fitting shows",
-            ),
+            Finding::not_done("no validation loss was measured, so over-fitting cannot be seen")
+                .advising("give the data a validation split (see docs/data.md), so that over-fitting shows"),
         ];
     };
     let lowest = held_out.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((last.epoch, now));
