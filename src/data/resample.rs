@@ -4,7 +4,7 @@
 //! filter widens by the same factor, so that every input pixel is counted: this is what tells Pillow from
 //! libraries whose bicubic filter always looks at 4 × 4 pixels. One side is resized, then the other, with 8 bits in
 //! between; `height_first` says which. The weights are rounded to 22-bit fixed point, so results are the same
-//! everywhere; `tests/data_pillow.rs` compares them with recorded images. (The crate `fast_image_resize` 6.1, height
+//! everywhere; `tests/data/pillow.rs` compares them with recorded images. (The crate `fast_image_resize` 6.1, height
 //! first and with coarser weights, is up to 8 of 255 levels off on them.)
 
 use super::Image;

@@ -18,7 +18,7 @@ pub trait Gemm<F>: Send + Sync {
     ///
     /// `A: [m, k]`, `B: [k, n]`, `C: [m, n]`; a transpose is a view with swapped strides. Runs on the
     /// calling thread. Where a caller splits rows or columns at [`super::bands::product_part`]'s borders, the bits of
-    /// every element stay what they are without splitting (`tests/exec.rs`).
+    /// every element stay what they are without splitting (`tests/exec/products.rs`).
     fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, c: ArrayViewMut2<F>);
 
     /// `C_s ← α·A_s·B_s` for all matrices of a batch, `[S, m, k]·[S, k, n]`, if that is worth one call: then it is done

@@ -2,7 +2,7 @@
 
     pip install pillow numpy
     python tests/interop/jpeg_layouts.py /tmp/layouts 1000 --seed 1
-    JPEG_LAYOUTS=/tmp/layouts cargo test --test data_jpeg -- --nocapture
+    JPEG_LAYOUTS=/tmp/layouts cargo test --test data jpeg:: -- --nocapture
 
 The encoder is this file's own, since usual ones write only the usual layouts: one to four components of any sampling
 factors, in any number of scans in any order, sequential or progressive, with restart intervals that change, up to four

@@ -1,4 +1,4 @@
-"""Records what Pillow makes of the operations of RandAugment, for `tests/data_pillow_ops.rs` (see README.md)."""
+"""Records what Pillow makes of the operations of RandAugment, for `tests/data/pillow_ops.rs` (see README.md)."""
 
 import json
 import sys

@@ -1,0 +1,17 @@
+//! The checks check: gradient checks, planted bugs, parity, traces, the doctor.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod doctor;
+#[path = "../common/forge.rs"]
+mod forge;
+mod gradcheck;
+mod gradcheck_command;
+mod junit;
+mod parity;
+mod parity_command;
+mod planted_bugs;
+#[path = "../common/recording.rs"]
+mod recording;
+mod trace;
+mod trace_bad_input;

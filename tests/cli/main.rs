@@ -1,0 +1,25 @@
+//! What a user types: every command, its refusals, its JSON, its settings.
+
+mod ablate;
+mod bad_convert;
+mod bad_input;
+mod bad_settings;
+mod bad_transfer;
+#[path = "../common/mod.rs"]
+mod common;
+mod convert;
+mod data;
+mod eval;
+#[path = "../common/events.rs"]
+mod events;
+mod inspect;
+mod interop;
+mod json;
+#[path = "../common/labelled.rs"]
+mod labelled;
+mod labels;
+mod logs;
+mod main_job;
+mod probe;
+mod settings;
+mod shells;

@@ -1,0 +1,24 @@
+//! From a file to a batch: formats, splits, pictures, augmentation, the loader.
+
+mod augment;
+mod bad_images;
+#[path = "../common/mod.rs"]
+mod common;
+mod embedded;
+mod folder;
+mod formats;
+mod jpeg;
+mod kinds;
+#[path = "../common/labelled.rs"]
+mod labelled;
+mod layouts;
+mod loader;
+mod mix;
+mod npy;
+mod parquet;
+mod pillow;
+mod pillow_ops;
+mod rand_augment;
+mod shards;
+mod split;
+mod webdataset;

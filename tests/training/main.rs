@@ -1,0 +1,23 @@
+//! Runs: what they learn, what is kept of them, what changes their bits.
+
+mod bench_memory;
+mod classifier;
+#[path = "../common/mod.rs"]
+mod common;
+mod determinism;
+mod examples;
+mod files_checkpoint;
+mod files_pictures;
+mod files_run;
+mod finetune;
+mod inference;
+mod judged_pictures;
+mod judging;
+#[path = "../common/labelled.rs"]
+mod labelled;
+mod learning;
+mod linear_probe;
+mod masking;
+mod presets;
+mod resume;
+mod selection;
