@@ -10,7 +10,8 @@ use vit_mae::layers::init::init;
 use vit_mae::layers::{Attention, Block, LayerNorm, Linear, Mlp};
 use vit_mae::mae::Mae;
 use vit_mae::params::Params;
-use vit_mae::train::{Config, Workers, presets, step};
+use vit_mae::train::tasks::mae::{presets, step};
+use vit_mae::train::{Config, Workers};
 
 const IMAGES: usize = 16;
 const TOKENS: usize = 13;

@@ -16,8 +16,8 @@ use vit_mae::mae::{Mae, Mask};
 use vit_mae::params::Params;
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
 use vit_mae::train::offload::products;
-use vit_mae::train::step::loss_and_gradient;
-use vit_mae::train::{Config, Pretraining, Run, RunDir, Watch, Workers};
+use vit_mae::train::tasks::mae::step::loss_and_gradient;
+use vit_mae::train::{Config, Observer, Pretrain, Run, RunDir, Workers};
 
 const PRESETS: [&str; 7] = ["nano", "cifar", "photo", "vit-tiny", "vit-base", "vit-large", "vit-huge"];
 
@@ -102,12 +102,12 @@ fn the_models_gradients_are_the_cpus() {
 #[derive(Default)]
 struct Losses(Vec<f64>);
 
-impl Watch for Losses {
+impl Observer for Losses {
     fn step(&mut self, record: &StepRecord, _: u64) {
         self.0.push(record.loss);
     }
     fn epoch(&mut self, _: &EpochRecord) {}
-    fn stop(&self) -> Option<u8> {
+    fn should_stop(&self) -> Option<u8> {
         None
     }
 }
@@ -128,7 +128,7 @@ fn a_runs_losses_follow_the_cpus() {
         ];
         let config = Config::resolve("nano", None, flags).expect("settings");
         let out = place.path(device);
-        let mut run = Pretraining::new(config, || RunDir::create(Some(out), false)).expect("a run");
+        let mut run = Run::<Pretrain>::new(config, &(), || RunDir::create(Some(out), false)).expect("a run");
         let mut losses = Losses::default();
         run.train("test", &mut losses).expect("it trains");
         losses.0

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use vit_mae::data::{Dataset, Image};
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
 use vit_mae::train::source::Source;
-use vit_mae::train::{Config, Pretraining, Run, RunDir, Watch};
+use vit_mae::train::{Config, Observer, Pretrain, Run, RunDir};
 use vit_mae::{Error, Result};
 
 const SIDE: usize = 16;
@@ -68,7 +68,7 @@ struct Printer {
     held_out: Vec<f64>,
 }
 
-impl Watch for Printer {
+impl Observer for Printer {
     fn step(&mut self, _: &StepRecord, _: u64) {}
 
     fn epoch(&mut self, record: &EpochRecord) {
@@ -77,7 +77,7 @@ impl Watch for Printer {
         self.held_out.push(held_out);
     }
 
-    fn stop(&self) -> Option<u8> {
+    fn should_stop(&self) -> Option<u8> {
         None
     }
 }
@@ -102,7 +102,8 @@ pub(crate) fn train(out: &std::path::Path) -> Result<(f64, f64)> {
         validation: Ok(Arc::new(Waves { first: 2048, images: 128 })),
         test: Err("these waves have none".to_owned()),
     };
-    let mut run = Pretraining::on(source, config, || RunDir::create(Some(out.to_path_buf()), false))?;
+    let mut run =
+        Run::<Pretrain>::on(source, config, &(), || RunDir::create(Some(out.to_path_buf()), false))?;
     let mut printer = Printer::default();
     run.train("docs/examples/own_dataset.rs", &mut printer)?;
     let losses = printer.held_out;

@@ -5,12 +5,12 @@
 
 use crate::base::{Error, Result};
 use crate::checkpoint::{Change, Checkpoint, State, dir, keep};
-use crate::optim::groups;
 use crate::train::chain::weights_digest;
 use crate::train::metrics::{self, Record, StepRecord};
-use crate::train::source::Source;
-use crate::train::trainer::{Stepped, Trainer};
-use crate::train::{Config, Learner, Settings, Workers, run_dir, save};
+use crate::train::step::StepOutcome;
+use crate::train::task::{Opened, Task};
+use crate::train::tasks::{self, WithTask};
+use crate::train::{Learner, Settings, Workers, run_dir};
 use std::path::{Path, PathBuf};
 
 /// One number of the log beside the one computed again.
@@ -53,50 +53,79 @@ pub fn replay(run: &Path, step: u64, data: Option<&Path>, progress: &mut dyn FnM
     let records = metrics::read(&log)?;
     metrics::check_chain(&log, &records)?;
     let last = Checkpoint::open(run)?.state;
-    let steps: Vec<&StepRecord> = records.iter().filter_map(as_step).collect();
     if !(1..=last.step).contains(&step) {
         return Err(Error::setting("--step", format!("1 to {}, the steps that were saved", last.step), step));
     }
-    let (start, state) = nearest(run, step)?;
-    let from = state.as_ref().map_or(0, |state| state.step);
-    let mut config = config_at(&last, from + 1)?;
-    if let Some(path) = data {
-        config.data.path = Some(path.to_path_buf());
-    }
-    let source = Source::open(&config)?;
-    let digest = source.train.digest()?;
-    if digest != last.data_digest {
-        let (expected, found) = (format!("{:08x}", last.data_digest), format!("{digest:08x}"));
-        return Err(Error::input(config.data.path.unwrap_or_default(), "data digest", expected, found));
-    }
-    let mut trainer = Trainer::new(config, source.train.clone())?;
-    if let Some(start) = start {
-        save::restore(&Checkpoint::open(&start)?, &mut trainer.model, &mut trainer.adamw, None)?;
-    }
-    // The digest of step `step` itself, or the next one that the log has.
-    let digested = steps.iter().find(|r| r.step >= step && r.weights_digest.is_some() && r.step <= last.step);
-    let until = digested.map_or(step, |r| r.step);
-    let mut compared = Vec::new();
-    for number in from + 1..=until {
-        change(&mut trainer, &last, number)?;
-        let stepped = take_step(&mut trainer, number)?;
-        let logged = steps.iter().find(|r| r.step == number);
-        if number == step {
-            compared.extend(compare(&stepped, logged.copied(), &records, step));
+    let with = Replaying { run, step, data, last: &last, records: &records, progress };
+    tasks::with_task_of(&last.config_toml, &run.join(dir::NAME).join(dir::STATE), with)
+}
+
+/// A replay of a run whose task is known.
+struct Replaying<'a> {
+    run: &'a Path,
+    step: u64,
+    data: Option<&'a Path>,
+    last: &'a State,
+    records: &'a [Record],
+    progress: &'a mut dyn FnMut(u64),
+}
+
+impl WithTask for Replaying<'_> {
+    type Output = Replay;
+
+    fn run<T: Task>(self) -> Result<Replay> {
+        let Self { run, step, last, records, .. } = self;
+        let (start, state) = nearest(run, step)?;
+        let from = state.as_ref().map_or(0, |state| state.step);
+        let mut learner = self.learner::<T>(config_at(last, from + 1)?, from)?;
+        if let Some(start) = start {
+            learner.restore(&Checkpoint::open(&start)?)?;
         }
-        if number == until
-            && let Some(logged) = logged.and_then(|r| r.weights_digest.clone())
-        {
-            let computed = weights_digest(&trainer.model);
-            compared.push(Compared { name: "weights_digest".into(), step: number, logged, computed });
+        let steps = || records.iter().filter_map(as_step);
+        // The digest of step `step` itself, or the next one that the log has.
+        let digested = steps().find(|r| r.step >= step && r.weights_digest.is_some() && r.step <= last.step);
+        let until = digested.map_or(step, |r| r.step);
+        let mut compared = Vec::new();
+        for number in from + 1..=until {
+            change(&mut learner, last, number)?;
+            let outcome = take_step(&mut learner, number)?;
+            let logged = steps().find(|r| r.step == number);
+            if number == step {
+                compared.extend(compare(&outcome, logged, records, step));
+            }
+            if number == until
+                && let Some(logged) = logged.and_then(|r| r.weights_digest.clone())
+            {
+                let computed = weights_digest(&learner.model);
+                compared.push(Compared { name: "weights_digest".into(), step: number, logged, computed });
+            }
+            (self.progress)(number);
         }
-        progress(number);
+        if compared.is_empty() {
+            let expected = format!("a record of step {step}, or a digest after it");
+            return Err(Error::input(run.join(run_dir::METRICS), "log", expected, "neither"));
+        }
+        Ok(Replay { from, compared })
     }
-    if compared.is_empty() {
-        let expected = format!("a record of step {step}, or a digest after it");
-        return Err(Error::input(log, "log", expected, "neither"));
+}
+
+impl Replaying<'_> {
+    /// The model as it was initialised; after step 0 its weights are about to be read from a checkpoint.
+    fn learner<T: Task>(&self, mut config: T::Config, from: u64) -> Result<Learner<T>> {
+        if let Some(path) = self.data {
+            config.data_mut().path = Some(path.to_path_buf());
+        }
+        let Opened { task, train, digest, .. } = T::open(T::source(&config)?, &mut config)?;
+        if digest != self.last.data_digest {
+            let (expected, found) = (format!("{:08x}", self.last.data_digest), format!("{digest:08x}"));
+            let path = config.data().path.clone().unwrap_or_default();
+            return Err(Error::input(path, "data digest", expected, found));
+        }
+        Learner::new(task, config, train, |config| match from {
+            0 => T::model(config, &T::start_again(config)?),
+            _ => Ok(T::blank(config)),
+        })
     }
-    Ok(Replay { from, compared })
 }
 
 fn as_step(record: &Record) -> Option<&StepRecord> {
@@ -118,9 +147,9 @@ fn nearest(run: &Path, step: u64) -> Result<(Option<PathBuf>, Option<State>)> {
 }
 
 /// The settings with which step `number` was taken: the last ones, with later changes taken back.
-fn config_at(last: &State, number: u64) -> Result<Config> {
+fn config_at<S: Settings>(last: &State, number: u64) -> Result<S> {
     let path = Path::new(dir::STATE);
-    let mut table = Config::from_toml(&last.config_toml, path)?.to_table()?;
+    let mut table = S::from_toml(&last.config_toml, path)?.to_table()?;
     for Change { key, from, .. } in last.changes.iter().rev().filter(|change| change.step >= number) {
         let wrong =
             || Error::input(path, "changes", "section.key and a value in TOML", format!("{key} {from}"));
@@ -133,38 +162,38 @@ fn config_at(last: &State, number: u64) -> Result<Config> {
         }
     }
     let text = toml::to_string(&table).map_err(|e| Error::input(path, "changes", "settings", e))?;
-    Config::from_toml(&text, path)
+    S::from_toml(&text, path)
 }
 
 /// Makes the changes of settings that the run made before step `number`.
-fn change(trainer: &mut Trainer, last: &State, number: u64) -> Result<()> {
+fn change<T: Task>(learner: &mut Learner<T>, last: &State, number: u64) -> Result<()> {
     if last.changes.iter().any(|change| change.step + 1 == number) {
-        let path = trainer.config.data.path.take();
-        trainer.config = config_at(last, number)?;
-        trainer.config.data.path = path;
-        trainer.groups = groups::pretraining(&trainer.model, trainer.config.optim.weight_decay);
-        trainer.workers = Workers::new(trainer.config.run.open_engine()?);
+        let path = learner.config.data_mut().path.take();
+        learner.config = config_at(last, number)?;
+        learner.config.data_mut().path = path;
+        learner.groups = T::groups(&learner.config, &learner.model);
+        learner.workers = Workers::new(learner.config.run_mut().open_engine()?);
     }
     Ok(())
 }
 
-fn take_step(trainer: &mut Trainer, number: u64) -> Result<Stepped> {
-    let steps = trainer.steps_per_epoch();
+fn take_step<T: Task>(learner: &mut Learner<T>, number: u64) -> Result<StepOutcome> {
+    let steps = learner.steps_per_epoch();
     let (epoch, i) = ((number - 1) / steps, (number - 1) % steps);
-    let mut batches = trainer.batches(epoch, i);
-    trainer.step(epoch, i, &mut batches, &|| false)
+    let mut batches = learner.batches(epoch, i);
+    learner.step(epoch, i, &mut batches, &|| false)
 }
 
 /// The step's numbers beside those of its record, or of the record that it was skipped.
-fn compare(stepped: &Stepped, logged: Option<&StepRecord>, log: &[Record], step: u64) -> Vec<Compared> {
+fn compare(outcome: &StepOutcome, logged: Option<&StepRecord>, log: &[Record], step: u64) -> Vec<Compared> {
     let row =
         |name: &str, logged: String, computed: String| Compared { name: name.into(), step, logged, computed };
     let skipped = log.iter().find_map(|r| match r {
         Record::Skipped(r) if r.step == step => Some(r.tensor.clone()),
         _ => None,
     });
-    match (stepped, logged) {
-        (Stepped::Done(now), Some(then)) => {
+    match (outcome, logged) {
+        (StepOutcome::Done(now), Some(then)) => {
             let numbers = [
                 ("loss", then.loss, now.loss),
                 ("lr", then.lr, now.lr),
@@ -173,7 +202,7 @@ fn compare(stepped: &Stepped, logged: Option<&StepRecord>, log: &[Record], step:
             let bits = |x: f64| format!("{x:?} ({:016x})", x.to_bits());
             numbers.into_iter().map(|(name, then, now)| row(name, bits(then), bits(now))).collect()
         }
-        (Stepped::Skipped(now), _) => {
+        (StepOutcome::Skipped(now), _) => {
             vec![row("skipped", skipped.unwrap_or_else(|| "not skipped".into()), now.tensor.clone())]
         }
         _ => skipped.map(|tensor| row("skipped", tensor, "not skipped".into())).into_iter().collect(),

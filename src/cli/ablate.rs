@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use toml::Value;
-use vit_mae::train::ablate::{Ablation, Axis, Judge, Observer, Plan, Row, table};
-use vit_mae::train::finetune::recipes;
-use vit_mae::train::{Config, Resolved, Watch, presets};
+use vit_mae::train::ablate::{Ablation, AblationObserver, Axis, Judge, Plan, Row, table};
+use vit_mae::train::tasks::classify::recipes;
+use vit_mae::train::tasks::mae::presets;
+use vit_mae::train::{Config, Observer, Resolved};
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -159,8 +160,8 @@ struct Points {
     signal: Arc<AtomicUsize>,
 }
 
-impl Observer for Points {
-    fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Watch + 'a> {
+impl AblationObserver for Points {
+    fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Observer + 'a> {
         stderr::line(name, &json!({ "kind": "run", "name": name, "epochs": epochs, "steps": steps }));
         Box::new(Progress::heeding(self.signal.clone(), epochs, steps))
     }

@@ -11,11 +11,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use vit_mae::Result;
 use vit_mae::data::{Dataset, Split};
-use vit_mae::train::config::DataConfig;
 use vit_mae::train::features::Listener;
 use vit_mae::train::readable::readable;
+use vit_mae::train::source;
 use vit_mae::train::summary::Summary;
-use vit_mae::train::{confusion, finetune, source};
+use vit_mae::train::tasks::classify::{self, confusion};
+use vit_mae::train::tasks::mae::config::DataConfig;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,7 +85,7 @@ fn judged(data: &DataConfig) -> Result<Arc<dyn Dataset>> {
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
     let folder = Folder::new(args.out.as_deref(), args.overwrite, &FILES)?;
-    let (model, mut config, checkpoint) = finetune::load_best(&args.checkpoint)?;
+    let (model, mut config, checkpoint) = classify::load_best(&args.checkpoint)?;
     source::use_data(&mut config.data, args.labelled.data.as_deref(), args.labelled.format.as_deref());
     let dataset = match args.split.map(Split::from) {
         Some(split) => source::open_split(&config.data, split)?,

@@ -12,7 +12,8 @@ use vit_mae::tasks::Pooling;
 use vit_mae::train::export::Export;
 use vit_mae::train::features::{Listener, features};
 use vit_mae::train::readable::readable;
-use vit_mae::train::{save, source};
+use vit_mae::train::source;
+use vit_mae::train::tasks::mae::load;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,7 +67,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
     let export = Export::new(&args.out, args.overwrite)?;
-    let (model, mut config, checkpoint) = save::load(&args.checkpoint)?;
+    let (model, mut config, checkpoint) = load::load(&args.checkpoint)?;
     source::use_data(&mut config.data, args.data.as_deref(), args.format.as_deref());
     let dataset = source::open_split(&config.data, args.split.into())?;
     super::stderr::notes(dataset.notes());

@@ -9,9 +9,9 @@ use toml::Value;
 use vit_mae::Result;
 use vit_mae::optim::groups;
 use vit_mae::tasks::Pooling;
-use vit_mae::train::finetune::{Outcome, Start, recipes};
 use vit_mae::train::resume::preview;
-use vit_mae::train::{FinetuneConfig, Finetuning, Learner, Overrides, Resolved, Run, RunDir, Settings};
+use vit_mae::train::tasks::classify::{Outcome, Start, recipes};
+use vit_mae::train::{Classify, FinetuneConfig, Overrides, Resolved, Run, RunDir, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         });
     }
     let mut run = if let Some(path) = &args.resume {
-        Finetuning::resume(RunDir::open(path)?, |before| Ok(before.changed(file, &overrides)?.config))
+        Run::<Classify>::resume(RunDir::open(path)?, |before| Ok(before.changed(file, &overrides)?.config))
             .map_err(|error| overrides.name_variable(error))?
     } else {
         args.begin(file, &overrides)?
@@ -102,12 +102,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.training.tensorboard {
         run.journal.show_on_tensorboard()?;
     }
-    let sets = std::iter::once(&run.images.all).chain(&run.images.test);
+    let sets = std::iter::once(&run.learner.task.images.all).chain(&run.learner.task.images.test);
     super::stderr::notes(sets.flat_map(|set| set.notes()));
     if !args.training.json {
         describe(&run, threads);
     }
-    let config = &run.finetuner.config;
+    let config = &run.learner.config;
     let mut progress = Progress::new(config.optim.epochs, run.steps_total());
     let outcome = run.train(&super::command_line(), &mut progress)?;
     drop(progress);
@@ -119,8 +119,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// What is about to happen.
-fn describe(run: &Finetuning, threads: usize) {
-    let (config, images) = (&run.finetuner.config, &run.images);
+fn describe(run: &Run<Classify>, threads: usize) {
+    let (config, images) = (&run.learner.config, &run.learner.task.images);
     let (model, transfer, optim) = (&config.model, &config.finetune, &config.optim);
     say!("data     {}", images.train.describe());
     let count = |set: Option<&std::sync::Arc<dyn vit_mae::data::Dataset>>| {
@@ -147,17 +147,17 @@ fn describe(run: &Finetuning, threads: usize) {
         model.num_heads,
         model.num_classes,
     );
-    say!("groups   {}", groups::summary(&run.finetuner.groups));
+    say!("groups   {}", groups::summary(&run.learner.groups));
     say!(
         "training {} of {}, batch {} × {}, lr {:.2e}, layer decay {}; {threads} threads",
         super::count(optim.epochs, "epoch"),
-        super::count(run.finetuner.steps_per_epoch(), "step"),
+        super::count(run.learner.steps_per_epoch(), "step"),
         optim.batch_size,
         optim.accum_iter,
         optim.schedule().lr,
         transfer.layer_decay,
     );
-    print_engine(run.finetuner.workers.engine());
+    print_engine(run.learner.workers.engine());
     say!("run      {}", run.journal.run.path().display());
     if let Err(why) = &images.test {
         say!("note     no test split: {why}");
@@ -168,7 +168,7 @@ fn describe(run: &Finetuning, threads: usize) {
 }
 
 /// What came out, where it is, and what to try next.
-fn conclude(run: &Finetuning, outcome: &Outcome) {
+fn conclude(run: &Run<Classify>, outcome: &Outcome) {
     say!();
     for (name, value) in outcome.summary() {
         say!("{name:<44} {value:>9}");
@@ -183,12 +183,12 @@ fn conclude(run: &Finetuning, outcome: &Outcome) {
 
 impl Args {
     /// A new run: everything is looked at before a folder is made.
-    fn begin(&self, file: Option<&Path>, overrides: &Overrides) -> Result<Finetuning> {
+    fn begin(&self, file: Option<&Path>, overrides: &Overrides) -> Result<Run<Classify>> {
         let (out, overwrite) = (&self.training.out, self.training.overwrite);
         RunDir::check(out.as_deref(), overwrite)?;
         let start = self.start()?;
         let config = self.settings(&start, file, overrides)?.config;
-        Finetuning::new(config, &start, || RunDir::create(out.clone(), overwrite))
+        Run::<Classify>::new(config, &start, || RunDir::create(out.clone(), overwrite))
     }
 
     /// Where a new run starts.

@@ -5,7 +5,7 @@ use super::say;
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::train::evaluate::Prediction;
-use vit_mae::train::finetune;
+use vit_mae::train::tasks::classify;
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.top == 0 {
         return Err(Error::setting("--top", "at least 1", args.top));
     }
-    let (model, config, checkpoint) = finetune::load_best(&args.checkpoint)?;
+    let (model, config, checkpoint) = classify::load_best(&args.checkpoint)?;
     let input = config.input();
     let engine = args.device.engine(config.run.gemm)?;
     let judge = config.judge(&model, &input, &checkpoint.dir, &engine);

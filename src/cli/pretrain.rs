@@ -10,9 +10,10 @@ use vit_mae::Result;
 use vit_mae::exec::Backend;
 use vit_mae::mae::Strategy;
 use vit_mae::optim::groups;
-use vit_mae::train::config::OnNonfinite;
 use vit_mae::train::resume::preview;
-use vit_mae::train::{Config, Learner, Outcome, Pretraining, Run, RunDir, Settings, presets};
+use vit_mae::train::tasks::mae::config::OnNonfinite;
+use vit_mae::train::tasks::mae::{Outcome, presets};
+use vit_mae::train::{Config, Pretrain, Run, RunDir, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -104,21 +105,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut run = if let Some(path) = &args.resume {
         let run = RunDir::open(path)?;
         command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
-        Pretraining::resume(run, |before| Ok(before.changed(file, &overrides)?.config))
+        Run::<Pretrain>::resume(run, |before| Ok(before.changed(file, &overrides)?.config))
             .map_err(|error| overrides.name_variable(error))?
     } else {
         RunDir::check(args.training.out.as_deref(), args.training.overwrite)?;
         let config = Config::layered(&args.preset, file, &overrides)?.config;
-        Pretraining::new(config, || RunDir::create(args.training.out.clone(), args.training.overwrite))?
+        Run::<Pretrain>::new(config, &(), || {
+            RunDir::create(args.training.out.clone(), args.training.overwrite)
+        })?
     };
     if args.training.tensorboard {
         run.journal.show_on_tensorboard()?;
     }
-    super::stderr::notes(run.trainer.loader.dataset().notes());
+    super::stderr::notes(run.learner.loader.dataset().notes());
     if !args.training.json {
         describe(&run, threads);
     }
-    let mut progress = Progress::new(run.trainer.config.optim.epochs, run.steps_total());
+    let mut progress = Progress::new(run.learner.config.optim.epochs, run.steps_total());
     let outcome = run.train(&command, &mut progress)?;
     drop(progress);
     if args.training.json {
@@ -129,10 +132,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// What is about to happen.
-fn describe(run: &Pretraining, threads: usize) {
-    let model = &run.trainer.config.model;
+fn describe(run: &Run<Pretrain>, threads: usize) {
+    let model = &run.learner.config.model;
     let parameters = model.parameters();
-    say!("data     {}", run.data);
+    say!("data     {}", run.learner.task.data);
     say!(
         "model    {}×{}×{} in {} patches of {}; encoder {}/{}/{}, decoder {}/{}/{} (width/blocks/heads); {} parameters, {} of them trained",
         model.img_size[0],
@@ -149,19 +152,19 @@ fn describe(run: &Pretraining, threads: usize) {
         parameters.all,
         parameters.trained,
     );
-    say!("groups   {}", groups::summary(&run.trainer.groups));
-    let (optim, mask) = (&run.trainer.config.optim, &run.trainer.config.mask);
+    say!("groups   {}", groups::summary(&run.learner.groups));
+    let (optim, mask) = (&run.learner.config.optim, &run.learner.config.mask);
     say!(
         "training {} of {}, batch {} × {}, lr {:.2e}; {:.0} % of the patches removed; {} threads",
         count(optim.epochs, "epoch"),
-        count(run.trainer.steps_per_epoch(), "step"),
+        count(run.learner.steps_per_epoch(), "step"),
         optim.batch_size,
         optim.accum_iter,
-        run.trainer.config.schedule().lr,
+        run.learner.config.schedule().lr,
         mask.mask_ratio * 100.0,
         threads,
     );
-    print_engine(run.trainer.workers.engine());
+    print_engine(run.learner.workers.engine());
     say!("run      {}", run.journal.run.path().display());
     if run.steps_done() > 0 {
         say!("resumed  after {}", count(run.steps_done(), "step"));
@@ -169,15 +172,15 @@ fn describe(run: &Pretraining, threads: usize) {
     for change in run.journal.changes.iter().filter(|change| change.step == run.steps_done()) {
         say!("changed  {} from {} to {}", change.key, or_none(&change.from), or_none(&change.to));
     }
-    if let Some(why) = &run.no_validation {
+    if let Some(why) = &run.learner.task.no_validation {
         say!("note     no validation loss: {why}");
     }
 }
 
 /// What came out, where it is, and what to try next.
-fn conclude(run: &Pretraining, outcome: &Outcome) {
+fn conclude(run: &Run<Pretrain>, outcome: &Outcome) {
     say!();
-    for (name, value) in outcome.summary(run.trainer.config.model.parameters().all) {
+    for (name, value) in outcome.summary(run.learner.config.model.parameters().all) {
         say!("{name:<44} {value:>9}");
     }
     print_skipped(&outcome.skipped);

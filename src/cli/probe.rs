@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use vit_mae::Result;
 use vit_mae::tasks::Pooling;
 use vit_mae::tasks::knn::Knn;
-use vit_mae::train::confusion;
 use vit_mae::train::probe::{Optimizer, Reached, Trial};
 use vit_mae::train::probing::{ProbeReport, Probing, probe};
+use vit_mae::train::tasks::classify::confusion;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -9,7 +9,7 @@ use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use vit_mae::train::Watch;
+use vit_mae::train::Observer;
 use vit_mae::train::metrics::{EpochRecord, Record, StepRecord};
 
 /// In JSON, steps are said so often at most.
@@ -65,7 +65,7 @@ impl Progress {
     }
 }
 
-impl Watch for Progress {
+impl Observer for Progress {
     fn step(&mut self, record: &StepRecord, total: u64) {
         if is_json() {
             return self.say_step(record, total);
@@ -100,7 +100,7 @@ impl Watch for Progress {
         }
     }
 
-    fn stop(&self) -> Option<u8> {
+    fn should_stop(&self) -> Option<u8> {
         u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|&signal| signal > 0)
     }
 }

@@ -9,8 +9,9 @@ use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::data::load_image;
 use vit_mae::mae::reconstruct::Stats;
 use vit_mae::mae::{Mask, mask_from_file};
-use vit_mae::train::gallery::{self, Rows};
-use vit_mae::train::{Config, Settings, Workers, held_out, save};
+use vit_mae::train::tasks::mae::gallery::{self, Rows};
+use vit_mae::train::tasks::mae::{held_out, load};
+use vit_mae::train::{Config, Settings, Workers};
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -82,7 +83,7 @@ struct Hidden<'a> {
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
     check_out(args)?;
-    let (model, mut config, checkpoint) = save::load(&args.checkpoint)?;
+    let (model, mut config, checkpoint) = load::load(&args.checkpoint)?;
     if let Some(ratio) = args.mask_ratio {
         config.mask.mask_ratio = ratio;
         config.validate().map_err(|e| match e {

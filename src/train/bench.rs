@@ -1,10 +1,10 @@
 //! What a training step costs on this machine: images per second, share of the possible, memory, and where
 //! the time goes.
 
-use super::config::Config;
 use super::memory::{self, StepMemory};
 use super::offload::{self, Forecast};
-use super::step;
+use super::tasks::mae::Config;
+use super::tasks::mae::step;
 use super::workers::Workers;
 use crate::base::rng::{Purpose, rng, uniform};
 use crate::base::{Real, Result};

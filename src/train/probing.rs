@@ -4,15 +4,16 @@
 //! training images.
 //! The test images are judged once, at the end.
 
-use super::config::Config;
 use super::features::{Listener, features};
 use super::input::Input;
 use super::probe::{Labelled, Optimizer, ProbeConfig, Trial, evaluate, sweep};
 use super::readable::leave_out_bad;
-use super::save;
+use super::source::Source;
 use super::source::use_data;
 use super::splits::Splits;
 use super::summary::Summary;
+use super::tasks::mae::Config;
+use super::tasks::mae::load;
 use crate::base::{Error, Result};
 use crate::data::Dataset;
 use crate::exec::engine::{Engine, Offloading};
@@ -135,7 +136,7 @@ impl ProbeReport {
 /// # Errors
 /// If the checkpoint is not one of pre-training, the data has no labels, or a setting cannot work with it.
 pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Metrics)> {
-    let (model, mut config, checkpoint) = save::load(&ask.checkpoint)?;
+    let (model, mut config, checkpoint) = load::load(&ask.checkpoint)?;
     use_data(&mut config.data, ask.data.as_deref(), ask.format.as_deref());
     config.data.val_fraction = ask.val_fraction;
     config.data.skip_bad_images |= ask.skip_bad_images;
@@ -194,7 +195,7 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
 
 /// Opens the images, and refuses what cannot be judged or chosen with them; also why some were left out.
 fn open(config: &Config, ask: &Probing) -> Result<(Splits, Vec<String>)> {
-    let splits = Splits::open(&config.data, ask.label_share, ask.seed);
+    let splits = Splits::of(Source::of(&config.data)?, &config.data, ask.label_share, ask.seed);
     let mut splits = splits.map_err(as_flag)?;
     let parts = [Some(&mut splits.train), splits.validation.as_mut(), splits.test.as_mut().ok()];
     let skipped = leave_out_bad(parts.into_iter().flatten(), &config.input(), config.data.skip_bad_images)?;

@@ -1,136 +1,135 @@
-//! A training run, read aloud: epoch by epoch and step by step; then pictures, checkpoint and report. The same for
-//! every kind of training.
+//! A training run, the same for every task: epoch by epoch and step by step; then pictures, checkpoint and report.
 
 use super::journal::Journal;
 use super::metrics::{EpochRecord, Record, StepRecord};
-use super::resume::Earlier;
+use super::report::Report;
+use super::resume::{self, Earlier};
+use super::run_dir::RunDir;
 use super::sections::RunConfig;
 use super::settings::Settings;
-use super::update::{At, Stepped};
-use super::{chain, save};
+use super::source::Source;
+use super::step::{Learner, StepOutcome};
+use super::task::{Effort, Opened, Task};
+use super::{chain, plot, save};
 use crate::base::{Error, Result};
-use crate::checkpoint::{Place, State, dir};
-use crate::data::{Batch, Loader};
-use crate::optim::clip;
-use crate::params::Params;
+use crate::checkpoint::{State, dir};
+use crate::optim::{clip, groups};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Whoever watches a run: draws progress, and may ask it to stop.
-pub trait Watch {
+/// What follows a run: draws progress, and may ask it to stop.
+pub trait Observer {
     /// After every optimiser step, of `total`.
     fn step(&mut self, record: &StepRecord, total: u64);
     /// After every epoch.
     fn epoch(&mut self, record: &EpochRecord);
     /// Whether the run shall save and stop after this step: the number of the signal that asks for it.
-    fn stop(&self) -> Option<u8>;
-}
-
-/// What the model reached on images that it does not learn from.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct HeldOutScore {
-    /// Its loss.
-    pub loss: f64,
-    /// The share of images whose class it names, where it names classes.
-    pub accuracy: Option<f64>,
-}
-
-/// What a run trains, step by step. [`Run`] makes the loop of it.
-pub trait Learner {
-    /// Its settings.
-    type Settings: Settings;
-    /// Its model.
-    type Model: Params<f32>;
-
-    /// Every setting, with the data's statistics filled in.
-    fn settings(&self) -> &Self::Settings;
-    /// The model in training.
-    fn model(&self) -> &Self::Model;
-    /// Where batches come from.
-    fn loader(&self) -> &Loader;
-    /// Optimiser step `i` of an epoch, on the next batches. Between two of them `call_off` is asked whether to stop.
-    ///
-    /// # Errors
-    /// An image that cannot be read, or a loss or gradient that is not finite.
-    fn step(
-        &mut self,
-        epoch: u64,
-        i: u64,
-        batches: &mut dyn Iterator<Item = Result<Batch>>,
-        call_off: &dyn Fn() -> bool,
-    ) -> Result<Stepped>;
-    /// Writes a checkpoint, whole or not at all.
-    ///
-    /// # Errors
-    /// If it cannot be written; the previous one is then still there.
-    fn write_checkpoint(&self, place: Place<'_>, state: State) -> Result<()>;
-
-    /// Optimiser steps in an epoch; an incomplete accumulation at its end is dropped.
-    fn steps_per_epoch(&self) -> u64 {
-        (self.loader().steps_per_epoch() / self.settings().optim().accum_iter) as u64
-    }
-
-    /// Images that one optimiser step sees.
-    fn images_per_step(&self) -> usize {
-        self.settings().optim().batch_size * self.settings().optim().accum_iter
-    }
-
-    /// Which step optimiser step `i` of an epoch is. Its fraction of the epoch counts as the reference does: iterations of
-    /// all batches, those of a dropped accumulation included.
-    fn at(&self, epoch: u64, i: u64) -> At {
-        let iterations = i as f64 * self.settings().optim().accum_iter as f64;
-        let done = iterations / self.loader().steps_per_epoch() as f64;
-        let step = epoch * self.steps_per_epoch() + i + 1;
-        At { step, epoch: epoch as f64 + done, images: self.images_per_step() }
-    }
-
-    /// The batches of an epoch, from optimiser step `first` of it on.
-    #[expect(clippy::cast_possible_truncation, reason = "fewer than the samples of an epoch")]
-    fn batches(&self, epoch: u64, first: u64) -> impl Iterator<Item = Result<Batch>> + use<Self> {
-        self.loader().epoch(epoch, first as usize * self.settings().optim().accum_iter)
-    }
+    fn should_stop(&self) -> Option<u8>;
 }
 
 /// A run that is ready to start, or to go on.
-pub trait Run {
-    /// What it trains.
-    type Learner: Learner;
-    /// What it reached in the end.
-    type Outcome;
-
-    /// What it trains.
-    fn learner(&self) -> &Self::Learner;
-    /// What it trains and how far it is, to be changed.
-    fn parts(&mut self) -> (&mut Self::Learner, &mut Journal);
+pub struct Run<T: Task> {
+    /// The model in training.
+    pub learner: Learner<T>,
     /// How far it is.
-    fn journal(&self) -> &Journal;
-    /// Digest of its data.
-    fn data_digest(&self) -> u32;
-    /// Whether it goes on with an earlier one.
-    fn resumed(&self) -> bool;
-    /// What the model reaches on held-out images, if there are any.
+    pub journal: Journal,
+    data_digest: u32,
+    resumed: bool,
+}
+
+impl<T: Task> Run<T> {
+    /// Opens the data, makes the model and the run directory, in this order: nothing is written before everything that
+    /// can be wrong with the input was found right.
     ///
     /// # Errors
-    /// If one of them cannot be read.
-    fn held_out_score(&mut self) -> Result<Option<HeldOutScore>>;
-    /// Draws what the model does after an epoch whose [`Run::held_out_score`] was just taken.
+    /// If the data cannot be used with these settings, the model cannot start from there, or `out` cannot be written.
+    pub fn new(config: T::Config, start: &T::Start, out: impl FnOnce() -> Result<RunDir>) -> Result<Self> {
+        Self::on(T::source(&config)?, config, start, out)
+    }
+
+    /// As [`Run::new`], on data of the caller's: any [`crate::data::Dataset`].
     ///
     /// # Errors
-    /// If a picture cannot be written.
-    fn draw(&self, epoch: u64) -> Result<()>;
-    /// Judges the finished run and writes its report.
+    /// As [`Run::new`].
+    pub fn on(
+        source: Source,
+        mut config: T::Config,
+        start: &T::Start,
+        out: impl FnOnce() -> Result<RunDir>,
+    ) -> Result<Self> {
+        let Opened { task, train, digest: data_digest, skipped } = T::open(source, &mut config)?;
+        let learner = Learner::new(task, config, train, |config| T::model(config, start))?;
+        let run = out()?;
+        run.write(&run.config(), learner.config.to_toml()?.as_bytes())?;
+        let mut journal = Journal::begin(run)?;
+        journal.skipped_images.extend(skipped);
+        Ok(Self { learner, journal, data_digest, resumed: false })
+    }
+
+    /// Goes on with an interrupted or finished run, with the same bits as if it had never stopped. `change` may
+    /// change some of its settings; [`Settings::FIXED`] lists those that must stay.
     ///
     /// # Errors
-    /// If something cannot be read or written.
-    fn report(&mut self, command: &str) -> Result<Self::Outcome>;
+    /// If its checkpoint, log or data are not those that were left, or a setting must not change.
+    pub fn resume(run: RunDir, change: impl FnOnce(&T::Config) -> Result<T::Config>) -> Result<Self> {
+        Self::resume_from(T::source, run, change)
+    }
+
+    /// As [`Run::resume`], on the data of the caller's that [`Run::on`] began with.
+    ///
+    /// # Errors
+    /// As [`Run::resume`].
+    pub fn resume_on(
+        source: Source,
+        run: RunDir,
+        change: impl FnOnce(&T::Config) -> Result<T::Config>,
+    ) -> Result<Self> {
+        Self::resume_from(|_| Ok(source), run, change)
+    }
+
+    fn resume_from(
+        source: impl FnOnce(&T::Config) -> Result<Source>,
+        run: RunDir,
+        change: impl FnOnce(&T::Config) -> Result<T::Config>,
+    ) -> Result<Self> {
+        let Some(checkpoint) = resume::last_checkpoint(&run)? else {
+            let config = change(&resume::first_config(&run)?)?;
+            let start = T::start_again(&config)?;
+            return Self::on(source(&config)?, config, &start, || Ok(run));
+        };
+        let earlier = Earlier::new(checkpoint, change)?;
+        let mut config = earlier.config.clone();
+        let Opened { task, train, digest: data_digest, skipped } = T::open(source(&config)?, &mut config)?;
+        earlier.check_data(data_digest)?;
+        let mut learner = Learner::new(task, config, train, |config| Ok(T::blank(config)))?;
+        learner.restore(&earlier.checkpoint)?;
+        let mut journal = Journal::resume(run, &earlier.checkpoint.state)?;
+        journal.skipped_images.extend(skipped);
+        let mut run = Self { learner, journal, data_digest, resumed: true };
+        run.record_changes(&earlier)?;
+        Ok(run)
+    }
+
+    /// Writes down what was changed in a resumed run, in log and checkpoint, before a step is taken with it.
+    fn record_changes(&mut self, earlier: &Earlier<T::Config>) -> Result<()> {
+        for change in &earlier.changes {
+            self.journal.log(Record::Change(change.clone()))?;
+            self.journal.changes.push(change.clone());
+        }
+        if !earlier.changes.is_empty() {
+            self.checkpoint()?;
+        }
+        let run = &self.journal.run;
+        run.write(&run.config(), self.learner.config.to_toml()?.as_bytes())
+    }
 
     /// Optimiser steps done.
-    fn steps_done(&self) -> u64 {
-        self.journal().epoch * self.learner().steps_per_epoch() + self.journal().position.steps
+    pub fn steps_done(&self) -> u64 {
+        self.journal.epoch * self.learner.steps_per_epoch() + self.journal.position.steps
     }
 
     /// Optimiser steps of the whole run.
-    fn steps_total(&self) -> u64 {
-        self.learner().settings().optim().epochs * self.learner().steps_per_epoch()
+    pub fn steps_total(&self) -> u64 {
+        self.learner.config.optim().epochs * self.learner.steps_per_epoch()
     }
 
     /// Trains to the end. `command` is what the user typed, for the report.
@@ -139,148 +138,182 @@ pub trait Run {
     /// A loss that is not finite, an image that cannot be read, a file that cannot be written, a bug, or
     /// [`Error::Interrupted`] after saving. The last checkpoint is then intact, and the error says where it is.
     /// If it is an image and nothing was saved but initial weights, the run directory goes away again.
-    fn train(&mut self, command: &str, watch: &mut dyn Watch) -> Result<Self::Outcome> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| all_epochs(self, command, watch)));
+    pub fn train(&mut self, command: &str, observer: &mut dyn Observer) -> Result<T::Outcome> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.all_epochs(command, observer)));
         match outcome.unwrap_or_else(|panic| Err(panic_error(&*panic))) {
             Err(error @ (Error::Input { .. } | Error::Read { .. }))
-                if !self.resumed() && self.journal().saved.is_none_or(|step| step == 0) =>
+                if !self.resumed && self.journal.saved.is_none_or(|step| step == 0) =>
             {
-                self.parts().1.run.discard()?;
+                self.journal.run.discard()?;
                 Err(error)
             }
-            Err(error) => Err(halted(self.journal(), error)),
+            Err(error) => Err(halted(&self.journal, error)),
             outcome => outcome,
         }
     }
-}
 
-fn all_epochs<R: Run + ?Sized>(run: &mut R, command: &str, watch: &mut dyn Watch) -> Result<R::Outcome> {
-    if run.journal().saved.is_none() {
-        checkpoint(run)?;
-    }
-    let settings = run.learner().settings().run().clone();
-    let epochs = run.learner().settings().optim().epochs;
-    while run.journal().epoch < epochs {
-        let record = epoch(run, &settings, watch)?;
-        run.parts().1.finish_epoch(record.clone())?;
-        watch.epoch(&record);
-        let due = |every: u64| record.epoch % every == 0 || record.epoch == epochs;
-        if due(settings.pictures_every_epochs) {
-            run.draw(record.epoch)?;
-            // The report may draw those of the last epoch anew.
-            if record.epoch < epochs {
-                run.parts().1.show_pictures(record.epoch)?;
+    fn all_epochs(&mut self, command: &str, observer: &mut dyn Observer) -> Result<T::Outcome> {
+        if self.journal.saved.is_none() {
+            self.checkpoint()?;
+        }
+        let settings = self.learner.config.run().clone();
+        let epochs = self.learner.config.optim().epochs;
+        while self.journal.epoch < epochs {
+            let record = self.epoch(&settings, observer)?;
+            self.journal.finish_epoch(record.clone())?;
+            observer.epoch(&record);
+            let due = |every: u64| record.epoch % every == 0 || record.epoch == epochs;
+            if due(settings.pictures_every_epochs) {
+                T::draw(&self.learner, &self.journal.run, record.epoch)?;
+                // The report may draw those of the last epoch anew.
+                if record.epoch < epochs {
+                    self.journal.show_pictures(record.epoch)?;
+                }
+            }
+            if due(settings.checkpoint_every_epochs) {
+                self.checkpoint()?;
             }
         }
-        if due(settings.checkpoint_every_epochs) {
-            checkpoint(run)?;
-        }
+        let outcome = self.report(command)?;
+        self.journal.show_pictures(epochs)?;
+        Ok(outcome)
     }
-    let outcome = run.report(command)?;
-    run.parts().1.show_pictures(epochs)?;
-    Ok(outcome)
-}
 
-/// One pass over the data, or what is left of it.
-fn epoch<R: Run + ?Sized>(run: &mut R, settings: &RunConfig, watch: &mut dyn Watch) -> Result<EpochRecord> {
-    let epoch = run.journal().epoch;
-    let (steps, total) = (run.learner().steps_per_epoch(), run.steps_total());
-    let mut batches = run.learner().batches(epoch, run.journal().position.steps);
-    let (learner, journal) = run.parts();
-    journal.start_clock(learner.loader().waited());
-    while run.journal().position.steps < steps {
-        let (learner, journal) = run.parts();
-        let i = journal.position.steps;
-        match learner.step(epoch, i, &mut batches, &|| watch.stop().is_some())? {
-            Stepped::Done(record) => {
-                journal.count_step(record.loss);
-                log_step(learner, journal, record.clone(), settings, total)?;
-                watch.step(&record, total);
+    /// One pass over the data, or what is left of it.
+    fn epoch(&mut self, settings: &RunConfig, observer: &mut dyn Observer) -> Result<EpochRecord> {
+        let epoch = self.journal.epoch;
+        let (steps, total) = (self.learner.steps_per_epoch(), self.steps_total());
+        let mut batches = self.learner.batches(epoch, self.journal.position.steps);
+        self.journal.start_clock(self.learner.loader.waited());
+        while self.journal.position.steps < steps {
+            let i = self.journal.position.steps;
+            match self.learner.step(epoch, i, &mut batches, &|| observer.should_stop().is_some())? {
+                StepOutcome::Done(record) => {
+                    self.journal.count_step(record.loss);
+                    self.log_step(record.clone(), settings, total)?;
+                    observer.step(&record, total);
+                }
+                StepOutcome::Skipped(record) => {
+                    self.journal.count_skipped();
+                    self.journal.log(Record::Skipped(record))?;
+                }
+                StepOutcome::Stopped => {}
             }
-            Stepped::Skipped(record) => {
-                journal.count_skipped();
-                journal.log(Record::Skipped(record))?;
+            if let Some(signal) = observer.should_stop() {
+                self.checkpoint()?;
+                let path = self.journal.run.path().to_path_buf();
+                return Err(Error::Interrupted { run: path, step: self.steps_done(), signal });
             }
-            Stepped::CalledOff => {}
+            if settings.checkpoint_every_steps.is_some_and(|every| self.steps_done().is_multiple_of(every)) {
+                self.checkpoint()?;
+            }
         }
-        if let Some(signal) = watch.stop() {
-            checkpoint(run)?;
-            let path = run.journal().run.path().to_path_buf();
-            return Err(Error::Interrupted { run: path, step: run.steps_done(), signal });
+        self.journal.read_clock(self.learner.loader.waited());
+        let images = steps as f64 * self.learner.images_per_step() as f64;
+        let mut scores = T::evaluate(&mut self.learner, &self.journal.run, epoch + 1)?;
+        if let Some(record) = scores.as_mut().and_then(|scores| scores.record.take()) {
+            self.journal.log(record)?;
         }
-        if settings.checkpoint_every_steps.is_some_and(|every| run.steps_done().is_multiple_of(every)) {
-            checkpoint(run)?;
+        let (at, mean_loss) = (self.journal.position, self.journal.mean_loss());
+        let nothing =
+            || Error::NotFinite { step: self.steps_done(), tensor: "every loss of the epoch".into() };
+        Ok(EpochRecord {
+            epoch: epoch + 1,
+            step: (epoch + 1) * steps,
+            train_loss: mean_loss.ok_or_else(nothing)?,
+            held_out_loss: scores.as_ref().map(|scores| scores.loss),
+            held_out_accuracy: scores.and_then(|scores| scores.accuracy),
+            skipped_steps: at.skipped,
+            wall_secs: at.wall_secs,
+            images_per_s: images / at.wall_secs,
+            data_wait_secs: at.data_wait_secs,
+        })
+    }
+
+    /// Logs a step if its turn has come, or that of the weights' digest.
+    fn log_step(&mut self, mut record: StepRecord, settings: &RunConfig, total: u64) -> Result<()> {
+        if record.step.is_multiple_of(settings.digest_every_steps) || record.step == total {
+            record.weights_digest = Some(chain::weights_digest(&self.learner.model));
+        }
+        if record.weights_digest.is_some() || record.step.is_multiple_of(settings.log_every_steps) {
+            self.journal.log(Record::Step(record))?;
+        }
+        Ok(())
+    }
+
+    /// Saves the run as it stands.
+    fn checkpoint(&mut self) -> Result<()> {
+        let step = self.steps_done();
+        let (learner, journal) = (&self.learner, &mut self.journal);
+        if let Some(tensor) = clip::first_not_finite(&learner.model) {
+            return Err(Error::NotFinite { step, tensor });
+        }
+        if journal.position.steps > 0 {
+            journal.read_clock(learner.loader.waited());
+        }
+        journal.skipped_images.extend(learner.loader.skipped());
+        let state = State { step, data_digest: self.data_digest, ..save::state(&learner.config, journal)? };
+        learner.write_checkpoint(save::place(&learner.config, &journal.run), state)?;
+        journal.saved = Some(step);
+        Ok(())
+    }
+
+    /// Judges the finished run, and writes `loss.svg` and `report.html`.
+    fn report(&mut self, command: &str) -> Result<T::Outcome> {
+        let found = T::conclude(self)?;
+        let (run, records) = (&self.journal.run, &self.journal.records);
+        let loss = plot::loss_svg(records, &found.references, T::LOSS)?;
+        run.write(&run.loss_svg(), loss.as_bytes())?;
+        let mut curves = vec![("Loss".to_owned(), loss)];
+        curves.extend(found.curves);
+        curves.push(("Learning rate".to_owned(), plot::lr_svg(records)?));
+        let mut notes = found.notes;
+        notes.extend(self.notes());
+        let report = Report {
+            title: found.title,
+            summary: found.summary,
+            settings_toml: self.learner.config.to_toml()?,
+            curves,
+            sheets_heading: found.sheets_heading.to_owned(),
+            sheets: found.sheets,
+            notes,
+            command: command.to_owned(),
+        };
+        run.write(&run.report_html(), report.to_html().as_bytes())?;
+        Ok(found.outcome)
+    }
+
+    /// What the whole run took.
+    pub fn effort(&self) -> Effort {
+        let (journal, learner) = (&self.journal, &self.learner);
+        let last = journal.history.last().cloned().expect("at least one epoch was trained");
+        let images = last.epoch as f64 * learner.steps_per_epoch() as f64 * learner.images_per_step() as f64;
+        let wall_secs = journal.wall_secs();
+        let mut skipped = journal.skipped_images.clone();
+        skipped.extend(learner.loader.skipped());
+        Effort {
+            last,
+            images_per_s: images / wall_secs,
+            wall_secs,
+            skipped_steps: journal.history.iter().map(|epoch| epoch.skipped_steps).sum(),
+            skipped: skipped.into_iter().collect(),
         }
     }
-    let (learner, journal) = run.parts();
-    journal.read_clock(learner.loader().waited());
-    let images = steps as f64 * learner.images_per_step() as f64;
-    let score = run.held_out_score()?;
-    let (at, mean_loss) = (run.journal().position, run.journal().mean_loss());
-    let nothing = || Error::NotFinite { step: run.steps_done(), tensor: "every loss of the epoch".into() };
-    Ok(EpochRecord {
-        epoch: epoch + 1,
-        step: (epoch + 1) * steps,
-        train_loss: mean_loss.ok_or_else(nothing)?,
-        held_out_loss: score.map(|score| score.loss),
-        held_out_accuracy: score.and_then(|score| score.accuracy),
-        skipped_steps: at.skipped,
-        wall_secs: at.wall_secs,
-        images_per_s: images / at.wall_secs,
-        data_wait_secs: at.data_wait_secs,
-    })
-}
 
-/// Logs a step if its turn has come, or that of the weights' digest.
-fn log_step(
-    learner: &impl Learner,
-    journal: &mut Journal,
-    mut record: StepRecord,
-    settings: &RunConfig,
-    total: u64,
-) -> Result<()> {
-    if record.step.is_multiple_of(settings.digest_every_steps) || record.step == total {
-        record.weights_digest = Some(chain::weights_digest(learner.model()));
+    /// Remarks that any report may need.
+    fn notes(&self) -> Vec<String> {
+        let Effort { skipped_steps, skipped, .. } = self.effort();
+        let mut notes = vec![format!("Parameter groups: {}.", groups::summary(&self.learner.groups))];
+        notes.extend(self.journal.changes.iter().map(|change| {
+            let (key, from, to) = (&change.key, &change.from, &change.to);
+            format!("Changed after step {}: {key} from {from} to {to}.", change.step)
+        }));
+        if skipped_steps > 0 {
+            notes.push(format!("Steps skipped because loss or gradient was not finite: {skipped_steps}."));
+        }
+        notes.extend(skipped.iter().map(|image| format!("Skipped: {image}")));
+        notes
     }
-    if record.weights_digest.is_some() || record.step.is_multiple_of(settings.log_every_steps) {
-        journal.log(Record::Step(record))?;
-    }
-    Ok(())
-}
-
-/// Saves the run as it stands.
-fn checkpoint<R: Run + ?Sized>(run: &mut R) -> Result<()> {
-    let (step, data_digest) = (run.steps_done(), run.data_digest());
-    let (learner, journal) = run.parts();
-    if let Some(tensor) = clip::first_not_finite(learner.model()) {
-        return Err(Error::NotFinite { step, tensor });
-    }
-    if journal.position.steps > 0 {
-        journal.read_clock(learner.loader().waited());
-    }
-    journal.skipped_images.extend(learner.loader().skipped());
-    let settings = learner.settings();
-    let state = State { step, data_digest, ..save::state(settings, journal)? };
-    learner.write_checkpoint(save::place(settings, &journal.run), state)?;
-    journal.saved = Some(step);
-    Ok(())
-}
-
-/// Writes down what was changed in a resumed run, in log and checkpoint, before a step is taken with it.
-pub(super) fn record_changes<R: Run>(
-    run: &mut R,
-    earlier: &Earlier<<R::Learner as Learner>::Settings>,
-) -> Result<()> {
-    for change in &earlier.changes {
-        let (_, journal) = run.parts();
-        journal.log(Record::Change(change.clone()))?;
-        journal.changes.push(change.clone());
-    }
-    if !earlier.changes.is_empty() {
-        checkpoint(run)?;
-    }
-    let directory = &run.journal().run;
-    directory.write(&directory.config(), run.learner().settings().to_toml()?.as_bytes())
 }
 
 /// An error together with the checkpoint that is on the disk: the last one, or one whose writing had got far

@@ -1,15 +1,12 @@
 //! A run's checkpoint: the model under the reference's names, the optimiser's moments, where the run stands.
 
-use super::config::Config;
 use super::journal::Journal;
-use super::memory;
 use super::run_dir::RunDir;
 use super::settings::Settings;
 use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, Checksums, Place, State, tensors};
-use crate::mae::{Mae, MaeConfig};
 use crate::optim::AdamW;
-use crate::params::Params;
+use crate::params::{Params, Tensor, TensorMut};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -39,7 +36,8 @@ pub(super) fn place<'a>(settings: &impl Settings, run: &'a RunDir) -> Place<'a> 
 const TRAINED: &str = "w.";
 
 /// Writes the checkpoint of a run, whole or not at all. `averaged` is the moving average of the weights, where one is
-/// kept: it is then what `model.safetensors` holds, and the trained weights lie beside the moments.
+/// kept: it is then what `model.safetensors` holds, and the trained weights lie beside the moments, as do a task's
+/// `extras`.
 ///
 /// # Errors
 /// If there is no room for it, or it cannot be written; the previous checkpoint is then still there.
@@ -49,14 +47,16 @@ pub fn save<P: Params<f32>>(
     model: &P,
     adamw: &AdamW<P>,
     averaged: Option<&P>,
+    extras: &[(&'static str, Vec<Tensor<'_, f32>>)],
 ) -> Result<()> {
     let about = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let steps = BTreeMap::from([("adamw_steps".to_owned(), adamw.steps.to_string())]);
+    let extra = || extras.iter().flat_map(|(prefix, tensors)| tensors.iter().map(move |t| entry(prefix, t)));
     let copies = 3 + usize::from(averaged.is_some());
-    let payload_bytes = copies * size_of::<f32>() * model.count();
-    Checkpoint::write(place, state, payload_bytes as u64, |weights, moments| {
+    let numbers = copies * model.count() + extra().map(|(_, _, data)| data.len()).sum::<usize>();
+    Checkpoint::write(place, state, (size_of::<f32>() * numbers) as u64, |weights, moments| {
         let beside = averaged.map(|_| entries(model, TRAINED)).into_iter().flatten();
-        let optimizer = entries(&adamw.m, "m.").chain(entries(&adamw.v, "v.")).chain(beside);
+        let optimizer = entries(&adamw.m, "m.").chain(entries(&adamw.v, "v.")).chain(beside).chain(extra());
         Ok(Checksums {
             model: tensors::write_on(place.disk, weights, entries(averaged.unwrap_or(model), ""), &about)?,
             optimizer: tensors::write_on(place.disk, moments, optimizer, &steps)?,
@@ -64,12 +64,17 @@ pub fn save<P: Params<f32>>(
     })
 }
 
+/// What is written of a tensor.
+fn entry<'a>(prefix: &str, tensor: &Tensor<'a, f32>) -> (String, Vec<usize>, &'a [f32]) {
+    (format!("{prefix}{}", tensor.name), tensor.shape.clone(), tensor.data)
+}
+
 /// What is written of a model: names with a prefix, shapes, numbers.
 fn entries<'a, P: Params<f32>>(
     params: &'a P,
     prefix: &'static str,
 ) -> impl Iterator<Item = (String, Vec<usize>, &'a [f32])> {
-    params.tensors().into_iter().map(move |t| (format!("{prefix}{}", t.name), t.shape, t.data))
+    params.tensors().into_iter().map(move |t| entry(prefix, &t))
 }
 
 /// Where they are read to.
@@ -77,11 +82,16 @@ fn slots<'a, P: Params<f32>>(
     params: &'a mut P,
     prefix: &'static str,
 ) -> impl Iterator<Item = (String, Vec<usize>, &'a mut [f32])> {
-    params.tensors_mut().into_iter().map(move |t| (format!("{prefix}{}", t.name), t.shape, t.data))
+    params.tensors_mut().into_iter().map(move |t| slot(prefix, t))
 }
 
-/// Takes weights, moments and the optimiser's count of steps from a checkpoint, and the moving average of the
-/// weights where one is kept.
+/// Where a tensor is read to.
+fn slot<'a>(prefix: &str, tensor: TensorMut<'a, f32>) -> (String, Vec<usize>, &'a mut [f32]) {
+    (format!("{prefix}{}", tensor.name), tensor.shape, tensor.data)
+}
+
+/// Takes weights, moments and the optimiser's count of steps from a checkpoint, the moving average of the weights where
+/// one is kept, and a task's `extras`.
 ///
 /// # Errors
 /// If they are not those of this model.
@@ -90,46 +100,14 @@ pub fn restore<P: Params<f32>>(
     model: &mut P,
     adamw: &mut AdamW<P>,
     averaged: Option<&mut P>,
+    extras: Vec<(&'static str, Vec<TensorMut<'_, f32>>)>,
 ) -> Result<()> {
-    match averaged {
-        None => {
-            tensors::load_into(&checkpoint.model, slots(model, "").collect())?;
-            load_moments(checkpoint, adamw, None)
-        }
-        Some(average) => {
-            tensors::load_into(&checkpoint.model, slots(average, "").collect())?;
-            load_moments(checkpoint, adamw, Some(model))
-        }
-    }
-}
-
-/// A model from a checkpoint, with the settings it was trained with.
-///
-/// # Errors
-/// If there is no checkpoint, it is damaged, or its tensors are not those of its own settings.
-pub fn load(dir: &Path) -> Result<(Mae<f32>, Config, Checkpoint)> {
-    let checkpoint = Checkpoint::open(dir)?;
-    let config = Config::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?;
-    let model = model_from(&checkpoint.model, &config.model)?;
-    Ok((model, config, checkpoint))
-}
-
-/// A model of this architecture with the weights of a file.
-///
-/// # Errors
-/// If the file's tensors are not the model's. Settings that promise far more than the file holds are refused before
-/// the model is made, so that they do not fill the memory.
-pub fn model_from(file: &tensors::File, config: &MaeConfig) -> Result<Mae<f32>> {
-    let mut stored: usize = 0;
-    for name in file.names() {
-        stored = stored.saturating_add(file.shape(&name)?.iter().product());
-    }
-    check_promise(file.path(), config.parameters().all, stored)?;
-    memory::require_weights(config.parameters().all)?;
-    let mut model = Mae::new(config.clone());
-    let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
-    tensors::load_into(file, slots)?;
-    Ok(model)
+    let (weights, trained) = match averaged {
+        None => (model, None),
+        Some(average) => (average, Some(model)),
+    };
+    tensors::load_into(&checkpoint.model, slots(weights, "").collect())?;
+    load_moments(checkpoint, adamw, trained, extras)
 }
 
 /// Refuses settings that promise far more numbers than a file holds.
@@ -160,6 +138,7 @@ pub fn load_moments<P: Params<f32>>(
     checkpoint: &Checkpoint,
     adamw: &mut AdamW<P>,
     trained: Option<&mut P>,
+    extras: Vec<(&'static str, Vec<TensorMut<'_, f32>>)>,
 ) -> Result<()> {
     let file = &checkpoint.optimizer;
     let steps = file.metadata().remove("adamw_steps").unwrap_or_default();
@@ -168,5 +147,7 @@ pub fn load_moments<P: Params<f32>>(
         .map_err(|_| Error::input(file.path(), "adamw_steps", "a number of steps", format!("`{steps}`")))?;
     let trained = trained.into_iter().flat_map(|model| slots(model, TRAINED));
     let moments = slots(&mut adamw.m, "m.").chain(slots(&mut adamw.v, "v."));
-    tensors::load_into(file, moments.chain(trained).collect())
+    let extras =
+        extras.into_iter().flat_map(|(prefix, tensors)| tensors.into_iter().map(move |t| slot(prefix, t)));
+    tensors::load_into(file, moments.chain(trained).chain(extras).collect())
 }

@@ -33,6 +33,9 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
     /// Everything else.
     fn run(&self) -> &RunConfig;
 
+    /// The same, to be changed.
+    fn run_mut(&mut self) -> &mut RunConfig;
+
     /// Checks all that can be known before any data is read.
     ///
     /// # Errors
@@ -82,7 +85,7 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
 
     /// Whether a text is that of settings of this kind, whatever else may be wrong with it.
     fn wrote(text: &str) -> bool {
-        text.parse::<Table>().is_ok_and(|table| table.get("task").and_then(Value::as_str) == Self::TASK)
+        text.parse::<Table>().is_ok() && task_of(text).as_deref() == Self::TASK
     }
 
     /// As TOML.
@@ -100,6 +103,12 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
     fn to_table(&self) -> Result<Table> {
         Table::try_from(self).map_err(|e| Error::setting("settings", "numbers that TOML can hold", e))
     }
+}
+
+/// The task that a text of settings names; pre-training, which came first, has none.
+#[must_use]
+pub fn task_of(text: &str) -> Option<String> {
+    Some(text.parse::<Table>().ok()?.get("task")?.as_str()?.to_owned())
 }
 
 /// Gives a key of an earlier version its place of today, and says whether there was one: `finetune.val_share` became

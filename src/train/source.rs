@@ -1,7 +1,6 @@
 //! Where the images of a run come from: the embedded data or a path, its statistics, its three splits.
 
-use super::config::{Config, DataConfig};
-use super::sections::EPOCH_SAMPLES;
+use super::sections::{DataConfig, EPOCH_SAMPLES};
 use crate::base::{Error, Result};
 use crate::data::{
     self, Augment, Contents, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, Split, Subset,
@@ -25,20 +24,6 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens the data set that the configuration of a pre-training run names. Where it has no validation split of its
-    /// own, one is taken out of the training images ([`Source::hold_out`]).
-    ///
-    /// # Errors
-    /// If there is no training data, or another split is there but damaged.
-    pub fn open(config: &Config) -> Result<Self> {
-        if config.run.held_out_images == 0 {
-            let train = open_split(&config.data, Split::Train)?;
-            let none = || Err("run.held_out_images is 0".to_owned());
-            return Ok(Self { train, validation: none(), test: none() });
-        }
-        Ok(Self::of(&config.data)?.hold_out(config))
-    }
-
     /// The splits of a data set as they lie on the disk.
     ///
     /// # Errors
@@ -60,14 +45,13 @@ impl Source {
     }
 
     /// Takes a validation split out of the training images, where there is none: the fraction `data.val_fraction` of
-    /// them, at most `run.held_out_images`, a choice by `run.seed`; none if that is fewer than [`FEWEST_VALIDATION`].
+    /// them, at most so many, a choice by the seed; none if that is fewer than [`FEWEST_VALIDATION`].
     #[must_use]
-    pub fn hold_out(self, config: &Config) -> Self {
+    pub fn hold_out(self, fraction: f64, most: usize, seed: u64) -> Self {
         if self.validation.is_ok() {
             return self;
         }
-        let (fraction, most) = (config.data.val_fraction, config.run.held_out_images);
-        let split = validation_split(self.train.len(), fraction, most, config.run.seed);
+        let split = validation_split(self.train.len(), fraction, most, seed);
         if split.validation.is_empty() {
             let images = self.train.len();
             let why = format!(
@@ -85,14 +69,6 @@ impl Source {
     /// If there is none, or one is there but damaged.
     pub fn contents_at(path: &Path, format: Option<Format>) -> Result<Contents> {
         Contents::open(&locate(Some(path))?, format)
-    }
-
-    /// Writes what follows from the training images into a configuration that does not give it, see [`measure`].
-    ///
-    /// # Errors
-    /// If an image that is looked at cannot be read.
-    pub fn complete(&self, config: &mut Config) -> Result<()> {
-        measure(&*self.train, &mut config.data, config.model.in_chans)
     }
 }
 
@@ -142,14 +118,6 @@ pub fn judged_or_all(config: &DataConfig) -> Result<(Split, Arc<dyn Dataset>)> {
         Ok(judged) => Ok(judged),
         Err(_) => Ok((Split::Train, data::open(&path, format, Split::Train)?)),
     }
-}
-
-/// How the loader prepares the training images of a completed configuration.
-#[must_use]
-pub fn loader_config(config: &Config) -> LoaderConfig {
-    let shape = (config.model.img_size, config.model.in_chans);
-    let augment = Augment { crop_area: crop_area(&config.data), flip: config.data.flip, ..Augment::NONE };
-    loader(&config.data, augment, shape, config.optim.batch_size, config.run.seed)
 }
 
 /// `data.crop` as augmentation has it.

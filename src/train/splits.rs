@@ -1,7 +1,7 @@
 //! Labelled images in three sets that share none: to learn from, to choose by, and the test split.
 
-use super::config::DataConfig;
 use super::evaluate::same_classes;
+use super::sections::DataConfig;
 use super::source::Source;
 use crate::base::{Error, Result};
 use crate::data::{Dataset, Subset, labelled_split};
@@ -20,13 +20,13 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// Opens the data and keeps a fraction of its labels, of which `data.val_fraction` validates ([`labelled_split`])
+    /// Keeps a fraction of the labels of a source, of which `data.val_fraction` validates ([`labelled_split`])
     /// unless the data has a validation split of its own.
     ///
     /// # Errors
     /// If the data has no labels that can be used, its splits do not have the same classes, or a share cannot be taken.
-    pub fn open(data: &DataConfig, label_share: f64, seed: u64) -> Result<Self> {
-        let Source { train: all, validation: own, test } = Source::of(data)?;
+    pub fn of(source: Source, data: &DataConfig, label_share: f64, seed: u64) -> Result<Self> {
+        let Source { train: all, validation: own, test } = source;
         if let Some(problem) = all.label_problem() {
             return Err(problem.clone());
         }

@@ -1,68 +1,296 @@
-//! Loss and gradient of one batch: chunk by chunk, summed along the fixed tree.
+//! One optimiser step, the same for every task: batches, loss and gradient, checks, clipping, learning rate, update.
 
+use super::metrics::{SkippedRecord, StepRecord};
+use super::save;
+use super::sections::{OnNonfinite, OptimConfig};
+use super::settings::Settings;
+use super::source::open_loader;
+use super::task::Task;
 use super::workers::Workers;
-use crate::base::Real;
-use crate::exec::tree;
-use crate::mae::{Mae, Mask};
+use crate::base::{Error, Real, Result};
+use crate::checkpoint::{Checkpoint, Place, State};
+use crate::data::{Batch, Dataset, Loader};
+use crate::exec::{Exec, tree};
+use crate::optim::{AdamW, Group, clip};
 use crate::params::Params;
-use ndarray::{ArrayView4, Axis};
+use std::sync::Arc;
+use std::time::Instant;
 
-/// The loss of a batch and its gradient.
+/// What became of a step.
+pub enum StepOutcome {
+    /// The weights were updated.
+    Done(StepRecord),
+    /// Its loss or gradient was not finite, and nothing was changed.
+    Skipped(SkippedRecord),
+    /// It was stopped half-way, and nothing was changed.
+    Stopped,
+}
+
+/// Which step it is.
+#[derive(Clone, Copy, Debug)]
+pub struct StepInfo {
+    /// Its number, counted from 1.
+    pub step: u64,
+    /// Epochs done, with the fraction of the current one.
+    pub epoch: f64,
+    /// Images that it takes.
+    pub images: usize,
+}
+
+/// What a task's loss is computed with.
+pub struct StepCx<'a, T: Task> {
+    /// Every setting.
+    pub config: &'a T::Config,
+    /// Whole epochs done.
+    pub epoch: u64,
+    /// Executors and gradients.
+    pub workers: &'a Workers<f32, T::Model>,
+}
+
+/// A sum over the chunks of a batch, and its gradient.
 ///
-/// The batch is cut into chunks of `micro_batch` images. One task carries a chunk through forward and
-/// backward with its activations in cache; chunk results are added along a binary tree over the chunk's
-/// index. Neither depends on the number of threads, so neither do the bits. The denominator, the number of
-/// removed patches, is the whole batch's.
-pub fn loss_and_gradient<F: Real>(
-    model: &Mae<F>,
-    images: ArrayView4<F>,
-    masks: &[Mask],
-    micro_batch: usize,
-    workers: &Workers<F, Mae<F>>,
-) -> (f64, Mae<F>) {
-    let removed = removed(masks);
-    let chunks: Vec<_> =
-        images.axis_chunks_iter(Axis(0), micro_batch).zip(masks.chunks(micro_batch)).collect();
+/// A chunk is a fixed number of images (`micro_batch`). One thread carries it through forward and backward with its
+/// activations in cache: `chunk(i, grad, cx)` adds the gradient of chunk `i` to `grad` and returns its part of the sum.
+/// Sums and gradients of the chunks are added along a binary tree over their index. Neither depends on the number of
+/// threads, so neither do the bits. Denominators are the whole batch's, so they are the caller's.
+///
+/// # Panics
+/// If there are no chunks.
+pub fn sum<F: Real, P: Params<F>>(
+    model: &P,
+    chunks: usize,
+    workers: &Workers<F, P>,
+    chunk: impl Fn(usize, &mut P, &mut Exec<F>) -> f64 + Sync,
+) -> (f64, P) {
     // With fewer chunks than threads the products themselves spread over the threads.
-    let split = chunks.len() < rayon::current_num_threads();
-    let chunk = |i: usize| {
-        let (images, masks) = &chunks[i];
+    let split = chunks < rayon::current_num_threads();
+    let one = |i: usize| {
         let mut grad = workers.gradient(model);
-        let loss_sum = workers.run(split, |cx| {
-            let (output, cache) = model.forward(images.view(), masks, cx);
-            let dpatches = model.backward(cache, &output, masks, removed, &mut grad, cx);
-            cx.recycle(dpatches);
-            output.recycle(cx)
-        });
-        (loss_sum, grad)
+        let part = workers.run(split, |cx| chunk(i, &mut grad, cx));
+        (part, grad)
     };
-    let add = |(loss, mut grad): (f64, Mae<F>), (other_loss, other): (f64, Mae<F>)| {
+    let add = |(sum, mut grad): (f64, P), (other_sum, other): (f64, P)| {
         grad.accumulate(&other);
         workers.give_back(other);
-        (loss + other_loss, grad)
+        (sum + other_sum, grad)
     };
-    let (loss_sum, grad) = tree::reduce(chunks.len(), &chunk, &add).expect("a batch has images");
-    (loss_sum / removed as f64, grad)
+    tree::reduce(chunks, &one, &add).expect("a batch has images")
 }
 
-/// The loss of a batch without its gradient.
-pub fn loss<F: Real>(
-    model: &Mae<F>,
-    images: ArrayView4<F>,
-    masks: &[Mask],
-    micro_batch: usize,
-    workers: &Workers<F, Mae<F>>,
-) -> f64 {
-    let chunks: Vec<_> =
-        images.axis_chunks_iter(Axis(0), micro_batch).zip(masks.chunks(micro_batch)).collect();
-    let chunk = |i: usize| {
-        let (images, masks) = &chunks[i];
-        workers.run(false, |cx| model.infer(images.view(), masks, cx).recycle(cx))
-    };
-    let sum = tree::reduce(chunks.len(), &chunk, &|a, b| a + b).unwrap_or(0.0);
-    sum / removed(masks) as f64
+/// A model in training: everything that an optimiser step reads or changes. It is a function of the settings, the data
+/// and the number of steps done, and of nothing else.
+pub struct Learner<T: Task> {
+    /// What is learnt.
+    pub task: T,
+    /// Every setting, with what follows from the data filled in.
+    pub config: T::Config,
+    /// The model.
+    pub model: T::Model,
+    /// The moving average of the weights, if one is kept.
+    pub averaged: Option<T::Model>,
+    /// The optimiser's moments.
+    pub adamw: AdamW<T::Model>,
+    /// How each tensor is updated.
+    pub groups: Vec<Group>,
+    /// Where batches come from.
+    pub loader: Loader,
+    /// Executors and gradients that are used again.
+    pub workers: Workers<f32, T::Model>,
 }
 
-fn removed(masks: &[Mask]) -> usize {
-    masks.iter().map(Mask::removed).sum()
+impl<T: Task> Learner<T> {
+    /// A model that is about to be trained on `train`.
+    ///
+    /// # Errors
+    /// If the data cannot be used with these settings, or the machine has not the memory or the device for them.
+    pub fn new(
+        task: T,
+        mut config: T::Config,
+        train: Arc<dyn Dataset>,
+        model: impl FnOnce(&T::Config) -> Result<T::Model>,
+    ) -> Result<Self> {
+        let loader = open_loader(train, T::loader(&config), config.optim().accum_iter)?;
+        T::memory(&config, rayon::current_num_threads()).require()?;
+        let engine = config.run_mut().open_engine()?;
+        let model = model(&config)?;
+        let [beta1, beta2] = config.optim().betas;
+        Ok(Self {
+            adamw: AdamW::new(&model, (beta1, beta2)),
+            averaged: T::ema_decay(&config).map(|_| model.clone()),
+            groups: T::groups(&config, &model),
+            workers: Workers::new(engine),
+            task,
+            config,
+            model,
+            loader,
+        })
+    }
+
+    /// The weights that are evaluated and kept: their moving average, where there is one.
+    pub fn eval_model(&self) -> &T::Model {
+        self.averaged.as_ref().unwrap_or(&self.model)
+    }
+
+    /// Optimiser steps in an epoch; an incomplete accumulation at its end is dropped.
+    pub fn steps_per_epoch(&self) -> u64 {
+        (self.loader.steps_per_epoch() / self.config.optim().accum_iter) as u64
+    }
+
+    /// Images that one optimiser step sees.
+    pub fn images_per_step(&self) -> usize {
+        self.config.optim().batch_size * self.config.optim().accum_iter
+    }
+
+    /// Which step optimiser step `i` of an epoch is. Its fraction of the epoch counts as the reference does: iterations of
+    /// all batches, those of a dropped accumulation included.
+    fn info(&self, epoch: u64, i: u64) -> StepInfo {
+        let iterations = i as f64 * self.config.optim().accum_iter as f64;
+        let done = iterations / self.loader.steps_per_epoch() as f64;
+        let step = epoch * self.steps_per_epoch() + i + 1;
+        StepInfo { step, epoch: epoch as f64 + done, images: self.images_per_step() }
+    }
+
+    /// The batches of an epoch, from optimiser step `first` of it on.
+    #[expect(clippy::cast_possible_truncation, reason = "fewer than the samples of an epoch")]
+    pub fn batches(&self, epoch: u64, first: u64) -> impl Iterator<Item = Result<Batch>> + use<T> {
+        self.loader.epoch(epoch, first as usize * self.config.optim().accum_iter)
+    }
+
+    /// Optimiser step `i` of an epoch: loss and gradient of the next `accum_iter` batches, checks, clipping, learning
+    /// rate, update. Between two batches `should_stop` is asked.
+    ///
+    /// # Errors
+    /// An image that cannot be read, a device that failed, or a loss or gradient that is not finite, where that ends the run.
+    pub fn step(
+        &mut self,
+        epoch: u64,
+        i: u64,
+        batches: &mut dyn Iterator<Item = Result<Batch>>,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<StepOutcome> {
+        let (begun, info) = (Instant::now(), self.info(epoch, i));
+        let Some((loss, mut grad)) = self.loss_and_grad(epoch, batches, should_stop)? else {
+            return Ok(StepOutcome::Stopped);
+        };
+        let outcome = self.update(info, loss, &mut grad, begun);
+        self.workers.give_back(grad);
+        outcome
+    }
+
+    /// Mean loss and gradient of the iterations that make up the step; nothing if it was stopped.
+    fn loss_and_grad(
+        &self,
+        epoch: u64,
+        batches: &mut dyn Iterator<Item = Result<Batch>>,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<Option<(f64, T::Model)>> {
+        let (accum_iter, workers, model) = (self.config.optim().accum_iter, &self.workers, &self.model);
+        let cx = StepCx { config: &self.config, epoch, workers };
+        let mut total: Option<(f64, T::Model)> = None;
+        for batch in batches.take(accum_iter) {
+            let batch = batch?;
+            if let Some((_, gradients)) = total.take_if(|_| should_stop()) {
+                workers.give_back(gradients);
+                return Ok(None);
+            }
+            let (loss, grad) = workers.with_weights(model, || self.task.loss_and_grad(model, batch, &cx))?;
+            total = Some(match total {
+                None => (loss, grad),
+                Some((sum, mut gradients)) => {
+                    gradients.accumulate(&grad);
+                    workers.give_back(grad);
+                    (sum + loss, gradients)
+                }
+            });
+        }
+        let (loss, mut grad) = total.expect("an epoch has as many batches as its steps take");
+        if accum_iter > 1 {
+            grad.scale(1.0 / accum_iter as f32);
+        }
+        Ok(Some((loss / accum_iter as f64, grad)))
+    }
+
+    fn update(
+        &mut self,
+        info: StepInfo,
+        loss: f64,
+        grad: &mut T::Model,
+        begun: Instant,
+    ) -> Result<StepOutcome> {
+        let StepInfo { step, epoch, images } = info;
+        let grad_norm = clip::norm(grad, &self.groups);
+        if let Some(skipped) = self.check_finite(step, loss, grad_norm, grad)? {
+            return Ok(StepOutcome::Skipped(skipped));
+        }
+        let OptimConfig { clip_grad, .. } = *self.config.optim();
+        if let Some(limit) = clip_grad {
+            clip::clip(grad, grad_norm, limit);
+        }
+        let lr = self.config.optim().schedule().lr_at(epoch);
+        self.adamw.step(&mut self.model, grad, &self.groups, lr);
+        self.average();
+        self.task.after_update(&mut self.model, info);
+        self.workers.changed(&self.groups);
+        let images_per_s = images as f64 / begun.elapsed().as_secs_f64();
+        let (weights_digest, chain) = (None, None);
+        let record = StepRecord { step, epoch, loss, lr, grad_norm, images_per_s, weights_digest, chain };
+        Ok(StepOutcome::Done(record))
+    }
+
+    /// What is to be skipped, if anything is. Weights that are not finite cannot be skipped.
+    fn check_finite(
+        &self,
+        step: u64,
+        loss: f64,
+        grad_norm: f64,
+        grad: &T::Model,
+    ) -> Result<Option<SkippedRecord>> {
+        if loss.is_finite() && grad_norm.is_finite() {
+            return Ok(None);
+        }
+        if let Some(tensor) = clip::first_not_finite(&self.model) {
+            return Err(Error::NotFinite { step, tensor });
+        }
+        let tensor = match clip::first_not_finite(grad) {
+            _ if !loss.is_finite() => "the loss".to_owned(),
+            Some(name) => format!("the gradient of {name}"),
+            None => "the norm of the gradient".to_owned(),
+        };
+        match self.config.run().on_nonfinite {
+            OnNonfinite::Stop => Err(Error::NotFinite { step, tensor }),
+            OnNonfinite::Skip => Ok(Some(SkippedRecord { step, tensor })),
+        }
+    }
+
+    /// `a ← d a + (1 − d) w` with `d = min(decay, (1 + t) / (10 + t))` after step `t`: short runs are not dragged
+    /// down by their first weights (the schedule of TensorFlow's `ExponentialMovingAverage`).
+    fn average(&mut self) {
+        let (Some(averaged), Some(decay)) = (&mut self.averaged, T::ema_decay(&self.config)) else {
+            return;
+        };
+        let t = self.adamw.steps as f64;
+        let keep = decay.min((1.0 + t) / (10.0 + t));
+        #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the purpose")]
+        let (keep, take) = (keep as f32, (1.0 - keep) as f32);
+        for (average, weight) in averaged.tensors_mut().into_iter().zip(self.model.tensors()) {
+            average.data.iter_mut().zip(weight.data).for_each(|(a, w)| *a = keep * *a + take * w);
+        }
+    }
+
+    /// Writes a checkpoint, whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written; the previous one is then still there.
+    pub fn write_checkpoint(&self, place: Place<'_>, state: State) -> Result<()> {
+        save::save(place, state, &self.model, &self.adamw, self.averaged.as_ref(), &self.task.extras())
+    }
+
+    /// Takes weights, moments, moving average and the task's extras from a checkpoint.
+    ///
+    /// # Errors
+    /// If they are not those of this model and task.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let extras = self.task.extras_mut();
+        save::restore(checkpoint, &mut self.model, &mut self.adamw, self.averaged.as_mut(), extras)
+    }
 }

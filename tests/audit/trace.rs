@@ -12,8 +12,9 @@ use vit_mae::checkpoint::tensors::File;
 use vit_mae::mae::Mae;
 use vit_mae::optim::{AdamW, groups};
 use vit_mae::params::Params;
-use vit_mae::train::step::loss_and_gradient;
-use vit_mae::train::{Config, Workers, save};
+use vit_mae::train::tasks::mae::load;
+use vit_mae::train::tasks::mae::step::loss_and_gradient;
+use vit_mae::train::{Config, Workers};
 
 fn tiny(place: &Place) -> Config {
     Config::resolve("nano", Some(&place.path("tiny.toml")), Vec::new()).unwrap()
@@ -146,10 +147,10 @@ fn a_step_from_a_checkpoint_is_the_runs_next_with_its_moments() {
     let printed =
         place.done(&["audit", "trace", "--checkpoint", "run", "--out", "t", "--json", "--lr", "0.002"]);
     let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
-    let steps = save::load(&place.path("run")).unwrap().2.state.step;
+    let steps = load::load(&place.path("run")).unwrap().2.state.step;
     assert_eq!(printed["step"], steps + 1);
     let file = File::open(place.path("t/trace.safetensors")).unwrap();
-    let checkpoint = save::load(&place.path("run")).unwrap().2;
+    let checkpoint = load::load(&place.path("run")).unwrap().2;
     let name = "blocks.0.mlp.fc1.weight";
     let same = |ours: &str, theirs: &File, name: &str| {
         assert_eq!(file.read::<f32>(ours).unwrap(), theirs.read::<f32>(name).unwrap(), "{ours}");

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs;
 use vit_mae::data::{evaluation_image, load_image, normalise};
 use vit_mae::exec::{Backend, Exec};
-use vit_mae::train::finetune;
+use vit_mae::train::tasks::classify;
 
 const CLASSES: [&str; 3] = ["across", "down", "slanted"];
 
@@ -29,7 +29,7 @@ fn eval(place: &Place, args: &[&str]) -> Value {
 
 /// `(class, probability)` of each class, from the classifier's logits for one image at a time.
 fn probabilities(place: &Place, image: &str) -> Vec<f64> {
-    let (model, config, _) = finetune::load(&place.path("tuned")).unwrap();
+    let (model, config, _) = classify::load(&place.path("tuned")).unwrap();
     let view = evaluation_image(&load_image(place.path(image)).unwrap(), 1, 8, 8).unwrap();
     let image = normalise(&view, &config.data.mean.unwrap(), &config.data.std.unwrap());
     let image = image.insert_axis(ndarray::Axis(0));

@@ -158,7 +158,7 @@ fn a_layer_that_changes_only_the_epochs_keeps_the_share_of_warm_up() {
     .into_iter()
     .enumerate()
     {
-        let tiny = common::TINY.replace("epochs = 2", file);
+        let tiny = crate::common::TINY.replace("epochs = 2", file);
         place.write("layer.toml", tiny);
         let out = format!("run-{i}");
         place.pretrain(&[&["--config", "layer.toml", "--out", &out], flags].concat());
@@ -255,7 +255,7 @@ fn help_shows_examples_and_defaults() {
     for word in ["Examples:", "vit-mae pretrain --preset photo", "[default: nano]", "runs/0001", "0.75"] {
         assert!(help.contains(word), "no {word} in {help}");
     }
-    for (name, _) in vit_mae::train::presets::PRESETS {
+    for (name, _) in vit_mae::train::tasks::mae::presets::PRESETS {
         assert!(help.contains(name), "preset {name} is not in the help");
     }
     let help = place.done(&["reconstruct", "--help"]);

@@ -10,7 +10,6 @@ use vit_mae::checkpoint::tensors::File;
 use vit_mae::data::load_image;
 use vit_mae::exec::{Backend, Exec};
 use vit_mae::mae::Mask;
-use vit_mae::train::save;
 
 /// A trained tiny model in `run`, and labelled images in `set/train` and `set/test`.
 fn place() -> Place {
@@ -34,7 +33,7 @@ fn npy(bytes: &[u8]) -> (String, Vec<f32>) {
 #[test]
 fn features_are_the_encoders_output_for_whole_images() {
     let place = place();
-    let (model, config, _) = save::load(&place.path("run")).unwrap();
+    let (model, config, _) = vit_mae::train::tasks::mae::load::load(&place.path("run")).unwrap();
     let patches = config.model.num_patches();
     let whole = Mask::from_removed(&vec![false; patches]);
     let mut cx = Exec::new(Backend::default());

@@ -2,18 +2,18 @@
 
 use super::Place;
 use serde_json::Value;
-use vit_mae::train::Watch;
+use vit_mae::train::Observer;
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
 
 /// Asks to stop after a number of steps, as a signal would.
 pub(crate) struct StopAfter(pub(crate) u64);
 
-impl Watch for StopAfter {
+impl Observer for StopAfter {
     fn step(&mut self, _: &StepRecord, _: u64) {
         self.0 = self.0.saturating_sub(1);
     }
     fn epoch(&mut self, _: &EpochRecord) {}
-    fn stop(&self) -> Option<u8> {
+    fn should_stop(&self) -> Option<u8> {
         (self.0 == 0).then_some(15)
     }
 }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use vit_mae::Error;
 use vit_mae::checkpoint::tensors;
 use vit_mae::params::Params;
-use vit_mae::train::finetune::{self, Start};
-use vit_mae::train::{FinetuneConfig, Finetuning, Run as _, RunDir};
+use vit_mae::train::tasks::classify::{self, Start};
+use vit_mae::train::{Classify, FinetuneConfig, Run, RunDir};
 
 /// Three classes of stripes and a pre-training run of one epoch on them.
 fn place() -> Place {
@@ -70,7 +70,7 @@ fn a_run_interrupted_after_any_step_ends_with_the_same_bits() {
     let config = config(&place, &start);
     let begin = |out: &str| {
         let run = RunDir::create(Some(place.path(out)), false).unwrap();
-        Finetuning::new(config.clone(), &start, || Ok(run)).unwrap()
+        Run::<Classify>::new(config.clone(), &start, || Ok(run)).unwrap()
     };
     begin("whole").train("", &mut StopAfter(u64::MAX)).unwrap();
     let whole = bits(&place, "whole");
@@ -80,7 +80,8 @@ fn a_run_interrupted_after_any_step_ends_with_the_same_bits() {
         let error = begin(&out).train("", &mut StopAfter(step)).unwrap_err();
         assert!(matches!(error, Error::Interrupted { step: found, .. } if found == step), "{error}");
         let mut again =
-            Finetuning::resume(RunDir::open(place.path(&out)).unwrap(), |before| Ok(before.clone())).unwrap();
+            Run::<Classify>::resume(RunDir::open(place.path(&out)).unwrap(), |before| Ok(before.clone()))
+                .unwrap();
         again.train("", &mut StopAfter(u64::MAX)).unwrap();
         drop(again);
         assert!(bits(&place, &out) == whole, "interrupted after step {step}");
@@ -161,7 +162,7 @@ fn the_test_split_chooses_nothing() {
 
 /// Every tensor of a checkpoint's weights.
 fn weights(place: &Place, out: &str) -> BTreeMap<String, Vec<f32>> {
-    let (model, ..) = finetune::load(&place.path(out)).unwrap();
+    let (model, ..) = classify::load(&place.path(out)).unwrap();
     model.tensors().into_iter().map(|t| (t.name, t.data.to_vec())).collect()
 }
 
@@ -198,8 +199,8 @@ fn the_moving_average_is_that_of_the_weights() {
     let start = Start::pretrained(&place.path("mae")).unwrap();
     let config = config(&place, &start);
     let run = RunDir::create(Some(place.path("run")), false).unwrap();
-    let mut run = Finetuning::new(config, &start, || Ok(run)).unwrap();
-    let head = |run: &Finetuning| run.finetuner.model.head.weight.mapv(f64::from);
+    let mut run = Run::<Classify>::new(config, &start, || Ok(run)).unwrap();
+    let head = |run: &Run<Classify>| run.learner.model.head.weight.mapv(f64::from);
     let mut average = head(&run);
     for step in 1..=6_u32 {
         let stopped = run.train("", &mut StopAfter(1)).unwrap_err();
@@ -208,7 +209,7 @@ fn the_moving_average_is_that_of_the_weights() {
         let decay = 0.9_f64.min((1.0 + t) / (10.0 + t));
         average = average * decay + head(&run) * (1.0 - decay);
     }
-    let kept = run.finetuner.averaged.as_ref().unwrap().head.weight.mapv(f64::from);
+    let kept = run.learner.averaged.as_ref().unwrap().head.weight.mapv(f64::from);
     let worst = (&kept - &average).mapv(f64::abs).fold(0.0, |a: f64, &b| a.max(b));
     let largest = average.mapv(f64::abs).fold(0.0, |a: f64, &b| a.max(b));
     assert!(worst < 1e-6 * largest, "{worst} of {largest}");
@@ -217,7 +218,7 @@ fn the_moving_average_is_that_of_the_weights() {
     assert!(file.names().iter().any(|name| name == "w.head.weight"));
     assert_eq!(
         weights(&place, "run")["head.weight"],
-        run.finetuner.averaged.as_ref().unwrap().head.weight.as_slice().unwrap()
+        run.learner.averaged.as_ref().unwrap().head.weight.as_slice().unwrap()
     );
 }
 

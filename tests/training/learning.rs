@@ -9,7 +9,7 @@ use vit_mae::mae::{Mae, MaeConfig, Mask, Strategy};
 use vit_mae::optim::{AdamW, groups};
 use vit_mae::params::Params;
 use vit_mae::train::Workers;
-use vit_mae::train::step::{loss, loss_and_gradient};
+use vit_mae::train::tasks::mae::step::{loss, loss_and_gradient};
 
 fn config(norm_pix_loss: bool) -> MaeConfig {
     MaeConfig {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs;
 use vit_mae::Error;
 use vit_mae::checkpoint::Checkpoint;
-use vit_mae::train::{Config, Pretraining, Run as _, RunDir};
+use vit_mae::train::{Config, Pretrain, Run, RunDir};
 
 const SETS: [&str; 5] = [
     "run.pictures_every_epochs=1",
@@ -34,7 +34,7 @@ fn args(out: &str) -> Vec<&str> {
 
 /// What the run consists of, but for measured times.
 #[derive(Debug, PartialEq)]
-struct Run {
+struct Left {
     model: Vec<u8>,
     moments: Vec<u8>,
     log: Vec<Value>,
@@ -44,9 +44,9 @@ struct Run {
     curve: String,
 }
 
-fn read(place: &Place, out: &str) -> Run {
+fn read(place: &Place, out: &str) -> Left {
     let checkpoint = Checkpoint::open(&place.path(out)).unwrap();
-    Run {
+    Left {
         model: place.read(&format!("{out}/checkpoint/model.safetensors")),
         moments: place.read(&format!("{out}/checkpoint/optimizer.safetensors")),
         log: log(place, out),
@@ -79,24 +79,27 @@ fn a_run_interrupted_after_any_step_ends_with_the_same_bits() {
     let place = place();
     let config = config(&place);
     let whole = RunDir::create(Some(place.path("whole")), false).unwrap();
-    Pretraining::new(config.clone(), || Ok(whole)).unwrap().train("", &mut StopAfter(u64::MAX)).unwrap();
+    Run::<Pretrain>::new(config.clone(), &(), || Ok(whole))
+        .unwrap()
+        .train("", &mut StopAfter(u64::MAX))
+        .unwrap();
     let whole = read(&place, "whole");
     assert_eq!(whole.log.len(), 9 + 3, "3 epochs of 3 steps");
     for step in 1..9 {
         let out = format!("after-{step}");
         let run = RunDir::create(Some(place.path(&out)), false).unwrap();
-        let mut run = Pretraining::new(config.clone(), || Ok(run)).unwrap();
+        let mut run = Run::<Pretrain>::new(config.clone(), &(), || Ok(run)).unwrap();
         let error = run.train("", &mut StopAfter(step)).unwrap_err();
         assert!(matches!(error, Error::Interrupted { step: found, .. } if found == step), "{error}");
         drop(run);
         // Again after one more step, so that a resumed run is interrupted, too.
         let again = RunDir::open(place.path(&out)).unwrap();
-        let mut again = Pretraining::resume(again, |before| Ok(before.clone())).unwrap();
+        let mut again = Run::<Pretrain>::resume(again, |before| Ok(before.clone())).unwrap();
         assert_eq!(again.steps_done(), step);
         again.train("", &mut StopAfter(1)).unwrap_err();
         drop(again);
         let last = RunDir::open(place.path(&out)).unwrap();
-        let mut last = Pretraining::resume(last, |before| Ok(before.clone())).unwrap();
+        let mut last = Run::<Pretrain>::resume(last, |before| Ok(before.clone())).unwrap();
         last.train("", &mut StopAfter(u64::MAX)).unwrap();
         drop(last);
         assert!(read(&place, &out) == whole, "interrupted after step {step} and the one after it");
@@ -108,7 +111,7 @@ fn other_threads_and_a_moved_directory_change_no_bit() {
     let place = place();
     place.done(&args("whole"));
     let run = RunDir::create(Some(place.path("begun")), false).unwrap();
-    let mut begun = Pretraining::new(config(&place), || Ok(run)).unwrap();
+    let mut begun = Run::<Pretrain>::new(config(&place), &(), || Ok(run)).unwrap();
     begun.train("", &mut StopAfter(4)).unwrap_err();
     drop(begun);
     fs::rename(place.path("begun"), place.path("moved")).unwrap();

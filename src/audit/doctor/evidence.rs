@@ -8,8 +8,9 @@ use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, State, dir, tensors};
 use crate::mae::Mae;
 use crate::optim::AdamW;
-use crate::train::source::{Source, loader_config};
-use crate::train::{Config, Settings, Workers, save};
+use crate::train::source::{Source, measure};
+use crate::train::tasks::mae::load;
+use crate::train::{Config, Pretrain, Settings, Task, Workers, save};
 use std::path::{Path, PathBuf};
 
 /// How often a checkpoint is opened again if a run that is going on replaced it meanwhile.
@@ -125,7 +126,7 @@ impl Evidence {
     /// Optimiser steps in an epoch, from the data, or else from what was logged.
     pub fn steps_per_epoch(&self) -> Option<u64> {
         if let Ok(data) = &self.data {
-            let samples = data.source.train.len() * loader_config(&self.config).repeats;
+            let samples = data.source.train.len() * Pretrain::loader(&self.config).repeats;
             let optim = &self.config.optim;
             return Some((samples / optim.batch_size / optim.accum_iter) as u64).filter(|&steps| steps > 0);
         }
@@ -152,15 +153,15 @@ impl Evidence {
 
 impl Data {
     fn open(config: &mut Config) -> Result<Self> {
-        let source = Source::open(config)?;
-        source.complete(config)?;
+        let source = Pretrain::source(config)?;
+        measure(&*source.train, &mut config.data, config.model.in_chans)?;
         let digest = source.train.digest()?;
         Ok(Self { source, digest })
     }
 
     /// The first `count` images of an epoch as training sees them, with their samples' addresses.
     pub(super) fn batch(&self, config: &Config, epoch: u64, count: usize) -> Result<crate::data::Batch> {
-        let mut loading = loader_config(config);
+        let mut loading = Pretrain::loader(config);
         loading.batch_size = count.min(self.source.train.len() * loading.repeats);
         let loader = crate::data::Loader::new(self.source.train.clone(), loading)?;
         let first = loader.epoch(epoch, 0).next();
@@ -225,7 +226,7 @@ fn read(folder: &Path) -> Result<Saved> {
     }
     let weights = tensors::File::open(folder.join(dir::MODEL))?;
     check(&weights, state.checksums.model)?;
-    let model = save::model_from(&weights, &config.model)?;
+    let model = load::model_from(&weights, &config.model)?;
     let moments = tensors::File::open(folder.join(dir::OPTIMIZER)).and_then(|moments| {
         check(&moments, state.checksums.optimizer)?;
         Ok(moments)
@@ -234,7 +235,12 @@ fn read(folder: &Path) -> Result<Saved> {
     let adamw = moments.and_then(|optimizer| {
         let mut adamw = AdamW::new(&model, (beta1, beta2));
         let (dir, state) = (folder.to_path_buf(), state.clone());
-        save::load_moments(&Checkpoint { dir, state, model: weights, optimizer }, &mut adamw, None)?;
+        save::load_moments(
+            &Checkpoint { dir, state, model: weights, optimizer },
+            &mut adamw,
+            None,
+            Vec::new(),
+        )?;
         Ok(adamw)
     });
     let initial = Mae::initialised(config.model, state.seed);

@@ -5,7 +5,7 @@ use crate::mae::Mae;
 use crate::mae::baseline::Baselines;
 use crate::mae::cost::Cost;
 use crate::mae::masking::len_keep;
-use crate::train::held_out::HeldOut;
+use crate::train::tasks::mae::held_out::HeldOut;
 use crate::train::{Config, Workers};
 
 /// Floating-point operations that measuring a loss may take: some seconds on a few cores.

@@ -4,11 +4,11 @@ use super::{Architecture, Inspection, Transformer, provenance, rows};
 use crate::base::Result;
 use crate::optim::groups;
 use crate::params::Params;
-use crate::train::finetune;
+use crate::train::tasks::classify;
 use std::path::Path;
 
 pub(super) fn inspect(path: &Path) -> Result<Inspection> {
-    let (model, config, checkpoint) = finetune::load(path)?;
+    let (model, config, checkpoint) = classify::load(path)?;
     let (c, transfer) = (&config.model, &config.finetune);
     let encoder = c.encoder();
     let groups = groups::finetuning(&model, 1.0, transfer.layer_decay, c.depth, transfer.tune_blocks);

@@ -8,7 +8,8 @@ use crate::base::Result;
 use crate::checkpoint::{Checkpoint, State, dir, keep};
 use crate::optim::groups::{self, Group};
 use crate::params::{Params, Role, Tensor};
-use crate::train::{FinetuneConfig, Settings, save};
+use crate::train::tasks::mae::load;
+use crate::train::{FinetuneConfig, Settings};
 use serde::Serialize;
 use stats::Stats;
 use std::collections::BTreeMap;
@@ -145,7 +146,7 @@ fn checkpoint(path: &Path) -> Result<Inspection> {
 }
 
 fn autoencoder(path: &Path) -> Result<Inspection> {
-    let (model, config, checkpoint) = save::load(path)?;
+    let (model, config, checkpoint) = load::load(path)?;
     let config = &config.model;
     let numbers = config.parameters();
     let mlp =

@@ -7,8 +7,9 @@ use crate::mae::masking::len_keep;
 use crate::mae::{Mae, Mask};
 use crate::optim::{AdamW, clip};
 use crate::train::memory::{available_bytes, gibibytes};
-use crate::train::source::Source;
-use crate::train::{Config, held_out, save};
+use crate::train::source::measure;
+use crate::train::tasks::mae::{held_out, load};
+use crate::train::{Config, Pretrain, Task, save};
 use ndarray::{Array4, Axis, stack};
 use std::path::{Path, PathBuf};
 
@@ -49,9 +50,9 @@ impl Start {
     /// # Errors
     /// If there is no sound checkpoint, or it holds a number that is not finite.
     pub fn from_checkpoint(dir: &Path) -> Result<Self> {
-        let (model, config, checkpoint) = save::load(dir)?;
+        let (model, config, checkpoint) = load::load(dir)?;
         let mut adamw = adamw(&model, &config);
-        save::load_moments(&checkpoint, &mut adamw, None)?;
+        save::load_moments(&checkpoint, &mut adamw, None, Vec::new())?;
         let finite = |params: &Mae<f32>, path: &Path, prefix: &str| match clip::first_not_finite(params) {
             Some(name) => {
                 Err(Error::input(path, format!("{prefix}{name}"), "finite numbers", "NaN or an infinity"))
@@ -101,9 +102,9 @@ impl Batch {
         let count = if files.is_empty() { IMAGES } else { files.len() };
         check_memory(config, count)?;
         let measured = config.data.mean.is_some() && config.data.std.is_some();
-        let source = if files.is_empty() || !measured { Some(Source::open(config)?) } else { None };
+        let source = if files.is_empty() || !measured { Some(Pretrain::source(config)?) } else { None };
         if let Some(source) = &source {
-            source.complete(config)?;
+            measure(&*source.train, &mut config.data, config.model.in_chans)?;
         }
         let input = config.input();
         let mut images = Vec::new();

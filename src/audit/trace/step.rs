@@ -52,7 +52,7 @@ pub struct Trace {
 
 impl Trace {
     /// Takes one step on the batch, which is one chunk; the bits are those of
-    /// [`crate::train::step::loss_and_gradient`] with a `micro_batch` of at least its size.
+    /// [`crate::train::tasks::mae::step::loss_and_gradient`] with a `micro_batch` of at least its size.
     ///
     /// # Errors
     /// If the loss or a gradient is not finite.

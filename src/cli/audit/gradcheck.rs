@@ -17,7 +17,8 @@ use vit_mae::exec::Backend;
 use vit_mae::exec::device::Device;
 use vit_mae::exec::engine::{Engine, Offloading};
 use vit_mae::mae::masking::len_keep;
-use vit_mae::train::{Config, presets, save};
+use vit_mae::train::Config;
+use vit_mae::train::tasks::mae::{load, presets};
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -135,7 +136,7 @@ fn check_layers(args: &Args, junit: Option<&JUnit>) -> Result<()> {
 /// A whole model.
 fn check_model(args: &Args, junit: Option<&JUnit>) -> Result<()> {
     let (trained, config, what) = if let Some(dir) = &args.checkpoint {
-        let (model, config, _) = save::load(dir)?;
+        let (model, config, _) = load::load(dir)?;
         (Some(model), config, format!("{}, trained weights", dir.display()))
     } else {
         let preset = args.preset.as_deref().unwrap_or(presets::DEFAULT);

@@ -18,13 +18,13 @@ pub mod table;
 pub use plan::{Axis, Judge, Plan};
 pub use table::Row;
 
-use super::finetune::{Finetuning, Start};
 use super::probe::Optimizer;
 use super::probing::{Probing, probe};
-use super::run::{Run, Watch};
+use super::run::{Observer, Run};
 use super::run_dir::write_atomic;
 use super::source::Source;
-use super::{Config, Pretraining, RunDir};
+use super::tasks::classify::{Classify, Start};
+use super::{Config, Pretrain, RunDir};
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir};
@@ -37,10 +37,10 @@ use toml::Value;
 const PLAN: &str = "ablation.toml";
 const ROW: &str = "row.json";
 
-/// Whoever watches an ablation.
-pub trait Observer {
-    /// A run begins or goes on: its name, epochs and steps. What it returns watches the run.
-    fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Watch + 'a>;
+/// What follows an ablation.
+pub trait AblationObserver {
+    /// A run begins or goes on: its name, epochs and steps. What it returns follows the run.
+    fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Observer + 'a>;
     /// A point is done, or was done before.
     fn done(&mut self, row: &Row, of: usize);
 }
@@ -88,7 +88,7 @@ impl Ablation {
     ///
     /// # Errors
     /// Whatever ends a run; [`Error::Interrupted`] names this folder, from which the ablation goes on.
-    pub fn run(&self, observer: &mut dyn Observer) -> Result<Vec<Row>> {
+    pub fn run(&self, observer: &mut dyn AblationObserver) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         let points: Vec<(&Value, u64)> = self.plan.points().collect();
         for &(value, seed) in &points {
@@ -110,7 +110,7 @@ impl Ablation {
     }
 
     /// One value with one seed.
-    fn point(&self, value: &Value, seed: u64, observer: &mut dyn Observer) -> Result<Row> {
+    fn point(&self, value: &Value, seed: u64, observer: &mut dyn AblationObserver) -> Result<Row> {
         let label = Axis::label(value);
         let name = format!("{}={label}", self.plan.vary.name);
         let folder = self.folder.join(name.replace(['/', ' '], "_")).join(format!("seed-{seed}"));
@@ -158,16 +158,16 @@ impl Ablation {
         recipe: &str,
         pretrained: &Path,
         seed: u64,
-        observer: &mut dyn Observer,
-    ) -> Result<super::finetune::Outcome> {
+        observer: &mut dyn AblationObserver,
+    ) -> Result<super::tasks::classify::Outcome> {
         let mut run = if let Ok(run) = RunDir::open(out) {
-            Finetuning::resume(run, |before| Ok(before.clone()))?
+            Run::<Classify>::resume(run, |before| Ok(before.clone()))?
         } else {
             let start = Start::pretrained(pretrained)?;
             let config = self.plan.finetuning(recipe, &start, seed)?;
-            Finetuning::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
+            Run::<Classify>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
         };
-        let epochs = run.finetuner.config.optim.epochs;
+        let epochs = run.learner.config.optim.epochs;
         let mut watch = observer.begins(name, epochs, run.steps_total());
         run.train("", &mut *watch)
     }
@@ -211,14 +211,14 @@ impl Ablation {
 }
 
 /// Pre-trains, or goes on where it was interrupted, or does nothing if it is done.
-fn pretrain(out: &Path, name: &str, config: Config, observer: &mut dyn Observer) -> Result<()> {
+fn pretrain(out: &Path, name: &str, config: Config, observer: &mut dyn AblationObserver) -> Result<()> {
     let epochs = config.optim.epochs;
     if is_complete(out, epochs) {
         return Ok(());
     }
     let mut run = match RunDir::open(out) {
-        Ok(run) => Pretraining::resume(run, |before| Ok(before.clone()))?,
-        Err(_) => Pretraining::new(config, || RunDir::create(Some(out.to_path_buf()), true))?,
+        Ok(run) => Run::<Pretrain>::resume(run, |before| Ok(before.clone()))?,
+        Err(_) => Run::<Pretrain>::new(config, &(), || RunDir::create(Some(out.to_path_buf()), true))?,
     };
     let mut watch = observer.begins(name, epochs, run.steps_total());
     run.train("", &mut *watch).map(drop)

@@ -2,7 +2,7 @@
 
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
-use crate::train::finetune::Start;
+use crate::train::tasks::classify::Start;
 use crate::train::{Config, FinetuneConfig};
 use serde::{Deserialize, Serialize};
 use std::path::Path;

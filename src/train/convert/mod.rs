@@ -7,8 +7,8 @@ mod run_out;
 pub mod shapes;
 pub mod source;
 
-use super::config::Config;
 use super::run_dir::RunDir;
+use super::tasks::mae::Config;
 use crate::base::disk::Os;
 use crate::base::out_file::check_out_file;
 use crate::base::{Error, Result};

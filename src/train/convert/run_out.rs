@@ -7,12 +7,12 @@ use crate::mae::{Mae, MaeConfig};
 use crate::optim::AdamW;
 use crate::params::Params;
 use crate::tasks::{Classifier, ClassifierConfig, Pooling};
-use crate::train::config::Config;
-use crate::train::finetune::{FinetuneConfig, recipes};
 use crate::train::journal::Journal;
 use crate::train::run_dir::RunDir;
 use crate::train::save;
 use crate::train::settings::Settings;
+use crate::train::tasks::classify::{FinetuneConfig, recipes};
+use crate::train::tasks::mae::config::Config;
 use toml::{Table, Value};
 
 /// The preset that gives a run's settings for training where its source says nothing of them.
@@ -93,7 +93,7 @@ impl<S: Settings, P: Params<f32>> Run<S, P> {
         let [beta1, beta2] = self.settings.optim().betas;
         let adamw = AdamW::new(&self.model, (beta1, beta2));
         let state = save::state(&self.settings, journal)?;
-        save::save(save::place(&self.settings, &journal.run), state, &self.model, &adamw, None)
+        save::save(save::place(&self.settings, &journal.run), state, &self.model, &adamw, None, &[])
     }
 }
 

@@ -7,11 +7,11 @@ use crate::checkpoint::{Checkpoint, Layout, Renamed, dir};
 use crate::mae::{Encoder, Mae, MaeConfig};
 use crate::params::{Params, Tensor};
 use crate::tasks::{Classifier, ClassifierConfig, Pooling};
-use crate::train::config::Config;
-use crate::train::finetune::FinetuneConfig;
 use crate::train::save::check_promise;
 use crate::train::sections::DataConfig;
 use crate::train::settings::Settings;
+use crate::train::tasks::classify::FinetuneConfig;
+use crate::train::tasks::mae::config::Config;
 use std::path::Path;
 
 /// A kind of model with its sizes.

@@ -9,7 +9,7 @@ use vit_mae::exec::Backend;
 use vit_mae::exec::engine::Engine;
 use vit_mae::exec::gemm::Gemm;
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
-use vit_mae::train::{Config, Pretraining, Run, RunDir, Watch, Workers};
+use vit_mae::train::{Config, Observer, Pretrain, Run, RunDir, Workers};
 use vit_mae::{Error, Result};
 
 /// Collects the losses of steps and of held-out images; lets the device run out of memory after so many steps.
@@ -18,7 +18,7 @@ struct Losses {
     fail_after: Option<(u64, Arc<Device>)>,
 }
 
-impl Watch for Losses {
+impl Observer for Losses {
     fn step(&mut self, record: &StepRecord, _: u64) {
         self.all.push(record.loss);
         if let Some((steps, device)) = &self.fail_after
@@ -32,7 +32,7 @@ impl Watch for Losses {
         self.all.extend(record.held_out_loss);
     }
 
-    fn stop(&self) -> Option<u8> {
+    fn should_stop(&self) -> Option<u8> {
         None
     }
 }
@@ -44,7 +44,7 @@ fn place() -> Place {
     place
 }
 
-fn start(place: &Place, out: &str) -> Pretraining {
+fn start(place: &Place, out: &str) -> Run<Pretrain> {
     let data = place.path("pictures");
     let flags = vec![
         ("data.path".to_owned(), toml::Value::from(data.to_str().expect("a path in UTF-8"))),
@@ -53,17 +53,17 @@ fn start(place: &Place, out: &str) -> Pretraining {
         ("optim.batch_size".to_owned(), 4.into()),
     ];
     let config = Config::resolve("nano", Some(&place.path("tiny.toml")), flags).expect("settings");
-    Pretraining::new(config, || RunDir::create(Some(place.path(out)), false)).expect("a run")
+    Run::<Pretrain>::new(config, &(), || RunDir::create(Some(place.path(out)), false)).expect("a run")
 }
 
-fn onto_device(run: &mut Pretraining) -> Arc<Device> {
+fn onto_device(run: &mut Run<Pretrain>) -> Arc<Device> {
     let (gemm, device) = offload::<f32>(1);
     let gemm: Arc<dyn Gemm<f32>> = Arc::new(gemm);
-    run.trainer.workers = Workers::new(Engine::on(gpu(), Backend::default(), Some(gemm), None));
+    run.learner.workers = Workers::new(Engine::on(gpu(), Backend::default(), Some(gemm), None));
     device
 }
 
-fn train(run: &mut Pretraining, fail_after: Option<(u64, Arc<Device>)>) -> (Vec<f64>, Result<()>) {
+fn train(run: &mut Run<Pretrain>, fail_after: Option<(u64, Arc<Device>)>) -> (Vec<f64>, Result<()>) {
     let mut losses = Losses { all: Vec::new(), fail_after };
     let outcome = run.train("test", &mut losses).map(drop);
     (losses.all, outcome)
@@ -83,16 +83,16 @@ fn a_runs_losses_follow_the_cpus_and_weights_travel_once_a_step() {
         assert!((loss - cpu).abs() <= 1e-5 * cpu, "{losses:?} for {cpu:?}");
     }
     // Six steps and, after the last of each epoch, the held-out images with the weights that the next step starts with.
-    let traffic = run.trainer.workers.traffic();
+    let traffic = run.learner.workers.traffic();
     let matrices = matrices(&run);
     assert!(matrices > 10, "the model's matrices are counted");
     assert_eq!(traffic.weights, (6 + 1) * matrices as u64);
     assert_eq!(device.kept.load(Ordering::Relaxed), 7 * matrices);
 }
 
-fn matrices(run: &Pretraining) -> usize {
+fn matrices(run: &Run<Pretrain>) -> usize {
     use vit_mae::params::{Params, Role};
-    run.trainer.model.tensors().iter().filter(|tensor| tensor.role == Role::Weight).count()
+    run.learner.model.tensors().iter().filter(|tensor| tensor.role == Role::Weight).count()
 }
 
 #[test]
@@ -110,7 +110,8 @@ fn memory_that_runs_out_ends_the_run_at_a_checkpoint_from_which_it_goes_on() {
     assert_eq!(error.exit_code(), 1);
     assert!(matches!(error, Error::Halted { step: 3, .. }), "the checkpoint after the first epoch stands");
     drop(run);
-    let mut again = Pretraining::resume(RunDir::open(place.path("run")).unwrap(), |c| Ok(c.clone())).unwrap();
+    let mut again =
+        Run::<Pretrain>::resume(RunDir::open(place.path("run")).unwrap(), |c| Ok(c.clone())).unwrap();
     let (losses, outcome) = train(&mut again, None);
     outcome.expect("it goes on, on the CPU");
     assert_eq!(losses.len(), 3 + 1);

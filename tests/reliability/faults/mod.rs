@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use vit_mae::base::disk::{Disk, Os};
 use vit_mae::checkpoint::{Checkpoint, dir, keep};
 use vit_mae::train::metrics::{self, EpochRecord, Record, StepRecord};
-use vit_mae::train::{Config, Pretraining, Run as _, RunDir, Watch};
+use vit_mae::train::{Config, Observer, Pretrain, Run, RunDir};
 use vit_mae::{Error, Result};
 
 const FAULTS: [Fault; 5] =
@@ -24,10 +24,10 @@ const FAULTS: [Fault; 5] =
 
 struct Nobody;
 
-impl Watch for Nobody {
+impl Observer for Nobody {
     fn step(&mut self, _: &StepRecord, _: u64) {}
     fn epoch(&mut self, _: &EpochRecord) {}
-    fn stop(&self) -> Option<u8> {
+    fn should_stop(&self) -> Option<u8> {
         None
     }
 }
@@ -52,12 +52,12 @@ fn config(place: &Place, epochs: i64) -> Config {
 
 fn begin(config: &Config, run: &Path, disk: impl Disk + 'static) -> Result<()> {
     let run = RunDir::create(Some(run.into()), true)?.on(Arc::new(disk));
-    Pretraining::new(config.clone(), || Ok(run))?.train("", &mut Nobody).map(drop)
+    Run::<Pretrain>::new(config.clone(), &(), || Ok(run))?.train("", &mut Nobody).map(drop)
 }
 
 fn resume(run: &Path, disk: impl Disk + 'static) -> Result<()> {
     let run = RunDir::open(run)?.on(Arc::new(disk));
-    Pretraining::resume(run, |before| Ok(before.clone()))?.train("", &mut Nobody).map(drop)
+    Run::<Pretrain>::resume(run, |before| Ok(before.clone()))?.train("", &mut Nobody).map(drop)
 }
 
 /// Checksums of weights and moments, the log's chain.
@@ -261,19 +261,19 @@ fn a_checkpoint_that_does_not_fit_is_not_begun() {
 #[test]
 fn a_panic_leaves_the_last_checkpoint_and_says_so() {
     struct Clumsy(u64);
-    impl Watch for Clumsy {
+    impl Observer for Clumsy {
         fn step(&mut self, record: &StepRecord, _: u64) {
             assert!(record.step < self.0, "dropped the cup");
         }
         fn epoch(&mut self, _: &EpochRecord) {}
-        fn stop(&self) -> Option<u8> {
+        fn should_stop(&self) -> Option<u8> {
             None
         }
     }
     let place = Place::in_memory();
     let config = config(&place, 2);
     let run = RunDir::create(Some(place.path("run")), false).unwrap();
-    let mut run = Pretraining::new(config.clone(), || Ok(run)).unwrap();
+    let mut run = Run::<Pretrain>::new(config.clone(), &(), || Ok(run)).unwrap();
     let error = run.train("", &mut Clumsy(3)).unwrap_err();
     drop(run);
     assert_eq!(error.exit_code(), 1);

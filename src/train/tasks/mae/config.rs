@@ -1,22 +1,22 @@
 //! Every setting of a pre-training run, resolved as preset < file < environment < command line.
 
-use super::input::Input;
-use super::memory::StepMemory;
-use super::origins::Resolved;
-use super::overrides::Overrides;
 use super::presets;
-use super::resolve::Layers;
-use super::sections::require;
-use super::settings::Settings;
 use crate::base::{Error, Result};
 use crate::mae::masking::{Masking, len_keep};
 use crate::mae::{MaeConfig, Strategy};
 use crate::optim::Schedule;
+use crate::train::input::Input;
+use crate::train::memory::StepMemory;
+use crate::train::origins::Resolved;
+use crate::train::overrides::Overrides;
+use crate::train::resolve::Layers;
+use crate::train::sections::require;
+use crate::train::settings::Settings;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use toml::Value;
 
-pub use super::sections::{DataConfig, OnNonfinite, OptimConfig, RunConfig};
+pub use crate::train::sections::{DataConfig, OnNonfinite, OptimConfig, RunConfig};
 
 /// All settings; `config.toml` in a run directory is this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,6 +118,10 @@ impl Settings for Config {
 
     fn run(&self) -> &RunConfig {
         &self.run
+    }
+
+    fn run_mut(&mut self) -> &mut RunConfig {
+        &mut self.run
     }
 
     fn validate(&self) -> Result<()> {

@@ -1,12 +1,11 @@
 //! Loss and gradient of one labelled batch: chunk by chunk, summed along the fixed tree.
 
 use crate::base::Real;
-use crate::exec::tree;
 use crate::layers::DropPath;
-use crate::params::Params;
 use crate::tasks::classify::Pass;
 use crate::tasks::{Classifier, cross_entropy};
 use crate::train::Workers;
+use crate::train::step::sum;
 use ndarray::{ArrayView2, ArrayView4, Axis};
 
 /// What a step sees.
@@ -43,29 +42,17 @@ pub fn loss_and_gradient<F: Real>(
     let (count, size) = (batch.samples.len(), how.micro_batch);
     let parts = batch.images.axis_chunks_iter(Axis(0), size).zip(batch.samples.chunks(size));
     let chunks: Vec<_> = parts.zip(batch.targets.axis_chunks_iter(Axis(0), size)).collect();
-    // With fewer chunks than threads the products themselves spread over the threads.
-    let split = chunks.len() < rayon::current_num_threads();
-    let chunk = |i: usize| {
+    let (loss_sum, grad) = sum(model, chunks.len(), workers, |i, grad, cx| {
         let ((images, samples), targets) = &chunks[i];
         let targets = targets.to_owned();
         let branches = how.drop_path.draw(how.seed, how.epoch, samples);
         let pass = Pass { tune_blocks: how.tune_blocks, drop_path: branches.as_ref() };
-        let mut grad = workers.gradient(model);
-        let loss_sum = workers.run(split, |cx| {
-            let (logits, cache) = model.forward(*images, &pass, cx);
-            let dlogits = cross_entropy::backward(&logits, &targets, count);
-            if let Some(dpatches) = model.backward(cache, dlogits.view(), &mut grad, cx) {
-                cx.recycle(dpatches);
-            }
-            cross_entropy::sum(&logits, &targets)
-        });
-        (loss_sum, grad)
-    };
-    let add = |(loss, mut grad): (f64, Classifier<F>), (other_loss, other): (f64, Classifier<F>)| {
-        grad.accumulate(&other);
-        workers.give_back(other);
-        (loss + other_loss, grad)
-    };
-    let (loss_sum, grad) = tree::reduce(chunks.len(), &chunk, &add).expect("a batch has images");
+        let (logits, cache) = model.forward(*images, &pass, cx);
+        let dlogits = cross_entropy::backward(&logits, &targets, count);
+        if let Some(dpatches) = model.backward(cache, dlogits.view(), grad, cx) {
+            cx.recycle(dpatches);
+        }
+        cross_entropy::sum(&logits, &targets)
+    });
     (loss_sum / count as f64, grad)
 }

@@ -147,6 +147,10 @@ impl Settings for FinetuneConfig {
         &self.run
     }
 
+    fn run_mut(&mut self) -> &mut RunConfig {
+        &mut self.run
+    }
+
     fn validate(&self) -> Result<()> {
         self.model.validate()?;
         self.finetune.validate(self.model.depth)?;

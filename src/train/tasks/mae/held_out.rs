@@ -3,12 +3,12 @@
 
 use super::config::Config;
 use super::step;
-use super::workers::Workers;
 use crate::base::Result;
 use crate::data::{Dataset, none_usable};
 use crate::mae::baseline::{Baselines, baselines};
 use crate::mae::loss::PixelTarget;
 use crate::mae::{Mae, Mask};
+use crate::train::workers::Workers;
 use ndarray::{Array4, Axis, stack};
 use std::sync::Arc;
 

@@ -3,12 +3,12 @@
 //! On white paper, whatever page it stands on; right in blue and wrong in orange, so that the diagonal is not needed to
 //! tell them apart; shades by the square root of the share, so that a few per cent can still be seen.
 
-use super::lettering::{
-    INK, LINE, PAPER, QUIET, mixed, shortened, to_u32, width, wrapped, write, write_upwards,
-};
-use super::sheet::png_bytes;
 use crate::base::Result;
 use crate::tasks::Metrics;
+use crate::train::lettering::{
+    INK, LINE, PAPER, QUIET, mixed, shortened, to_u32, width, wrapped, write, write_upwards,
+};
+use crate::train::sheet::png_bytes;
 use image::{Rgb, RgbImage, imageops};
 use std::collections::BTreeSet;
 

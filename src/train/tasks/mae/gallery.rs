@@ -1,9 +1,6 @@
 //! Pictures of reconstructions: original, masked, reconstruction, reconstruction with the visible patches.
 
 use super::config::Config;
-use super::memory;
-use super::sheet::{Picture, Sheet};
-use super::workers::Workers;
 use crate::base::Result;
 use crate::data::Image;
 use crate::exec::Exec;
@@ -11,6 +8,9 @@ use crate::mae::cost::Cost;
 use crate::mae::patchify::patchify;
 use crate::mae::reconstruct::{Stats, reconstruct};
 use crate::mae::{Mae, Mask};
+use crate::train::memory;
+use crate::train::sheet::{Picture, Sheet};
+use crate::train::workers::Workers;
 use ndarray::{Array3, ArrayView4, Axis, s};
 
 /// Images that go through the model at once: memory does not grow with how many are drawn.

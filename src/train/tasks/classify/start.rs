@@ -5,7 +5,8 @@ use crate::base::{Error, Result};
 use crate::checkpoint::Checkpoint;
 use crate::mae::encoder::Encoder;
 use crate::tasks::Classifier;
-use crate::train::{Config, Settings, presets, save};
+use crate::train::Settings;
+use crate::train::tasks::mae::{Config, load, presets};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -27,7 +28,7 @@ impl Start {
     /// # Errors
     /// If there is no checkpoint of one, or it is damaged.
     pub fn pretrained(run: &Path) -> Result<Self> {
-        let (mae, settings, checkpoint) = save::load(run)?;
+        let (mae, settings, checkpoint) = load::load(run)?;
         let crc = checkpoint.state.checksums.model;
         Ok(Self {
             settings,

@@ -6,18 +6,18 @@ use crate::base::Result;
 use crate::data::{Dataset, Subset};
 use crate::train::evaluate::same_classes;
 use crate::train::readable::leave_out_bad;
-use crate::train::source;
+use crate::train::source::{self, Source};
 use crate::train::splits::Splits;
 use std::sync::Arc;
 
-/// Opens the data that the settings name, and fills in what they leave to it: the names of the classes, mean and
+/// The labelled images of a source; fills in what they leave to it: the names of the classes, mean and
 /// standard deviation. With `data.skip_bad_images`, images that judge and cannot be read are left out, and why.
 ///
 /// # Errors
-/// As [`Splits::open`], or if the classes are not those of the settings.
-pub(super) fn open(config: &mut FinetuneConfig) -> Result<(Splits, Vec<String>)> {
+/// As [`Splits::of`], or if the classes are not those of the settings.
+pub(super) fn open(source: Source, config: &mut FinetuneConfig) -> Result<(Splits, Vec<String>)> {
     let (transfer, seed) = (&mut config.finetune, config.run.seed);
-    let splits = Splits::open(&config.data, transfer.label_share, seed)?;
+    let splits = Splits::of(source, &config.data, transfer.label_share, seed)?;
     if !transfer.classes.is_empty() {
         same_classes(&transfer.classes, &*splits.all)?;
     }

@@ -1,0 +1,163 @@
+//! What a kind of training says of itself. [`super::run::Run`] makes a run of it: the loop, checkpoints, log, report.
+
+use super::memory::StepMemory;
+use super::metrics::{EpochRecord, Record};
+use super::run::Run;
+use super::run_dir::RunDir;
+use super::settings::Settings;
+use super::source::Source;
+use super::step::{Learner, StepCx, StepInfo};
+use crate::base::Result;
+use crate::data::{Batch, Dataset, LoaderConfig};
+use crate::optim::Group;
+use crate::params::{Params, Tensor, TensorMut};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// A task: what is learnt from which data, by which loss, and how it is judged.
+pub trait Task: Sized + Send + Sync {
+    /// Its settings.
+    type Config: Settings;
+    /// Its model.
+    type Model: Params<f32>;
+    /// Where its model may start from, beside random weights.
+    type Start;
+    /// What a finished run reached.
+    type Outcome: Serialize;
+
+    /// What the vertical axis of the loss curve means.
+    const LOSS: &'static str;
+
+    /// The splits of the data that the settings name.
+    ///
+    /// # Errors
+    /// If there is no training data, or another split is there but damaged.
+    fn source(config: &Self::Config) -> Result<Source>;
+
+    /// The task on its data; fills in the settings that follow from the data.
+    ///
+    /// # Errors
+    /// If the data cannot be used with these settings.
+    fn open(source: Source, config: &mut Self::Config) -> Result<Opened<Self>>;
+
+    /// How the loader prepares training images; the settings are complete.
+    fn loader(config: &Self::Config) -> LoaderConfig;
+
+    /// What is in memory during a training step on so many threads.
+    fn memory(config: &Self::Config, threads: usize) -> StepMemory;
+
+    /// The model that training starts with.
+    ///
+    /// # Errors
+    /// If it cannot start from there.
+    fn model(config: &Self::Config, start: &Self::Start) -> Result<Self::Model>;
+
+    /// A model whose weights are about to be read from a checkpoint.
+    fn blank(config: &Self::Config) -> Self::Model;
+
+    /// Where a run with these settings started.
+    ///
+    /// # Errors
+    /// If that is no longer there, or no longer what it was.
+    fn start_again(config: &Self::Config) -> Result<Self::Start>;
+
+    /// How each tensor is updated.
+    fn groups(config: &Self::Config, model: &Self::Model) -> Vec<Group>;
+
+    /// The decay of a moving average of the weights, which then is what is evaluated and kept.
+    fn ema_decay(_config: &Self::Config) -> Option<f64> {
+        None
+    }
+
+    /// The mean loss of a batch, and its gradient.
+    fn loss_and_grad(&self, model: &Self::Model, batch: Batch, cx: &StepCx<'_, Self>) -> (f64, Self::Model);
+
+    /// What else changes with the weights: a momentum encoder, statistics.
+    fn after_update(&mut self, _model: &mut Self::Model, _info: StepInfo) {}
+
+    /// Tensors beside the model's that a checkpoint carries, with the prefix of their names.
+    fn extras(&self) -> Vec<(&'static str, Vec<Tensor<'_, f32>>)> {
+        Vec::new()
+    }
+
+    /// The same, to be read from a checkpoint.
+    fn extras_mut(&mut self) -> Vec<(&'static str, Vec<TensorMut<'_, f32>>)> {
+        Vec::new()
+    }
+
+    /// What the model reaches on validation images after so many epochs, if there are any; `run` is named in errors.
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    fn evaluate(learner: &mut Learner<Self>, run: &RunDir, epoch: u64) -> Result<Option<Scores>>;
+
+    /// Draws what the model does after an epoch that was just evaluated.
+    ///
+    /// # Errors
+    /// If a picture cannot be written.
+    fn draw(learner: &Learner<Self>, run: &RunDir, epoch: u64) -> Result<()>;
+
+    /// Judges the finished run, once.
+    ///
+    /// # Errors
+    /// If something cannot be read or written.
+    fn conclude(run: &mut Run<Self>) -> Result<Findings<Self::Outcome>>;
+}
+
+/// A task on its data.
+pub struct Opened<T> {
+    /// The task.
+    pub task: T,
+    /// What the model learns from.
+    pub train: Arc<dyn Dataset>,
+    /// Digest of the data, by which a resumed run knows it again.
+    pub digest: u32,
+    /// Images that were left out because they cannot be read.
+    pub skipped: Vec<String>,
+}
+
+/// What the model reached on images that it does not learn from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// Its loss.
+    pub loss: f64,
+    /// The fraction of images whose class it names, where it names classes.
+    pub accuracy: Option<f64>,
+    /// A record of its own in the log.
+    pub record: Option<Record>,
+}
+
+/// What a finished run reached, and what its report shows of it beside what every report shows.
+pub struct Findings<O> {
+    /// What it reached.
+    pub outcome: O,
+    /// The report's heading.
+    pub title: String,
+    /// The figures at its top.
+    pub summary: Vec<(String, String)>,
+    /// Dashed lines in the loss curve.
+    pub references: Vec<(String, f64)>,
+    /// Caption and SVG of further curves.
+    pub curves: Vec<(String, String)>,
+    /// The heading over the pictures.
+    pub sheets_heading: &'static str,
+    /// Caption and PNG bytes of the pictures.
+    pub sheets: Vec<(String, Vec<u8>)>,
+    /// Remarks.
+    pub notes: Vec<String>,
+}
+
+/// What every outcome tells: the last epoch, and what the whole run took.
+#[derive(Clone, Debug)]
+pub struct Effort {
+    /// Of the last epoch.
+    pub last: EpochRecord,
+    /// Training images a second over the whole run.
+    pub images_per_s: f64,
+    /// Seconds spent on the run, over all resumptions.
+    pub wall_secs: f64,
+    /// Steps that were skipped because their loss or gradient was not finite.
+    pub skipped_steps: u64,
+    /// Training images that could not be read and were replaced or left out.
+    pub skipped: Vec<String>,
+}

@@ -1,0 +1,164 @@
+//! The task of He et al. (2022): rebuild the patches that were removed.
+
+pub mod config;
+pub mod gallery;
+pub mod held_out;
+pub mod load;
+pub mod outcome;
+pub mod presets;
+pub mod step;
+
+pub use config::Config;
+pub use outcome::Outcome;
+
+use crate::base::{Error, Result};
+use crate::data::{Augment, Batch, LoaderConfig};
+use crate::mae::reconstruct::Stats;
+use crate::mae::{Mae, Mask};
+use crate::optim::{Group, groups};
+use crate::train::RunDir;
+use crate::train::memory::StepMemory;
+use crate::train::run::Run;
+use crate::train::source::{Source, crop_area, loader, measure};
+use crate::train::step::{Learner, StepCx};
+use crate::train::task::{Findings, Opened, Scores, Task};
+use gallery::Rows;
+use held_out::HeldOut;
+
+/// Images on the sheet of reconstructions.
+const PICTURES: usize = 8;
+
+/// Pre-training by reconstruction.
+pub struct Pretrain {
+    /// One line about the training data.
+    pub data: String,
+    /// Why there is no validation loss, if there is none.
+    pub no_validation: Option<String>,
+    /// What the best checkpoint is chosen by.
+    validation: Option<HeldOut>,
+    /// What the report names the loss of, and nothing else looks at.
+    test: Option<HeldOut>,
+    pictured: HeldOut,
+}
+
+impl Task for Pretrain {
+    type Config = Config;
+    type Model = Mae<f32>;
+    type Start = ();
+    type Outcome = Outcome;
+
+    const LOSS: &'static str = "loss (mean squared error on masked patches)";
+
+    fn source(config: &Config) -> Result<Source> {
+        if config.run.held_out_images == 0 {
+            let none = || Err("run.held_out_images is 0".to_owned());
+            return Ok(Source { validation: none(), test: none(), ..Source::of(&config.data)? });
+        }
+        let (fraction, most) = (config.data.val_fraction, config.run.held_out_images);
+        Ok(Source::of(&config.data)?.hold_out(fraction, most, config.run.seed))
+    }
+
+    fn open(source: Source, config: &mut Config) -> Result<Opened<Self>> {
+        measure(&*source.train, &mut config.data, config.model.in_chans)?;
+        let count = config.run.held_out_images;
+        let [validation, test] = [&source.validation, &source.test]
+            .map(|set| set.as_ref().ok().map(|set| HeldOut::new(config, set, count)).transpose());
+        let pictured = source.validation.as_ref().or(source.test.as_ref()).unwrap_or(&source.train);
+        let task = Self {
+            data: source.train.describe(),
+            validation: validation?,
+            test: test?,
+            pictured: HeldOut::new(config, pictured, PICTURES)?,
+            no_validation: source.validation.err(),
+        };
+        Ok(Opened { task, digest: source.train.digest()?, train: source.train, skipped: Vec::new() })
+    }
+
+    fn loader(config: &Config) -> LoaderConfig {
+        let shape = (config.model.img_size, config.model.in_chans);
+        let augment = Augment { crop_area: crop_area(&config.data), flip: config.data.flip, ..Augment::NONE };
+        loader(&config.data, augment, shape, config.optim.batch_size, config.run.seed)
+    }
+
+    fn memory(config: &Config, threads: usize) -> StepMemory {
+        config.memory(threads)
+    }
+
+    fn model(config: &Config, (): &()) -> Result<Mae<f32>> {
+        Ok(Mae::initialised(config.model.clone(), config.run.seed))
+    }
+
+    fn blank(config: &Config) -> Mae<f32> {
+        Mae::new(config.model.clone())
+    }
+
+    fn start_again(_config: &Config) -> Result<()> {
+        Ok(())
+    }
+
+    fn groups(config: &Config, model: &Mae<f32>) -> Vec<Group> {
+        groups::pretraining(model, config.optim.weight_decay)
+    }
+
+    fn loss_and_grad(&self, model: &Mae<f32>, batch: Batch, cx: &StepCx<'_, Self>) -> (f64, Mae<f32>) {
+        let (masking, seed) = (cx.config.masking(), cx.config.run.seed);
+        let masks: Vec<Mask> =
+            batch.samples.iter().map(|&sample| masking.mask(seed, cx.epoch, sample)).collect();
+        step::loss_and_gradient(model, batch.images.view(), &masks, cx.config.optim.micro_batch, cx.workers)
+    }
+
+    fn evaluate(learner: &mut Learner<Self>, _run: &RunDir, _epoch: u64) -> Result<Option<Scores>> {
+        let Some(set) = &learner.task.validation else { return Ok(None) };
+        let loss = set.loss(learner.eval_model(), &learner.workers)?;
+        Ok(Some(Scores { loss, ..Scores::default() }))
+    }
+
+    fn draw(learner: &Learner<Self>, run: &RunDir, epoch: u64) -> Result<()> {
+        let set = &learner.task.pictured;
+        let rows = Rows { images: set.images.view(), masks: &set.masks, stats: Stats::Visible };
+        let png = gallery::draw(learner.eval_model(), &learner.config, rows, &learner.workers)?;
+        run.write_sheet(epoch, &png)
+    }
+
+    fn conclude(run: &mut Run<Self>) -> Result<Findings<Outcome>> {
+        let (outcome, task) = (Outcome::of(run)?, &run.learner.task);
+        let mut sheets = Vec::new();
+        for path in run.journal.run.sheets()?.into_iter().rev() {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().replace("epoch-", "epoch ");
+            sheets.push((name, std::fs::read(&path).map_err(Error::read(&path))?));
+        }
+        Ok(Findings {
+            title: format!("Masked autoencoder on {}", task.data),
+            summary: outcome.summary(run.learner.config.model.parameters().all),
+            references: outcome.references(),
+            curves: Vec::new(),
+            sheets_heading: "Reconstructions",
+            sheets,
+            notes: vec![task.what_validated()],
+            outcome,
+        })
+    }
+}
+
+impl Pretrain {
+    /// What the best checkpoint was chosen by, in words.
+    fn what_validated(&self) -> String {
+        match (&self.validation, &self.no_validation) {
+            (Some(set), _) => format!(
+                "{} validation images, none of them trained on, chose the best checkpoint.",
+                set.masks.len()
+            ),
+            (None, why) => format!(
+                "No validation loss: {}. Nothing was chosen by one, and the trivial predictors were tried on the pictured \
+                 images.",
+                why.as_deref().unwrap_or_default()
+            ),
+        }
+    }
+
+    /// Images that could not be read and were left out of the validation, test and pictured images.
+    fn skipped(&self) -> impl Iterator<Item = String> {
+        let sets = self.validation.iter().chain(&self.test).chain([&self.pictured]);
+        sets.flat_map(|set| set.skipped.clone())
+    }
+}

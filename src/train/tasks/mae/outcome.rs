@@ -1,0 +1,79 @@
+//! What a finished pre-training run reached.
+
+use super::Pretrain;
+use crate::base::Result;
+use crate::mae::baseline::Baselines;
+use crate::train::metrics::EpochRecord;
+use crate::train::run::Run;
+use crate::train::task::Effort;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What a finished run reached.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// Of the last epoch.
+    pub last: EpochRecord,
+    /// Loss of the last epoch's weights on the test images, where there are any. Nothing was chosen by it.
+    pub test_loss: Option<f64>,
+    /// On the validation images (or, without them, on the pictured ones).
+    pub baselines: Baselines,
+    /// Training images a second over the whole run.
+    pub images_per_s: f64,
+    /// Seconds spent on the run, over all resumptions.
+    pub wall_secs: f64,
+    /// Whether the target was normalised patch by patch.
+    pub norm_pix_loss: bool,
+    /// Steps that were skipped because their loss or gradient was not finite.
+    pub skipped_steps: u64,
+    /// Images that could not be read and were replaced or left out.
+    pub skipped: Vec<String>,
+}
+
+impl Outcome {
+    /// Judges the finished run.
+    pub(super) fn of(run: &Run<Pretrain>) -> Result<Self> {
+        let (learner, task) = (&run.learner, &run.learner.task);
+        let Effort { last, images_per_s, wall_secs, skipped_steps, skipped } = run.effort();
+        let set = task.validation.as_ref().unwrap_or(&task.pictured);
+        let skipped: BTreeSet<String> = skipped.into_iter().chain(task.skipped()).collect();
+        let test_loss = task.test.as_ref().map(|set| set.loss(learner.eval_model(), &learner.workers));
+        Ok(Self {
+            test_loss: test_loss.transpose()?,
+            norm_pix_loss: learner.config.model.norm_pix_loss,
+            last,
+            baselines: set.baselines(learner.model.target(), &learner.workers),
+            images_per_s,
+            wall_secs,
+            skipped_steps,
+            skipped: skipped.into_iter().collect(),
+        })
+    }
+
+    /// The trivial predictors, for the curve's dashed lines.
+    #[must_use]
+    pub fn references(&self) -> Vec<(String, f64)> {
+        let named = self.baselines.named(self.norm_pix_loss).into_iter();
+        named.map(|(name, loss)| (format!("predicting {name}"), loss)).collect()
+    }
+
+    /// The numbers on top of the report.
+    #[must_use]
+    pub fn summary(&self, parameters: usize) -> Vec<(String, String)> {
+        let mut rows = vec![("training loss, last epoch".to_owned(), format!("{:.4}", self.last.train_loss))];
+        if let Some(loss) = self.last.held_out_loss {
+            rows.push(("validation loss".to_owned(), format!("{loss:.4}")));
+        }
+        if let Some(loss) = self.test_loss {
+            rows.push(("test loss".to_owned(), format!("{loss:.4}")));
+        }
+        rows.extend(self.references().into_iter().map(|(name, loss)| (name, format!("{loss:.4}"))));
+        if self.skipped_steps > 0 {
+            rows.push(("steps skipped (not finite)".to_owned(), self.skipped_steps.to_string()));
+        }
+        rows.push(("images per second".to_owned(), format!("{:.0}", self.images_per_s)));
+        rows.push(("wall time".to_owned(), format!("{:.0} s", self.wall_secs)));
+        rows.push(("parameters".to_owned(), parameters.to_string()));
+        rows
+    }
+}
