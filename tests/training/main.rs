@@ -1,6 +1,7 @@
 //! Runs: what they learn, what is kept of them, what changes their bits.
 
 mod bench_memory;
+mod bits;
 mod classifier;
 #[path = "../common/mod.rs"]
 mod common;
