@@ -72,7 +72,7 @@ impl Observer for Printer {
     fn step(&mut self, _: &StepRecord, _: u64) {}
 
     fn epoch(&mut self, record: &EpochRecord) {
-        let held_out = record.held_out_loss.unwrap_or(f64::NAN);
+        let held_out = record.score("loss").unwrap_or(f64::NAN);
         println!("epoch {}: loss {:.4}, held-out {held_out:.4}", record.epoch, record.train_loss);
         self.held_out.push(held_out);
     }

@@ -76,10 +76,10 @@ pub fn best(run: &Path) -> Result<PathBuf> {
 
 /// Which of the older checkpoints is better than the last and all others.
 fn best_step(last: &State, older: &[(u64, PathBuf)]) -> Option<u64> {
-    let shortcoming = |path: &Path| State::read(&path.join(STATE)).ok().and_then(|state| state.shortcoming());
-    let mut best = (last.shortcoming().unwrap_or(f64::INFINITY), None);
+    let metric = |path: &Path| State::read(&path.join(STATE)).ok().and_then(|state| state.selection_metric());
+    let mut best = (last.selection_metric().unwrap_or(f64::INFINITY), None);
     for (step, path) in older {
-        if let Some(better) = shortcoming(path).filter(|s| *step < last.step && *s < best.0) {
+        if let Some(better) = metric(path).filter(|s| *step < last.step && *s < best.0) {
             best = (better, Some(*step));
         }
     }

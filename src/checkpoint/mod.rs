@@ -4,6 +4,7 @@
 pub mod atomic;
 pub mod dir;
 pub mod keep;
+pub mod named;
 pub mod names;
 pub mod npy;
 mod record;
@@ -13,8 +14,10 @@ pub mod tensors;
 mod torch;
 pub mod values;
 pub mod verify;
+mod version_4;
 mod wrapping;
 
 pub use dir::{Checkpoint, Place};
+pub use named::Named;
 pub use renamed::{Layout, Renamed};
 pub use state::{Change, Checksums, EpochRecord, LogMark, Position, State};

@@ -1,5 +1,7 @@
 //! What a checkpoint remembers beside tensors: where the run stands, to the step.
 
+use super::named::Named;
+
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct State {
@@ -86,7 +88,6 @@ pub struct Change {
 
 /// One finished epoch: kept in the state and logged in `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, bincode::Encode, bincode::Decode)]
-#[serde(deny_unknown_fields)]
 pub struct EpochRecord {
     /// Epochs done, counted from 1.
     pub epoch: u64,
@@ -94,11 +95,9 @@ pub struct EpochRecord {
     pub step: u64,
     /// Mean training loss over the epoch's steps, skipped ones left out.
     pub train_loss: f64,
-    /// Loss on held-out images, where it was measured.
-    pub held_out_loss: Option<f64>,
-    /// Share of held-out images whose class was named, where classes are learnt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out_accuracy: Option<f64>,
+    /// Scores on validation images, where there are any; the first one selects the best checkpoint.
+    #[serde(flatten)]
+    pub scores: Named,
     /// Steps that were skipped because their loss or gradient was not finite.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped_steps: u64,
@@ -115,14 +114,21 @@ fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
-impl State {
-    /// What checkpoints are compared by, the lower the better: the share of held-out images whose class was not
-    /// named, or where no classes are learnt the loss of the last epoch, on held-out images where there are any.
-    /// None in the middle of an epoch, where neither is that of these weights.
+impl EpochRecord {
+    /// The score of this name on validation images.
     #[must_use]
-    pub fn shortcoming(&self) -> Option<f64> {
+    pub fn score(&self, name: &str) -> Option<f64> {
+        self.scores.validation().find(|(known, _)| *known == name).map(|(_, score)| score)
+    }
+}
+
+impl State {
+    /// What checkpoints are compared by, the lower the better: the task's first score on validation images, or where
+    /// there is none the training loss of the last epoch. None in the middle of an epoch, where neither is that of these
+    /// weights.
+    #[must_use]
+    pub fn selection_metric(&self) -> Option<f64> {
         let last = self.history.last().filter(|_| self.position.steps == 0)?;
-        let wrong = last.held_out_accuracy.map(|accuracy| 1.0 - accuracy);
-        Some(wrong.or(last.held_out_loss).unwrap_or(last.train_loss))
+        Some(last.scores.selection_metric().unwrap_or(last.train_loss))
     }
 }

@@ -7,6 +7,7 @@
 //! The seal is judged before a byte of the content is decoded, and decoding has a limit of its own, so a
 //! damaged or hostile file is an error and never a crash. This is the only file that knows bincode.
 
+use super::version_4;
 use crate::base::{Error, Result};
 use bincode::config;
 use std::fs::File;
@@ -17,7 +18,9 @@ pub use super::record::{Change, Checksums, EpochRecord, LogMark, Position, State
 
 const MAGIC: [u8; 8] = *b"VITMAE\0\n";
 /// The layout of the content; to be raised by whoever changes a field of [`State`].
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
+/// The layout before it, whose epochs had a loss and an accuracy instead of named scores; read, never written.
+const VERSION_4: u32 = 4;
 const ENVELOPE_BYTES: usize = 8 + 4 + 8 + 4;
 /// More than a million epochs of history need.
 const LIMIT_BYTES: usize = 64 << 20;
@@ -66,8 +69,9 @@ impl State {
         else {
             return wrong("length", format!("at least {ENVELOPE_BYTES} bytes"), cut_short(bytes.len()));
         };
-        match u32::from_le_bytes(version) {
-            VERSION => {}
+        let version = u32::from_le_bytes(version);
+        match version {
+            VERSION | VERSION_4 => {}
             newer if newer > VERSION => {
                 return wrong("version", VERSION.to_string(), format!("{newer}, written by a newer vit-mae"));
             }
@@ -85,7 +89,12 @@ impl State {
             return wrong("checksum", format!("{expected:08x}"), format!("{found:08x}: the file is damaged"));
         }
         let limited = config::standard().with_limit::<LIMIT_BYTES>();
-        match bincode::decode_from_slice(rest, limited) {
+        let decoded = match version {
+            VERSION_4 => bincode::decode_from_slice(rest, limited)
+                .map(|(state, used): (version_4::State, usize)| (state.into(), used)),
+            _ => bincode::decode_from_slice(rest, limited),
+        };
+        match decoded {
             Ok((state, used)) if used == rest.len() => Ok(state),
             Ok((_, used)) => wrong("content", format!("{} bytes", rest.len()), format!("{used} bytes used")),
             Err(e) => wrong("content", "a state".into(), e.to_string()),

@@ -85,11 +85,13 @@ impl Observer for Progress {
     }
 
     fn epoch(&mut self, record: &EpochRecord) {
-        let held_out = record.held_out_loss.map_or(String::new(), |loss| format!(", validation {loss:.4}"));
-        let accuracy =
-            record.held_out_accuracy.map_or(String::new(), |share| format!(", {:.2} % right", 100.0 * share));
+        let score = |(name, score): (&str, f64)| match name {
+            "loss" => format!(", validation {score:.4}"),
+            fraction => format!(", {fraction} {:.2} %", 100.0 * score),
+        };
+        let scores: String = record.scores.validation().map(score).collect();
         let line = format!(
-            "epoch {:>3}/{}: loss {:.4}{held_out}{accuracy}, {:.0} images/s",
+            "epoch {:>3}/{}: loss {:.4}{scores}, {:.0} images/s",
             record.epoch, self.epochs, record.train_loss, record.images_per_s
         );
         if draws_bars() {

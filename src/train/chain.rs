@@ -25,7 +25,7 @@ impl Chain {
                 hash.update(r.weights_digest.as_deref().unwrap_or_default());
             }
             Record::Epoch(r) => {
-                let held_out = r.held_out_loss.unwrap_or(f64::NAN);
+                let held_out = r.score("loss").unwrap_or(f64::NAN);
                 [2, r.step, r.epoch].into_iter().for_each(&mut number);
                 [r.train_loss, held_out].map(f64::to_bits).into_iter().for_each(&mut number);
                 number(r.skipped_steps);
@@ -40,8 +40,7 @@ impl Chain {
             }
             Record::Validation(r) => {
                 [5, r.step, r.epoch, r.images].into_iter().for_each(&mut number);
-                let recall = r.recall.iter().map(|recall| recall.unwrap_or(f64::NAN));
-                [r.top1, r.top5].into_iter().chain(recall).map(f64::to_bits).for_each(number);
+                r.values.0.iter().flat_map(|(_, value)| value.numbers()).map(f64::to_bits).for_each(number);
             }
         }
         self.0 = hash.finalize().into();

@@ -7,7 +7,7 @@ use super::chain::Chain;
 use crate::base::disk::{Disk, DiskFile, Os};
 use crate::base::files::text;
 use crate::base::{Error, Result};
-use crate::checkpoint::LogMark;
+use crate::checkpoint::{LogMark, Named};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fs;
 use std::io::ErrorKind;
@@ -51,9 +51,8 @@ pub struct SkippedRecord {
     pub tensor: String,
 }
 
-/// What a classifier made of the validation images after an epoch.
+/// What was measured on the validation images after an epoch, in more detail than the epoch's scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ValidationRecord {
     /// Optimiser steps done.
     pub step: u64,
@@ -61,12 +60,30 @@ pub struct ValidationRecord {
     pub epoch: u64,
     /// How many images there are.
     pub images: u64,
-    /// Share of images whose true class has the highest logit.
-    pub top1: f64,
-    /// Share of images whose true class has one of the five highest.
-    pub top5: f64,
-    /// For each class, the share of its images that were predicted as it; `null` if it has none.
-    pub recall: Vec<Option<f64>>,
+    /// What else is measured, as the task names it.
+    #[serde(flatten)]
+    pub values: Named<Measured>,
+}
+
+/// A measured value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Measured {
+    /// One number.
+    Number(f64),
+    /// One number a class; `null` for a class without images.
+    PerClass(Vec<Option<f64>>),
+}
+
+impl Measured {
+    /// The numbers, NaN for a class without images.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<f64> {
+        match self {
+            Self::Number(number) => vec![*number],
+            Self::PerClass(numbers) => numbers.iter().map(|number| number.unwrap_or(f64::NAN)).collect(),
+        }
+    }
 }
 
 /// One line of the file.
@@ -81,7 +98,7 @@ pub enum Record {
     Skipped(SkippedRecord),
     /// `{"kind":"change",…}`: a setting that was changed when the run was resumed.
     Change(Change),
-    /// `{"kind":"validation",…}`, in fine-tuning, before the line of its epoch.
+    /// `{"kind":"validation",…}`, before the line of its epoch.
     Validation(ValidationRecord),
 }
 

@@ -75,22 +75,22 @@ pub fn lr_svg(records: &[Record]) -> Result<String> {
     small_svg(&thin_out(&lr), 0.0..top, "learning rate", &short)
 }
 
-/// The accuracy on validation images, epoch by epoch.
+/// A score on validation images that is a fraction, in per cent, epoch by epoch.
 ///
 /// # Errors
 /// If the drawing library refuses.
-pub fn accuracy_svg(records: &[Record]) -> Result<String> {
-    let mut accuracy: Curve = Vec::new();
+pub fn score_svg(records: &[Record], name: &str) -> Result<String> {
+    let mut curve: Curve = Vec::new();
     for record in records {
         if let Record::Epoch(r) = record {
-            accuracy.extend(r.held_out_accuracy.map(|share| (to_f64(r.step), 100.0 * share)));
+            curve.extend(r.score(name).map(|fraction| (to_f64(r.step), 100.0 * fraction)));
         }
     }
-    let low = accuracy.iter().map(|p| p.1).fold(100.0, f64::min);
-    let high = accuracy.iter().map(|p| p.1).fold(0.0, f64::max);
+    let low = curve.iter().map(|p| p.1).fold(100.0, f64::min);
+    let high = curve.iter().map(|p| p.1).fold(0.0, f64::max);
     let margin = 0.08 * (high - low).max(1.0);
     let y = (low - margin).max(0.0)..(high + margin).min(100.0);
-    small_svg(&accuracy, y, "validation accuracy in %", &|v: &f64| format!("{v:.1}"))
+    small_svg(&curve, y, &format!("validation {name} in %"), &|v: &f64| format!("{v:.1}"))
 }
 
 struct LossCurves {
@@ -108,7 +108,7 @@ impl LossCurves {
                 Record::Step(r) => steps.push((to_f64(r.step), r.loss)),
                 Record::Epoch(r) => {
                     epochs.push((to_f64(r.step), r.train_loss));
-                    held_out.extend(r.held_out_loss.map(|loss| (to_f64(r.step), loss)));
+                    held_out.extend(r.score("loss").map(|loss| (to_f64(r.step), loss)));
                 }
                 Record::Skipped(_) | Record::Change(_) | Record::Validation(_) => {}
             }

@@ -210,9 +210,9 @@ impl<T: Task> Run<T> {
         }
         self.journal.read_clock(self.learner.loader.waited());
         let images = steps as f64 * self.learner.images_per_step() as f64;
-        let mut scores = T::evaluate(&mut self.learner, &self.journal.run, epoch + 1)?;
-        if let Some(record) = scores.as_mut().and_then(|scores| scores.record.take()) {
-            self.journal.log(record)?;
+        let validation = T::evaluate(&mut self.learner, &self.journal.run, epoch + 1)?;
+        if let Some(details) = validation.as_ref().and_then(|validation| validation.details.clone()) {
+            self.journal.log(Record::Validation(details))?;
         }
         let (at, mean_loss) = (self.journal.position, self.journal.mean_loss());
         let nothing =
@@ -221,8 +221,7 @@ impl<T: Task> Run<T> {
             epoch: epoch + 1,
             step: (epoch + 1) * steps,
             train_loss: mean_loss.ok_or_else(nothing)?,
-            held_out_loss: scores.as_ref().map(|scores| scores.loss),
-            held_out_accuracy: scores.and_then(|scores| scores.accuracy),
+            scores: validation.map(|validation| validation.scores).unwrap_or_default(),
             skipped_steps: at.skipped,
             wall_secs: at.wall_secs,
             images_per_s: images / at.wall_secs,

@@ -1,13 +1,14 @@
 //! What a kind of training says of itself. [`super::run::Run`] makes a run of it: the loop, checkpoints, log, report.
 
 use super::memory::StepMemory;
-use super::metrics::{EpochRecord, Record};
+use super::metrics::{EpochRecord, ValidationRecord};
 use super::run::Run;
 use super::run_dir::RunDir;
 use super::settings::Settings;
 use super::source::Source;
 use super::step::{Learner, StepCx, StepInfo};
 use crate::base::Result;
+use crate::checkpoint::Named;
 use crate::data::{Batch, Dataset, LoaderConfig};
 use crate::optim::Group;
 use crate::params::{Params, Tensor, TensorMut};
@@ -89,7 +90,7 @@ pub trait Task: Sized + Send + Sync {
     ///
     /// # Errors
     /// If one of them cannot be read.
-    fn evaluate(learner: &mut Learner<Self>, run: &RunDir, epoch: u64) -> Result<Option<Scores>>;
+    fn evaluate(learner: &mut Learner<Self>, run: &RunDir, epoch: u64) -> Result<Option<Validation>>;
 
     /// Draws what the model does after an epoch that was just evaluated.
     ///
@@ -116,15 +117,13 @@ pub struct Opened<T> {
     pub skipped: Vec<String>,
 }
 
-/// What the model reached on images that it does not learn from.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Scores {
-    /// Its loss.
-    pub loss: f64,
-    /// The fraction of images whose class it names, where it names classes.
-    pub accuracy: Option<f64>,
-    /// A record of its own in the log.
-    pub record: Option<Record>,
+/// What the model reached on the validation images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validation {
+    /// Its scores ([`Named::scores`]); the first one selects the best checkpoint.
+    pub scores: Named,
+    /// Further figures, for a record of their own in the log.
+    pub details: Option<ValidationRecord>,
 }
 
 /// What a finished run reached, and what its report shows of it beside what every report shows.

@@ -161,7 +161,7 @@ fn give_up() -> Result<()> {
 #[test]
 fn a_guarded_panic_is_silent_on_any_thread_and_others_are_printed() {
     // In a process of its own, whose stderr can be read.
-    let name = "a_guarded_panic_is_silent_on_any_thread_and_others_are_printed";
+    let name = "bad_images::a_guarded_panic_is_silent_on_any_thread_and_others_are_printed";
     if std::env::var_os("GUARD_TEST").is_some() {
         drop(catch_unwind(|| panic!("a panic before")));
         rayon::scope(|scope| {

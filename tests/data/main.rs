@@ -4,7 +4,6 @@ mod augment;
 mod bad_images;
 #[path = "../common/mod.rs"]
 mod common;
-mod embedded;
 mod folder;
 mod formats;
 mod jpeg;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 use vit_mae::base::rng::below;
-use vit_mae::checkpoint::{EpochRecord, State, tensors};
+use vit_mae::checkpoint::{EpochRecord, Named, State, tensors};
 
 /// Sound files for a target.
 pub(crate) fn seeds(target: &str, dir: &Path) -> Vec<Vec<u8>> {
@@ -121,8 +121,7 @@ fn state() -> Vec<u8> {
         epoch: 1,
         step: 2,
         train_loss: 0.5,
-        held_out_loss: Some(0.25),
-        held_out_accuracy: None,
+        scores: Named::scores([("loss", 0.25)]),
         skipped_steps: 0,
         wall_secs: 1.0,
         images_per_s: 2.0,

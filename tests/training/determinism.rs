@@ -20,7 +20,7 @@ fn train(place: &Place, out: &str, args: &[&str]) -> Run {
     let size = ["--img-size", "16", "--data", "pictures", "--clip-grad", "0.5", "--crop", "0.5,1"];
     place.pretrain(&[&size[..], &["--out", out], args].concat());
     let checkpoint = Checkpoint::open(&place.path(out)).unwrap();
-    let loss = |e: &EpochRecord| (e.epoch, e.train_loss, e.held_out_loss);
+    let loss = |e: &EpochRecord| (e.epoch, e.train_loss, e.score("loss"));
     let lines = place.text(&format!("{out}/metrics.jsonl"));
     let keys = ["step", "loss", "lr", "grad_norm", "train_loss"];
     let metrics = lines.lines().map(|line| {

@@ -10,7 +10,7 @@ use vit_mae::base::disk::Os;
 use vit_mae::checkpoint::dir::{MODEL, NAME, OPTIMIZER, PARTIAL, PREVIOUS, STATE, find};
 use vit_mae::checkpoint::verify::verify;
 use vit_mae::checkpoint::{
-    Change, Checkpoint, Checksums, EpochRecord, LogMark, Place, Position, State, keep, tensors,
+    Change, Checkpoint, Checksums, EpochRecord, LogMark, Named, Place, Position, State, keep, tensors,
 };
 
 const WEIGHT: [f32; 6] = [0.1, -2.5, 3.0e-38, f32::MAX, -0.0, 7.0];
@@ -33,8 +33,7 @@ fn state(step: u64) -> State {
         epoch: 1,
         step,
         train_loss: 0.75,
-        held_out_loss: Some(0.8),
-        held_out_accuracy: None,
+        scores: Named::scores([("loss", 0.8)]),
         skipped_steps: 1,
         wall_secs: 12.5,
         images_per_s: 480.0,
@@ -280,7 +279,7 @@ fn the_last_checkpoints_and_the_best_are_kept() {
     let mut kept = Vec::new();
     for (step, loss) in (1..).zip(losses) {
         let mut state = State { position: Position::default(), ..state(step) };
-        state.history[0].held_out_loss = Some(loss);
+        state.history[0].scores = Named::scores([("loss", loss)]);
         let place = Place { keep: 2, ..place(run.path()) };
         Checkpoint::write(place, state, 0, |model, optimizer| {
             Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
@@ -371,4 +370,15 @@ fn a_crash_between_the_renames_loses_nothing() {
     write_checkpoint(run.path(), 30);
     assert_eq!(Checkpoint::open(run.path()).unwrap().state.step, 30);
     assert!(!at(PREVIOUS).exists() && !at(PARTIAL).exists());
+}
+
+/// `tests/golden/own/state-v4.bin` was written by the program before epochs had named scores.
+#[test]
+fn a_state_of_version_4_is_read_with_its_scores() {
+    let state = State::read(Path::new("tests/golden/own/state-v4.bin")).unwrap();
+    let last = state.history.last().unwrap();
+    let names: Vec<&str> = last.scores.validation().map(|(name, _)| name).collect();
+    assert_eq!(names, ["accuracy", "loss"]);
+    assert_eq!(state.selection_metric(), last.score("accuracy").map(|accuracy| -accuracy));
+    assert!((0.8..0.9).contains(&last.score("accuracy").unwrap()), "{last:?}");
 }

@@ -1,7 +1,7 @@
 //! Claim: plots, sheets and reports show what they are given, at the sizes they promise, and run nothing.
 
 use image::RgbImage;
-use vit_mae::checkpoint::EpochRecord;
+use vit_mae::checkpoint::{EpochRecord, Named};
 use vit_mae::train::metrics::{Record, StepRecord};
 use vit_mae::train::plot;
 use vit_mae::train::report::Report;
@@ -27,8 +27,7 @@ fn records(steps: u32) -> Vec<Record> {
                 epoch: u64::from(step / (steps / 20)),
                 step: u64::from(step),
                 train_loss: 0.42 + 0.7 * (-5.0 * t).exp(),
-                held_out_loss: Some(0.45 + 0.68 * (-5.0 * t).exp()),
-                held_out_accuracy: None,
+                scores: Named::scores([("loss", 0.45 + 0.68 * (-5.0 * t).exp())]),
                 skipped_steps: 0,
                 wall_secs: 12.0,
                 images_per_s: 500.0,
@@ -146,7 +145,7 @@ fn the_loss_plot_names_its_axes_curves_and_references() {
 fn plots_of_nothing_of_one_step_and_of_wild_values_are_drawn() {
     assert!(plot::loss_svg(&[], &[], LOSS).unwrap().contains("</svg>"));
     assert!(plot::lr_svg(&[]).unwrap().contains("</svg>"));
-    assert!(plot::accuracy_svg(&[]).unwrap().contains("</svg>"));
+    assert!(plot::score_svg(&[], "accuracy").unwrap().contains("</svg>"));
     let one = records(20)[..1].to_vec();
     assert!(plot::loss_svg(&one, &[], LOSS).unwrap().contains("</svg>"));
     let mut wild = records(40);

@@ -3,7 +3,7 @@
 use std::fs;
 use vit_mae::Error;
 use vit_mae::base::disk::Os;
-use vit_mae::checkpoint::{Change, EpochRecord, LogMark};
+use vit_mae::checkpoint::{Change, EpochRecord, LogMark, Named};
 use vit_mae::train::RunDir;
 use vit_mae::train::metrics::{self, Record, SkippedRecord, StepRecord, Writer};
 use vit_mae::train::run_dir::write_atomic;
@@ -27,8 +27,7 @@ fn epoch(step: u64, held_out_loss: Option<f64>) -> Record {
         epoch: 1,
         step,
         train_loss: 0.7,
-        held_out_loss,
-        held_out_accuracy: None,
+        scores: held_out_loss.map_or_else(Named::default, |loss| Named::scores([("loss", loss)])),
         skipped_steps: 0,
         wall_secs: 2.0,
         images_per_s: 100.0,

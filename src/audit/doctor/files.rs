@@ -71,7 +71,7 @@ fn log_beside_checkpoint(evidence: &Evidence) -> Option<Finding> {
         return Some(Finding::problem(text, advice));
     }
     let same = |a: &EpochRecord, b: &EpochRecord| {
-        (a.step, a.train_loss, a.held_out_loss) == (b.step, b.train_loss, b.held_out_loss)
+        (a.step, a.train_loss, &a.scores) == (b.step, b.train_loss, &b.scores)
     };
     let history = &saved.state.history;
     let pair = log.epochs.iter().filter_map(|r| Some((r, history.iter().find(|h| h.epoch == r.epoch)?)));

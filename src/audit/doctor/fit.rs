@@ -23,7 +23,7 @@ pub(super) const MORE_DATA: &str = "more images, crops (--crop 0.2,1), a smaller
 /// The validation loss has not risen from its lowest, and is near the training loss.
 pub(super) fn over_fitting(evidence: &Evidence) -> Vec<Finding> {
     let epochs: &[EpochRecord] = &evidence.log.epochs;
-    let held_out: Vec<(u64, f64)> = epochs.iter().filter_map(|r| Some((r.epoch, r.held_out_loss?))).collect();
+    let held_out: Vec<(u64, f64)> = epochs.iter().filter_map(|r| Some((r.epoch, r.score("loss")?))).collect();
     let (Some(&(_, now)), Some(last)) = (held_out.last(), epochs.last()) else {
         if epochs.is_empty() {
             return vec![Finding::not_done("no epoch is finished")];

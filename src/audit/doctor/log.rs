@@ -99,7 +99,7 @@ impl Log {
     #[must_use]
     pub fn last_loss(&self) -> Option<(f64, &'static str)> {
         if let Some(epoch) = self.epochs.last() {
-            return Some(match epoch.held_out_loss {
+            return Some(match epoch.score("loss") {
                 Some(loss) => (loss, "validation loss"),
                 None => (epoch.train_loss, "training loss of the last epoch"),
             });

@@ -17,7 +17,7 @@ const SAME_LOSS: f64 = 1e-3;
 pub(super) fn losses(evidence: &Evidence) -> Vec<(String, f64)> {
     let mut losses = Vec::new();
     losses.extend(evidence.log.epochs.last().map(|r| ("training loss, last epoch".to_owned(), r.train_loss)));
-    let held_out = evidence.log.epochs.last().and_then(|r| r.held_out_loss);
+    let held_out = evidence.log.epochs.last().and_then(|r| r.score("loss"));
     losses.extend(held_out.map(|loss| ("validation loss, last epoch".to_owned(), loss)));
     if let Ok(yardstick) = &evidence.yardstick {
         let images = if yardstick.held_out { "validation" } else { "training" };
@@ -122,7 +122,7 @@ pub(super) fn logged_loss(evidence: &Evidence) -> Vec<Finding> {
     }
     let step = saved.state.step;
     let logged = evidence.log.epochs.iter().chain(&saved.state.history).find(|r| r.step == step);
-    let Some((logged, recomputed)) = logged.and_then(|r| r.held_out_loss).zip(yardstick.loss) else {
+    let Some((logged, recomputed)) = logged.and_then(|r| r.score("loss")).zip(yardstick.loss) else {
         return vec![Finding::not_done(format!(
             "no validation loss was logged at step {step}, where the checkpoint stands"
         ))];

@@ -175,7 +175,7 @@ fn provenance(checkpoint: &Checkpoint) -> Result<Provenance> {
         &checkpoint.state;
     let last = history.last();
     let losses = last.map(|r| ("training", r.train_loss)).into_iter();
-    let losses = losses.chain(last.and_then(|r| r.held_out_loss).map(|loss| ("validation", loss)));
+    let losses = losses.chain(last.and_then(|r| r.score("loss")).map(|loss| ("validation", loss)));
     Ok(Provenance {
         program: Some(program.clone()),
         step: Some(*step),

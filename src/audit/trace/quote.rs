@@ -36,7 +36,7 @@ pub const SOURCES: [Source; 18] = [
     source!("mae/reconstruct.rs"),
     source!("optim/adamw.rs"),
     source!("optim/clip.rs"),
-    source!("train/step.rs"),
+    source!("train/tasks/mae/step.rs"),
 ];
 
 /// One function, quoted.

@@ -127,7 +127,7 @@ impl Ablation {
         let mut row = Row {
             value: label,
             seed,
-            pretrain_loss: last.history.last().and_then(|epoch| epoch.held_out_loss),
+            pretrain_loss: last.history.last().and_then(|epoch| epoch.score("loss")),
             probe: None,
             knn: None,
             finetune: None,

@@ -2,36 +2,35 @@
 //! are numbers with spaces between them.
 
 use crate::base::{Error, Result};
-use crate::train::metrics::{EpochRecord, Record, StepRecord, ValidationRecord};
-use serde::Serialize;
+use crate::train::metrics::Record;
+use serde_json::{Map, Value};
 
-/// A row; the names of its fields are the columns.
-#[derive(Default, Serialize)]
-struct Row<'a> {
-    kind: &'static str,
-    step: u64,
-    epoch: Option<f64>,
-    loss: Option<f64>,
-    lr: Option<f64>,
-    grad_norm: Option<f64>,
-    images_per_s: Option<f64>,
-    train_loss: Option<f64>,
-    held_out_loss: Option<f64>,
-    held_out_accuracy: Option<f64>,
-    skipped_steps: Option<u64>,
-    wall_secs: Option<f64>,
-    data_wait_secs: Option<f64>,
-    weights_digest: Option<&'a str>,
-    chain: Option<&'a str>,
-    images: Option<u64>,
-    top1: Option<f64>,
-    top5: Option<f64>,
-    recall: Option<String>,
-    tensor: Option<&'a str>,
-    key: Option<&'a str>,
-    from: Option<&'a str>,
-    to: Option<&'a str>,
-}
+/// The columns that every table has, in their order; scores and other named values follow.
+const COLUMNS: [&str; 21] = [
+    "kind",
+    "step",
+    "epoch",
+    "loss",
+    "lr",
+    "grad_norm",
+    "images_per_s",
+    "train_loss",
+    "held_out_loss",
+    "held_out_accuracy",
+    "skipped_steps",
+    "wall_secs",
+    "data_wait_secs",
+    "weights_digest",
+    "chain",
+    "images",
+    "top1",
+    "top5",
+    "recall",
+    "tensor",
+    "key",
+];
+/// … and the last two.
+const LAST: [&str; 2] = ["from", "to"];
 
 /// A table with a head. Numbers are the shortest decimals that read back as the same bits; what is not finite is
 /// `NaN`.
@@ -39,97 +38,53 @@ struct Row<'a> {
 /// # Errors
 /// Never, as long as memory takes what is written to it.
 pub fn table(records: &[Record]) -> Result<Vec<u8>> {
-    let mut writer = ::csv::Writer::from_writer(Vec::new());
-    for record in records {
-        writer.serialize(row(record)).map_err(wrong)?;
+    let rows: Vec<Map<String, Value>> = records.iter().map(row).collect::<Result<_>>()?;
+    let mut columns: Vec<&str> = COLUMNS.into_iter().chain(LAST).collect();
+    for key in rows.iter().flat_map(Map::keys) {
+        if !columns.contains(&&**key) {
+            columns.push(key);
+        }
     }
-    if records.is_empty() {
-        return head();
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    writer.write_record(&columns).map_err(wrong)?;
+    for row in &rows {
+        writer.write_record(columns.iter().map(|column| cell(column, row.get(*column)))).map_err(wrong)?;
     }
     writer.into_inner().map_err(wrong)
-}
-
-/// A table without rows.
-fn head() -> Result<Vec<u8>> {
-    let mut writer = ::csv::Writer::from_writer(Vec::new());
-    writer.serialize(Row::default()).map_err(wrong)?;
-    let mut table = writer.into_inner().map_err(wrong)?;
-    table.truncate(table.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1));
-    Ok(table)
 }
 
 fn wrong(e: impl std::fmt::Display) -> Error {
     Error::setting("CSV", "rows that memory takes", e)
 }
 
-fn row(record: &Record) -> Row<'_> {
-    match record {
-        Record::Step(step) => step_row(step),
-        Record::Epoch(epoch) => epoch_row(epoch),
-        Record::Validation(validation) => validation_row(validation),
-        Record::Skipped(skipped) => {
-            Row { kind: "skipped", step: skipped.step, tensor: Some(&skipped.tensor), ..Row::default() }
+/// The fields of a record.
+fn row(record: &Record) -> Result<Map<String, Value>> {
+    match serde_json::to_value(record).map_err(wrong)? {
+        Value::Object(fields) => Ok(fields),
+        other => Err(wrong(other)),
+    }
+}
+
+fn cell(column: &str, value: Option<&Value>) -> String {
+    match value {
+        None => String::new(),
+        // A number that is not finite, for which JSON has no word.
+        Some(Value::Null) => "NaN".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(values)) => {
+            values.iter().map(|value| cell(column, Some(value))).collect::<Vec<_>>().join(" ")
         }
-        Record::Change(change) => Row {
-            kind: "change",
-            step: change.step,
-            key: Some(&change.key),
-            from: Some(&change.from),
-            to: Some(&change.to),
-            ..Row::default()
-        },
-    }
-}
-
-fn step_row(record: &StepRecord) -> Row<'_> {
-    Row {
-        kind: "step",
-        step: record.step,
-        epoch: Some(record.epoch),
-        loss: Some(record.loss),
-        lr: Some(record.lr),
-        grad_norm: Some(record.grad_norm),
-        images_per_s: Some(record.images_per_s),
-        weights_digest: record.weights_digest.as_deref(),
-        chain: record.chain.as_deref(),
-        ..Row::default()
-    }
-}
-
-fn epoch_row(record: &EpochRecord) -> Row<'_> {
-    Row {
-        kind: "epoch",
-        step: record.step,
-        epoch: Some(record.epoch as f64),
-        images_per_s: Some(record.images_per_s),
-        train_loss: Some(record.train_loss),
-        held_out_loss: record.held_out_loss,
-        held_out_accuracy: record.held_out_accuracy,
-        skipped_steps: Some(record.skipped_steps),
-        wall_secs: Some(record.wall_secs),
-        data_wait_secs: Some(record.data_wait_secs),
-        ..Row::default()
-    }
-}
-
-fn validation_row(record: &ValidationRecord) -> Row<'_> {
-    let number = |recall: &Option<f64>| recall.unwrap_or(f64::NAN).to_string();
-    Row {
-        kind: "validation",
-        step: record.step,
-        epoch: Some(record.epoch as f64),
-        images: Some(record.images),
-        top1: Some(record.top1),
-        top5: Some(record.top5),
-        recall: Some(record.recall.iter().map(number).collect::<Vec<_>>().join(" ")),
-        ..Row::default()
+        // Steps tell the fraction of an epoch: the column is one of fractions.
+        Some(Value::Number(number)) if column == "epoch" => {
+            number.as_f64().map_or_else(String::new, |epoch| format!("{epoch:?}"))
+        }
+        Some(other) => other.to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     #[test]
     fn a_run_that_has_logged_nothing_has_a_head() {

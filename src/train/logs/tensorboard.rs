@@ -2,7 +2,7 @@
 
 use super::event_file::{Event, Image, Summary, Value};
 use crate::base::{Error, Result};
-use crate::train::metrics::{self, Record};
+use crate::train::metrics::{self, Measured, Record};
 use crate::train::run_dir::RunDir;
 use image::{ImageDecoder, ImageReader};
 use std::collections::BTreeMap;
@@ -40,24 +40,28 @@ pub fn export(run: &RunDir) -> Result<(String, Vec<u8>)> {
 
 /// A record's numbers as an event, if it has any. TensorBoard has single precision.
 pub(super) fn scalars(record: &Record, wall_time: f64) -> Option<Event> {
-    let named: Vec<(&str, Option<f64>)> = match record {
+    let named: Vec<(String, f64)> = match record {
         Record::Step(r) => vec![
-            ("train/loss", Some(r.loss)),
-            ("train/lr", Some(r.lr)),
-            ("train/grad_norm", Some(r.grad_norm)),
-            ("train/images_per_s", Some(r.images_per_s)),
+            ("train/loss".to_owned(), r.loss),
+            ("train/lr".to_owned(), r.lr),
+            ("train/grad_norm".to_owned(), r.grad_norm),
+            ("train/images_per_s".to_owned(), r.images_per_s),
         ],
-        Record::Epoch(r) => vec![
-            ("epoch/train_loss", Some(r.train_loss)),
-            ("epoch/images_per_s", Some(r.images_per_s)),
-            ("held_out/loss", r.held_out_loss),
-            ("held_out/accuracy", r.held_out_accuracy),
-        ],
-        // Top-1 is the epoch's accuracy.
-        Record::Validation(r) => vec![("held_out/top5", Some(r.top5))],
+        Record::Epoch(r) => {
+            let scores = r.scores.validation().map(|(name, score)| (format!("held_out/{name}"), score));
+            let epoch = [("train_loss", r.train_loss), ("images_per_s", r.images_per_s)];
+            epoch.map(|(name, value)| (format!("epoch/{name}"), value)).into_iter().chain(scores).collect()
+        }
+        Record::Validation(r) => {
+            let number = |(name, value): &(String, Measured)| match value {
+                Measured::Number(number) => Some((format!("held_out/{name}"), *number)),
+                Measured::PerClass(_) => None,
+            };
+            r.values.0.iter().filter_map(number).collect()
+        }
         Record::Skipped(_) | Record::Change(_) => return None,
     };
-    let value = named.into_iter().filter_map(|(tag, value)| Some(scalar(tag, value?))).collect();
+    let value = named.into_iter().map(|(tag, value)| scalar(tag, value)).collect();
     Some(Event {
         wall_time,
         step: whole(record.step()),
@@ -67,8 +71,8 @@ pub(super) fn scalars(record: &Record, wall_time: f64) -> Option<Event> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "TensorBoard's scalars are single precision")]
-fn scalar(tag: &str, value: f64) -> Value {
-    Value { tag: tag.to_owned(), scalar: Some(value as f32), image: None }
+fn scalar(tag: String, value: f64) -> Value {
+    Value { tag, scalar: Some(value as f32), image: None }
 }
 
 /// A step as the format has it.

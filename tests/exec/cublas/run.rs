@@ -29,7 +29,7 @@ impl Observer for Losses {
     }
 
     fn epoch(&mut self, record: &EpochRecord) {
-        self.all.extend(record.held_out_loss);
+        self.all.extend(record.score("loss"));
     }
 
     fn should_stop(&self) -> Option<u8> {

@@ -13,7 +13,7 @@ pub use outcome::Outcome;
 pub use start::Start;
 
 use crate::base::{Error, Result};
-use crate::checkpoint::{Checkpoint, keep};
+use crate::checkpoint::{Checkpoint, Named, keep};
 use crate::data::{Batch, Dataset, LoaderConfig};
 use crate::layers::DropPath;
 use crate::optim::{Group, groups};
@@ -21,13 +21,13 @@ use crate::params::Params;
 use crate::tasks::{Classifier, Metrics, cross_entropy};
 use crate::train::evaluate::Evaluation;
 use crate::train::memory::{self, StepMemory};
-use crate::train::metrics::{Record, ValidationRecord};
+use crate::train::metrics::{Measured, ValidationRecord};
 use crate::train::run::Run;
 use crate::train::settings::Settings;
 use crate::train::source::{self, Source};
 use crate::train::splits::Splits;
 use crate::train::step::{Learner, StepCx};
-use crate::train::task::{Effort, Findings, Opened, Scores, Task};
+use crate::train::task::{Effort, Findings, Opened, Task, Validation};
 use crate::train::{RunDir, plot, save};
 use std::path::Path;
 use step::{How, Labelled};
@@ -114,24 +114,24 @@ impl Task for Classify {
         step::loss_and_gradient(model, &Labelled { images, targets, samples }, &how, cx.workers)
     }
 
-    fn evaluate(learner: &mut Learner<Self>, run: &RunDir, epoch: u64) -> Result<Option<Scores>> {
+    fn evaluate(learner: &mut Learner<Self>, run: &RunDir, epoch: u64) -> Result<Option<Validation>> {
         let Some(set) = learner.task.images.validation.clone() else { return Ok(None) };
         let metrics = evaluate(learner, learner.eval_model(), run, &*set)?.metrics;
-        let record = ValidationRecord {
+        let recall = (0..metrics.classes()).map(|class| metrics.recall(class)).collect();
+        let values = [
+            ("top1", Measured::Number(metrics.top1_share())),
+            ("top5", Measured::Number(metrics.top5_share())),
+            ("recall", Measured::PerClass(recall)),
+        ];
+        let details = ValidationRecord {
             step: epoch * learner.steps_per_epoch(),
             epoch,
             images: metrics.images(),
-            top1: metrics.top1_share(),
-            top5: metrics.top5_share(),
-            recall: (0..metrics.classes()).map(|class| metrics.recall(class)).collect(),
+            values: Named(values.map(|(name, value)| (name.to_owned(), value)).into()),
         };
-        let scores = Scores {
-            loss: metrics.cross_entropy(),
-            accuracy: Some(metrics.top1_share()),
-            record: Some(Record::Validation(record)),
-        };
+        let scores = Named::scores([("accuracy", metrics.top1_share()), ("loss", metrics.cross_entropy())]);
         learner.task.validated = Some(metrics);
-        Ok(Some(scores))
+        Ok(Some(Validation { scores, details: Some(details) }))
     }
 
     /// The confusion matrix of the validation images.
@@ -153,7 +153,7 @@ impl Task for Classify {
             step: chosen.step,
             train_images: learner.task.images.train.len(),
             validation_images: learner.task.images.validation.as_ref().map_or(0, |set| set.len()),
-            validation_accuracy: chosen.held_out_accuracy,
+            validation_accuracy: chosen.score("accuracy"),
             test_accuracy: None,
             test: None,
             gflop_per_image: config.model.flops_per_image() / 1e9,
@@ -172,7 +172,7 @@ impl Task for Classify {
         };
         let json = serde_json::to_vec_pretty(&outcome).map_err(|e| Error::write(dir.result())(e.into()))?;
         dir.write(&dir.result(), &json)?;
-        let accuracy = plot::accuracy_svg(&run.journal.records)?;
+        let accuracy = plot::score_svg(&run.journal.records, "accuracy")?;
         dir.write(&dir.accuracy_svg(), accuracy.as_bytes())?;
         Ok(Findings {
             title: format!("Classifier on {}", learner.task.images.train.describe()),

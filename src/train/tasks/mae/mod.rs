@@ -12,6 +12,7 @@ pub use config::Config;
 pub use outcome::Outcome;
 
 use crate::base::{Error, Result};
+use crate::checkpoint::Named;
 use crate::data::{Augment, Batch, LoaderConfig};
 use crate::mae::reconstruct::Stats;
 use crate::mae::{Mae, Mask};
@@ -21,7 +22,7 @@ use crate::train::memory::StepMemory;
 use crate::train::run::Run;
 use crate::train::source::{Source, crop_area, loader, measure};
 use crate::train::step::{Learner, StepCx};
-use crate::train::task::{Findings, Opened, Scores, Task};
+use crate::train::task::{Findings, Opened, Task, Validation};
 use gallery::Rows;
 use held_out::HeldOut;
 
@@ -71,7 +72,8 @@ impl Task for Pretrain {
             pictured: HeldOut::new(config, pictured, PICTURES)?,
             no_validation: source.validation.err(),
         };
-        Ok(Opened { task, digest: source.train.digest()?, train: source.train, skipped: Vec::new() })
+        let skipped = task.skipped();
+        Ok(Opened { task, digest: source.train.digest()?, train: source.train, skipped })
     }
 
     fn loader(config: &Config) -> LoaderConfig {
@@ -107,10 +109,10 @@ impl Task for Pretrain {
         step::loss_and_gradient(model, batch.images.view(), &masks, cx.config.optim.micro_batch, cx.workers)
     }
 
-    fn evaluate(learner: &mut Learner<Self>, _run: &RunDir, _epoch: u64) -> Result<Option<Scores>> {
+    fn evaluate(learner: &mut Learner<Self>, _run: &RunDir, _epoch: u64) -> Result<Option<Validation>> {
         let Some(set) = &learner.task.validation else { return Ok(None) };
         let loss = set.loss(learner.eval_model(), &learner.workers)?;
-        Ok(Some(Scores { loss, ..Scores::default() }))
+        Ok(Some(Validation { scores: Named::scores([("loss", loss)]), details: None }))
     }
 
     fn draw(learner: &Learner<Self>, run: &RunDir, epoch: u64) -> Result<()> {
@@ -157,8 +159,8 @@ impl Pretrain {
     }
 
     /// Images that could not be read and were left out of the validation, test and pictured images.
-    fn skipped(&self) -> impl Iterator<Item = String> {
+    fn skipped(&self) -> Vec<String> {
         let sets = self.validation.iter().chain(&self.test).chain([&self.pictured]);
-        sets.flat_map(|set| set.skipped.clone())
+        sets.flat_map(|set| set.skipped.clone()).collect()
     }
 }

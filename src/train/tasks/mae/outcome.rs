@@ -7,7 +7,6 @@ use crate::train::metrics::EpochRecord;
 use crate::train::run::Run;
 use crate::train::task::Effort;
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 /// What a finished run reached.
 #[derive(Clone, Debug, Serialize)]
@@ -36,7 +35,6 @@ impl Outcome {
         let (learner, task) = (&run.learner, &run.learner.task);
         let Effort { last, images_per_s, wall_secs, skipped_steps, skipped } = run.effort();
         let set = task.validation.as_ref().unwrap_or(&task.pictured);
-        let skipped: BTreeSet<String> = skipped.into_iter().chain(task.skipped()).collect();
         let test_loss = task.test.as_ref().map(|set| set.loss(learner.eval_model(), &learner.workers));
         Ok(Self {
             test_loss: test_loss.transpose()?,
@@ -46,7 +44,7 @@ impl Outcome {
             images_per_s,
             wall_secs,
             skipped_steps,
-            skipped: skipped.into_iter().collect(),
+            skipped,
         })
     }
 
@@ -61,7 +59,7 @@ impl Outcome {
     #[must_use]
     pub fn summary(&self, parameters: usize) -> Vec<(String, String)> {
         let mut rows = vec![("training loss, last epoch".to_owned(), format!("{:.4}", self.last.train_loss))];
-        if let Some(loss) = self.last.held_out_loss {
+        if let Some(loss) = self.last.score("loss") {
             rows.push(("validation loss".to_owned(), format!("{loss:.4}")));
         }
         if let Some(loss) = self.test_loss {

@@ -1,7 +1,9 @@
 //! Claim: the data that travels in the program is the repository's `data` folder to the last bit, in any folder; what the disk
 //! has under the same path is what is meant instead, as a whole.
 
-use crate::common::Place;
+mod common;
+
+use common::Place;
 use std::path::Path;
 use vit_mae::Result;
 use vit_mae::data::{Dataset, Split, load_image, open};
@@ -16,7 +18,7 @@ fn content(set: &dyn Dataset) -> Result<(usize, u32, Vec<String>)> {
     Ok((set.len(), set.digest()?, set.classes().to_vec()))
 }
 
-/// One test, because the current folder is the whole process's.
+/// One test in a process of its own, because the current folder is the whole process's.
 #[test]
 fn embedded_data_is_that_of_the_repository_and_gives_way_to_what_the_disk_has() {
     let place = Place::new();

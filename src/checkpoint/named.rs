@@ -1,0 +1,77 @@
+//! Named values in their order: what a task measures, under names of its own.
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+use std::marker::PhantomData;
+
+/// What the names of scores on validation images begin with in the log and in checkpoints.
+pub const VALIDATION: &str = "held_out_";
+
+/// Names and values. In JSON they are fields of the record that holds them.
+#[derive(Clone, Debug, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Named<V = f64>(pub Vec<(String, V)>);
+
+impl<V> Default for Named<V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<V: Copy> Named<V> {
+    /// The value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<V> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+}
+
+impl Named<f64> {
+    /// Scores on validation images, the one that selects the best checkpoint first.
+    #[must_use]
+    pub fn scores<const N: usize>(scores: [(&str, f64); N]) -> Self {
+        Self(scores.map(|(name, score)| (format!("{VALIDATION}{name}"), score)).into())
+    }
+
+    /// The scores on validation images, without the prefix of their names.
+    pub fn validation(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().filter_map(|(name, score)| Some((name.strip_prefix(VALIDATION)?, *score)))
+    }
+
+    /// The first score as checkpoints are compared by it, the lower the better: a loss as it is, any other negated.
+    #[must_use]
+    pub fn selection_metric(&self) -> Option<f64> {
+        let (name, score) = self.validation().next()?;
+        Some(if name.ends_with("loss") { score } else { -score })
+    }
+}
+
+impl<V: Serialize> Serialize for Named<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Named<V> {
+    /// `null` stands for no value.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<V>(PhantomData<V>);
+
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Fields<V> {
+            type Value = Named<V>;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
+                out.write_str("named values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<V>, A::Error> {
+                let mut named = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, Option<V>>()? {
+                    named.extend(value.map(|value| (name, value)));
+                }
+                Ok(Named(named))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
