@@ -1,8 +1,7 @@
 //! `vit-mae finetune`.
 
 use super::device::print_engine;
-use super::flags::{LabelledData, Training, over_environment, print_config, print_outcome};
-use super::progress::Progress;
+use super::flags::{LabelledData, Training, over_environment, print_config, train};
 use super::{choice, print_skipped, say, whole};
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -27,10 +26,20 @@ Settings are resolved as recipe < what the checkpoint gives (architecture, data,
 file < environment (VIT_MAE_OPTIM__EPOCHS=3 is optim.epochs) < flags; --print-config shows the result. Part of the \
 labelled images is held out (--val-fraction) and chooses the best epoch; the test split is judged once, at the end.";
 
+/// What an encoder can be fine-tuned for.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Task {
+    /// Name the class of an image
+    Classify,
+}
+
 /// Flags of `vit-mae finetune`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {
+    /// What the pre-trained encoder is fine-tuned for
+    #[arg(long, default_value = "classify")]
+    task: Task,
     /// The pre-training run whose encoder is fine-tuned
     #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "preset"])]
     checkpoint: Option<PathBuf>,
@@ -85,6 +94,7 @@ pub(crate) struct Args {
 
 /// Trains, and says what came out.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let Task::Classify = args.task;
     let threads = super::start_threads(args.training.threads)?;
     let (file, overrides) = (args.training.config.as_deref(), over_environment(args.overrides()?)?);
     if args.training.print_config {
@@ -93,29 +103,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             None => args.settings(&args.start()?, file, &overrides)?,
         });
     }
-    let mut run = if let Some(path) = &args.resume {
+    let run = if let Some(path) = &args.resume {
         Run::<Classify>::resume(RunDir::open(path)?, |before| Ok(before.changed(file, &overrides)?.config))
             .map_err(|error| overrides.name_variable(error))?
     } else {
         args.begin(file, &overrides)?
     };
-    if args.training.tensorboard {
-        run.journal.show_on_tensorboard()?;
-    }
     let sets = std::iter::once(&run.learner.task.images.all).chain(&run.learner.task.images.test);
     super::stderr::notes(sets.flat_map(|set| set.notes()));
-    if !args.training.json {
-        describe(&run, threads);
-    }
-    let config = &run.learner.config;
-    let mut progress = Progress::new(config.optim.epochs, run.steps_total());
-    let outcome = run.train(&super::command_line(), &mut progress)?;
-    drop(progress);
-    if args.training.json {
-        return print_outcome(&run.journal.run, &outcome);
-    }
-    conclude(&run, &outcome);
-    Ok(())
+    let describe = |run: &Run<Classify>| describe(run, threads);
+    train(run, &args.training, &super::command_line(), describe, conclude)
 }
 
 /// What is about to happen.

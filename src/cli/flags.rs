@@ -1,12 +1,13 @@
 //! Flags that several kinds of training share.
 
 use super::device::DeviceFlags;
+use super::progress::Progress;
 use super::{assignments, whole};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::train::overrides::Variable;
-use vit_mae::train::{Overrides, Resolved, RunDir, Settings};
+use vit_mae::train::{Overrides, Resolved, Run, RunDir, Settings, Task};
 use vit_mae::{Error, Result};
 
 /// A setting's key and value.
@@ -24,8 +25,32 @@ pub(crate) fn print_config<S: Settings>(resolved: &Resolved<S>) -> Result<()> {
     Ok(())
 }
 
+/// Trains to the end, with what is about to happen before it and what came out after it, in words or as one document.
+pub(crate) fn train<T: Task>(
+    mut run: Run<T>,
+    flags: &Training,
+    command: &str,
+    describe: impl FnOnce(&Run<T>),
+    conclude: impl FnOnce(&Run<T>, &T::Outcome),
+) -> Result<()> {
+    if flags.tensorboard {
+        run.journal.show_on_tensorboard()?;
+    }
+    if !flags.json {
+        describe(&run);
+    }
+    let mut progress = Progress::new(run.learner.config.optim().epochs, run.steps_total());
+    let outcome = run.train(command, &mut progress)?;
+    drop(progress);
+    if flags.json {
+        return print_outcome(&run.journal.run, &outcome);
+    }
+    conclude(&run, &outcome);
+    Ok(())
+}
+
 /// What `--json` prints of a finished run: where it is, and what it reached.
-pub(crate) fn print_outcome(run: &RunDir, outcome: &impl Serialize) -> Result<()> {
+fn print_outcome(run: &RunDir, outcome: &impl Serialize) -> Result<()> {
     #[derive(Serialize)]
     struct Document<'a, O> {
         run: &'a Path,

@@ -1,8 +1,7 @@
 //! `vit-mae pretrain`.
 
 use super::device::print_engine;
-use super::flags::{Training, over_environment, print_config, print_outcome};
-use super::progress::Progress;
+use super::flags::{Training, over_environment, print_config, train};
 use super::{choice, count, pair, path, print_skipped, say, sides, whole};
 use std::path::PathBuf;
 use toml::Value;
@@ -33,10 +32,20 @@ again. Whoever changes only the epochs keeps the share of warm-up.
 another run: epochs, learning rate, weight decay, clipping, logging, where the data lies. A change is written into the \
 log.";
 
+/// Ways to pre-train.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Method {
+    /// Rebuild the patches that were removed (He et al. 2022)
+    Mae,
+}
+
 /// Flags of `vit-mae pretrain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {
+    /// How the encoder is pre-trained
+    #[arg(long, default_value = "mae")]
+    method: Method,
     /// Start from these settings: nano, cifar, photo, vit-tiny, vit-base, vit-large, vit-huge
     #[arg(long, default_value = presets::DEFAULT)]
     preset: String,
@@ -93,6 +102,7 @@ pub(crate) struct Args {
 
 /// Trains, and says where everything is.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let Method::Mae = args.method;
     let threads = super::start_threads(args.training.threads)?;
     let (file, overrides) = (args.training.config.as_deref(), over_environment(args.overrides()?)?);
     if args.training.print_config {
@@ -102,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         });
     }
     let mut command = super::command_line();
-    let mut run = if let Some(path) = &args.resume {
+    let run = if let Some(path) = &args.resume {
         let run = RunDir::open(path)?;
         command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
         Run::<Pretrain>::resume(run, |before| Ok(before.changed(file, &overrides)?.config))
@@ -114,21 +124,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             RunDir::create(args.training.out.clone(), args.training.overwrite)
         })?
     };
-    if args.training.tensorboard {
-        run.journal.show_on_tensorboard()?;
-    }
     super::stderr::notes(run.learner.loader.dataset().notes());
-    if !args.training.json {
-        describe(&run, threads);
-    }
-    let mut progress = Progress::new(run.learner.config.optim.epochs, run.steps_total());
-    let outcome = run.train(&command, &mut progress)?;
-    drop(progress);
-    if args.training.json {
-        return print_outcome(&run.journal.run, &outcome);
-    }
-    conclude(&run, &outcome);
-    Ok(())
+    train(run, &args.training, &command, |run| describe(run, threads), conclude)
 }
 
 /// What is about to happen.

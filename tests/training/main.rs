@@ -19,6 +19,7 @@ mod labelled;
 mod learning;
 mod linear_probe;
 mod masking;
+mod own_task;
 mod presets;
 mod resume;
 mod selection;
