@@ -1,4 +1,4 @@
-//! Makes the copy of the layers, the model and the checks that `src/audit/mutants` runs: every planted bug is
+//! Makes the copy of the layers, the models and the checks that `src/audit/mutants` runs: every planted bug is
 //! in it, behind a switch.
 //!
 //! A snippet `old` becomes `match planted() { 1 => { new } _ => { old } }`: one copy serves all bugs and
@@ -17,8 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What is copied, and the name of the copy in `crate::audit::mutants::house`.
-const COPIED: [(&str, &str); 4] =
-    [("layers", "layers"), ("mae", "mae"), ("tasks", "tasks"), ("audit/checks", "checks")];
+const COPIED: [(&str, &str); 3] = [("layers", "layers"), ("models", "models"), ("audit/checks", "checks")];
 
 fn main() -> io::Result<()> {
     let source = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("set by cargo")).join("src");

@@ -39,8 +39,8 @@ fn layers(c: &mut Criterion) {
         layer.backward(cache, y.view(), grad, cx)
     });
     layer!("layer norm", LayerNorm::new(WIDTH, 1e-6), |layer: &LayerNorm<f32>, grad: &mut _, cx: &mut _| {
-        let (y, cache) = layer.forward(&x, cx);
-        layer.backward(cache, &y, grad, cx)
+        let (y, cache) = layer.forward(x.clone(), cx);
+        layer.backward(cache, y.view(), grad, cx)
     });
     layer!("mlp", Mlp::new(WIDTH, 4 * WIDTH), |layer: &Mlp<f32>, grad: &mut _, cx: &mut _| {
         let (y, cache) = layer.forward(x.clone(), cx);
@@ -48,11 +48,11 @@ fn layers(c: &mut Criterion) {
     });
     layer!("attention", Attention::new(WIDTH, 4), |layer: &Attention<f32>, grad: &mut _, cx: &mut _| {
         let (y, cache) = layer.forward(x.clone(), TOKENS, cx);
-        layer.backward(cache, TOKENS, y.view(), grad, cx)
+        layer.backward(cache, y.view(), grad, cx)
     });
     layer!("block", Block::new(WIDTH, 4, 4 * WIDTH, 1e-6), |layer: &Block<f32>, grad: &mut _, cx: &mut _| {
         let (y, cache) = layer.forward(x.clone(), TOKENS, cx);
-        layer.backward(cache, TOKENS, y, grad, cx)
+        layer.backward(cache, y.view(), grad, cx)
     });
     group.finish();
 }

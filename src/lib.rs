@@ -9,10 +9,11 @@ pub mod checkpoint;
 pub mod data;
 pub mod exec;
 pub mod layers;
-pub mod mae;
+pub mod models;
 pub mod optim;
 pub mod params;
 pub mod tasks;
 pub mod train;
 
 pub use base::{Error, Real, Result};
+pub use models::mae;

@@ -140,8 +140,9 @@ pub fn tensor_mut<F, D: Dimension>(name: String, role: Role, array: &mut Array<F
     TensorMut { name, role, shape, data }
 }
 
-/// Declares a layer: its own `tensors` with their roles, its sub-`layers`, `flat` parts (whose tensors
-/// carry no prefix), and `plain` fields that are no tensors. Each appears once, here.
+/// Declares a layer: its own `tensors` with their roles, its sub-`layers`, parts whose tensors carry no prefix (`first`
+/// stand before all others in the walk, `flat` ones behind them), and `plain` fields that are no tensors. Each appears
+/// once, here.
 ///
 /// ```
 /// use ndarray::{Array1, Array2};
@@ -167,6 +168,7 @@ macro_rules! params {
     (
         $(#[$meta:meta])*
         pub struct $layer:ident {
+            $(first { $($(#[$hmeta:meta])* $head:ident: $htype:ty),* $(,)? })?
             $(tensors { $($(#[$tmeta:meta])* $tensor:ident: $ttype:ty = $role:ident),* $(,)? })?
             $(layers { $($(#[$lmeta:meta])* $sub:ident: $ltype:ty),* $(,)? })?
             $(flat { $($(#[$fmeta:meta])* $part:ident: $ftype:ty),* $(,)? })?
@@ -176,6 +178,7 @@ macro_rules! params {
         $(#[$meta])*
         #[derive(Clone, Debug)]
         pub struct $layer<F> {
+            $($($(#[$hmeta])* pub $head: $htype,)*)?
             $($($(#[$tmeta])* pub $tensor: $ttype,)*)?
             $($($(#[$lmeta])* pub $sub: $ltype,)*)?
             $($($(#[$fmeta])* pub $part: $ftype,)*)?
@@ -184,6 +187,7 @@ macro_rules! params {
 
         impl<F: $crate::Real> $crate::params::Params<F> for $layer<F> {
             fn walk<'a>(&'a self, prefix: &str, out: &mut Vec<$crate::params::Tensor<'a, F>>) {
+                $($($crate::params::Params::walk(&self.$head, prefix, out);)*)?
                 $($({
                     let name = format!("{prefix}{}", stringify!($tensor));
                     out.push($crate::params::tensor(name, $crate::params::Role::$role, &self.$tensor));
@@ -197,6 +201,7 @@ macro_rules! params {
             }
 
             fn walk_mut<'a>(&'a mut self, prefix: &str, out: &mut Vec<$crate::params::TensorMut<'a, F>>) {
+                $($($crate::params::Params::walk_mut(&mut self.$head, prefix, out);)*)?
                 $($({
                     let name = format!("{prefix}{}", stringify!($tensor));
                     out.push($crate::params::tensor_mut(

@@ -10,7 +10,7 @@ const HOUSE: &[&[&str]] = &[
     &["exec"],
     &["params"],
     &["checkpoint", "data", "optim", "layers"],
-    &["mae"],
+    &["models"],
     &["tasks"],
     &["train"],
     &["audit"],
@@ -125,20 +125,22 @@ fn imports_point_down() {
 
 #[test]
 fn the_scanner_sees_an_import_that_points_up() {
-    assert_eq!(climbs("layers", "use crate::mae::Mask;"), ["mae"]);
+    assert_eq!(climbs("layers", "use crate::models::mae::Mask;"), ["models"]);
     assert_eq!(climbs("data", "fn f() { crate::layers::init::init(); }"), ["layers"]);
-    assert_eq!(climbs("optim", "use crate::{base::Real, mae::{Mae, Mask}, train};"), ["mae", "train"]);
+    assert_eq!(climbs("optim", "use crate::{base::Real, models::{Mae, Mask}, train};"), ["models", "train"]);
     assert_eq!(climbs("params", "use crate::{\n    cli,\n};"), ["cli"]);
     assert_eq!(climbs("base", "pub(crate) use crate::exec;"), ["exec"]);
     assert_eq!(climbs("exec", "use crate::unheard_of;"), ["unheard_of"]);
-    assert!(climbs("mae", "use crate::layers::Linear; use crate::{Real, params}; // crate::cli").is_empty());
+    assert!(
+        climbs("models", "use crate::layers::Linear; use crate::{Real, params}; // crate::cli").is_empty()
+    );
     assert!(climbs("params", "/// See [`crate::optim::groups`].\n$crate::cli!()").is_empty());
 }
 
 #[test]
 fn data_optim_and_checkpoint_never_see_a_model() {
     for module in ["data", "optim", "checkpoint"] {
-        for model in ["layers", "mae", "tasks"] {
+        for model in ["layers", "models", "tasks"] {
             assert_eq!(climbs(module, &format!("use crate::{model}::x;")), [model]);
         }
     }

@@ -60,7 +60,7 @@ pub(crate) fn train() -> (f32, f32) {
         let dy = difference * (2.0 / n);
 
         grad.clear(); // backward adds to it
-        let dx = attention.backward(cache, TOKENS, dy.view(), &mut grad, &mut cx);
+        let dx = attention.backward(cache, dy.view(), &mut grad, &mut cx);
         adamw.step(&mut attention, &grad, &groups, 3e-3);
         cx.recycle(dx);
         cx.recycle(y);

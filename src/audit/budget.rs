@@ -2,9 +2,9 @@
 
 use super::model::{INPUT, Layer};
 use crate::base::{Error, Result};
-use crate::mae::cost::Cost;
-use crate::mae::masking::len_keep;
-use crate::mae::{Mae, MaeConfig};
+use crate::models::mae::cost::Cost;
+use crate::models::mae::masking::len_keep;
+use crate::models::mae::{Mae, MaeConfig};
 use crate::params::Params;
 use crate::train::Config;
 use crate::train::memory::available_bytes;

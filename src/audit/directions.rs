@@ -10,7 +10,7 @@ use super::model::{INPUT, Layer, Subject};
 use crate::base::rng::{Purpose, rng, uniform};
 use crate::exec::Exec;
 use crate::exec::engine::Engine;
-use crate::mae::Mae;
+use crate::models::mae::Mae;
 use crate::params::Params;
 use ndarray::Array4;
 use serde::Serialize;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use vit_mae::Result;
 use vit_mae::data::Dataset;
-use vit_mae::tasks::Pooling;
+use vit_mae::models::classify::Pooling;
 use vit_mae::train::export::Export;
 use vit_mae::train::features::{Listener, features};
 use vit_mae::train::readable::readable;

@@ -7,7 +7,7 @@ use super::judged::{self, Folder};
 use super::{choice_name, print_skipped, say};
 use std::path::PathBuf;
 use vit_mae::Result;
-use vit_mae::tasks::Pooling;
+use vit_mae::models::classify::Pooling;
 use vit_mae::tasks::knn::Knn;
 use vit_mae::train::probe::{Optimizer, Reached, Trial};
 use vit_mae::train::probing::{ProbeReport, Probing, probe};

@@ -22,7 +22,7 @@ use crate::base::Real;
 use engine::Engine;
 use gemm::Gemm;
 use kernel::{Add, AddRows, Kernel};
-use ndarray::{Array2, ArrayBase, ArrayView2, ArrayViewMut2, Axis, Data, Dimension};
+use ndarray::{Array2, ArrayBase, ArrayView2, ArrayViewMut2, Axis, Data, Dimension, Ix2};
 use pool::Pool;
 use probe::Probe;
 use std::fmt::{Display, Write};
@@ -90,6 +90,13 @@ impl<F: Real> Exec<F> {
         matrix
     }
 
+    /// A copy of a matrix, from the pool.
+    pub fn copy(&mut self, x: &Array2<F>) -> Array2<F> {
+        let mut copy = self.pool.take(x.nrows(), x.ncols());
+        copy.assign(x);
+        copy
+    }
+
     /// Gives a matrix back to the pool.
     pub fn recycle(&mut self, matrix: Array2<F>) {
         self.pool.give(matrix);
@@ -142,7 +149,7 @@ impl<F: Real> Exec<F> {
     ///
     /// # Panics
     /// If the shapes differ.
-    pub fn add_assign(&self, y: &mut Array2<F>, x: &Array2<F>) {
+    pub fn add_assign<S: Data<Elem = F>>(&self, y: &mut Array2<F>, x: &ArrayBase<S, Ix2>) {
         assert_eq!(y.dim(), x.dim(), "a residual has its branch's shape");
         self.rows(bands::of_mut(y).zip(bands::of(x)), Add);
     }

@@ -99,12 +99,12 @@ impl<F: Real> Attention<F> {
     pub fn backward(
         &self,
         cache: AttentionCache<F>,
-        tokens: usize,
         dy: ArrayView2<F>,
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
         let AttentionCache { x, context, qkv, probabilities } = cache;
+        let tokens = probabilities.ncols();
         let dcontext = self.proj.backward(context, dy, &mut grad.proj, cx);
         cx.saw_gradient("context", &dcontext);
 

@@ -1,7 +1,8 @@
 //! Batch norm without scale and shift: each feature normalised over the batch, as in the linear probe's head.
 
 use crate::base::Real;
-use ndarray::{Array1, Array2, Axis};
+use crate::exec::Exec;
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 /// `y = (x − μ) / √(σ² + ε)`, `μ` and `σ²` (divisor N) of each feature over the batch.
 ///
@@ -42,19 +43,19 @@ impl<F: Real> BatchNorm<F> {
     ///
     /// # Panics
     /// If the batch has fewer than two rows: one has no variance.
-    pub fn forward(&self, x: &Array2<F>) -> (Array2<F>, BatchNormCache<F>) {
+    pub fn forward(&self, x: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, BatchNormCache<F>) {
         let n = F::of(x.nrows() as f64);
         assert!(x.nrows() > 1, "batch norm of {:?}: one row has no variance", x.dim());
         let mean = x.sum_axis(Axis(0)) / n;
         let centred = x - &mean;
         let squares = (&centred * &centred).sum_axis(Axis(0));
         let unbiased = &squares / (n - F::one());
-        self.normalise(centred, &(squares / n), Some((mean, unbiased)))
+        self.normalise(centred, &(squares / n), Some((mean, unbiased)), cx)
     }
 
     /// Evaluation: with the running statistics.
-    pub fn forward_eval(&self, x: &Array2<F>) -> (Array2<F>, BatchNormCache<F>) {
-        self.normalise(x - &self.running_mean, &self.running_var, None)
+    pub fn forward_eval(&self, x: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, BatchNormCache<F>) {
+        self.normalise(x - &self.running_mean, &self.running_var, None, cx)
     }
 
     fn normalise(
@@ -62,10 +63,11 @@ impl<F: Real> BatchNorm<F> {
         centred: Array2<F>,
         variance: &Array1<F>,
         batch: Option<(Array1<F>, Array1<F>)>,
+        cx: &mut Exec<F>,
     ) -> (Array2<F>, BatchNormCache<F>) {
         let inv_std = variance.mapv(|v| F::one() / (v + F::of(self.eps)).sqrt());
         let x_hat = centred * &inv_std;
-        (x_hat.clone(), BatchNormCache { x_hat, inv_std, batch })
+        (cx.copy(&x_hat), BatchNormCache { x_hat, inv_std, batch })
     }
 
     /// Takes a training batch into the running statistics: `r ← (1 − momentum) r + momentum · batch`.
@@ -79,16 +81,21 @@ impl<F: Real> BatchNorm<F> {
     }
 
     /// Training: `dx = (dy − mean(dy) − x̂ · mean(dy ⊙ x̂)) / √(σ² + ε)`, means over the batch: how `μ` and `σ²`
-    /// depend on `x`. Evaluation: `dx = dy / √(σ² + ε)`.
-    #[must_use]
-    pub fn backward(cache: BatchNormCache<F>, dy: &Array2<F>) -> Array2<F> {
+    /// depend on `x`. Evaluation: `dx = dy / √(σ² + ε)`. Nothing is trained, so nothing is added to `grad`.
+    pub fn backward(
+        &self,
+        cache: BatchNormCache<F>,
+        dy: ArrayView2<F>,
+        _grad: &mut Self,
+        _cx: &mut Exec<F>,
+    ) -> Array2<F> {
         let BatchNormCache { x_hat, inv_std, batch } = cache;
         if batch.is_none() {
-            return dy * &inv_std;
+            return &dy * &inv_std;
         }
         let n = F::of(dy.nrows() as f64);
         let mean = dy.sum_axis(Axis(0)) / n;
-        let mean_along = (dy * &x_hat).sum_axis(Axis(0)) / n;
-        (dy - &mean - x_hat * &mean_along) * &inv_std
+        let mean_along = (&dy * &x_hat).sum_axis(Axis(0)) / n;
+        (&dy - &mean - x_hat * &mean_along) * &inv_std
     }
 }

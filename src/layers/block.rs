@@ -7,7 +7,7 @@ use super::mlp::{Mlp, MlpCache};
 use crate::base::Real;
 use crate::exec::Exec;
 use crate::params;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 
 params! {
     /// `mid = x + Attn(LN₁(x))`, `y = mid + MLP(LN₂(mid))`.
@@ -72,7 +72,7 @@ impl<F: Real> Block<F> {
         [s_attn, s_mlp]: [Factors<F>; 2],
         cx: &mut Exec<F>,
     ) -> (Array2<F>, BlockCache<F>) {
-        let (normed, norm1) = self.norm1.forward(&x, cx);
+        let (normed, norm1) = self.norm1.forward(cx.copy(&x), cx);
         cx.saw("norm1", &normed);
         let (mut mid, attn) = cx.inside("attn", |cx| self.attn.forward(normed, tokens, cx));
         cx.saw("attn.out", &mid);
@@ -81,7 +81,7 @@ impl<F: Real> Block<F> {
         cx.saw("mid", &mid);
         cx.recycle(x);
 
-        let (normed, norm2) = self.norm2.forward(&mid, cx);
+        let (normed, norm2) = self.norm2.forward(cx.copy(&mid), cx);
         cx.saw("norm2", &normed);
         let (mut y, mlp) = cx.inside("mlp", |cx| self.mlp.forward(normed, cx));
         cx.saw("mlp.out", &y);
@@ -93,43 +93,33 @@ impl<F: Real> Block<F> {
         (y, BlockCache { norm1, attn, norm2, mlp, kept })
     }
 
-    /// As [`Block::forward`], keeping nothing for a backward pass.
-    pub fn infer(&self, x: Array2<F>, tokens: usize, cx: &mut Exec<F>) -> Array2<F> {
-        let (y, cache) = self.forward(x, tokens, cx);
-        cache.recycle(cx);
-        y
-    }
-
     /// Each branch's input gradient is added to the gradient that flows past it. (Without drop path all `s` are 1.)
     pub fn backward(
         &self,
         cache: BlockCache<F>,
-        tokens: usize,
-        dy: Array2<F>,
+        dy: ArrayView2<F>,
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
         let [s_attn, s_mlp] = cache.kept;
         cx.saw_gradient("", &dy);
-        let dout = scaled(s_mlp.as_deref(), &dy, cx);
+        let dout = scaled(s_mlp.as_deref(), dy, cx);
         cx.saw_gradient("mlp.out", &dout);
         // y = mid + s · MLP(LN₂(mid))  ⇒  dmid = dy + LN₂ᵀ(MLPᵀ(s · dy))
         let dnormed = cx.inside("mlp", |cx| self.mlp.backward(cache.mlp, dout.view(), &mut grad.mlp, cx));
         cx.saw_gradient("norm2", &dnormed);
-        let mut dmid = self.norm2.backward(cache.norm2, &dnormed, &mut grad.norm2, cx);
+        let mut dmid = self.norm2.backward(cache.norm2, dnormed.view(), &mut grad.norm2, cx);
         cx.add_assign(&mut dmid, &dy);
         cx.saw_gradient("mid", &dmid);
         cx.recycle(dnormed);
         give_back(dout, cx);
-        cx.recycle(dy);
 
-        let dout = scaled(s_attn.as_deref(), &dmid, cx);
+        let dout = scaled(s_attn.as_deref(), dmid.view(), cx);
         cx.saw_gradient("attn.out", &dout);
         // mid = x + s · Attn(LN₁(x))  ⇒  dx = dmid + LN₁ᵀ(Attnᵀ(s · dmid))
-        let dnormed =
-            cx.inside("attn", |cx| self.attn.backward(cache.attn, tokens, dout.view(), &mut grad.attn, cx));
+        let dnormed = cx.inside("attn", |cx| self.attn.backward(cache.attn, dout.view(), &mut grad.attn, cx));
         cx.saw_gradient("norm1", &dnormed);
-        let mut dx = self.norm1.backward(cache.norm1, &dnormed, &mut grad.norm1, cx);
+        let mut dx = self.norm1.backward(cache.norm1, dnormed.view(), &mut grad.norm1, cx);
         cx.add_assign(&mut dx, &dmid);
         cx.recycle(dnormed);
         give_back(dout, cx);

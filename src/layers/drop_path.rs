@@ -4,7 +4,7 @@ use crate::base::Real;
 use crate::base::rng::{Purpose, rng, uniform};
 use crate::exec::Exec;
 use crate::exec::kernel::Kernel;
-use ndarray::{Array2, CowArray, Ix2};
+use ndarray::{Array2, ArrayBase, ArrayView2, CowArray, Data, Ix2};
 
 /// How often branches are dropped: `y = x + s_b · f(x)` for image `b`, with `s_b = 0` with probability `p` and
 /// `s_b = 1 / (1 − p)` otherwise, so that the branch keeps its mean.
@@ -82,13 +82,18 @@ pub fn scale<F: Real>(factors: Factors<F>, x: &mut Array2<F>, cx: &Exec<F>) {
 }
 
 /// `s_b · x_b`, which is also the adjoint of [`scale`]; without factors `x` itself, not a copy.
-pub fn scaled<'x, F: Real>(factors: Factors<F>, x: &'x Array2<F>, cx: &mut Exec<F>) -> CowArray<'x, F, Ix2> {
+pub fn scaled<'x, F: Real>(
+    factors: Factors<F>,
+    x: ArrayView2<'x, F>,
+    cx: &mut Exec<F>,
+) -> CowArray<'x, F, Ix2> {
     let Some(factors) = factors else { return x.into() };
-    let image = rows_of_an_image(factors, x);
+    let image = rows_of_an_image(factors, &x);
     let mut y = cx.take(x.nrows(), x.ncols());
     let x = x.as_slice().expect("activations are row-major").chunks_exact(image);
-    let images = y.as_slice_mut().expect("activations are row-major").chunks_exact_mut(image).zip(x);
-    cx.rows(images.zip(factors), Scaled);
+    let y_rows = y.as_slice_mut().expect("activations are row-major").chunks_exact_mut(image);
+    let images = y_rows.zip(x).zip(factors).map(|((y, x), &factor)| ScaledImage { y, x, factor });
+    cx.rows(images, Scaled);
     y.into()
 }
 
@@ -100,7 +105,7 @@ pub fn give_back<F: Real>(scaled: CowArray<F, Ix2>, cx: &mut Exec<F>) {
 }
 
 /// Numbers in an image's rows.
-fn rows_of_an_image<F>(factors: &[F], x: &Array2<F>) -> usize {
+fn rows_of_an_image<F, S: Data<Elem = F>>(factors: &[F], x: &ArrayBase<S, Ix2>) -> usize {
     let images = factors.len();
     assert!(images > 0 && x.nrows().is_multiple_of(images), "factors of {images} images for {:?}", x.dim());
     x.len() / images
@@ -119,9 +124,16 @@ impl<F: Real> Kernel<(&mut [F], &F)> for Scale {
 
 struct Scaled;
 
-impl<F: Real> Kernel<((&mut [F], &[F]), &F)> for Scaled {
+/// An image's rows.
+struct ScaledImage<'a, F> {
+    y: &'a mut [F],
+    x: &'a [F],
+    factor: F,
+}
+
+impl<F: Real> Kernel<ScaledImage<'_, F>> for Scaled {
     #[inline(always)]
-    fn run(&self, ((y, x), &factor): ((&mut [F], &[F]), &F)) {
+    fn run(&self, ScaledImage { y, x, factor }: ScaledImage<F>) {
         for (y, &x) in y.iter_mut().zip(x) {
             *y = x * factor;
         }

@@ -4,7 +4,7 @@ use crate::base::Real;
 use crate::exec::kernel::Kernel;
 use crate::exec::{Exec, bands, rows};
 use crate::params;
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayView2};
 
 params! {
     /// `y = γ ⊙ x̂ + β`, `x̂ = (x − μ) / √(σ² + ε)`; `μ` and `σ²` (divisor D) of each row.
@@ -48,16 +48,14 @@ impl<F: Real> LayerNorm<F> {
     ///
     /// # Panics
     /// If `x` does not have `D` columns.
-    pub fn forward(&self, x: &Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, LayerNormCache<F>) {
+    pub fn forward(&self, x: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, LayerNormCache<F>) {
         let (r, d) = x.dim();
         let (gamma, beta) = (slice(&self.weight), slice(&self.bias));
         assert_eq!(d, gamma.len(), "layer norm of width {} given {:?}", gamma.len(), x.dim());
-        let (mut y, mut x_hat, mut inv_std) = (cx.take(r, d), cx.take(r, d), cx.take(r, 1));
-        let tasks = bands::of(x)
-            .zip(bands::of_mut(&mut y))
-            .zip(bands::of_mut(&mut x_hat))
-            .zip(bands::of_mut(&mut inv_std));
-        cx.rows(tasks, Forward { gamma, beta, eps: F::of(self.eps) });
+        let (mut x_hat, mut y, mut inv_std) = (x, cx.take(r, d), cx.take(r, 1));
+        let bands = bands::of_mut(&mut x_hat).zip(bands::of_mut(&mut y)).zip(bands::of_mut(&mut inv_std));
+        let rows = bands.map(|((x_hat, y), inv_std)| ForwardRows { x_hat, y, inv_std });
+        cx.rows(rows, Forward { gamma, beta, eps: F::of(self.eps) });
         (y, LayerNormCache { x_hat, inv_std })
     }
 
@@ -68,7 +66,7 @@ impl<F: Real> LayerNorm<F> {
     pub fn backward(
         &self,
         cache: LayerNormCache<F>,
-        dy: &Array2<F>,
+        dy: ArrayView2<F>,
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
@@ -78,12 +76,13 @@ impl<F: Real> LayerNorm<F> {
         let mut dx = cx.take(r, d);
         // One row of [dγ, dβ] a band, added below in the order of the bands.
         let mut partials = vec![F::zero(); bands::count(r) * 2 * d];
-        let tasks = bands::of(dy)
-            .zip(bands::of(&x_hat))
-            .zip(bands::of(&inv_std))
-            .zip(bands::of_mut(&mut dx))
-            .zip(partials.chunks_exact_mut(2 * d));
-        cx.rows(tasks, Backward { gamma });
+        let inputs = bands::of(&dy).zip(bands::of(&x_hat)).zip(bands::of(&inv_std));
+        let outputs = bands::of_mut(&mut dx).zip(partials.chunks_exact_mut(2 * d));
+        let rows = inputs.zip(outputs).map(|(((dy, x_hat), inv_std), (dx, partial))| {
+            let (dgamma, dbeta) = partial.split_at_mut(d);
+            BackwardRows { dy, x_hat, inv_std, dx, dgamma, dbeta }
+        });
+        cx.rows(rows, Backward { gamma });
         let (dgamma, dbeta) = (grad.weight.as_slice_mut(), grad.bias.as_slice_mut());
         let (dgamma, dbeta) = (dgamma.expect("contiguous"), dbeta.expect("contiguous"));
         for partial in partials.chunks_exact(2 * d) {
@@ -102,19 +101,25 @@ struct Forward<'a, F> {
     eps: F,
 }
 
-/// A band of rows of `x`, and of `y`, `x̂` and `1/√(σ² + ε)` to be written.
-type ForwardTask<'a, F> = (((&'a [F], &'a mut [F]), &'a mut [F]), &'a mut [F]);
+/// A band of rows.
+struct ForwardRows<'a, F> {
+    /// `x`, which `x̂` is written over.
+    x_hat: &'a mut [F],
+    y: &'a mut [F],
+    /// `1/√(σ² + ε)` of each row.
+    inv_std: &'a mut [F],
+}
 
-impl<F: Real> Kernel<ForwardTask<'_, F>> for Forward<'_, F> {
+impl<F: Real> Kernel<ForwardRows<'_, F>> for Forward<'_, F> {
     #[inline(always)]
-    fn run(&self, (((x, y), x_hat), inv_std): ForwardTask<F>) {
+    fn run(&self, band: ForwardRows<F>) {
         let d = self.gamma.len();
         let n = F::of(d as f64);
-        let rows = x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(x_hat.chunks_exact_mut(d));
-        for (((x, y), x_hat), inv_std) in rows.zip(inv_std) {
-            let mean = rows::sum(x) / n;
-            for (h, &x) in x_hat.iter_mut().zip(x) {
-                *h = x - mean;
+        for (r, inv_std) in band.inv_std.iter_mut().enumerate() {
+            let (x_hat, y) = (&mut band.x_hat[r * d..][..d], &mut band.y[r * d..][..d]);
+            let mean = rows::sum(x_hat) / n;
+            for h in &mut *x_hat {
+                *h -= mean;
             }
             *inv_std = F::one() / (rows::dot(x_hat, x_hat) / n + self.eps).sqrt();
             for (((y, h), &g), &b) in y.iter_mut().zip(x_hat).zip(self.gamma).zip(self.beta) {
@@ -129,18 +134,26 @@ struct Backward<'a, F> {
     gamma: &'a [F],
 }
 
-/// A band of rows of `dy`, `x̂`, `1/√(σ² + ε)`, of `dx` to be written, and its share of `[dγ, dβ]`.
-type BackwardTask<'a, F> = ((((&'a [F], &'a [F]), &'a [F]), &'a mut [F]), &'a mut [F]);
+/// A band of rows, and its part of `dγ` and `dβ`.
+struct BackwardRows<'a, F> {
+    dy: &'a [F],
+    x_hat: &'a [F],
+    inv_std: &'a [F],
+    dx: &'a mut [F],
+    dgamma: &'a mut [F],
+    dbeta: &'a mut [F],
+}
 
-impl<F: Real> Kernel<BackwardTask<'_, F>> for Backward<'_, F> {
+impl<F: Real> Kernel<BackwardRows<'_, F>> for Backward<'_, F> {
     #[inline(always)]
-    fn run(&self, ((((dy, x_hat), inv_std), dx), partial): BackwardTask<F>) {
+    fn run(&self, band: BackwardRows<F>) {
         let d = self.gamma.len();
         let n = F::of(d as f64);
-        let (dgamma, dbeta) = partial.split_at_mut(d);
-        let rows = dy.chunks_exact(d).zip(x_hat.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
-        for (((dy, x_hat), dx), &inv_std) in rows.zip(inv_std) {
-            for (((dg, db), &dy), &h) in dgamma.iter_mut().zip(dbeta.iter_mut()).zip(dy).zip(x_hat) {
+        for (r, &inv_std) in band.inv_std.iter().enumerate() {
+            let (dy, x_hat) = (&band.dy[r * d..][..d], &band.x_hat[r * d..][..d]);
+            let dx = &mut band.dx[r * d..][..d];
+            for (((dg, db), &dy), &h) in band.dgamma.iter_mut().zip(band.dbeta.iter_mut()).zip(dy).zip(x_hat)
+            {
                 // y = γ ⊙ x̂ + β
                 *dg += dy * h;
                 *db += dy;

@@ -1,8 +1,9 @@
 //! The layers, one short file each: equation, forward, cache, backward, in this order.
 //!
-//! `forward(&self, x, …) -> (y, Cache)`; `backward(&self, cache, dy, grad, …) -> dx` consumes the cache
-//! and *adds* to `grad`, which is a value of the layer's own type. Activations are token matrices
-//! `[R, D]`, `R = images · tokens`.
+//! All have one calling convention: `forward(&self, x: Array2<F>, …, cx) -> (Array2<F>, Cache)`, and
+//! `backward(&self, cache, dy: ArrayView2<F>, grad: &mut Self, cx) -> Array2<F>` consumes the cache and *adds* to `grad`,
+//! which is a value of the layer's own type. Activations are token matrices `[R, D]`, `R = images · tokens`. (The patch
+//! embedding's input is images, whose gradient only audits ask for.)
 
 pub mod attention;
 pub mod batch_norm;

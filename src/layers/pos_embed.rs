@@ -1,6 +1,16 @@
 //! Fixed sine–cosine position embeddings of a 2-D grid, exactly the reference's table.
 
-use ndarray::Array2;
+use crate::base::Real;
+use ndarray::{Array2, Array3, Axis};
+
+/// The table of a class token and a grid as a model holds it, `[1, 1 + rows·columns, width]`: rounded to f32, as the
+/// reference keeps it even where it computes in f64.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the purpose")]
+pub fn table<F: Real>(width: usize, rows: usize, columns: usize) -> Array3<F> {
+    let positions = sincos(width, rows, columns, true);
+    positions.mapv(|x| F::of(f64::from(x as f32))).insert_axis(Axis(0))
+}
 
 /// The table `[rows·columns, width]` of a grid, or `[1 + rows·columns, width]` with a first row of zeros
 /// for the class token.

@@ -66,7 +66,7 @@ impl<P> AdamW<P> {
                 let (keep, rate) = (F::of(1.0 - eta * group.weight_decay), F::of(eta / correction1));
                 let pieces = w.data.chunks_mut(TASK).zip(g.data.chunks(TASK));
                 let pieces = pieces.zip(m.data.chunks_mut(TASK)).zip(v.data.chunks_mut(TASK));
-                tasks.extend(pieces.map(|(((w, g), m), v)| (w, g, m, v, keep, rate)));
+                tasks.extend(pieces.map(|(((w, g), m), v)| Piece { w, g, m, v, keep, rate }));
             }
         }
 
@@ -87,12 +87,21 @@ struct Update<F> {
     eps: F,
 }
 
-/// Pieces of `w, g, m, v`, then `1 − η λ` and `η / (1 − β₁ᵗ)`.
-type Piece<'a, F> = (&'a mut [F], &'a [F], &'a mut [F], &'a mut [F], F, F);
+/// A piece of a tensor with its gradient and moments.
+struct Piece<'a, F> {
+    w: &'a mut [F],
+    g: &'a [F],
+    m: &'a mut [F],
+    v: &'a mut [F],
+    /// `1 − η λ`.
+    keep: F,
+    /// `η / (1 − β₁ᵗ)`.
+    rate: F,
+}
 
 impl<F: Real> Kernel<Piece<'_, F>> for Update<F> {
     #[inline(always)]
-    fn run(&self, (w, g, m, v, keep, rate): Piece<F>) {
+    fn run(&self, Piece { w, g, m, v, keep, rate }: Piece<F>) {
         let ([beta1, beta2], [one_less1, one_less2]) = (self.betas, self.one_less_betas);
         for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
             *m = beta1 * *m + one_less1 * g;

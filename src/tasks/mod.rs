@@ -1,17 +1,6 @@
-//! What a trained encoder is used for: a head, its loss, its gradient.
+//! How well a model does a task: accuracy and its confidence interval, recall of each class, nearest neighbours.
 
-pub mod classify;
-pub mod classify_config;
-pub mod cross_entropy;
-pub mod features;
 pub mod knn;
-pub mod linear_probe;
 pub mod metrics;
-pub mod pooling;
-mod tokens;
 
-pub use classify::{Classifier, Pass};
-pub use classify_config::ClassifierConfig;
-pub use linear_probe::LinearProbe;
 pub use metrics::Metrics;
-pub use pooling::Pooling;

@@ -7,10 +7,10 @@ use crate::base::Result;
 use crate::data::Dataset;
 use crate::exec::Exec;
 use crate::exec::engine::Engine;
-use crate::mae::Encoder;
+use crate::models::classify::Pooling;
+use crate::models::classify::features::features as of_images;
+use crate::models::mae::Encoder;
 use crate::params::Params;
-use crate::tasks::Pooling;
-use crate::tasks::features::features as of_images;
 use ndarray::{Array2, ArrayView4, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
@@ -44,7 +44,10 @@ pub fn features(
     listener: &dyn Listener,
 ) -> Result<Array2<f32>> {
     let forward = |images: ArrayView4<f32>, cx: &mut Exec<f32>| of_images(encoder, pooling, images, cx);
-    let outputs = Outputs { width: encoder.cls_token.len(), activation_bytes: encoder.inference_bytes() };
+    let outputs = Outputs {
+        width: encoder.vit.config.embed_dim,
+        activation_bytes: encoder.vit.config.inference_bytes(),
+    };
     rows(encoder, dataset, input, outputs, engine, &forward, listener)
 }
 

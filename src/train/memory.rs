@@ -3,9 +3,9 @@
 use super::sections::OptimConfig;
 use crate::base::{Error, Result};
 use crate::data::BATCHES_AHEAD;
-use crate::mae::MaeConfig;
-use crate::mae::cost::Cost;
-use crate::tasks::ClassifierConfig;
+use crate::models::classify::ClassifierConfig;
+use crate::models::mae::MaeConfig;
+use crate::models::mae::cost::Cost;
 
 /// What the program itself takes: code, libraries, stacks, allocator.
 const PROGRAM_BYTES: u64 = 12 << 20;

@@ -5,7 +5,8 @@ use crate::base::Result;
 use crate::exec::cublas::cost::{Figures, Prediction, Work};
 use crate::exec::engine::Engine;
 use crate::exec::kept::Version;
-use crate::mae::MaeConfig;
+use crate::models::mae::MaeConfig;
+use crate::models::vit::Stack;
 use ndarray::Array2;
 use serde::Serialize;
 use std::time::Instant;
@@ -81,7 +82,7 @@ impl Forecast {
 }
 
 /// Every product of a step on `batch_size` images in chunks of `micro_batch`, as if every chunk was full. Their
-/// floating-point operations are those of [`crate::mae::cost::Cost::flops_per_image`].
+/// floating-point operations are those of [`crate::models::mae::cost::Cost::flops_per_image`].
 #[must_use]
 pub fn products(config: &MaeConfig, len_keep: usize, micro_batch: usize, batch_size: usize) -> Vec<Work> {
     let c = config;
@@ -89,10 +90,9 @@ pub fn products(config: &MaeConfig, len_keep: usize, micro_batch: usize, batch_s
     let chunks = batch_size.div_ceil(chunk);
     let mut step = Step { works: Vec::new(), chunk, chunks };
     step.linear("patch projection", [patches, c.patch_len(), c.embed_dim], 1, false);
-    step.blocks("encoder", 1 + len_keep, c.embed_dim, c.hidden(c.embed_dim), c.num_heads, c.depth);
+    step.blocks("encoder", 1 + len_keep, &c.vit().stack());
     step.linear("decoder_embed", [1 + len_keep, c.embed_dim, c.decoder_embed_dim], 1, true);
-    let hidden = c.hidden(c.decoder_embed_dim);
-    step.blocks("decoder", 1 + patches, c.decoder_embed_dim, hidden, c.decoder_num_heads, c.decoder_depth);
+    step.blocks("decoder", 1 + patches, &c.decoder_stack());
     step.linear("decoder_pred", [patches, c.decoder_embed_dim, c.patch_len()], 1, true);
     step.works
 }
@@ -118,8 +118,10 @@ impl Step {
         add("dW", [d_out, rows, d_in], false);
     }
 
-    /// `depth` blocks on the `n` tokens of each image. The heads of one image are one call.
-    fn blocks(&mut self, name: &str, n: usize, d: usize, hidden: usize, heads: usize, depth: usize) {
+    /// The blocks of a stack on the `n` tokens of each image. The heads of one image are one call.
+    fn blocks(&mut self, name: &str, n: usize, stack: &Stack) {
+        let Stack { width: d, depth, heads, .. } = *stack;
+        let hidden = stack.hidden();
         for (layer, d_in, d_out) in
             [("qkv", d, 3 * d), ("proj", d, d), ("fc1", d, hidden), ("fc2", hidden, d)]
         {

@@ -10,10 +10,11 @@ use crate::base::{Error, Result};
 use crate::data::order::epoch_order;
 use crate::exec::{Backend, Exec};
 use crate::layers::init;
+use crate::models::classify::{LinearProbe, cross_entropy};
 use crate::optim::{Group, Lars, Schedule, Sgd, clip, groups};
 use crate::params::Params;
+use crate::tasks::Metrics;
 use crate::tasks::metrics::judge;
-use crate::tasks::{LinearProbe, Metrics, cross_entropy};
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -156,7 +157,7 @@ fn gradient(
     let labels: Vec<usize> = batch.iter().map(|&i| data.labels[i]).collect();
     let features = data.features.select(Axis(0), batch);
     let targets = cross_entropy::targets(&labels, probe.head.bias.len(), 0.0);
-    let (logits, cache) = probe.forward(&features, true, cx);
+    let (logits, cache) = probe.forward(features, true, cx);
     probe.track(&cache);
     let dlogits = cross_entropy::backward(&logits, &targets, batch.len());
     cx.recycle(logits);
@@ -194,7 +195,7 @@ pub fn evaluate(probe: &LinearProbe<f32>, data: &Labelled, backend: Backend) -> 
     let features = data.features.axis_chunks_iter(Axis(0), CHUNK);
     let chunks: Vec<_> = features.zip(logits.axis_chunks_iter_mut(Axis(0), CHUNK)).collect();
     chunks.into_par_iter().for_each(|(features, mut logits)| {
-        let (chunk, _) = probe.forward(&features.to_owned(), false, &mut Exec::new(backend));
+        let (chunk, _) = probe.forward(features.to_owned(), false, &mut Exec::new(backend));
         logits.assign(&chunk);
     });
     Metrics::of(&judge(logits.view(), &data.labels), classes)

@@ -17,10 +17,11 @@ use super::tasks::mae::load;
 use crate::base::{Error, Result};
 use crate::data::Dataset;
 use crate::exec::engine::{Engine, Offloading};
-use crate::mae::{Encoder, Mae};
+use crate::models::classify::Pooling;
+use crate::models::mae::{Encoder, Mae};
+use crate::tasks::Metrics;
 use crate::tasks::knn::Knn;
 use crate::tasks::metrics::judge;
-use crate::tasks::{Metrics, Pooling};
 use serde::Serialize;
 use std::path::PathBuf;
 

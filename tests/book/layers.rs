@@ -49,9 +49,9 @@ fn layer_norm_has_the_numbers_of_its_chapter() {
     e.check("dx̂ ⊙ x̂", &(&dx_hat * &x_hat));
     e.check_scalar("mean(dx̂ ⊙ x̂)", (&dx_hat * &x_hat).mean().unwrap());
 
-    let (y, cache) = layer.forward(&x, cx);
+    let (y, cache) = layer.forward(x.clone(), cx);
     let mut grad = layer.zeros_like();
-    let dx = layer.backward(cache, &dy, &mut grad, cx);
+    let dx = layer.backward(cache, dy.view(), &mut grad, cx);
     e.check("y", &y);
     e.check("dx", &dx);
     e.check("dγ", &grad.weight);
@@ -75,7 +75,7 @@ fn attention_has_the_numbers_of_its_chapter() {
     let cx = &mut exec();
     let (out, cache) = layer.forward(x, tokens, cx);
     let mut grad = layer.zeros_like();
-    layer.backward(cache, tokens, dout.view(), &mut grad, cx);
+    layer.backward(cache, dout.view(), &mut grad, cx);
     let dqkv = grad.qkv.weight.slice(s![.., ..tokens]).t().to_owned();
     e.check("o", &out);
     e.check("dV", &dqkv.slice(s![.., 2 * width..]));
@@ -153,10 +153,10 @@ fn block_has_the_numbers_of_its_chapter() {
     layer.mlp.fc2.weight.assign(&e.given("W₂").t());
     let cx = &mut exec();
 
-    let (n1, norm1) = layer.norm1.forward(&x, cx);
+    let (n1, norm1) = layer.norm1.forward(x.clone(), cx);
     let (a, attention) = layer.attn.forward(n1.clone(), 1, cx);
     let mid = &x + &a;
-    let (n2, norm2) = layer.norm2.forward(&mid, cx);
+    let (n2, norm2) = layer.norm2.forward(mid.clone(), cx);
     let (f, mlp) = layer.mlp.forward(n2.clone(), cx);
     e.check("LN₁(x)", &n1);
     e.check("Attn(LN₁(x))", &a);
@@ -166,10 +166,10 @@ fn block_has_the_numbers_of_its_chapter() {
 
     let grad = &mut layer.zeros_like();
     let dn2 = layer.mlp.backward(mlp, dy.view(), &mut grad.mlp, cx);
-    let through_mlp = layer.norm2.backward(norm2, &dn2, &mut grad.norm2, cx);
+    let through_mlp = layer.norm2.backward(norm2, dn2.view(), &mut grad.norm2, cx);
     let dmid = &dy + &through_mlp;
-    let dn1 = layer.attn.backward(attention, 1, dmid.view(), &mut grad.attn, cx);
-    let through_attention = layer.norm1.backward(norm1, &dn1, &mut grad.norm1, cx);
+    let dn1 = layer.attn.backward(attention, dmid.view(), &mut grad.attn, cx);
+    let through_attention = layer.norm1.backward(norm1, dn1.view(), &mut grad.norm1, cx);
     e.check("MLPᵀ(dy)", &dn2);
     e.check("LN₂ᵀ(MLPᵀ(dy))", &through_mlp);
     e.check("dmid", &dmid);
@@ -177,7 +177,7 @@ fn block_has_the_numbers_of_its_chapter() {
 
     // The block as a whole must say the same.
     let (y, cache) = layer.forward(x, 1, cx);
-    let dx = layer.backward(cache, 1, dy, &mut layer.zeros_like(), cx);
+    let dx = layer.backward(cache, dy.view(), &mut layer.zeros_like(), cx);
     e.check("y", &y);
     e.check("dx", &dx);
     e.done();

@@ -4,7 +4,8 @@ use crate::example::Example;
 use ndarray::{Array2, Array4, arr1, s};
 use vit_mae::exec::{Backend, Exec};
 use vit_mae::mae::loss::{self, PixelTarget};
-use vit_mae::mae::{Decoder, Encoder, MaeConfig, Mask};
+use vit_mae::mae::{Decoder, MaeConfig, Mask};
+use vit_mae::models::vit::{Positions, Vit};
 use vit_mae::params::Params;
 
 /// One image of 2 × 2 patches; tokens are 4 wide, since positions need that, and the examples use two columns.
@@ -63,13 +64,15 @@ fn masking_has_the_numbers_of_its_chapter() {
     e.check("G Gᵀ", &g.dot(&g.t()));
     e.check("Gᵀ G", &g.t().dot(&g));
 
-    let (mut encoder, cx) = (Encoder::<f64>::new(&config()), &mut Exec::new(Backend::default()));
-    encoder.cls_token.slice_mut(s![0, 0, ..2]).assign(&e.vector("κ"));
+    let (mut vit, cx) =
+        (Vit::<f64>::new(&config().vit(), Positions::Fixed), &mut Exec::new(Backend::default()));
+    vit.cls_token.slice_mut(s![0, 0, ..2]).assign(&e.vector("κ"));
     let masks = [mask];
-    e.check("x", &narrowed(&encoder.keep_visible(&widened(&z), &masks, cx)));
+    e.check("x", &narrowed(&vit.tokens(&widened(&z), |b| masks[b].ids_keep(), cx)));
     let dx = e.given("dx");
-    let mut grad = encoder.zeros_like();
-    let dz = narrowed(&Encoder::keep_visible_backward(&widened(&dx), &masks, &mut grad, cx));
+    let mut grad = vit.zeros_like();
+    let dz = vit.tokens_backward(widened(&dx).view(), |b| masks[b].ids_keep(), &mut grad, cx);
+    let dz = narrowed(&dz);
     e.check("dz", &dz);
     e.check("dκ", &grad.cls_token.slice(s![0, 0, ..2]));
     e.check_scalar("⟨G z, dx⟩", (&g.dot(&z) * &dx.slice(s![1.., ..])).sum());

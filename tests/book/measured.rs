@@ -109,7 +109,7 @@ fn a_gradient_of_zero_needs_a_floor() {
             |bias, dy, cx| {
                 let layer = with_key_bias(bias);
                 let (mut grad, (_, cache)) = (layer.zeros_like(), layer.forward(x.clone(), 5, cx));
-                layer.backward(cache, 5, dy.view(), &mut grad, cx);
+                layer.backward(cache, dy.view(), &mut grad, cx);
                 grad.qkv.bias.slice(key).to_owned()
             },
         );
@@ -175,24 +175,25 @@ fn spoilt_linear(
 }
 
 fn norm_without_gamma(layer: &LayerNorm<f64>, x: &Array2<f64>) -> Report {
-    GradCheck::default().layer(layer, x, LayerNorm::forward, |layer, cache, dy, grad, cx| {
+    let forward = |layer: &LayerNorm<f64>, x: &Array2<f64>, cx: &mut Exec<f64>| layer.forward(x.clone(), cx);
+    GradCheck::default().layer(layer, x, forward, |layer, cache, dy, grad, cx| {
         let plain = LayerNorm { weight: Array1::ones(layer.weight.len()), ..layer.clone() };
-        plain.backward(cache, dy, grad, cx)
+        plain.backward(cache, dy.view(), grad, cx)
     })
 }
 
 /// `dγ += Σ x̂` for `dγ += Σ dy ⊙ x̂`, with the upstream gradient that is given.
 fn norm_without_dy(dy: &Array2<f64>) -> Report {
     let forward = |layer: &LayerNorm<f64>, x: &Array2<f64>, cx: &mut Exec<f64>| {
-        let (y, cache) = layer.forward(x, cx);
-        ((&y * dy).sum(), (cache, layer.forward(x, cx).1))
+        let (y, cache) = layer.forward(x.clone(), cx);
+        ((&y * dy).sum(), (cache, layer.forward(x.clone(), cx).1))
     };
     let layer = filled(LayerNorm::new(6, 1e-6));
     GradCheck::default().loss(&layer, &random(5, 6), forward, |layer, (cache, again), grad, cx| {
         let mut of_ones = layer.zeros_like();
-        layer.backward(again, &Array2::ones(dy.dim()), &mut of_ones, cx);
+        layer.backward(again, Array2::ones(dy.dim()).view(), &mut of_ones, cx);
         let weight = &grad.weight + &of_ones.weight;
-        let dx = layer.backward(cache, dy, grad, cx);
+        let dx = layer.backward(cache, dy.view(), grad, cx);
         grad.weight = weight;
         dx
     })

@@ -152,6 +152,6 @@ fn a_wrong_epsilon_is_seen_so_the_folders_own_one_is_used() {
     let recorded = File::open(golden("hf_v2/expected.safetensors")).unwrap();
     let expected: Vec<f64> = recorded.read("f32.pred").unwrap();
     let mut model = hf_model();
-    model.encoder.blocks[0].norm1.eps = 1e-12; // the library's default
+    model.encoder.vit.blocks[0].norm1.eps = 1e-12; // the library's default
     assert!(difference(forward(&model).1.as_slice().unwrap(), &expected) > 1e-4);
 }

@@ -110,7 +110,7 @@ fn layer_norm<F: Real>() {
         let normed = row.mapv(|x| (x - mean) / (variance + 1e-6).sqrt());
         row.assign(&(normed * vector(&layer.weight) + vector(&layer.bias)));
     }
-    let (found, _) = layer.forward(&x, &mut Exec::new(Backend::default()));
+    let (found, _) = layer.forward(x, &mut Exec::new(Backend::default()));
     assert!(error(&found, &plain) < limit::<F>(), "{}", F::NAME);
 }
 

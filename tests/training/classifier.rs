@@ -7,10 +7,11 @@ use vit_mae::exec::{Backend, Exec};
 use vit_mae::layers::DropPath;
 use vit_mae::layers::pos_interp::interpolate;
 use vit_mae::mae::{Mae, MaeConfig};
+use vit_mae::models::classify::features::features;
+use vit_mae::models::classify::{Classifier, ClassifierConfig, Pooling, cross_entropy};
+use vit_mae::models::vit::ForwardOptions;
 use vit_mae::optim::groups;
 use vit_mae::params::Params;
-use vit_mae::tasks::features::features;
-use vit_mae::tasks::{Classifier, ClassifierConfig, Pass, Pooling, cross_entropy};
 
 const BOTH: [Pooling; 2] = [Pooling::Class, Pooling::Mean];
 
@@ -72,7 +73,7 @@ fn common(classifier: &Classifier<f32>, mae: &Mae<f32>) -> Vec<String> {
 fn from_scratch_means_from_the_encoder_that_pre_training_starts_from() {
     for pooling in BOTH {
         for seed in [0, 5] {
-            let config = ClassifierConfig::new(&mae(), 7, pooling);
+            let config = ClassifierConfig::new(&mae().vit(), 7, pooling);
             let own = common(&Classifier::initialised(&config, seed), &Mae::initialised(mae(), seed));
             let norm: &[&str] =
                 if pooling == Pooling::Mean { &["fc_norm.weight", "fc_norm.bias"] } else { &[] };
@@ -85,7 +86,7 @@ fn from_scratch_means_from_the_encoder_that_pre_training_starts_from() {
 fn a_pre_trained_encoder_is_taken_over_number_by_number() {
     let mae = trained();
     for pooling in BOTH {
-        let config = ClassifierConfig::new(&mae.config, 7, pooling);
+        let config = ClassifierConfig::new(&mae.config.vit(), 7, pooling);
         let classifier = Classifier::from_encoder(&mae.encoder, &config, 0);
         assert!(!common(&classifier, &mae).is_empty());
         if pooling == Pooling::Mean {
@@ -98,7 +99,7 @@ fn a_pre_trained_encoder_is_taken_over_number_by_number() {
 /// The reference's `trunc_normal_(std=2e-5)`; 4,800 numbers, so the deviation is known to 1 %.
 #[test]
 fn the_head_starts_near_zero() {
-    let config = ClassifierConfig::new(&mae(), 300, Pooling::Class);
+    let config = ClassifierConfig::new(&mae().vit(), 300, Pooling::Class);
     let head = Classifier::<f32>::initialised(&config, 0).head;
     let count = head.weight.len() as f64;
     let std = (head.weight.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / count).sqrt();
@@ -110,13 +111,13 @@ fn the_head_starts_near_zero() {
 #[test]
 fn positions_are_interpolated_for_larger_images_and_nothing_else_changes() {
     let mae = trained();
-    let mut config = ClassifierConfig::new(&mae.config, 7, Pooling::Class);
+    let mut config = ClassifierConfig::new(&mae.config.vit(), 7, Pooling::Class);
     config.img_size = [16, 20];
-    config.fits(&mae.config).unwrap();
+    config.vit().fits(&mae.config.vit()).unwrap();
     let mut classifier = Classifier::from_encoder(&mae.encoder, &config, 0);
-    let positions = interpolate(mae.encoder.pos_embed.slice(s![0, .., ..]), (2, 3), (4, 5));
-    assert_eq!(classifier.pos_embed.slice(s![0, .., ..]), positions);
-    classifier.pos_embed.clone_from(&mae.encoder.pos_embed);
+    let positions = interpolate(mae.encoder.vit.pos_embed.slice(s![0, .., ..]), (2, 3), (4, 5));
+    assert_eq!(classifier.vit.pos_embed.slice(s![0, .., ..]), positions);
+    classifier.vit.pos_embed.clone_from(&mae.encoder.vit.pos_embed);
     assert_eq!(common(&classifier, &mae), ["head.weight", "head.bias"]);
     let logits =
         Classifier::from_encoder(&mae.encoder, &config, 0).logits(images(&config, 2).view(), &mut exec());
@@ -127,7 +128,7 @@ fn positions_are_interpolated_for_larger_images_and_nothing_else_changes() {
 #[test]
 fn features_of_a_frozen_encoder_are_its_normalised_tokens() {
     let mae = trained();
-    let config = ClassifierConfig::new(&mae.config, 7, Pooling::Class);
+    let config = ClassifierConfig::new(&mae.config.vit(), 7, Pooling::Class);
     let classifier = Classifier::from_encoder(&mae.encoder, &config, 0);
     let images = images(&config, 3);
     let class = features(&mae.encoder, Pooling::Class, images.view(), &mut exec());
@@ -150,11 +151,11 @@ fn features_of_a_frozen_encoder_are_its_normalised_tokens() {
 #[test]
 fn evaluation_gives_the_training_passs_logits_and_allocates_nothing_the_second_time() {
     for pooling in BOTH {
-        let config = ClassifierConfig::new(&mae(), 7, pooling);
+        let config = ClassifierConfig::new(&mae().vit(), 7, pooling);
         let mut classifier = Classifier::initialised(&config, 0);
         classifier.head.weight.fill(0.3);
         let (images, mut cx) = (images(&config, 4), exec());
-        let (logits, _) = classifier.forward(images.view(), &Pass::default(), &mut exec());
+        let (logits, _) = classifier.forward(images.view(), &ForwardOptions::default(), &mut exec());
         let mut evaluate = || {
             let evaluated: Array2<f32> = classifier.logits(images.view(), &mut cx);
             assert_eq!(evaluated, logits);
@@ -168,7 +169,7 @@ fn evaluation_gives_the_training_passs_logits_and_allocates_nothing_the_second_t
 
 #[test]
 fn an_impossible_architecture_is_refused_by_its_key() {
-    let good = ClassifierConfig::new(&mae(), 7, Pooling::Class);
+    let good = ClassifierConfig::new(&mae().vit(), 7, Pooling::Class);
     good.validate().unwrap();
     let refused = |change: &dyn Fn(&mut ClassifierConfig), key: &str, found: &str| {
         let mut config = good.clone();
@@ -187,18 +188,18 @@ fn an_impossible_architecture_is_refused_by_its_key() {
 
 #[test]
 fn an_encoder_of_another_architecture_is_refused_by_the_key_that_differs() {
-    let pretrained = mae();
+    let pretrained = mae().vit();
     let mut config = ClassifierConfig::new(&pretrained, 7, Pooling::Mean);
     config.img_size = [24, 24];
-    config.fits(&pretrained).expect("positions are interpolated");
+    config.vit().fits(&pretrained).expect("positions are interpolated");
     config.embed_dim = 24;
-    let text = config.fits(&pretrained).unwrap_err().to_string();
+    let text = config.vit().fits(&pretrained).unwrap_err().to_string();
     assert_eq!(text, "model.embed_dim: expected 16, as in the pre-trained encoder, found 24");
 }
 
 #[test]
 fn a_configuration_survives_toml_and_refuses_unknown_keys() {
-    let config = ClassifierConfig::new(&mae(), 7, Pooling::Mean);
+    let config = ClassifierConfig::new(&mae().vit(), 7, Pooling::Mean);
     let text = toml::to_string(&config).unwrap();
     assert!(text.contains("pooling = \"mean\""), "{text}");
     assert_eq!(toml::from_str::<ClassifierConfig>(&text).unwrap(), config);
@@ -238,7 +239,11 @@ fn branches_are_dropped_at_rates_that_rise_with_depth() {
 }
 
 /// A training pass, and the gradient.
-fn step(model: &Classifier<f32>, pass: &Pass<f32>, cx: &mut Exec<f32>) -> (Array2<f32>, Classifier<f32>) {
+fn step(
+    model: &Classifier<f32>,
+    pass: &ForwardOptions<f32>,
+    cx: &mut Exec<f32>,
+) -> (Array2<f32>, Classifier<f32>) {
     let images = images(&model.config, 6);
     let targets = cross_entropy::targets(&[0, 1, 2, 3, 4, 5], 7, 0.1);
     let (logits, cache) = model.forward(images.view(), pass, cx);
@@ -252,7 +257,7 @@ fn step(model: &Classifier<f32>, pass: &Pass<f32>, cx: &mut Exec<f32>) -> (Array
 
 fn ready(pooling: Pooling) -> Classifier<f32> {
     let mut model =
-        Classifier::from_encoder(&trained().encoder, &ClassifierConfig::new(&mae(), 7, pooling), 0);
+        Classifier::from_encoder(&trained().encoder, &ClassifierConfig::new(&mae().vit(), 7, pooling), 0);
     model.head.weight.fill(0.0);
     model.head.weight.iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32).sin());
     model
@@ -263,7 +268,8 @@ fn what_is_trained_is_what_the_update_calls_trained() {
     for pooling in BOTH {
         let model = ready(pooling);
         for tune_blocks in [None, Some(0), Some(1), Some(2), Some(9)] {
-            let (_, grad) = step(&model, &Pass { tune_blocks, drop_path: None }, &mut exec());
+            let (_, grad) =
+                step(&model, &ForwardOptions { tune_blocks, ..ForwardOptions::default() }, &mut exec());
             let groups = groups::finetuning(&model, 0.05, 0.75, 2, tune_blocks);
             for (tensor, group) in grad.tensors().iter().zip(&groups) {
                 let moved = tensor.data.iter().any(|&x| x != 0.0);
@@ -286,10 +292,11 @@ fn what_is_trained_is_what_the_update_calls_trained() {
 fn what_is_frozen_changes_no_gradient_above_it_and_keeps_no_buffers() {
     let model = ready(Pooling::Mean);
     let (mut whole, mut part) = (exec(), exec());
-    let (logits, grad) = step(&model, &Pass::default(), &mut whole);
-    let (same_logits, of_part) = step(&model, &Pass { tune_blocks: Some(1), drop_path: None }, &mut part);
+    let (logits, grad) = step(&model, &ForwardOptions::default(), &mut whole);
+    let (same_logits, of_part) =
+        step(&model, &ForwardOptions { tune_blocks: Some(1), ..ForwardOptions::default() }, &mut part);
     assert_eq!(logits, same_logits);
-    assert_eq!(grad.blocks[1].mlp.fc1.weight, of_part.blocks[1].mlp.fc1.weight);
+    assert_eq!(grad.vit.blocks[1].mlp.fc1.weight, of_part.vit.blocks[1].mlp.fc1.weight);
     assert_eq!(grad.head.weight, of_part.head.weight);
     assert!(part.pool().allocated() < whole.pool().allocated());
 }
@@ -299,7 +306,7 @@ fn splitting_and_repeating_a_step_with_drop_path_changes_no_bits() {
     for pooling in BOTH {
         let model = ready(pooling);
         let branches = DropPath { rate: 0.5, depth: 2 }.draw(0, 0, &[0, 1, 2, 3, 4, 5]);
-        let pass = Pass { tune_blocks: None, drop_path: branches.as_ref() };
+        let pass = ForwardOptions { drop_path: branches.as_ref(), ..ForwardOptions::default() };
         let mut cx = exec();
         let (logits, grad) = step(&model, &pass, &mut cx);
         for cx in [&mut cx, &mut exec().split(true)] {
@@ -309,6 +316,6 @@ fn splitting_and_repeating_a_step_with_drop_path_changes_no_bits() {
                 assert_eq!(a.data, b.data, "{}", a.name);
             }
         }
-        assert_ne!(step(&model, &Pass::default(), &mut cx).0, logits, "something was dropped");
+        assert_ne!(step(&model, &ForwardOptions::default(), &mut cx).0, logits, "something was dropped");
     }
 }

@@ -8,6 +8,7 @@ use vit_mae::exec::{Backend, Exec};
 use vit_mae::layers::init::init;
 use vit_mae::mae::masking::{Masking, len_keep};
 use vit_mae::mae::{Decoder, Encoder, MaeConfig, Mask, Strategy};
+use vit_mae::models::vit::{Positions, Vit};
 
 const STRATEGIES: [Strategy; 3] = [Strategy::Random, Strategy::Block, Strategy::Grid];
 const IMAGES: usize = 4;
@@ -42,6 +43,10 @@ fn config() -> MaeConfig {
 }
 
 /// Every patch has a number of its own, in all its features.
+fn trunk() -> Vit<f32> {
+    Vit::new(&config().vit(), Positions::Fixed)
+}
+
 fn numbered_patches() -> Array2<f32> {
     Array2::from_shape_fn((IMAGES * PATCHES, WIDTH), |(row, _)| 1.0 + row as f32)
 }
@@ -52,14 +57,14 @@ const REMOVED: f32 = -2.0;
 #[test]
 fn unshuffle_inverts_shuffle() {
     let cx = &mut Exec::new(Backend::default());
-    let (mut encoder, mut decoder) = (Encoder::new(&config()), Decoder::new(&config()));
-    encoder.cls_token.fill(CLASS);
+    let (mut vit, mut decoder) = (trunk(), Decoder::new(&config()));
+    vit.cls_token.fill(CLASS);
     decoder.mask_token.fill(REMOVED);
     let patches = numbered_patches();
     for strategy in STRATEGIES {
         for ratio in [0.25, 0.5, 0.75] {
             let masks = masks(strategy, ratio);
-            let visible = encoder.keep_visible(&patches, &masks, cx);
+            let visible = vit.tokens(&patches, |b| masks[b].ids_keep(), cx);
             let all = decoder.unshuffle(&visible, &masks, cx);
             for (b, image) in all.axis_chunks_iter(Axis(0), 1 + PATCHES).enumerate() {
                 assert_eq!(image.row(0), Array1::from_elem(WIDTH, CLASS));
@@ -76,10 +81,10 @@ fn unshuffle_inverts_shuffle() {
 #[test]
 fn the_encoder_sees_the_kept_patches_in_the_order_of_ids_keep() {
     let cx = &mut Exec::new(Backend::default());
-    let mut encoder = Encoder::new(&config());
-    encoder.cls_token.fill(CLASS);
+    let mut vit = trunk();
+    vit.cls_token.fill(CLASS);
     let (patches, masks) = (numbered_patches(), masks(Strategy::Random, 0.75));
-    let visible = encoder.keep_visible(&patches, &masks, cx);
+    let visible = vit.tokens(&patches, |b| masks[b].ids_keep(), cx);
     assert_eq!(visible.nrows(), IMAGES * (1 + 6), "24 patches, 6 of them kept, and the class token");
     for (b, image) in visible.axis_chunks_iter(Axis(0), 7).enumerate() {
         let kept: Vec<f32> = masks[b].ids_keep().iter().map(|l| patches[[b * PATCHES + l, 0]]).collect();
@@ -90,7 +95,7 @@ fn the_encoder_sees_the_kept_patches_in_the_order_of_ids_keep() {
 #[test]
 fn a_removed_patch_does_not_reach_the_latent() {
     let cx = &mut Exec::new(Backend::default());
-    let mut encoder = Encoder::<f32>::new(&config());
+    let mut encoder = Encoder::<f32>::new(&config().vit());
     init(&mut encoder, 1);
     let masks = masks(Strategy::Random, 0.5);
     let images = Array4::from_shape_fn((IMAGES, 3, 8, 12), |(b, c, y, x)| {
@@ -151,8 +156,8 @@ fn every_ratio_removes_its_share() {
 #[test]
 fn positions_stay_with_their_patches() {
     // With all weights 0, tokens are positions: the encoder's input shows which position each patch got.
-    let encoder = Encoder::<f64>::new(&config());
-    let table: Array3<f64> = encoder.pos_embed.clone();
+    let encoder = Encoder::<f64>::new(&config().vit());
+    let table: Array3<f64> = encoder.vit.pos_embed.clone();
     let masks = masks(Strategy::Random, 0.75);
     let recorder = Recorder::default();
     let cx = &mut Exec::new(Backend::default()).with_probe(recorder.clone());

@@ -8,7 +8,8 @@ use vit_mae::audit::GradCheck;
 use vit_mae::exec::{Backend, Exec};
 use vit_mae::layers::{Attention, Block, LayerNorm, Linear, Mlp, PatchEmbed};
 use vit_mae::mae::masking::Masking;
-use vit_mae::mae::{Decoder, Encoder, MaeConfig, Mask, Strategy, loss as library_loss};
+use vit_mae::mae::{Decoder, MaeConfig, Mask, Strategy, loss as library_loss};
+use vit_mae::models::vit::{Positions, Vit};
 use vit_mae::optim::{AdamW, groups};
 use vit_mae::params::Params;
 
@@ -125,7 +126,7 @@ pub fn layer_norm(trial: Trial, answer: LayerNormAnswer) -> Vec<Measured> {
             let inv_std =
                 ((&centred * &centred).sum_axis(Axis(1)) / 6.0).mapv(|v| 1.0 / (v + layer.eps).sqrt());
             let x_hat = centred * inv_std.view().insert_axis(Axis(1));
-            (layer.forward(x, cx).0, (x_hat, inv_std))
+            (layer.forward(x.clone(), cx).0, (x_hat, inv_std))
         },
         |layer, (x_hat, inv_std), dy, grad, _| {
             trial.run(grad, x_hat.shape(), |grad| answer(layer, &x_hat, &inv_std, dy, grad))
@@ -211,9 +212,9 @@ pub fn block(trial: Trial, answer: fn(&Array2<f64>, Branch, Branch) -> Array2<f6
         &random((2 * 4, 6)),
         |x, cx| layer.forward(x.clone(), 4, cx).0,
         |x, dy, cx| {
-            let (n1, norm1) = layer.norm1.forward(x, cx);
+            let (n1, norm1) = layer.norm1.forward(x.clone(), cx);
             let (a, attn): (Array2<f64>, _) = Attention::forward(&layer.attn, n1, 4, cx);
-            let (n2, norm2) = layer.norm2.forward(&(x + &a), cx);
+            let (n2, norm2) = layer.norm2.forward(x + &a, cx);
             let (_, mlp) = layer.mlp.forward(n2, cx);
             let (mut grad, mut once, mut other) =
                 (layer.zeros_like(), Some((norm2, mlp)), Some((norm1, attn)));
@@ -221,12 +222,12 @@ pub fn block(trial: Trial, answer: fn(&Array2<f64>, Branch, Branch) -> Array2<f6
             let through_mlp = &mut |d: &Array2<f64>| {
                 let ((norm, mlp), cx) = (once.take().expect("`mlp` may be called once"), &mut exec());
                 let d = layer.mlp.backward(mlp, d.view(), &mut grad.borrow_mut().mlp, cx);
-                layer.norm2.backward(norm, &d, &mut grad.borrow_mut().norm2, cx)
+                layer.norm2.backward(norm, d.view(), &mut grad.borrow_mut().norm2, cx)
             };
             let through_attention = &mut |d: &Array2<f64>| {
                 let ((norm, attn), cx) = (other.take().expect("`attention` may be called once"), &mut exec());
-                let d = layer.attn.backward(attn, 4, d.view(), &mut grad.borrow_mut().attn, cx);
-                layer.norm1.backward(norm, &d, &mut grad.borrow_mut().norm1, cx)
+                let d = layer.attn.backward(attn, d.view(), &mut grad.borrow_mut().attn, cx);
+                layer.norm1.backward(norm, d.view(), &mut grad.borrow_mut().norm1, cx)
             };
             trial.run(&mut no_weights(), x.shape(), |_| answer(dy, through_mlp, through_attention))
         },
@@ -275,15 +276,15 @@ type TokenAnswer = fn(&Array2<f64>, &[Mask], &mut Array1<f64>) -> Array2<f64>;
 
 /// `masking::backward`.
 pub fn masking(trial: Trial, answer: TokenAnswer) -> Vec<Measured> {
-    let (masks, mut encoder) = (masks(), Encoder::new(&config()));
-    encoder.pos_embed.fill(0.0);
+    let (masks, mut vit) = (masks(), Vit::new(&config().vit(), Positions::Fixed));
+    vit.pos_embed.fill(0.0);
     measured(&check().layer(
         &filled(Token { token: Array1::zeros(8) }),
         &random((IMAGES * 6, 8)),
         |layer, z, cx| {
-            let mut encoder = encoder.clone();
-            encoder.cls_token.slice_mut(s![0, 0, ..]).assign(&layer.token);
-            (encoder.keep_visible(z, &masks, cx), ())
+            let mut vit = vit.clone();
+            vit.cls_token.slice_mut(s![0, 0, ..]).assign(&layer.token);
+            (vit.tokens(z, |b| masks[b].ids_keep(), cx), ())
         },
         |_, (), dx, grad, _| trial.run(grad, &[IMAGES * 6, 8], |grad| answer(dx, &masks, &mut grad.token)),
     ))

@@ -4,8 +4,8 @@ use super::shapes::{IMAGES, config, filled, masks, random};
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::{Report, Row};
 use crate::exec::{Backend, Exec};
-use crate::mae::patchify::{patchify, unpatchify};
-use crate::mae::{Decoder, Encoder};
+use crate::models::mae::patchify::{patchify, unpatchify};
+use crate::models::mae::{Decoder, Encoder};
 use crate::params::Params;
 use ndarray::Array4;
 
@@ -34,17 +34,17 @@ pub(super) fn patchify_adjoint(check: &GradCheck) -> Report {
     agree("patchify", images.len(), left, right)
 }
 
-pub(super) fn keep_visible(check: &GradCheck) -> Report {
+pub(super) fn tokens(check: &GradCheck) -> Report {
     let (config, masks, cx) = (config(3, false), masks(), &mut Exec::new(Backend::default()));
-    let mut encoder = filled(check, Encoder::<f64>::new(&config));
+    let mut vit = filled(check, Encoder::<f64>::new(&config.vit()).vit);
     // Linear in patches and class token once the class token's position, a constant, is 0.
-    encoder.pos_embed.fill(0.0);
+    vit.pos_embed.fill(0.0);
     let patches = random(&other(check, 2), (IMAGES * config.num_patches(), config.embed_dim));
     let y = random(&other(check, 3), (IMAGES * (1 + masks[0].len_keep), config.embed_dim));
-    let mut grad = encoder.zeros_like();
-    let left = (&encoder.keep_visible(&patches, &masks, cx) * &y).sum();
-    let dpatches = Encoder::keep_visible_backward(&y, &masks, &mut grad, cx);
-    let right = (&patches * &dpatches).sum() + (&encoder.cls_token * &grad.cls_token).sum();
+    let (mut grad, keep) = (vit.zeros_like(), |b: usize| masks[b].ids_keep());
+    let left = (&vit.tokens(&patches, keep, cx) * &y).sum();
+    let dpatches = vit.tokens_backward(y.view(), keep, &mut grad, cx);
+    let right = (&patches * &dpatches).sum() + (&vit.cls_token * &grad.cls_token).sum();
     agree("keep", y.len(), left, right)
 }
 

@@ -8,9 +8,10 @@ use crate::base::rng::{Purpose, rng, uniform};
 use crate::exec::{Backend, Exec};
 use crate::layers::Block;
 use crate::layers::drop_path::{Branches, DropPath};
+use crate::models::classify::{Classifier, ClassifierConfig, Pooling, cross_entropy};
+use crate::models::vit::ForwardOptions;
 use crate::optim::groups;
 use crate::params::Params;
-use crate::tasks::{Classifier, ClassifierConfig, Pass, Pooling, cross_entropy};
 use ndarray::{Array2, Array4};
 use std::collections::BTreeSet;
 
@@ -20,7 +21,7 @@ const CLASSES: usize = 7;
 const TOKENS: usize = 7;
 
 fn model(check: &GradCheck, pooling: Pooling) -> Classifier<f64> {
-    let config = ClassifierConfig::new(&config(3, false), CLASSES, pooling);
+    let config = ClassifierConfig::new(&config(3, false).vit(), CLASSES, pooling);
     config.validate().expect("a possible model");
     filled(check, Classifier::new(&config))
 }
@@ -30,25 +31,30 @@ fn batch(check: &GradCheck) -> (Array4<f64>, Array2<f64>) {
 }
 
 pub(super) fn gradient(check: &GradCheck, pooling: Pooling) -> Report {
-    gradient_of(check, pooling, &Pass::default())
+    gradient_of(check, pooling, &ForwardOptions::default())
 }
 
 /// Some branches dropped and some kept, in every block.
 pub(super) fn gradient_dropping(check: &GradCheck) -> Report {
-    gradient_of(check, Pooling::Mean, &Pass { drop_path: Some(&branches()), tune_blocks: None })
+    gradient_of(check, Pooling::Mean, &dropping(&branches()))
 }
 
 /// What is frozen must be left untouched: by the update's own list of it, [`groups::tunes`].
 pub(super) fn gradient_tuning(check: &GradCheck, pooling: Pooling, last_blocks: usize) -> Report {
-    let pass = Pass { tune_blocks: Some(last_blocks), drop_path: Some(&branches()) };
-    gradient_of(check, pooling, &pass)
+    let branches = branches();
+    let tuning = ForwardOptions { tune_blocks: Some(last_blocks), ..dropping(&branches) };
+    gradient_of(check, pooling, &tuning)
 }
 
-fn gradient_of(check: &GradCheck, pooling: Pooling, pass: &Pass<f64>) -> Report {
+fn dropping(branches: &Branches<f64>) -> ForwardOptions<'_, f64> {
+    ForwardOptions { drop_path: Some(branches), ..ForwardOptions::default() }
+}
+
+fn gradient_of(check: &GradCheck, pooling: Pooling, o: &ForwardOptions<f64>) -> Report {
     let (images, targets) = batch(check);
     let model = model(check, pooling);
     let names = model.tensors().into_iter().map(|t| t.name);
-    let tuned = |name: &String| groups::tunes(name, model.config.depth, pass.tune_blocks);
+    let tuned = |name: &String| groups::tunes(name, model.config.depth, o.tune_blocks);
     let (tuned, frozen): (BTreeSet<_>, BTreeSet<_>) = names.partition(tuned);
     let mut check = GradCheck { frozen, ..check.clone() };
     if !check.frozen.is_empty() {
@@ -59,13 +65,13 @@ fn gradient_of(check: &GradCheck, pooling: Pooling, pass: &Pass<f64>) -> Report 
         &model,
         &images,
         |model, images, cx| {
-            let (logits, cache) = model.forward(images.view(), pass, cx);
+            let (logits, cache) = model.forward(images.view(), o, cx);
             (cross_entropy::sum(&logits, &targets) / IMAGES as f64, (logits, cache))
         },
         |model, (logits, cache), grad, cx| {
             let dlogits = cross_entropy::backward(&logits, &targets, IMAGES);
             match model.backward(cache, dlogits.view(), grad, cx) {
-                Some(dpatches) => model.images_gradient(&dpatches, cx),
+                Some(dpatches) => model.vit.images_gradient(&dpatches, cx),
                 None => Array4::zeros(images.dim()),
             }
         },
@@ -90,7 +96,7 @@ pub(super) fn drop_path_gradient(check: &GradCheck) -> Report {
         &filled(check, Block::new(6, 2, 10, 1e-6)),
         &random(check, (IMAGES * 5, 6)),
         |block, x, cx| block.forward_dropping(x.clone(), 5, branches.of_block(0), cx),
-        |block, cache, dy, grad, cx| block.backward(cache, 5, dy.clone(), grad, cx),
+        |block, cache, dy, grad, cx| block.backward(cache, dy.view(), grad, cx),
     )
 }
 
@@ -115,7 +121,7 @@ pub(super) fn pooling_gradient(check: &GradCheck, pooling: Pooling) -> Report {
     check.function(
         &random(check, (IMAGES * 5, 6)),
         |x, cx| pooling.pool(x, 5, cx),
-        |_, dy, cx| pooling.backward(dy, 5, cx),
+        |_, dy, cx| pooling.backward(dy.view(), 5, cx),
     )
 }
 
@@ -142,9 +148,8 @@ pub(super) fn formula(check: &GradCheck, pooling: Pooling) -> Report {
     let cx = &mut Exec::new(Backend::default());
     let (model, (images, _)) = (model(check, pooling), batch(check));
     let (kept, branches) = (Branches(vec![vec![1.0; IMAGES]; 4]), branches());
-    let dropping = Pass { drop_path: Some(&branches), ..Pass::default() };
-    let (whole, _) = model.forward(images.view(), &Pass::default(), cx);
-    let (dropped, _) = model.forward(images.view(), &dropping, cx);
+    let (whole, _) = model.forward(images.view(), &ForwardOptions::default(), cx);
+    let (dropped, _) = model.forward(images.view(), &dropping(&branches), cx);
     let (features, logits) = plain(&model, &images, &kept, cx);
     all([
         agree("logits with drop path", &dropped, plain(&model, &images, &branches, cx).1),
@@ -161,24 +166,24 @@ fn plain(
     branches: &Branches<f64>,
     cx: &mut Exec<f64>,
 ) -> (Array2<f64>, Array2<f64>) {
-    let patches = model.patch_embed.forward(images.view(), cx).0;
+    let patches = model.vit.patch_embed.forward(images.view(), cx).0;
     let mut x = Array2::from_shape_fn((IMAGES * TOKENS, patches.ncols()), |(row, d)| {
         let token = match (row % TOKENS).checked_sub(1) {
-            None => model.cls_token[(0, 0, d)],
+            None => model.vit.cls_token[(0, 0, d)],
             Some(patch) => patches[(row / TOKENS * (TOKENS - 1) + patch, d)],
         };
-        token + model.pos_embed[(0, row % TOKENS, d)]
+        token + model.vit.pos_embed[(0, row % TOKENS, d)]
     });
-    for (block, factors) in model.blocks.iter().zip(branches.0.chunks(2)) {
-        let normed = block.norm1.forward(&x, cx).0;
+    for (block, factors) in model.vit.blocks.iter().zip(branches.0.chunks(2)) {
+        let normed = block.norm1.forward(x.clone(), cx).0;
         x = residual(&x, &block.attn.forward(normed, TOKENS, cx).0, &factors[0]);
-        let normed = block.norm2.forward(&x, cx).0;
+        let normed = block.norm2.forward(x.clone(), cx).0;
         x = residual(&x, &block.mlp.forward(normed, cx).0, &factors[1]);
     }
     let (norm, pooling) = (&model.pool.norm, model.config.pooling);
     let features = match pooling {
-        Pooling::Class => pooled(&norm.forward(&x, cx).0, TOKENS, pooling),
-        Pooling::Mean => norm.forward(&pooled(&x, TOKENS, pooling), cx).0,
+        Pooling::Class => pooled(&norm.forward(x, cx).0, TOKENS, pooling),
+        Pooling::Mean => norm.forward(pooled(&x, TOKENS, pooling), cx).0,
     };
     let logits = model.head.forward(features.clone(), cx).0;
     (features, logits)

@@ -57,7 +57,7 @@ pub(super) fn layer_norm(check: &GradCheck) -> Report {
     let norm = filled(check, LayerNorm::new(6, 1e-6));
     let mut x: Array2<f64> = random(check, (70, 6));
     x.row_mut(1).mapv_inplace(|x| 0.5 + 1e-3 * x);
-    let y = norm.forward(&x, &mut Exec::new(Backend::default())).0;
+    let y = norm.forward(x.clone(), &mut Exec::new(Backend::default())).0;
     let formula = x.rows().into_iter().flat_map(|row| {
         let mean = row.iter().sum::<f64>() / 6.0;
         let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 6.0;
@@ -113,9 +113,9 @@ pub(super) fn block(check: &GradCheck) -> Report {
     let cx = &mut Exec::new(Backend::default());
     let (block, x) = (filled(check, Block::new(6, 2, 10, 1e-6)), random(check, (IMAGES * 5, 6)));
     let y = block.forward(x.clone(), 5, cx).0;
-    let normed = block.norm1.forward(&x, cx).0;
+    let normed = block.norm1.forward(x.clone(), cx).0;
     let mid = &x + &block.attn.forward(normed, 5, cx).0;
-    let normed = block.norm2.forward(&mid, cx).0;
+    let normed = block.norm2.forward(mid.clone(), cx).0;
     let formula = &mid + &block.mlp.forward(normed, cx).0;
     agree("mid + MLP(LN₂(mid)), mid = x + Attn(LN₁(x))", &y, formula)
 }

@@ -5,10 +5,10 @@ use super::shapes::{IMAGES, config, filled, images, masks, random};
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
 use crate::exec::{Backend, Exec};
-use crate::mae::loss::{self, PixelTarget};
-use crate::mae::masking::len_keep;
-use crate::mae::patchify::patchify;
-use crate::mae::{Decoder, Encoder, Mask};
+use crate::models::mae::loss::{self, PixelTarget};
+use crate::models::mae::masking::len_keep;
+use crate::models::mae::patchify::patchify;
+use crate::models::mae::{Decoder, Encoder, Mask};
 use ndarray::{Array1, Array2, Array4, Axis, s};
 
 /// Value `(i, j, c)` of a patch stands at `(i·p + j)·C + c`: the channel is fastest.
@@ -51,21 +51,22 @@ pub(super) fn masking(check: &GradCheck) -> Report {
 /// Patch embedding, positions, the class token in front of the kept patches in `ids_keep` order, blocks, norm.
 pub(super) fn encoder(check: &GradCheck) -> Report {
     let (config, masks, cx) = (config(3, false), masks(), &mut Exec::new(Backend::default()));
-    let (encoder, images) = (filled(check, Encoder::new(&config)), images(check, &config));
+    let (encoder, images) = (filled(check, Encoder::new(&config.vit())), images(check, &config));
+    let vit = &encoder.vit;
     let latent = encoder.forward(images.view(), &masks, cx).0;
     let (len, keep, width) = (config.num_patches(), masks[0].len_keep, config.embed_dim);
-    let patches = encoder.patch_embed.forward(images.view(), cx).0;
+    let patches = vit.patch_embed.forward(images.view(), cx).0;
     let mut x = Array2::from_shape_fn((IMAGES * (1 + keep), width), |(row, d)| {
         let (image, token) = (row / (1 + keep), row % (1 + keep));
         match token.checked_sub(1).map(|i| masks[image].ids_shuffle[i]) {
-            None => encoder.cls_token[(0, 0, d)] + encoder.pos_embed[(0, 0, d)],
-            Some(patch) => patches[(image * len + patch, d)] + encoder.pos_embed[(0, 1 + patch, d)],
+            None => vit.cls_token[(0, 0, d)] + vit.pos_embed[(0, 0, d)],
+            Some(patch) => patches[(image * len + patch, d)] + vit.pos_embed[(0, 1 + patch, d)],
         }
     });
-    for block in &encoder.blocks {
+    for block in &vit.blocks {
         x = block.forward(x, 1 + keep, cx).0;
     }
-    agree("latent", &latent, encoder.norm.forward(&x, cx).0)
+    agree("latent", &latent, encoder.norm.forward(x, cx).0)
 }
 
 /// Embedding, every kept patch back in its place and the mask token elsewhere, positions, blocks, norm,
@@ -90,7 +91,7 @@ pub(super) fn decoder(check: &GradCheck) -> Report {
     for block in &decoder.decoder_blocks {
         x = block.forward(x, 1 + len, cx).0;
     }
-    let normed = decoder.decoder_norm.forward(&x, cx).0;
+    let normed = decoder.decoder_norm.forward(x, cx).0;
     let all_rows = decoder.decoder_pred.forward(normed, cx).0;
     let formula = all_rows
         .axis_chunks_iter(Axis(0), 1 + len)

@@ -5,8 +5,8 @@ use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
 use crate::exec::{Backend, Exec};
 use crate::layers::{Attention, Block, LayerNorm, Linear, Mlp, PatchEmbed};
-use crate::mae::loss::{self, PixelTarget};
-use crate::mae::{Decoder, Encoder, Mae};
+use crate::models::mae::loss::{self, PixelTarget};
+use crate::models::mae::{Decoder, Encoder, Mae};
 use ndarray::{Array2, Array4, arr0};
 
 pub(super) fn linear(check: &GradCheck) -> Report {
@@ -23,8 +23,8 @@ pub(super) fn layer_norm(check: &GradCheck) -> Report {
     check.layer(
         &filled(check, LayerNorm::new(6, 1e-6)),
         &random(check, (70, 6)),
-        LayerNorm::forward,
-        LayerNorm::backward,
+        |norm, x, cx| norm.forward(x.clone(), cx),
+        |norm, cache, dy, grad, cx| norm.backward(cache, dy.view(), grad, cx),
     )
 }
 
@@ -43,7 +43,7 @@ pub(super) fn attention(check: &GradCheck) -> Report {
         &filled(check, Attention::new(6, 2)),
         &random(check, (IMAGES * 5, 6)),
         |attention, x, cx| attention.forward(x.clone(), 5, cx),
-        |attention, cache, dy, grad, cx| attention.backward(cache, 5, dy.view(), grad, cx),
+        |attention, cache, dy, grad, cx| attention.backward(cache, dy.view(), grad, cx),
     )
 }
 
@@ -52,7 +52,7 @@ pub(super) fn block(check: &GradCheck) -> Report {
         &filled(check, Block::new(6, 2, 10, 1e-6)),
         &random(check, (IMAGES * 5, 6)),
         |block, x, cx| block.forward(x.clone(), 5, cx),
-        |block, cache, dy, grad, cx| block.backward(cache, 5, dy.clone(), grad, cx),
+        |block, cache, dy, grad, cx| block.backward(cache, dy.view(), grad, cx),
     )
 }
 
@@ -71,12 +71,12 @@ pub(super) fn patch_embed(check: &GradCheck) -> Report {
 pub(super) fn encoder(check: &GradCheck) -> Report {
     let (config, masks) = (config(3, false), masks());
     positions_fixed(check).layer(
-        &filled(check, Encoder::new(&config)),
+        &filled(check, Encoder::new(&config.vit())),
         &images(check, &config),
         |encoder, images, cx| encoder.forward(images.view(), &masks, cx),
         |encoder, cache, dy, grad, cx| {
-            let dpatches = encoder.backward(cache, &masks, dy, grad, cx);
-            encoder.patch_embed.images_gradient(dpatches.view(), 4, 6, cx)
+            let dpatches = encoder.backward(cache, &masks, dy.view(), grad, cx);
+            encoder.vit.images_gradient(&dpatches, cx)
         },
     )
 }
@@ -88,7 +88,7 @@ pub(super) fn decoder(check: &GradCheck) -> Report {
         &filled(check, Decoder::new(&config)),
         &latent,
         |decoder, latent, cx| decoder.forward(latent.clone(), &masks, cx),
-        |decoder, cache, dy, grad, cx| decoder.backward(cache, &masks, dy, grad, cx),
+        |decoder, cache, dy, grad, cx| decoder.backward(cache, &masks, dy.view(), grad, cx),
     )
 }
 

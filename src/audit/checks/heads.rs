@@ -4,9 +4,10 @@ use super::formulas::{agree, all};
 use super::shapes::{every_element, filled, random};
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
+use crate::exec::{Backend, Exec};
 use crate::layers::BatchNorm;
 use crate::layers::pos_interp::interpolate;
-use crate::tasks::{LinearProbe, cross_entropy};
+use crate::models::classify::{LinearProbe, cross_entropy};
 use ndarray::{Array2, arr0};
 
 /// Soft targets whose rows do not sum to 1: the general case.
@@ -42,10 +43,14 @@ pub(super) fn cross_entropy_formula(check: &GradCheck) -> Report {
 }
 
 pub(super) fn batch_norm(check: &GradCheck) -> Report {
+    let norm = BatchNorm::new(4, 1e-6);
     every_element(check).function(
         &random(check, (9, 4)),
-        |x, _| BatchNorm::new(4, 1e-6).forward(x).0,
-        |x, dy, _| BatchNorm::backward(BatchNorm::new(4, 1e-6).forward(x).1, dy),
+        |x, cx| norm.forward(x.clone(), cx).0,
+        |x, dy, cx| {
+            let cache = norm.forward(x.clone(), cx).1;
+            norm.backward(cache, dy.view(), &mut norm.clone(), cx)
+        },
     )
 }
 
@@ -54,13 +59,17 @@ pub(super) fn batch_norm_eval(check: &GradCheck) -> Report {
     let norm = tracked(BatchNorm::new(4, 1e-6), check);
     every_element(check).function(
         &random(check, (9, 4)),
-        |x, _| norm.forward_eval(x).0,
-        |x, dy, _| BatchNorm::backward(norm.forward_eval(x).1, dy),
+        |x, cx| norm.forward_eval(x.clone(), cx).0,
+        |x, dy, cx| {
+            let cache = norm.forward_eval(x.clone(), cx).1;
+            norm.backward(cache, dy.view(), &mut norm.clone(), cx)
+        },
     )
 }
 
 fn tracked(mut norm: BatchNorm<f64>, check: &GradCheck) -> BatchNorm<f64> {
-    let seen = norm.forward(&(2.0 * random(check, (6, 4)) + 0.5)).1;
+    let x = 2.0 * random(check, (6, 4)) + 0.5;
+    let seen = norm.forward(x, &mut Exec::new(Backend::default())).1;
     norm.track(&seen);
     norm
 }
@@ -72,7 +81,7 @@ pub(super) fn linear_probe(check: &GradCheck, training: bool) -> Report {
     check.layer(
         &probe,
         &random(check, (9, 4)),
-        |probe, x, cx| probe.forward(x, training, cx),
+        |probe, x, cx| probe.forward(x.clone(), training, cx),
         |probe, cache, dy, grad, cx| probe.backward(cache, dy.view(), grad, cx),
     )
 }
@@ -80,17 +89,17 @@ pub(super) fn linear_probe(check: &GradCheck, training: bool) -> Report {
 /// Normalised over the batch with divisor N; running statistics take a tenth of the mean and of the variance
 /// with divisor N − 1.
 pub(super) fn batch_norm_formula(check: &GradCheck) -> Report {
-    let mut norm = BatchNorm::new(4, 1e-6);
+    let (mut norm, cx) = (BatchNorm::new(4, 1e-6), &mut Exec::new(Backend::default()));
     let mut x: Array2<f64> = random(check, (9, 4));
     x.column_mut(1).mapv_inplace(|x| 0.2 + 1e-3 * x);
-    let (y, cache) = norm.forward(&x);
+    let (y, cache) = norm.forward(x.clone(), cx);
     norm.track(&cache);
     let mean: Vec<f64> = x.columns().into_iter().map(|c| c.sum() / 9.0).collect();
     let squares = |d: usize| x.column(d).iter().map(|x| (x - mean[d]).powi(2)).sum::<f64>();
     let formula: Vec<f64> =
         x.indexed_iter().map(|((_, d), x)| (x - mean[d]) / (squares(d) / 9.0 + 1e-6).sqrt()).collect();
     let unseen: Array2<f64> = random(check, (3, 4));
-    let (evaluated, _) = norm.forward_eval(&unseen);
+    let (evaluated, _) = norm.forward_eval(unseen.clone(), cx);
     let running = |d: usize| (0.1 * mean[d], 0.9 + 0.1 * squares(d) / 8.0);
     let of_unseen =
         unseen.indexed_iter().map(|((_, d), x)| (x - running(d).0) / (running(d).1 + 1e-6).sqrt());

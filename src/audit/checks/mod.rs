@@ -13,10 +13,11 @@ pub mod formulas_mae;
 pub mod gradients;
 pub mod heads;
 mod shapes;
+pub mod vit;
 
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
-use crate::tasks::Pooling;
+use crate::models::classify::Pooling;
 use serde::Serialize;
 
 /// What a check asks.
@@ -95,8 +96,10 @@ pub const ALL: &[Check] = &[
     adjoint("patchify", adjoints::patchify_adjoint),
     formula("patchify", formulas_mae::pixel_order),
     formula("masking", formulas_mae::masking),
+    gradient("vit", "taps", vit::gradient),
+    formula("vit", vit::formula),
     gradient("encoder", "", gradients::encoder),
-    adjoint("encoder", adjoints::keep_visible),
+    adjoint("encoder", adjoints::tokens),
     formula("encoder", formulas_mae::encoder),
     gradient("decoder", "", gradients::decoder),
     adjoint("decoder", adjoints::unshuffle),

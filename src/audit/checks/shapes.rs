@@ -1,8 +1,8 @@
 //! The shapes of the checks: small, with no two sizes alike, so that a transposed shape cannot pass.
 
 use crate::audit::gradcheck::GradCheck;
-use crate::mae::masking::Masking;
-use crate::mae::{MaeConfig, Mask, Strategy};
+use crate::models::mae::masking::Masking;
+use crate::models::mae::{MaeConfig, Mask, Strategy};
 use crate::params::{Params, Role};
 use ndarray::{Array, Array4, Dimension, ShapeBuilder};
 

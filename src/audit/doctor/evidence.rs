@@ -6,7 +6,7 @@ use super::yardstick::Yardstick;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, State, dir, tensors};
-use crate::mae::Mae;
+use crate::models::mae::Mae;
 use crate::optim::AdamW;
 use crate::train::source::{Source, measure};
 use crate::train::tasks::mae::load;

@@ -3,7 +3,7 @@
 use super::Finding;
 use super::evidence::Evidence;
 use super::words::{number, percent};
-use crate::mae::Strategy;
+use crate::models::mae::Strategy;
 
 /// Samples looked at.
 const SAMPLES: u64 = 4096;

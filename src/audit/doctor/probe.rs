@@ -5,7 +5,7 @@ use super::yardstick::affordable;
 use crate::base::sync::lock;
 use crate::exec::Exec;
 use crate::exec::probe::Probe;
-use crate::mae::{Mae, Mask};
+use crate::models::mae::{Mae, Mask};
 use crate::optim::{clip, groups};
 use crate::params::Params;
 use crate::train::Workers;

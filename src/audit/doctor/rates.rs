@@ -111,7 +111,7 @@ fn tensor_rows(saved: &Saved, config: &Config) -> Vec<Row> {
 }
 
 /// The root mean square of `m̂ / (√v̂ + ε) + λ w` of each tensor: what a step subtracts, divided by `η`.
-fn directions(saved: &Saved, adamw: &AdamW<crate::mae::Mae<f32>>, config: &Config) -> Vec<f64> {
+fn directions(saved: &Saved, adamw: &AdamW<crate::models::mae::Mae<f32>>, config: &Config) -> Vec<f64> {
     let [beta1, beta2] = config.optim.betas;
     let steps = adamw.steps as f64;
     let (first, second) = (1.0 - beta1.powf(steps), 1.0 - beta2.powf(steps));
@@ -212,7 +212,8 @@ pub(super) fn learning_rate(evidence: &Evidence) -> Vec<Finding> {
 /// widest matrix of each half decides.
 fn smallest_start(evidence: &Evidence) -> f64 {
     let model = &evidence.config.model;
-    let widest = [model.embed_dim, model.decoder_embed_dim].map(|d| d + model.hidden(d).max(3 * d));
+    let stacks = [model.vit().stack(), model.decoder_stack()];
+    let widest = stacks.map(|stack| stack.width + stack.hidden().max(3 * stack.width));
     (2.0 / widest[0].max(widest[1]) as f64).sqrt()
 }
 

@@ -1,10 +1,10 @@
 //! The loss of the checkpoint's weights beside those of trivial predictors, on the same removed patches.
 
 use super::evidence::Evidence;
-use crate::mae::Mae;
-use crate::mae::baseline::Baselines;
-use crate::mae::cost::Cost;
-use crate::mae::masking::len_keep;
+use crate::models::mae::Mae;
+use crate::models::mae::baseline::Baselines;
+use crate::models::mae::cost::Cost;
+use crate::models::mae::masking::len_keep;
 use crate::train::tasks::mae::held_out::HeldOut;
 use crate::train::{Config, Workers};
 

@@ -6,6 +6,7 @@ pub mod stats;
 
 use crate::base::Result;
 use crate::checkpoint::{Checkpoint, State, dir, keep};
+use crate::models::vit::Stack;
 use crate::optim::groups::{self, Group};
 use crate::params::{Params, Role, Tensor};
 use crate::train::tasks::mae::load;
@@ -69,6 +70,12 @@ pub struct Transformer {
     pub heads: Option<usize>,
     /// Hidden width of the MLPs.
     pub hidden: usize,
+}
+
+impl Transformer {
+    fn of(stack: Stack) -> Self {
+        Self { width: stack.width, depth: stack.depth, heads: Some(stack.heads), hidden: stack.hidden() }
+    }
 }
 
 /// Where a checkpoint comes from.
@@ -149,16 +156,14 @@ fn autoencoder(path: &Path) -> Result<Inspection> {
     let (model, config, checkpoint) = load::load(path)?;
     let config = &config.model;
     let numbers = config.parameters();
-    let mlp =
-        |width, depth, heads| Transformer { width, depth, heads: Some(heads), hidden: config.hidden(width) };
     let architecture = Architecture {
         kind: "masked autoencoder",
         img_size: Some(config.img_size),
         in_chans: config.in_chans,
         patch_size: config.patch_size,
         num_patches: config.num_patches(),
-        encoder: mlp(config.embed_dim, config.depth, config.num_heads),
-        decoder: Some(mlp(config.decoder_embed_dim, config.decoder_depth, config.decoder_num_heads)),
+        encoder: Transformer::of(config.vit().stack()),
+        decoder: Some(Transformer::of(config.decoder_stack())),
         norm_pix_loss: Some(config.norm_pix_loss),
         classes: Vec::new(),
         parameters: numbers.all,

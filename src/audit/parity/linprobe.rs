@@ -5,10 +5,10 @@ use super::tolerance::{EXACT, Tolerance, relative};
 use crate::base::{Real, Result};
 use crate::exec::probe::Recorder;
 use crate::exec::{Backend, Exec};
+use crate::models::classify::linear_probe::LinearProbeCache;
+use crate::models::classify::{LinearProbe, cross_entropy};
 use crate::optim::{Lars, groups};
 use crate::params::Params;
-use crate::tasks::linear_probe::LinearProbeCache;
-use crate::tasks::{LinearProbe, cross_entropy};
 use ndarray::{Array2, Ix2};
 
 /// What every pass takes.
@@ -100,7 +100,7 @@ fn pass<F: Real>(probe: &mut LinearProbe<F>, batch: &Batch<F>, training: bool) -
     let recorder = Recorder::default();
     let cx = &mut Exec::new(Backend::default()).with_probe(recorder.clone());
     let images = batch.features.nrows();
-    let (logits, cache): (_, LinearProbeCache<F>) = probe.forward(&batch.features, training, cx);
+    let (logits, cache): (_, LinearProbeCache<F>) = probe.forward(batch.features.clone(), training, cx);
     probe.track(&cache);
     let loss = cross_entropy::sum(&logits, &batch.targets) / images as f64;
     let dlogits = cross_entropy::backward(&logits, &batch.targets, images);

@@ -7,9 +7,10 @@ use super::tolerance::{Tolerance, of_step};
 use crate::base::{Real, Result};
 use crate::exec::probe::Recorder;
 use crate::exec::{Backend, Exec};
+use crate::models::classify::{Classifier, ClassifierConfig, Pooling, cross_entropy};
+use crate::models::vit::ForwardOptions;
 use crate::optim::{clip, groups};
 use crate::params::Params;
-use crate::tasks::{Classifier, ClassifierConfig, Pass, Pooling, cross_entropy};
 use ndarray::{Array2, Array4, Ix2, Ix4};
 
 pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
@@ -47,7 +48,7 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
     let layer_decay = recording.number("config.layer_decay")?;
     let groups = groups::finetuning(&model, settings.weight_decay, layer_decay, config.depth, None);
     recording.compare("grad_norm", &[], [clip::norm(&step.grad, &groups)], tolerance("grad_norm"))?;
-    let dimages = model.images_gradient(&step.dpatches, &mut cx);
+    let dimages = model.vit.images_gradient(&step.dpatches, &mut cx);
     let numbers = dimages.iter().map(|x| x.f64());
     recording.compare("grad_input", dimages.shape(), numbers, tolerance("grad_input"))?;
 
@@ -77,10 +78,11 @@ fn compare_norm<F: Real>(
         let value = seen.remove(name).expect("the step was recorded");
         value.into_dimensionality::<Ix2>().expect("a token matrix")
     };
-    let (x, dfeatures) = (matrix(&format!("act.blocks.{}", model.blocks.len() - 1)), matrix("gact.features"));
+    let (x, dfeatures) =
+        (matrix(&format!("act.blocks.{}", model.vit.blocks.len() - 1)), matrix("gact.features"));
     let (tokens, mut cx) = (x.nrows() / batch, Exec::new(Backend::default()));
-    let (y, _) = model.pool.norm.forward(&x, &mut cx);
-    let dy = Pooling::Class.backward(&dfeatures, tokens, &mut cx);
+    let (y, _) = model.pool.norm.forward(x, &mut cx);
+    let dy = Pooling::Class.backward(dfeatures.view(), tokens, &mut cx);
     for (name, value) in [("act.norm", y), ("gact.norm", dy)] {
         if recording.has(name) {
             let shape = [batch, tokens, value.ncols()];
@@ -103,7 +105,7 @@ fn step<F: Real>(
     targets: &Array2<F>,
     cx: &mut Exec<F>,
 ) -> Step<F> {
-    let (logits, cache) = model.forward(images.view(), &Pass::default(), cx);
+    let (logits, cache) = model.forward(images.view(), &ForwardOptions::default(), cx);
     let loss = cross_entropy::sum(&logits, targets) / images.dim().0 as f64;
     let dlogits = cross_entropy::backward(&logits, targets, images.dim().0);
     let mut grad = model.zeros_like();

@@ -18,7 +18,7 @@ macro_rules! source {
 }
 
 /// The quoted files.
-pub const SOURCES: [Source; 18] = [
+pub const SOURCES: [Source; 19] = [
     source!("data/normalise.rs"),
     source!("layers/attention.rs"),
     source!("layers/block.rs"),
@@ -27,13 +27,14 @@ pub const SOURCES: [Source; 18] = [
     source!("layers/mlp.rs"),
     source!("layers/patch_embed.rs"),
     source!("layers/pos_embed.rs"),
-    source!("mae/decoder.rs"),
-    source!("mae/encoder.rs"),
-    source!("mae/loss.rs"),
-    source!("mae/masking.rs"),
-    source!("mae/model.rs"),
-    source!("mae/patchify.rs"),
-    source!("mae/reconstruct.rs"),
+    source!("models/mae/decoder.rs"),
+    source!("models/mae/encoder.rs"),
+    source!("models/mae/loss.rs"),
+    source!("models/mae/masking.rs"),
+    source!("models/mae/model.rs"),
+    source!("models/mae/patchify.rs"),
+    source!("models/mae/reconstruct.rs"),
+    source!("models/vit/tokens.rs"),
     source!("optim/adamw.rs"),
     source!("optim/clip.rs"),
     source!("train/tasks/mae/step.rs"),

@@ -2,7 +2,7 @@
 //! and show stands in `stages.toml`; here it is read, and blocks are told apart.
 
 use super::quote::{Quote, quote};
-use crate::mae::MaeConfig;
+use crate::models::mae::MaeConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

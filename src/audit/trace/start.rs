@@ -2,9 +2,9 @@
 
 use crate::base::{Error, Result};
 use crate::data::load_image;
-use crate::mae::cost::Cost;
-use crate::mae::masking::len_keep;
-use crate::mae::{Mae, Mask};
+use crate::models::mae::cost::Cost;
+use crate::models::mae::masking::len_keep;
+use crate::models::mae::{Mae, Mask};
 use crate::optim::{AdamW, clip};
 use crate::train::memory::{available_bytes, gibibytes};
 use crate::train::source::measure;

@@ -5,7 +5,7 @@ use crate::base::{Error, Result};
 use crate::checkpoint::values::Values;
 use crate::exec::Exec;
 use crate::exec::probe::Recorder;
-use crate::mae::{Mae, MaeOutput, Mask};
+use crate::models::mae::{Mae, MaeOutput, Mask};
 use crate::optim::{AdamW, Group, clip, groups};
 use crate::params::Params;
 use crate::train::Config;

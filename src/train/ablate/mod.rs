@@ -28,7 +28,7 @@ use super::{Config, Pretrain, RunDir};
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir};
-use crate::tasks::Pooling;
+use crate::models::classify::Pooling;
 use crate::tasks::knn::Knn;
 use std::fs;
 use std::path::{Path, PathBuf};

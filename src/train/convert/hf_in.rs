@@ -6,8 +6,9 @@ use super::source::{About, Architecture, Source};
 use crate::base::{Error, Result};
 use crate::checkpoint::tensors::File;
 use crate::checkpoint::{Layout, Renamed, dir};
-use crate::mae::MaeConfig;
-use crate::tasks::{ClassifierConfig, Pooling};
+use crate::models::classify::{ClassifierConfig, Pooling};
+use crate::models::mae::MaeConfig;
+use crate::models::vit::VitConfig;
 use serde_json::Value;
 use std::path::Path;
 
@@ -26,14 +27,14 @@ pub(super) fn open(folder: &Path) -> Result<Source> {
     let mut about = About::default();
     let architecture = if weights.contains("mask_token") {
         about.mask_ratio = keys.maybe("mask_ratio", "a number", Value::as_f64)?;
-        Architecture::Mae(mae(&keys, true)?)
+        Architecture::Mae(mae(&keys)?)
     } else if weights.contains("head.weight") {
-        let mae = mae(&keys, false)?;
+        let vit = vit(&keys)?;
         let classes = weights.shape("head.weight")?.first().copied().unwrap_or_default();
         about.classes = classes_of(&keys, classes)?;
-        Architecture::Classifier(ClassifierConfig::new(&mae, classes, Pooling::Class))
+        Architecture::Classifier(ClassifierConfig::new(&vit, classes, Pooling::Class))
     } else {
-        Architecture::Encoder(mae(&keys, false)?)
+        Architecture::Encoder(vit(&keys)?)
     };
     architecture.validate().map_err(|error| about_key(&keys, error))?;
     preprocessor(folder, &mut about)?;
@@ -80,55 +81,46 @@ fn check_kind(keys: &Keys) -> Result<()> {
     }
 }
 
-/// The encoder, and the decoder where there is one.
-fn mae(keys: &Keys, decoder: bool) -> Result<MaeConfig> {
+/// The trunk.
+fn vit(keys: &Keys) -> Result<VitConfig> {
     let patch = keys.sides("patch_size")?;
     if patch[0] != patch[1] {
         return Err(keys.wrong("patch_size", "a square", format!("{patch:?}")));
     }
-    let (embed_dim, hidden) = (keys.whole("hidden_size")?, keys.whole("intermediate_size")?);
-    let mut mlps = vec![(embed_dim, hidden)];
-    let mut config = MaeConfig {
+    let embed_dim = keys.whole("hidden_size")?;
+    let config = VitConfig {
         img_size: keys.sides("image_size")?,
         in_chans: keys.whole("num_channels")?,
         patch_size: patch[0],
         embed_dim,
         depth: keys.whole("num_hidden_layers")?,
         num_heads: keys.whole("num_attention_heads")?,
+        mlp_ratio: mlp_ratio(&[(embed_dim, keys.whole("intermediate_size")?)]).unwrap_or_default(),
         layer_norm_eps: keys.needed("layer_norm_eps", "a number", Value::as_f64)?,
-        ..SMALLEST_DECODER
     };
-    if decoder {
-        config.decoder_embed_dim = keys.whole("decoder_hidden_size")?;
-        config.decoder_depth = keys.whole("decoder_num_hidden_layers")?;
-        config.decoder_num_heads = keys.whole("decoder_num_attention_heads")?;
-        config.norm_pix_loss = keys.needed("norm_pix_loss", "true or false", Value::as_bool)?;
-        mlps.push((config.decoder_embed_dim, keys.whole("decoder_intermediate_size")?));
-    }
-    // Single sizes first, so that an absurd one is named itself and not its ratio to another.
-    config.mlp_ratio = mlp_ratio(&mlps[..1]).unwrap_or_default();
     config.validate().map_err(|error| about_key(keys, error))?;
+    Ok(config)
+}
+
+/// The trunk and the decoder.
+fn mae(keys: &Keys) -> Result<MaeConfig> {
+    let vit = vit(keys)?;
+    let width = keys.whole("decoder_hidden_size")?;
+    let (depth, heads) =
+        (keys.whole("decoder_num_hidden_layers")?, keys.whole("decoder_num_attention_heads")?);
+    let hidden = keys.whole("decoder_intermediate_size")?;
+    let mut config = MaeConfig {
+        norm_pix_loss: keys.needed("norm_pix_loss", "true or false", Value::as_bool)?,
+        ..MaeConfig::with_decoder(&vit, [width, depth, heads])
+    };
+    // Single sizes first, so that an absurd one is named itself and not its ratio to another.
+    config.validate().map_err(|error| about_key(keys, error))?;
+    let mlps = [(vit.embed_dim, keys.whole("intermediate_size")?), (width, hidden)];
     let expected = "the same ratio of hidden width to width in encoder and decoder";
     let uneven = || keys.wrong("decoder_intermediate_size", expected, format!("{mlps:?}"));
     config.mlp_ratio = mlp_ratio(&mlps).ok_or_else(uneven)?;
     Ok(config)
 }
-
-/// What stands for the decoder of an encoder that has none.
-const SMALLEST_DECODER: MaeConfig = MaeConfig {
-    img_size: [0; 2],
-    in_chans: 0,
-    patch_size: 0,
-    embed_dim: 0,
-    depth: 0,
-    num_heads: 0,
-    decoder_embed_dim: 4,
-    decoder_depth: 1,
-    decoder_num_heads: 1,
-    mlp_ratio: 1.0,
-    layer_norm_eps: 0.0,
-    norm_pix_loss: false,
-};
 
 /// An error about a setting, as one about the key that it comes from.
 fn about_key(keys: &Keys, error: Error) -> Error {

@@ -6,8 +6,9 @@ use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Result};
 use crate::checkpoint::atomic::{parent, partial_name, sync_dir, write_synced};
 use crate::checkpoint::{Layout, dir, renamed, tensors};
-use crate::mae::MaeConfig;
-use crate::tasks::{ClassifierConfig, Pooling};
+use crate::models::classify::{ClassifierConfig, Pooling};
+use crate::models::mae::MaeConfig;
+use crate::models::vit::VitConfig;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,8 +59,10 @@ impl Documents {
     /// If it has no such model, or mean and deviation are not known.
     pub(super) fn new(architecture: &Architecture, about: &About) -> Result<Self> {
         let (config, size, channels) = match architecture {
-            Architecture::Mae(config) => (mae(config, true, about)?, config.img_size, config.in_chans),
-            Architecture::Encoder(config) => (mae(config, false, about)?, config.img_size, config.in_chans),
+            Architecture::Mae(config) => {
+                (mae(&config.vit(), Some(config), about)?, config.img_size, config.in_chans)
+            }
+            Architecture::Encoder(config) => (mae(config, None, about)?, config.img_size, config.in_chans),
             Architecture::Classifier(config) => {
                 (classifier(config, about)?, config.img_size, config.in_chans)
             }
@@ -132,7 +135,7 @@ fn previous_name(folder: &Path) -> String {
 }
 
 /// What encoders of both kinds of model have.
-fn shared(kind: &str, class: &str, config: &MaeConfig) -> Map<String, Value> {
+fn shared(kind: &str, class: &str, config: &VitConfig) -> Map<String, Value> {
     let [height, width] = config.img_size;
     let image_size = if height == width { json!(height) } else { json!([height, width]) };
     let document = json!({
@@ -142,7 +145,7 @@ fn shared(kind: &str, class: &str, config: &MaeConfig) -> Map<String, Value> {
         "hidden_size": config.embed_dim,
         "num_hidden_layers": config.depth,
         "num_attention_heads": config.num_heads,
-        "intermediate_size": config.hidden(config.embed_dim),
+        "intermediate_size": config.stack().hidden(),
         "hidden_act": "gelu",
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
@@ -157,8 +160,8 @@ fn shared(kind: &str, class: &str, config: &MaeConfig) -> Map<String, Value> {
 }
 
 /// `ViTMAEForPreTraining`, or `ViTMAEModel` for an encoder.
-fn mae(config: &MaeConfig, decoder: bool, about: &About) -> Result<Map<String, Value>> {
-    let [height, width] = config.img_size;
+fn mae(vit: &VitConfig, decoder: Option<&MaeConfig>, about: &About) -> Result<Map<String, Value>> {
+    let [height, width] = vit.img_size;
     if height != width {
         let found = format!("hf, whose ViTMAE cannot do {height} × {width}");
         return Err(Error::setting(
@@ -167,14 +170,14 @@ fn mae(config: &MaeConfig, decoder: bool, about: &About) -> Result<Map<String, V
             found,
         ));
     }
-    let class = if decoder { "ViTMAEForPreTraining" } else { "ViTMAEModel" };
-    let mut document = shared("vit_mae", class, config);
-    if decoder {
+    let class = if decoder.is_some() { "ViTMAEForPreTraining" } else { "ViTMAEModel" };
+    let mut document = shared("vit_mae", class, vit);
+    if let Some(config) = decoder {
         document.extend(object(json!({
             "decoder_hidden_size": config.decoder_embed_dim,
             "decoder_num_hidden_layers": config.decoder_depth,
             "decoder_num_attention_heads": config.decoder_num_heads,
-            "decoder_intermediate_size": config.hidden(config.decoder_embed_dim),
+            "decoder_intermediate_size": config.decoder_stack().hidden(),
             "norm_pix_loss": config.norm_pix_loss,
         })));
     }
@@ -192,7 +195,7 @@ fn classifier(config: &ClassifierConfig, about: &About) -> Result<Map<String, Va
             "hf, whose ViTForImageClassification looks at the class token",
         ));
     }
-    let mut document = shared("vit", "ViTForImageClassification", &config.encoder());
+    let mut document = shared("vit", "ViTForImageClassification", &config.vit());
     let label = |i: usize| about.classes.get(i).cloned().unwrap_or_else(|| format!("LABEL_{i}"));
     let labels = || (0..config.num_classes).map(|i| (i, label(i)));
     let names: Map<_, _> = labels().map(|(i, name)| (i.to_string(), name.into())).collect();

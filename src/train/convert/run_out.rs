@@ -3,10 +3,10 @@
 use super::Conversion;
 use super::source::{Architecture, Model, Source};
 use crate::base::{Error, Result};
-use crate::mae::{Mae, MaeConfig};
+use crate::models::classify::{Classifier, ClassifierConfig};
+use crate::models::mae::Mae;
 use crate::optim::AdamW;
 use crate::params::Params;
-use crate::tasks::{Classifier, ClassifierConfig, Pooling};
 use crate::train::journal::Journal;
 use crate::train::run_dir::RunDir;
 use crate::train::save;
@@ -19,7 +19,6 @@ use toml::{Table, Value};
 pub(super) const PRESET: &str = "vit-base";
 
 /// What is written into a run directory.
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(super) enum Imported {
     /// As after no step of pre-training.
     Mae(Run<Config, Mae<f32>>),
@@ -138,32 +137,24 @@ fn finetune_settings(
 
 /// Settings for a source that knows its architecture and nothing of training.
 fn settings_of(ask: &Conversion, source: &Source) -> Result<Config> {
-    let (config, decoder) = match &source.architecture {
-        Architecture::Mae(config) => (config.clone(), true),
-        Architecture::Encoder(config) => (config.clone(), false),
-        Architecture::Classifier(config) => (config.encoder(), false),
+    let (vit, mae) = match &source.architecture {
+        Architecture::Mae(config) => (config.vit(), Some(config)),
+        Architecture::Encoder(config) => (config.clone(), None),
+        Architecture::Classifier(config) => (config.vit(), None),
     };
-    let table = Table::try_from(&config).map_err(not_toml)?;
-    let known = |key: &String| decoder || !(key.starts_with("decoder") || key == "norm_pix_loss");
-    let model = table.into_iter().filter(|(key, _)| known(key));
+    let table = mae.map_or_else(|| Table::try_from(&vit), Table::try_from).map_err(not_toml)?;
     let mut settings: Vec<(String, Value)> =
-        model.map(|(key, value)| (format!("model.{key}"), value)).collect();
+        table.into_iter().map(|(key, value)| (format!("model.{key}"), value)).collect();
     settings.extend(source.about.mask_ratio.map(|ratio| ("mask.mask_ratio".to_owned(), ratio.into())));
     // Replaced by what is known; the preset's would have to fit the number of channels.
-    let statistics = |x: f32| Value::from(vec![f64::from(x); config.in_chans]);
+    let statistics = |x: f32| Value::from(vec![f64::from(x); vit.in_chans]);
     settings.extend([("data.mean".to_owned(), statistics(0.0)), ("data.std".to_owned(), statistics(1.0))]);
     settings.extend(ask.given.set.clone());
     let resolved = Config::resolve(PRESET, None, settings)?;
-    if !same(&config, &resolved.model, decoder) {
+    if mae.map_or(resolved.model.vit() != vit, |mae| resolved.model != *mae) {
         return Err(other_architecture());
     }
     Ok(resolved)
-}
-
-/// Whether two architectures are the same, or only their encoders.
-fn same(one: &MaeConfig, other: &MaeConfig, decoder: bool) -> bool {
-    let encoder = |config: &MaeConfig| ClassifierConfig::new(config, 0, Pooling::Class);
-    if decoder { one == other } else { encoder(one) == encoder(other) }
 }
 
 fn not_toml(error: toml::ser::Error) -> Error {

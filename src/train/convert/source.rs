@@ -4,9 +4,10 @@ use super::{hf_in, shapes};
 use crate::base::{Error, Result};
 use crate::checkpoint::tensors::File;
 use crate::checkpoint::{Checkpoint, Layout, Renamed, dir};
-use crate::mae::{Encoder, Mae, MaeConfig};
+use crate::models::classify::{Classifier, ClassifierConfig, Pooling};
+use crate::models::mae::{Encoder, Mae, MaeConfig};
+use crate::models::vit::VitConfig;
 use crate::params::{Params, Tensor};
-use crate::tasks::{Classifier, ClassifierConfig, Pooling};
 use crate::train::save::check_promise;
 use crate::train::sections::DataConfig;
 use crate::train::settings::Settings;
@@ -19,8 +20,8 @@ use std::path::Path;
 pub enum Architecture {
     /// A masked autoencoder.
     Mae(MaeConfig),
-    /// An encoder alone; what the settings say of a decoder means nothing.
-    Encoder(MaeConfig),
+    /// An encoder alone.
+    Encoder(VitConfig),
     /// An encoder with a head.
     Classifier(ClassifierConfig),
 }
@@ -114,8 +115,9 @@ impl Source {
     /// For a classifier of the patches' mean: its encoder has no norm of its own any more.
     pub fn keep_encoder(&mut self) -> Result<Vec<String>> {
         let encoder = match &self.architecture {
-            Architecture::Mae(config) | Architecture::Encoder(config) => config.clone(),
-            Architecture::Classifier(config) if config.pooling == Pooling::Class => config.encoder(),
+            Architecture::Mae(config) => config.vit(),
+            Architecture::Encoder(config) => config.clone(),
+            Architecture::Classifier(config) if config.pooling == Pooling::Class => config.vit(),
             Architecture::Classifier(_) => {
                 let expected =
                     "an encoder with its norm; a classifier of the patches' mean has `fc_norm` in its place";
@@ -166,7 +168,8 @@ impl Architecture {
     /// The setting that cannot be.
     pub fn validate(&self) -> Result<()> {
         match self {
-            Self::Mae(config) | Self::Encoder(config) => config.validate(),
+            Self::Mae(config) => config.validate(),
+            Self::Encoder(config) => config.validate(),
             Self::Classifier(config) => config.validate(),
         }
     }
@@ -175,7 +178,7 @@ impl Architecture {
     fn empty(&self, weights: &Renamed) -> Result<Model> {
         let numbers = match self {
             Self::Mae(config) => config.parameters().all,
-            Self::Encoder(config) => config.parameters().encoder,
+            Self::Encoder(config) => config.parameters(),
             Self::Classifier(config) => config.parameters(),
         };
         check_promise(weights.path(), numbers, weights.numbers()?)?;
@@ -233,19 +236,18 @@ fn bare(path: &Path, settings: Option<&Config>) -> Result<Source> {
         return Err(Error::input(path, "tensors", expected, found));
     }
     let weights = Renamed::new(file, Layout::Reference)?;
-    let whole = weights.contains("mask_token");
-    let mae = match settings {
-        Some(settings) => settings.model.clone(),
-        None => shapes::architecture(&weights, whole)?,
-    };
     let pooling = if weights.contains("fc_norm.weight") { Pooling::Mean } else { Pooling::Class };
-    let architecture = if whole {
-        Architecture::Mae(mae)
+    let vit = || settings.map_or_else(|| shapes::vit(&weights), |settings| Ok(settings.model.vit()));
+    let architecture = if weights.contains("mask_token") {
+        Architecture::Mae(match settings {
+            Some(settings) => settings.model.clone(),
+            None => shapes::mae(&weights)?,
+        })
     } else if weights.contains("head.weight") {
         let classes = weights.shape("head.weight")?.first().copied().unwrap_or_default();
-        Architecture::Classifier(ClassifierConfig::new(&mae, classes, pooling))
+        Architecture::Classifier(ClassifierConfig::new(&vit()?, classes, pooling))
     } else {
-        Architecture::Encoder(mae)
+        Architecture::Encoder(vit()?)
     };
     architecture.validate().map_err(|error| match error {
         Error::Setting { key, expected, found } => Error::input(path, key, expected, found),

@@ -1,8 +1,8 @@
 //! Fine-tuning and the linear probe: `vit_v1` and `linprobe_v`, and layer-wise decay at depth 12.
 
 use super::golden::agrees;
+use vit_mae::models::classify::{Classifier, ClassifierConfig, Pooling};
 use vit_mae::optim::groups;
-use vit_mae::tasks::{Classifier, ClassifierConfig, Pooling};
 
 #[test]
 fn fine_tuning_steps_with_layer_wise_decay_are_the_references_in_f64() {

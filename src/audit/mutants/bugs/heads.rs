@@ -3,16 +3,16 @@
 use super::{Bug, bug};
 
 const BATCH_NORM: &str = "layers/batch_norm.rs";
-const BATCH_NORM_DX: &str = "(dy - &mean - x_hat * &mean_along) * &inv_std";
+const BATCH_NORM_DX: &str = "(&dy - &mean - x_hat * &mean_along) * &inv_std";
 
-const CROSS_ENTROPY: &str = "tasks/cross_entropy.rs";
+const CROSS_ENTROPY: &str = "models/classify/cross_entropy.rs";
 const DLOGITS: &str = "*d = (d.exp() * total - q) * scale";
 const SMOOTHING: &str = "F::of(smoothing / classes as f64)";
 
 /// All of them.
 pub(super) const BUGS: &[Bug] = &[
-    bug(BATCH_NORM, "without the first mean", BATCH_NORM_DX, "(dy - x_hat * &mean_along) * &inv_std"),
-    bug(BATCH_NORM, "without the second mean", BATCH_NORM_DX, "(dy - &mean) * &inv_std"),
+    bug(BATCH_NORM, "without the first mean", BATCH_NORM_DX, "(&dy - x_hat * &mean_along) * &inv_std"),
+    bug(BATCH_NORM, "without the second mean", BATCH_NORM_DX, "(&dy - &mean) * &inv_std"),
     bug(BATCH_NORM, "forward: variance with divisor N − 1", "squares / n", "squares / (n - F::one())"),
     bug(BATCH_NORM, "running variance with divisor N", "&squares / (n - F::one())", "&squares / n"),
     bug(BATCH_NORM, "evaluation differentiated as training", "batch.is_none()", "false"),

@@ -1,16 +1,13 @@
-//! Bugs of masking, encoder, decoder, target, loss and the model around them.
+//! Bugs of masking, decoder, target, loss and the model around them.
 
 use super::{Bug, bug, twice};
 
-const ENCODER: &str = "mae/encoder.rs";
-const DCLASS: &str = "dclass += &dx.row(b * (1 + keep));";
-
-const DECODER: &str = "mae/decoder.rs";
+const DECODER: &str = "models/mae/decoder.rs";
 const DMASK: &str = "dmask_token += &row;";
 const DVISIBLE: &str = "dy.row_mut(b * (1 + keep) + 1 + place).assign(&row);";
 const FROM: &str = "dx.row(b * (1 + len) + 1 + l)";
 
-const LOSS: &str = "mae/loss.rs";
+const LOSS: &str = "models/mae/loss.rs";
 const SCALE: &str = "2.0 / (len * removed_in_batch) as f64";
 const DPRED: &str = "*d = self.scale * (p - t);";
 const KEPT: &str = "dpred.fill(F::zero());";
@@ -21,30 +18,10 @@ const SQUARES_OVER_N: &str = "rows::sum_of(patch, |x| (x - mean) * (x - mean)) /
 const ALONG: &str = "(&dt * &t).sum() / (n - F::one())";
 const MASKED: &str = "mask.removes(l)";
 
-const MODEL: &str = "mae/model.rs";
+const MODEL: &str = "models/mae/model.rs";
 
 /// All of them.
 pub(super) const BUGS: &[Bug] = &[
-    bug(ENCODER, "cls_token without gradient", DCLASS, "();"),
-    bug(ENCODER, "dcls_token = instead of +=", DCLASS, "dclass.assign(&dx.row(b * (1 + keep)));"),
-    bug(
-        ENCODER,
-        "class row taken for a patch",
-        "dx.row(b * (1 + keep) + 1 + i)",
-        "dx.row(b * (1 + keep) + i)",
-    ),
-    bug(
-        ENCODER,
-        "not scattered to ids_keep",
-        "dpatches.row_mut(b * len + patch)",
-        "dpatches.row_mut(b * len + i)",
-    ),
-    bug(
-        ENCODER,
-        "removed patches not zeroed",
-        "cx.zeros(masks.len() * len, dx.ncols())",
-        "cx.take(masks.len() * len, dx.ncols())",
-    ),
     bug(DECODER, "mask_token without gradient", DMASK, "();"),
     bug(DECODER, "dmask_token = instead of +=", DMASK, "dmask_token.assign(&row);"),
     bug(
@@ -85,27 +62,10 @@ pub(super) const BUGS: &[Bug] = &[
         "loss::backward(&output.pred, &output.target, masks, removed, cx)",
     ),
     bug(
-        "mae/patchify.rs",
+        "models/mae/patchify.rs",
         "unpatchify in the kernel's pixel order",
         "values[first(run, c, p)..].iter().step_by(c)",
         "values[((run.patch * c + run.channel) * p + run.row) * p..].iter().step_by(1)",
-    ),
-    twice(
-        ENCODER,
-        "forward and backward: kept patches in reverse order",
-        [
-            ("patches.row(b * len + patch)", "patches.row(b * len + mask.ids_keep()[keep - 1 - i])"),
-            (
-                "dpatches.row_mut(b * len + patch)",
-                "dpatches.row_mut(b * len + mask.ids_keep()[keep - 1 - i])",
-            ),
-        ],
-    ),
-    bug(
-        ENCODER,
-        "forward: positions of other patches",
-        "self.pos_embed.slice(s![0, 1.., ..])",
-        "self.pos_embed.slice(s![0, ..self.pos_embed.dim().1 - 1, ..])",
     ),
     twice(
         DECODER,
@@ -132,19 +92,19 @@ pub(super) const BUGS: &[Bug] = &[
     ),
     bug(LOSS, "forward and backward: 1e-6 forgotten in the target", "F::of(TARGET_EPS)", "F::zero()"),
     bug(
-        "mae/patchify.rs",
+        "models/mae/patchify.rs",
         "forward and backward: channels in reverse order",
         "(run.patch * p + run.row) * p * c + run.channel",
         "(run.patch * p + run.row) * p * c + (c - 1 - run.channel)",
     ),
     bug(
-        "mae/masking.rs",
+        "models/mae/masking.rs",
         "the patches with the most noise are kept",
         "noise[a].total_cmp(&noise[b])",
         "noise[b].total_cmp(&noise[a])",
     ),
     bug(
-        "mae/masking.rs",
+        "models/mae/masking.rs",
         "len_keep rounded, not truncated",
         "(patches as f64 * (1.0 - mask_ratio))",
         "(patches as f64 * (1.0 - mask_ratio)).round()",

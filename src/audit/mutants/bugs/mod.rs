@@ -8,6 +8,7 @@ mod classifier;
 mod heads;
 mod layers;
 mod mae;
+mod vit;
 
 /// One bug.
 #[derive(Clone, Copy, Debug)]
@@ -51,5 +52,5 @@ const fn twice(file: &'static str, name: &'static str, edits: [(&'static str, &'
 /// All of them, by file.
 #[must_use]
 pub fn all() -> Vec<Bug> {
-    [layers::BUGS, mae::BUGS, heads::BUGS, classifier::BUGS].concat()
+    [layers::BUGS, vit::BUGS, mae::BUGS, heads::BUGS, classifier::BUGS].concat()
 }

@@ -4,7 +4,7 @@ use super::recipes;
 use crate::base::{Error, Result};
 use crate::data::AugmentConfig;
 use crate::exec::engine::Engine;
-use crate::tasks::{Classifier, ClassifierConfig};
+use crate::models::classify::{Classifier, ClassifierConfig};
 use crate::train::evaluate::Judge;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;

@@ -3,8 +3,8 @@
 use super::config::FinetuneConfig;
 use crate::base::{Error, Result};
 use crate::checkpoint::Checkpoint;
-use crate::mae::encoder::Encoder;
-use crate::tasks::Classifier;
+use crate::models::classify::Classifier;
+use crate::models::mae::encoder::Encoder;
 use crate::train::Settings;
 use crate::train::tasks::mae::{Config, load, presets};
 use std::path::{Path, PathBuf};
@@ -116,7 +116,7 @@ impl Start {
         let Some(Pretrained { encoder, run, .. }) = &self.pretrained else {
             return Ok(Classifier::initialised(&config.model, seed));
         };
-        config.model.fits(&self.settings.model).map_err(|e| match e {
+        config.model.vit().fits(&self.settings.model.vit()).map_err(|e| match e {
             Error::Setting { key, expected, found } => {
                 Error::setting(key, format!("{expected} of {}", run.display()), found)
             }

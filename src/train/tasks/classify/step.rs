@@ -2,8 +2,8 @@
 
 use crate::base::Real;
 use crate::layers::DropPath;
-use crate::tasks::classify::Pass;
-use crate::tasks::{Classifier, cross_entropy};
+use crate::models::classify::{Classifier, cross_entropy};
+use crate::models::vit::ForwardOptions;
 use crate::train::Workers;
 use crate::train::step::sum;
 use ndarray::{ArrayView2, ArrayView4, Axis};
@@ -46,8 +46,9 @@ pub fn loss_and_gradient<F: Real>(
         let ((images, samples), targets) = &chunks[i];
         let targets = targets.to_owned();
         let branches = how.drop_path.draw(how.seed, how.epoch, samples);
-        let pass = Pass { tune_blocks: how.tune_blocks, drop_path: branches.as_ref() };
-        let (logits, cache) = model.forward(*images, &pass, cx);
+        let options =
+            ForwardOptions { tune_blocks: how.tune_blocks, drop_path: branches.as_ref(), taps: &[] };
+        let (logits, cache) = model.forward(*images, &options, cx);
         let dlogits = cross_entropy::backward(&logits, &targets, count);
         if let Some(dpatches) = model.backward(cache, dlogits.view(), grad, cx) {
             cx.recycle(dpatches);

@@ -2,8 +2,8 @@
 
 use super::presets;
 use crate::base::{Error, Result};
-use crate::mae::masking::{Masking, len_keep};
-use crate::mae::{MaeConfig, Strategy};
+use crate::models::mae::masking::{Masking, len_keep};
+use crate::models::mae::{MaeConfig, Strategy};
 use crate::optim::Schedule;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;

@@ -3,7 +3,7 @@
 use super::Config;
 use crate::base::Result;
 use crate::checkpoint::{Checkpoint, tensors};
-use crate::mae::{Mae, MaeConfig};
+use crate::models::mae::{Mae, MaeConfig};
 use crate::train::settings::Settings;
 use crate::train::{memory, save};
 use std::path::Path;

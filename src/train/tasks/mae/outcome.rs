@@ -2,7 +2,7 @@
 
 use super::Pretrain;
 use crate::base::Result;
-use crate::mae::baseline::Baselines;
+use crate::models::mae::baseline::Baselines;
 use crate::train::metrics::EpochRecord;
 use crate::train::run::Run;
 use crate::train::task::Effort;

@@ -2,7 +2,7 @@
 
 use crate::base::Real;
 use crate::exec::tree;
-use crate::mae::{Mae, Mask};
+use crate::models::mae::{Mae, Mask};
 use crate::train::Workers;
 use crate::train::step::sum;
 use ndarray::{ArrayView4, Axis};
@@ -24,7 +24,9 @@ pub fn loss_and_gradient<F: Real>(
         let (output, cache) = model.forward(images.view(), masks, cx);
         let dpatches = model.backward(cache, &output, masks, removed, grad, cx);
         cx.recycle(dpatches);
-        output.recycle(cx)
+        let loss_sum = output.loss_sum;
+        output.recycle(cx);
+        loss_sum
     });
     (loss_sum / removed as f64, grad)
 }
@@ -41,7 +43,12 @@ pub fn loss<F: Real>(
         images.axis_chunks_iter(Axis(0), micro_batch).zip(masks.chunks(micro_batch)).collect();
     let chunk = |i: usize| {
         let (images, masks) = &chunks[i];
-        workers.run(false, |cx| model.infer(images.view(), masks, cx).recycle(cx))
+        workers.run(false, |cx| {
+            let output = model.infer(images.view(), masks, cx);
+            let loss_sum = output.loss_sum;
+            output.recycle(cx);
+            loss_sum
+        })
     };
     let sum = tree::reduce(chunks.len(), &chunk, &|a, b| a + b).unwrap_or(0.0);
     sum / removed(masks) as f64

@@ -39,12 +39,12 @@ impl<F: Real> LinearProbe<F> {
     /// `features: [N, D] → logits: [N, K]` with the statistics of the batch, or with the running ones.
     pub fn forward(
         &self,
-        features: &Array2<F>,
+        features: Array2<F>,
         training: bool,
         cx: &mut Exec<F>,
     ) -> (Array2<F>, LinearProbeCache<F>) {
         let norm = if training { BatchNorm::forward } else { BatchNorm::forward_eval };
-        let (normed, norm) = norm(&self.norm, features);
+        let (normed, norm) = norm(&self.norm, features, cx);
         cx.saw("bn_out", &normed);
         let (logits, head) = self.head.forward(normed, cx);
         (logits, LinearProbeCache { norm, head })
@@ -64,6 +64,8 @@ impl<F: Real> LinearProbe<F> {
         cx: &mut Exec<F>,
     ) -> Array2<F> {
         let dnormed = self.head.backward(cache.head, dlogits, &mut grad.head, cx);
-        BatchNorm::backward(cache.norm, &dnormed)
+        let dfeatures = self.norm.backward(cache.norm, dnormed.view(), &mut grad.norm, cx);
+        cx.recycle(dnormed);
+        dfeatures
     }
 }

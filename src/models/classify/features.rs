@@ -3,7 +3,7 @@
 use super::pooling::Pooling;
 use crate::base::Real;
 use crate::exec::Exec;
-use crate::mae::{Encoder, Mask};
+use crate::models::mae::{Encoder, Mask};
 use ndarray::{Array2, ArrayView4};
 
 /// `images: [B, C, H, W] → features: [B, D]` without masking; nothing is kept for a backward pass.
@@ -17,7 +17,7 @@ pub fn features<F: Real>(
     images: ArrayView4<F>,
     cx: &mut Exec<F>,
 ) -> Array2<F> {
-    let patches = encoder.grid.0 * encoder.grid.1;
+    let patches = encoder.vit.config.num_patches();
     let masks = vec![Mask::from_removed(&vec![false; patches]); images.dim().0];
     let latent = encoder.infer(images, &masks, cx);
     let features = pooling.pool(&latent, 1 + patches, cx);

@@ -6,7 +6,7 @@ use crate::exec::kernel::Kernel;
 use crate::layers::LayerNorm;
 use crate::layers::layer_norm::LayerNormCache;
 use crate::params::{Params, Tensor, TensorMut};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayBase, ArrayView2, Data, Ix2};
 use serde::{Deserialize, Serialize};
 
 /// Which of an image's tokens a head sees.
@@ -47,10 +47,10 @@ impl Pooling {
     }
 
     /// The adjoint: `dx_{b,0} = dy_b` and 0 for patches, or `dx_{b,1+l} = dy_b / L` and 0 for the class token.
-    pub fn backward<F: Real>(self, dy: &Array2<F>, tokens: usize, cx: &mut Exec<F>) -> Array2<F> {
+    pub fn backward<F: Real>(self, dy: ArrayView2<F>, tokens: usize, cx: &mut Exec<F>) -> Array2<F> {
         let (b, d) = dy.dim();
         let mut dx = cx.take(b * tokens, d);
-        let images = rows_of_mut(&mut dx).chunks_exact_mut(tokens * d).zip(rows_of(dy).chunks_exact(d));
+        let images = rows_of_mut(&mut dx).chunks_exact_mut(tokens * d).zip(rows_of(&dy).chunks_exact(d));
         match self {
             Self::Class => cx.each(images, |(image, dy)| {
                 let (class, patches) = image.split_at_mut(d);
@@ -75,30 +75,43 @@ pub struct PoolNorm<F> {
     pub norm: LayerNorm<F>,
 }
 
+/// What [`PoolNorm::backward`] needs.
+#[must_use]
+pub struct PoolNormCache<F> {
+    norm: LayerNormCache<F>,
+    tokens: usize,
+}
+
+impl<F: Real> PoolNormCache<F> {
+    /// Gives the buffers back: there will be no backward pass.
+    pub fn recycle(self, cx: &mut Exec<F>) {
+        self.norm.recycle(cx);
+    }
+}
+
 impl<F: Real> PoolNorm<F> {
     /// `x: [B·N, D] → features: [B, D]`.
-    pub fn forward(&self, x: &Array2<F>, tokens: usize, cx: &mut Exec<F>) -> (Array2<F>, LayerNormCache<F>) {
-        let pooled = self.pooling.pool(x, tokens, cx);
+    pub fn forward(&self, x: Array2<F>, tokens: usize, cx: &mut Exec<F>) -> (Array2<F>, PoolNormCache<F>) {
+        let pooled = self.pooling.pool(&x, tokens, cx);
+        cx.recycle(x);
         cx.saw("pooled", &pooled);
-        let (features, norm) = self.norm.forward(&pooled, cx);
-        cx.recycle(pooled);
+        let (features, norm) = self.norm.forward(pooled, cx);
         cx.saw("features", &features);
-        (features, norm)
+        (features, PoolNormCache { norm, tokens })
     }
 
     /// Adds the norm's gradient; `dfeatures: [B, D] → dx: [B·N, D]`.
     pub fn backward(
         &self,
-        cache: LayerNormCache<F>,
-        tokens: usize,
-        dfeatures: &Array2<F>,
+        cache: PoolNormCache<F>,
+        dfeatures: ArrayView2<F>,
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
-        cx.saw_gradient("features", dfeatures);
-        let dpooled = self.norm.backward(cache, dfeatures, &mut grad.norm, cx);
+        cx.saw_gradient("features", &dfeatures);
+        let dpooled = self.norm.backward(cache.norm, dfeatures, &mut grad.norm, cx);
         cx.saw_gradient("pooled", &dpooled);
-        let dx = self.pooling.backward(&dpooled, tokens, cx);
+        let dx = self.pooling.backward(dpooled.view(), cache.tokens, cx);
         cx.recycle(dpooled);
         dx
     }
@@ -153,7 +166,7 @@ impl<F: Real> Kernel<(&mut [F], &[F])> for MeanBackward {
     }
 }
 
-fn rows_of<F>(matrix: &Array2<F>) -> &[F] {
+fn rows_of<F, S: Data<Elem = F>>(matrix: &ArrayBase<S, Ix2>) -> &[F] {
     matrix.as_slice().expect("activations are row-major")
 }
 

@@ -1,16 +1,18 @@
 //! The decoder: a narrow, shallow transformer that sees every position, removed ones as mask tokens.
 
 use super::config::MaeConfig;
-use super::encoder::rounded_to_f32;
 use super::masking::Masks;
 use crate::base::Real;
 use crate::exec::Exec;
-use crate::layers::block::BlockCache;
 use crate::layers::layer_norm::LayerNormCache;
 use crate::layers::linear::LinearCache;
 use crate::layers::{Block, LayerNorm, Linear, pos_embed};
+use crate::models::vit::{ForwardOptions, StackCache, blocks};
 use crate::params;
-use ndarray::{Array2, Array3, Axis, s};
+use ndarray::{Array2, Array3, ArrayView2, Axis, s};
+
+/// What the blocks are called in a checkpoint.
+const BLOCKS: &str = "decoder_blocks";
 
 params! {
     /// Embedding, mask tokens, unshuffle, positions, blocks, norm, prediction of pixels.
@@ -38,7 +40,7 @@ params! {
 #[must_use]
 pub struct DecoderCache<F> {
     embed: LinearCache<F>,
-    blocks: Vec<BlockCache<F>>,
+    blocks: StackCache<F>,
     norm: LayerNormCache<F>,
     pred: LinearCache<F>,
 }
@@ -49,11 +51,10 @@ impl<F: Real> Decoder<F> {
     pub fn new(c: &MaeConfig) -> Self {
         let (rows, columns) = c.grid();
         let width = c.decoder_embed_dim;
-        let positions = pos_embed::sincos(width, rows, columns, true);
-        let block = Block::new(width, c.decoder_num_heads, c.hidden(width), c.layer_norm_eps);
+        let block = Block::new(width, c.decoder_num_heads, c.decoder_stack().hidden(), c.layer_norm_eps);
         Self {
             mask_token: Array3::zeros((1, 1, width)),
-            decoder_pos_embed: positions.mapv(rounded_to_f32).insert_axis(Axis(0)),
+            decoder_pos_embed: pos_embed::table(width, rows, columns),
             decoder_embed: Linear::new(c.embed_dim, width),
             decoder_blocks: vec![block; c.decoder_depth],
             decoder_norm: LayerNorm::new(width, c.layer_norm_eps),
@@ -68,40 +69,26 @@ impl<F: Real> Decoder<F> {
         masks: &Masks,
         cx: &mut Exec<F>,
     ) -> (Array2<F>, DecoderCache<F>) {
-        let (mut x, embed) = self.all_tokens(latent, masks, cx);
-        let tokens = self.tokens();
-        let mut blocks = Vec::with_capacity(self.decoder_blocks.len());
-        for (i, block) in self.decoder_blocks.iter().enumerate() {
-            let name = format_args!("decoder_blocks.{i}");
-            let (y, cache) = cx.inside(name, |cx| block.forward(x, tokens, cx));
-            blocks.push(cache);
-            x = y;
-        }
-        let (pred, norm, cache) = self.predict(x, cx);
-        (pred, DecoderCache { embed, blocks, norm, pred: cache })
+        self.forward_with(latent, masks, &ForwardOptions::default(), cx)
     }
 
     /// As [`Decoder::forward`], keeping nothing for a backward pass: memory does not grow with the depth.
     pub fn infer(&self, latent: Array2<F>, masks: &Masks, cx: &mut Exec<F>) -> Array2<F> {
-        let (mut x, embed) = self.all_tokens(latent, masks, cx);
-        embed.recycle(cx);
-        for (i, block) in self.decoder_blocks.iter().enumerate() {
-            x = cx.inside(format_args!("decoder_blocks.{i}"), |cx| block.infer(x, self.tokens(), cx));
-        }
-        let (pred, norm, cache) = self.predict(x, cx);
-        norm.recycle(cx);
-        cache.recycle(cx);
+        let (pred, cache) = self.forward_with(latent, masks, &ForwardOptions::inference(), cx);
+        cache.embed.recycle(cx);
+        cache.norm.recycle(cx);
+        cache.pred.recycle(cx);
         pred
     }
 
-    /// `N = 1 + L`, tokens of an image.
-    fn tokens(&self) -> usize {
-        self.decoder_pos_embed.dim().1
-    }
-
-    /// What the first block sees: `[B·(1 + L), E]`.
-    fn all_tokens(&self, latent: Array2<F>, masks: &Masks, cx: &mut Exec<F>) -> (Array2<F>, LinearCache<F>) {
-        let (embedded, cache) = self.decoder_embed.forward(latent, cx);
+    fn forward_with(
+        &self,
+        latent: Array2<F>,
+        masks: &Masks,
+        o: &ForwardOptions<F>,
+        cx: &mut Exec<F>,
+    ) -> (Array2<F>, DecoderCache<F>) {
+        let (embedded, embed) = self.decoder_embed.forward(latent, cx);
         cx.saw("decoder_embed", &embedded);
         let mut x = self.unshuffle(&embedded, masks, cx);
         cx.recycle(embedded);
@@ -111,19 +98,15 @@ impl<F: Real> Decoder<F> {
             image += &positions;
         }
         cx.saw("decoder_input_pos", &x);
-        (x, cache)
-    }
-
-    /// What the last block's tokens say about the pixels: `[B·L, P]`.
-    fn predict(&self, x: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, LayerNormCache<F>, LinearCache<F>) {
-        let (normed, norm) = self.decoder_norm.forward(&x, cx);
-        cx.recycle(x);
+        let tokens = positions.nrows();
+        let (encoded, blocks) = blocks::forward(&self.decoder_blocks, BLOCKS, x, tokens, o, cx);
+        let (normed, norm) = self.decoder_norm.forward(encoded.x, cx);
         cx.saw("decoder_norm", &normed);
-        let patches = drop_class_rows(&normed, self.tokens(), cx);
+        let patches = drop_class_rows(&normed, tokens, cx);
         cx.recycle(normed);
         let (pred, cache) = self.decoder_pred.forward(patches, cx);
         cx.saw("pred", &pred);
-        (pred, norm, cache)
+        (pred, DecoderCache { embed, blocks, norm, pred: cache })
     }
 
     /// Accumulates every gradient; `dpred: [B·L, P] → dlatent: [B·(1 + K), D]`.
@@ -131,22 +114,18 @@ impl<F: Real> Decoder<F> {
         &self,
         cache: DecoderCache<F>,
         masks: &Masks,
-        dpred: &Array2<F>,
+        dpred: ArrayView2<F>,
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
-        let tokens = self.tokens();
-        let dpatches = self.decoder_pred.backward(cache.pred, dpred.view(), &mut grad.decoder_pred, cx);
-        let dnormed = restore_class_rows(&dpatches, tokens, cx);
+        let dpatches = self.decoder_pred.backward(cache.pred, dpred, &mut grad.decoder_pred, cx);
+        let dnormed = restore_class_rows(&dpatches, self.decoder_pos_embed.dim().1, cx);
         cx.recycle(dpatches);
         cx.saw_gradient("decoder_norm", &dnormed);
-        let mut dx = self.decoder_norm.backward(cache.norm, &dnormed, &mut grad.decoder_norm, cx);
+        let dx = self.decoder_norm.backward(cache.norm, dnormed.view(), &mut grad.decoder_norm, cx);
         cx.recycle(dnormed);
-        for (i, cache) in cache.blocks.into_iter().enumerate().rev() {
-            let (block, grad) = (&self.decoder_blocks[i], &mut grad.decoder_blocks[i]);
-            let name = format_args!("decoder_blocks.{i}");
-            dx = cx.inside(name, |cx| block.backward(cache, tokens, dx, grad, cx));
-        }
+        let (blocks, grads) = (&self.decoder_blocks, &mut grad.decoder_blocks);
+        let dx = blocks::backward(blocks, BLOCKS, cache.blocks, dx, &[], grads, cx);
         // Positions are added, so the gradient passes unchanged: both names stand for one tensor.
         cx.saw_gradient("decoder_input_pos", &dx);
         cx.saw_gradient("decoder_input", &dx);

@@ -87,7 +87,8 @@ impl<F: Real> Kernel<&mut [F]> for Normalise {
 pub fn loss_per_patch<F: Real>(pred: &Array2<F>, target: &Array2<F>) -> Array1<F> {
     let mut loss = Array1::zeros(pred.nrows());
     let (pred, target, len) = (row_major(pred), row_major(target), pred.ncols());
-    kernel::widest(&MeanSquares { len }, ((pred, target), loss.as_slice_mut().expect("contiguous")));
+    let loss_rows = loss.as_slice_mut().expect("contiguous");
+    kernel::widest(&MeanSquares { len }, LossRows { pred, target, loss: loss_rows });
     loss
 }
 
@@ -100,12 +101,20 @@ struct MeanSquares {
     len: usize,
 }
 
-impl<F: Real> Kernel<((&[F], &[F]), &mut [F])> for MeanSquares {
+/// Patches, and the loss of each to be written.
+struct LossRows<'a, F> {
+    pred: &'a [F],
+    target: &'a [F],
+    loss: &'a mut [F],
+}
+
+impl<F: Real> Kernel<LossRows<'_, F>> for MeanSquares {
     #[inline(always)]
-    fn run(&self, ((pred, target), loss): ((&[F], &[F]), &mut [F])) {
+    fn run(&self, band: LossRows<F>) {
         let n = F::of(self.len as f64);
-        let patches = pred.chunks_exact(self.len).zip(target.chunks_exact(self.len));
-        for ((pred, target), loss) in patches.zip(loss) {
+        for (l, loss) in band.loss.iter_mut().enumerate() {
+            let (pred, target) =
+                (&band.pred[l * self.len..][..self.len], &band.target[l * self.len..][..self.len]);
             *loss = rows::sum_of_two(pred, target, |p, t| (p - t) * (p - t)) / n;
         }
     }
@@ -131,8 +140,14 @@ pub fn backward<F: Real>(
     let len = pred.ncols();
     let scale = F::of(2.0 / (len * removed_in_batch) as f64);
     let removed: Vec<bool> = removed(masks).collect();
-    let patches = bands::of_mut(&mut dpred).zip(bands::of(pred)).zip(bands::of(target));
-    cx.rows(patches.zip(removed.chunks(bands::BAND)), Backward { len, scale });
+    let inputs = bands::of(pred).zip(bands::of(target)).zip(removed.chunks(bands::BAND));
+    let rows = bands::of_mut(&mut dpred).zip(inputs).map(|(dpred, ((pred, target), removed))| BackwardRows {
+        dpred,
+        pred,
+        target,
+        removed,
+    });
+    cx.rows(rows, Backward { len, scale });
     dpred
 }
 
@@ -141,14 +156,21 @@ struct Backward<F> {
     scale: F,
 }
 
-/// A band of rows of `dpred` to be written, of `pred` and `target`, and whether each patch was removed.
-type BackwardTask<'a, F> = (((&'a mut [F], &'a [F]), &'a [F]), &'a [bool]);
+/// A band of patches, and whether each was removed.
+struct BackwardRows<'a, F> {
+    dpred: &'a mut [F],
+    pred: &'a [F],
+    target: &'a [F],
+    removed: &'a [bool],
+}
 
-impl<F: Real> Kernel<BackwardTask<'_, F>> for Backward<F> {
+impl<F: Real> Kernel<BackwardRows<'_, F>> for Backward<F> {
     #[inline(always)]
-    fn run(&self, (((dpred, pred), target), removed): BackwardTask<F>) {
-        let patches = dpred.chunks_exact_mut(self.len).zip(pred.chunks_exact(self.len));
-        for (((dpred, pred), target), &removed) in patches.zip(target.chunks_exact(self.len)).zip(removed) {
+    fn run(&self, band: BackwardRows<F>) {
+        for (l, &removed) in band.removed.iter().enumerate() {
+            let (pred, target) =
+                (&band.pred[l * self.len..][..self.len], &band.target[l * self.len..][..self.len]);
+            let dpred = &mut band.dpred[l * self.len..][..self.len];
             if removed {
                 for ((d, &p), &t) in dpred.iter_mut().zip(pred).zip(target) {
                     *d = self.scale * (p - t);

@@ -41,11 +41,10 @@ pub struct MaeOutput<F> {
 }
 
 impl<F: Real> MaeOutput<F> {
-    /// Gives the matrices back to the pool and keeps the sum of the losses.
-    pub fn recycle(self, cx: &mut Exec<F>) -> f64 {
+    /// Gives the matrices back to the pool.
+    pub fn recycle(self, cx: &mut Exec<F>) {
         cx.recycle(self.pred);
         cx.recycle(self.target);
-        self.loss_sum
     }
 }
 
@@ -60,7 +59,7 @@ impl<F: Real> Mae<F> {
     /// All zeros but the fixed positions.
     #[must_use]
     pub fn new(config: MaeConfig) -> Self {
-        Self { encoder: Encoder::new(&config), decoder: Decoder::new(&config), config }
+        Self { encoder: Encoder::new(&config.vit()), decoder: Decoder::new(&config), config }
     }
 
     /// With the reference's initial values, drawn from `seed`.
@@ -117,8 +116,8 @@ impl<F: Real> Mae<F> {
     ) -> Array2<F> {
         let dpred = loss::backward(&output.pred, &output.target, masks, removed_in_batch, cx);
         cx.saw_gradient("pred", &dpred);
-        let dlatent = self.decoder.backward(cache.decoder, masks, &dpred, &mut grad.decoder, cx);
-        let dpatches = self.encoder.backward(cache.encoder, masks, &dlatent, &mut grad.encoder, cx);
+        let dlatent = self.decoder.backward(cache.decoder, masks, dpred.view(), &mut grad.decoder, cx);
+        let dpatches = self.encoder.backward(cache.encoder, masks, dlatent.view(), &mut grad.encoder, cx);
         cx.recycle(dpred);
         cx.recycle(dlatent);
         dpatches
@@ -134,8 +133,7 @@ impl<F: Real> Mae<F> {
         dpatches: &Array2<F>,
         cx: &mut Exec<F>,
     ) -> (Array4<F>, Array4<F>) {
-        let [height, width] = self.config.img_size;
-        let network = self.encoder.patch_embed.images_gradient(dpatches.view(), height, width, cx);
+        let network = self.encoder.vit.images_gradient(dpatches, cx);
         let removed = masks.iter().map(super::Mask::removed).sum();
         // loss = mean((pred − target)²)  ⇒  dtarget = −dpred
         let dtarget = -loss::backward(&output.pred, &output.target, masks, removed, cx);
