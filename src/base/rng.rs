@@ -33,8 +33,16 @@ pub enum Purpose {
 /// The generator at one address: `ChaCha8` whose 256-bit key is the four words of the address.
 #[must_use]
 pub fn rng(seed: u64, purpose: Purpose, epoch: u64, sample: u64) -> ChaCha8Rng {
+    view_rng(seed, purpose, epoch, sample, 0)
+}
+
+/// The same for one of several views of a sample. The upper half of the purpose's word is the view's, so view 0 has the
+/// numbers that [`rng`] has always had.
+#[must_use]
+pub fn view_rng(seed: u64, purpose: Purpose, epoch: u64, sample: u64, view: u32) -> ChaCha8Rng {
     let mut key = [0; 32];
-    for (bytes, word) in key.chunks_exact_mut(8).zip([seed, purpose as u64, epoch, sample]) {
+    let purpose_and_view = purpose as u64 | u64::from(view) << 32;
+    for (bytes, word) in key.chunks_exact_mut(8).zip([seed, purpose_and_view, epoch, sample]) {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)
@@ -99,6 +107,7 @@ mod tests {
             first(0, Purpose::Shuffle, 0, 0),
             first(0, Purpose::Mask, 1, 0),
             first(0, Purpose::Mask, 0, 1),
+            view_rng(0, Purpose::Mask, 0, 0, 1).next_u64(),
         ];
         for (i, a) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|b| a != b));

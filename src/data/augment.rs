@@ -6,8 +6,8 @@
 
 use rand::Rng;
 
-use super::Image;
 use super::resample::{CropBox, crop_and_resize};
+use super::{Geometry, Image};
 use crate::base::rng::{below, uniform};
 use crate::base::{Error, Result};
 
@@ -82,8 +82,8 @@ impl Augment {
         Ok(())
     }
 
-    /// One random view of `image`, `height × width`, before normalisation. `fill` is the colour of what a rotation,
-    /// shear or translation brings in from outside.
+    /// One random view of `image`, `height × width`, before normalisation, and how it was cut out. `fill` is the colour of
+    /// what a rotation, shear or translation brings in from outside.
     ///
     /// # Panics
     /// If there is no crop and the image has another size, or RandAugment cannot work with its channels.
@@ -95,24 +95,28 @@ impl Augment {
         width: usize,
         fill: &[u8],
         rng: &mut impl Rng,
-    ) -> Image {
-        let mut view = if let Some(area) = self.crop_area {
-            let crop = random_crop(image.height, image.width, area, rng);
-            crop_and_resize(image, crop, height, width)
+    ) -> (Image, Geometry) {
+        let crop = if let Some(area) = self.crop_area {
+            random_crop(image.height, image.width, area, rng)
         } else {
             assert_eq!((image.height, image.width), (height, width), "size of an image that is not cropped");
-            image.clone()
+            CropBox::whole(image)
         };
-        if self.flip && uniform(rng) < 0.5 {
-            view.flip_horizontally();
-        }
+        let (flip, out) = (self.flip && uniform(rng) < 0.5, (height, width));
+        let geometry = Geometry { crop, scale: out, flip, out };
+        let mut view = geometry.image(image, fill);
         if let Some(pad) = self.pad_crop {
             shift(&mut view, pad, rng);
         }
         if let Some(rand_augment) = self.rand_augment.filter(|rand_augment| rand_augment.ops > 0) {
             rand_augment.apply(&mut view, fill, rng);
         }
-        view
+        (view, geometry)
+    }
+
+    /// Whether it moves pixels in ways that its [`Geometry`] does not tell.
+    pub(super) fn moves_more(&self) -> bool {
+        self.pad_crop.is_some() || self.rand_augment.is_some_and(|rand_augment| rand_augment.ops > 0)
     }
 
     /// What happens to the view after normalisation, `[C, height, width]`, in place; from the same generator.
@@ -247,7 +251,7 @@ mod tests {
         let augment = Augment { flip: true, ..Augment::NONE };
         let flipped = (0..1000)
             .filter(|&s| {
-                augment.apply(&image, 1, 2, &[0], &mut rng(1, Purpose::Augment, 0, s)).pixels == [2, 1]
+                augment.apply(&image, 1, 2, &[0], &mut rng(1, Purpose::Augment, 0, s)).0.pixels == [2, 1]
             })
             .count();
         assert!((440..560).contains(&flipped), "{flipped} of 1000");

@@ -16,8 +16,8 @@ use super::augment::fill_colour;
 use super::cache::Cache;
 use super::normalise::Normaliser;
 use super::order::epoch_order;
-use super::{Augment, Dataset, Image, Prefetch, none_usable};
-use crate::base::rng::{Purpose, rng};
+use super::{Augment, Dataset, Geometry, Image, Prefetch, Target, none_usable};
+use crate::base::rng::{Purpose, view_rng};
 use crate::base::sync::lock;
 use crate::base::{Error, Result};
 
@@ -41,8 +41,8 @@ pub struct LoaderConfig {
     pub batch_size: usize,
     /// How often each image appears in an epoch, each time with a crop of its own: for a handful of photos.
     pub repeats: usize,
-    /// Random changes of each image; without crops, all images must have the model's size.
-    pub augment: Option<Augment>,
+    /// The random changes of each view of an image, at least one. Without crops, all images must have the model's size.
+    pub views: Vec<Augment>,
     /// Selects the order of samples and their random changes.
     pub seed: u64,
     /// Whether an image that cannot be read or used is replaced instead of ending the training.
@@ -86,22 +86,22 @@ impl LoaderConfig {
             );
             return Err(Error::setting("optim.batch_size", expected, self.batch_size));
         }
-        match &self.augment {
-            Some(augment) => augment.check("data", self.height, self.width, self.channels),
-            None => Ok(()),
-        }
+        assert!(!self.views.is_empty(), "a batch without a view");
+        self.views.iter().try_for_each(|view| view.check("data", self.height, self.width, self.channels))
     }
 }
 
 /// What one training step sees.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `[B, C, H, W]`, normalised: `(x / 255 − mean) / std`.
-    pub images: Array4<f32>,
+    /// One or more views of the same images, each `[B, C, H, W]`, normalised: `(x / 255 − mean) / std`.
+    pub views: Vec<Array4<f32>>,
+    /// What each image teaches, as it is seen in view 0.
+    pub targets: Vec<Target>,
+    /// How view 0 was cut out of each image.
+    pub geometry: Vec<Geometry>,
     /// Each sample's address, `index · repeats + repeat`, which its mask is drawn from as well.
     pub samples: Vec<u64>,
-    /// Each image's class, if the data has labels.
-    pub labels: Vec<Option<usize>>,
 }
 
 /// Makes batches of a data set.
@@ -204,32 +204,41 @@ impl Source {
     fn batch(&self, epoch: u64, addresses: &[usize]) -> Result<Batch> {
         let LoaderConfig { height, width, channels, .. } = self.config;
         let size = channels * height * width;
-        let mut pixels = vec![0.0; addresses.len() * size];
-        let labels: Vec<Result<Option<usize>>> = addresses
-            .par_iter()
-            .zip(pixels.par_chunks_mut(size))
-            .map(|(&address, out)| self.sample(epoch, address, out))
-            .collect();
+        let mut views = vec![vec![0.0; addresses.len() * size]; self.config.views.len()];
+        // For each sample, its place in each view.
+        let mut places: Vec<Vec<&mut [f32]>> = addresses.iter().map(|_| Vec::new()).collect();
+        for view in &mut views {
+            places.iter_mut().zip(view.chunks_exact_mut(size)).for_each(|(places, place)| places.push(place));
+        }
+        let samples = addresses.par_iter().zip(places);
+        let samples: Vec<Result<(Target, Geometry)>> =
+            samples.map(|(&address, places)| self.sample(epoch, address, places)).collect();
         // Collected in order first, so that the error named is the same for any number of threads.
-        let labels = labels.into_iter().collect::<Result<Vec<_>>>()?;
-        let images = Array4::from_shape_vec((addresses.len(), channels, height, width), pixels)
-            .expect("one chunk of C·H·W values per address");
-        Ok(Batch { images, samples: addresses.iter().map(|&address| address as u64).collect(), labels })
+        let (targets, geometry) = samples.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let shape = (addresses.len(), channels, height, width);
+        let array = |pixels| Array4::from_shape_vec(shape, pixels).expect("C·H·W values per address");
+        let samples = addresses.iter().map(|&address| address as u64).collect();
+        Ok(Batch { views: views.into_iter().map(array).collect(), targets, geometry, samples })
     }
 
-    /// Writes the sample at `address` to `out` and returns its label.
-    fn sample(&self, epoch: u64, address: usize, out: &mut [f32]) -> Result<Option<usize>> {
-        let LoaderConfig { height, width, repeats, seed, augment, .. } = &self.config;
+    /// Writes the views of the sample at `address` to `outs`; its target and geometry in view 0.
+    fn sample(&self, epoch: u64, address: usize, outs: Vec<&mut [f32]>) -> Result<(Target, Geometry)> {
+        let LoaderConfig { height, width, repeats, seed, ref views, .. } = self.config;
         let (index, image) = self.readable(address / repeats)?;
-        if let Some(augment) = augment {
-            let mut rng = rng(*seed, Purpose::Augment, epoch, address as u64);
-            let view = augment.apply(&image, *height, *width, &self.fill, &mut rng);
-            self.normaliser.write(&view, out);
-            augment.apply_normalised(out, *height, *width, &mut rng);
-        } else {
-            self.normaliser.write(&image, out);
+        let target = self.dataset.target(index)?;
+        if target.is_dense() && views[0].moves_more() {
+            let expected = "no shift and no rand_augment, which boxes, masks and label maps do not follow";
+            return Err(Error::setting("augment", expected, "at least one of them"));
         }
-        Ok(self.dataset.label(index))
+        let mut geometry = Vec::with_capacity(views.len());
+        for ((v, augment), out) in (0..).zip(views).zip(outs) {
+            let mut rng = view_rng(seed, Purpose::Augment, epoch, address as u64, v);
+            let (view, drawn) = augment.apply(&image, height, width, &self.fill, &mut rng);
+            self.normaliser.write(&view, out);
+            augment.apply_normalised(out, height, width, &mut rng);
+            geometry.push(drawn);
+        }
+        Ok((geometry[0].target(&target), geometry[0]))
     }
 
     /// Image `index`, or if it is bad and may be skipped, the next good one after it (past the last comes
@@ -274,7 +283,7 @@ impl Source {
     /// Refuses an image of another size than the model's, unless it will be cropped to it.
     fn check_size(&self, index: usize, height: usize, width: usize) -> Result<()> {
         let config = &self.config;
-        let cropped = config.augment.is_some_and(|augment| augment.crop_area.is_some());
+        let cropped = config.views.iter().all(|view| view.crop_area.is_some());
         if cropped || (height, width) == (config.height, config.width) {
             return Ok(());
         }

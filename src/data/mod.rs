@@ -1,7 +1,7 @@
 //! Data: file formats, augmentation, and a loader that prepares batches ahead of training.
 //!
 //! Reading order: [`image`] (what a picture is) → [`formats`] (where pictures come from) → [`resample`] →
-//! [`augment`] → [`mod@normalise`] → [`loader`] (how they become batches) → [`split`] and [`subset`] (which of them
+//! [`target`] and [`geometry`] → [`augment`] → [`mod@normalise`] → [`loader`] (how they become batches) → [`split`] and [`subset`] (which of them
 //! have labels, and which validate) → [`mod@survey`] (what is there, before training). Nothing here knows a model.
 
 use crate::base::{Error, Result};
@@ -14,6 +14,7 @@ mod contents;
 pub mod decode;
 pub mod embedded;
 pub mod formats;
+pub mod geometry;
 pub mod image;
 mod jpeg;
 pub mod loader;
@@ -26,11 +27,13 @@ pub mod split;
 pub mod stats;
 pub mod subset;
 pub mod survey;
+pub mod target;
 
 pub use augment::{Augment, AugmentConfig, RandAugment, evaluation_image};
 pub use contents::Contents;
 pub use decode::load_image;
 pub use formats::{Format, OfSplit, is_there, open, open_if_there, open_judged, recognise};
+pub use geometry::Geometry;
 pub use image::Image;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use mix::{Mix, Mixing};
@@ -40,6 +43,7 @@ pub use split::{FEWEST_VALIDATION, TrainValidation, labelled_split, validation_s
 pub use stats::{ChannelStats, channel_stats};
 pub use subset::Subset;
 pub use survey::{Survey, survey, verify};
+pub use target::{Instance, Target};
 
 /// That none of a data set's images can be used, with the reason of the first.
 pub(crate) fn none_usable(dataset: &dyn Dataset, reason: &str) -> Error {
@@ -96,6 +100,14 @@ pub trait Dataset: Send + Sync {
 
     /// The class of image `index`, a position in [`Self::classes`]; `None` if the data has no labels.
     fn label(&self, index: usize) -> Option<usize>;
+
+    /// What image `index` teaches: its class, unless the data says more. Masks and label maps have the image's size.
+    ///
+    /// # Errors
+    /// If the file of a label map or of masks cannot be read.
+    fn target(&self, index: usize) -> Result<Target> {
+        Ok(self.label(index).map_or(Target::None, Target::Class))
+    }
 
     /// The names of the classes; empty if the data has no labels.
     fn classes(&self) -> &[String];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Dataset, Image, count};
+use super::{Dataset, Image, Target, count};
 use crate::base::{Error, Result};
 
 /// The images of another data set at the indices given, in their order. Classes stay the whole's, so that a
@@ -37,6 +37,10 @@ impl Dataset for Subset {
 
     fn label(&self, index: usize) -> Option<usize> {
         self.whole.label(self.indices[index])
+    }
+
+    fn target(&self, index: usize) -> Result<Target> {
+        self.whole.target(self.indices[index])
     }
 
     fn classes(&self) -> &[String] {

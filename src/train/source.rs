@@ -3,8 +3,8 @@
 use super::sections::{DataConfig, EPOCH_SAMPLES};
 use crate::base::{Error, Result};
 use crate::data::{
-    self, Augment, Contents, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, Split, Subset,
-    channel_stats, validation_split,
+    self, Augment, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, Split, Subset, channel_stats,
+    validation_split,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,15 +30,6 @@ impl Source {
     /// If there is no training data, or another split is there but damaged.
     pub fn of(config: &DataConfig) -> Result<Self> {
         let (path, format) = place(config)?;
-        Self::at(&path, format)
-    }
-
-    /// The splits of the data set at a path, in the format given or else recognised.
-    ///
-    /// # Errors
-    /// If there is no training data, or another split is there but damaged.
-    pub fn at(path: &Path, format: Option<Format>) -> Result<Self> {
-        let path = locate(Some(path))?;
         let train = data::open(&path, format, Split::Train)?;
         let other = |split| data::open_if_there(&path, format, split);
         Ok(Self { validation: other(Split::Validation)?, test: other(Split::Test)?, train })
@@ -61,14 +52,6 @@ impl Source {
         }
         let part = |images| -> Arc<dyn Dataset> { Arc::new(Subset::new(self.train.clone(), images)) };
         Self { train: part(split.train), validation: Ok(part(split.validation)), test: self.test }
-    }
-
-    /// Every split that the data at a path has.
-    ///
-    /// # Errors
-    /// If there is none, or one is there but damaged.
-    pub fn contents_at(path: &Path, format: Option<Format>) -> Result<Contents> {
-        Contents::open(&locate(Some(path))?, format)
     }
 }
 
@@ -142,7 +125,7 @@ pub fn loader(
         std: data.std.clone().unwrap_or_default(),
         batch_size,
         repeats: data.repeats.unwrap_or(1),
-        augment: Some(augment),
+        views: vec![augment],
         seed,
         skip_bad_images: data.skip_bad_images,
         cache_bytes: data.cache_mib.saturating_mul(1 << 20),
@@ -169,7 +152,9 @@ pub(super) fn open_loader(
 
 /// Where the data lies, and its format if that is given.
 fn place(config: &DataConfig) -> Result<(PathBuf, Option<Format>)> {
-    let path = locate(config.path.as_deref())?;
+    let expected = "a data set; docs/data.md has the formats, data/README.md says where to get CIFAR-10";
+    let missing = || Error::setting("--data", expected, "none, and this preset brings none");
+    let path = config.path.clone().ok_or_else(missing)?;
     if !data::is_there(&path) {
         let here = std::env::current_dir()
             .map_or_else(|_| "here".to_owned(), |here| format!("in {}", here.display()));
@@ -177,11 +162,4 @@ fn place(config: &DataConfig) -> Result<(PathBuf, Option<Format>)> {
         return Err(Error::read(path)(io::Error::new(io::ErrorKind::NotFound, what)));
     }
     Ok((path, config.format.as_deref().map(str::parse::<Format>).transpose()?))
-}
-
-/// The data's path, where there is one.
-fn locate(path: Option<&Path>) -> Result<PathBuf> {
-    let expected = "a data set; docs/data.md has the formats, data/README.md says where to get CIFAR-10";
-    let path = path.ok_or_else(|| Error::setting("--data", expected, "none, and this preset brings none"))?;
-    Ok(path.to_path_buf())
 }

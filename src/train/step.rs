@@ -109,10 +109,10 @@ impl<T: Task> Learner<T> {
         train: Arc<dyn Dataset>,
         model: impl FnOnce(&T::Config) -> Result<T::Model>,
     ) -> Result<Self> {
-        T::memory(&config, rayon::current_num_threads()).require()?;
-        let model = model(&config)?;
         let loader = open_loader(train, T::loader(&config), config.optim().accum_iter)?;
+        T::memory(&config, rayon::current_num_threads()).require()?;
         let engine = config.run_mut().open_engine()?;
+        let model = model(&config)?;
         let [beta1, beta2] = config.optim().betas;
         Ok(Self {
             adamw: AdamW::new(&model, (beta1, beta2)),

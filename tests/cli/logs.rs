@@ -51,7 +51,7 @@ fn expected(log: &[Value]) -> BTreeMap<String, Vec<(i64, f32)>> {
                 ("held_out/loss", "held_out_loss"),
                 ("held_out/accuracy", "held_out_accuracy"),
             ],
-            "validation" => &[("held_out/top5", "top5")],
+            "validation" => &[("held_out/top1", "top1"), ("held_out/top5", "top5")],
             _ => &[],
         };
         for (tag, key) in tags {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub(crate) mod files;
 pub(crate) mod run;
 pub(crate) mod shards;
 pub(crate) mod trace;

@@ -63,7 +63,7 @@ fn epoch(augment: Augment, threads: usize) -> Vec<(u64, Vec<u32>)> {
         std: vec![0.25; 3],
         batch_size: 4,
         repeats: 3,
-        augment: Some(augment),
+        views: vec![augment],
         seed: 3,
         skip_bad_images: false,
         cache_bytes: 0,
@@ -73,7 +73,7 @@ fn epoch(augment: Augment, threads: usize) -> Vec<(u64, Vec<u32>)> {
     for batch in loader.epoch(1, 0) {
         let batch = batch.unwrap();
         let bits = |image: ndarray::ArrayView3<f32>| image.iter().map(|x| x.to_bits()).collect();
-        samples.extend(batch.samples.iter().copied().zip(batch.images.outer_iter().map(bits)));
+        samples.extend(batch.samples.iter().copied().zip(batch.views[0].outer_iter().map(bits)));
     }
     samples
 }

@@ -1,9 +1,10 @@
 //! Claim: a folder gives its images, its classes and its splits by clear rules, and whatever is no sound
 //! image is refused with a message that names the file.
 
+use crate::common::files::put;
 use std::fs;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::{DynamicImage, ImageFormat, RgbImage};
 use proptest::prelude::*;
@@ -22,13 +23,6 @@ fn encoded(height: u32, width: u32, format: ImageFormat) -> Vec<u8> {
 
 fn png() -> Vec<u8> {
     encoded(4, 6, ImageFormat::Png)
-}
-
-fn put(root: &Path, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = root.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, bytes).unwrap();
-    path
 }
 
 fn refusal(root: &Path, split: Split) -> String {

@@ -1,9 +1,10 @@
 //! Claim: IDX and CIFAR files give exactly their images, and a file that is not what its header or its
 //! name says is refused with a message that names file, field, expected and found.
 
+use crate::common::files::{self, labels_refusal, put};
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
@@ -24,17 +25,9 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn put(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = dir.path().join(name);
-    fs::write(&path, bytes).unwrap();
-    path
-}
-
 /// The message of the error that opening `path` must give, and that its exit code is 2.
 fn refusal(path: &Path) -> String {
-    let error = open(path, None, Split::Train).map(|d| d.describe()).expect_err("must be refused");
-    assert_eq!(error.exit_code(), 2);
-    let message = error.to_string();
+    let message = files::refusal(path, Split::Train);
     assert!(message.contains(path.file_name().unwrap().to_str().unwrap()), "no path in: {message}");
     message
 }
@@ -116,15 +109,6 @@ fn dimensions_that_no_such_file_can_hold_are_refused_without_allocating() {
     idx_is_refused("a-idx3-ubyte", &idx(&[1 << 16, 1 << 15, 1], &[0; 8]), &["dimensions"]);
     idx_is_refused("a-idx3-ubyte", &idx(&[0, 28, 28], &[]), &["number of images", "at least 1"]);
     idx_is_refused("a-idx3-ubyte", &idx(&[1, 0, 28], &[]), &["rows"]);
-}
-
-/// The message with which labels are refused, while the images are read.
-fn labels_refusal(path: &Path, split: Split) -> String {
-    let data = open(path, None, split).expect("images need no labels");
-    assert_eq!((data.label(0), data.classes().len()), (None, 0));
-    let error = data.labels().expect_err("the labels must be refused");
-    assert_eq!(error.exit_code(), 2);
-    error.to_string()
 }
 
 #[test]

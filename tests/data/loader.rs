@@ -76,7 +76,7 @@ fn config(batch_size: usize) -> LoaderConfig {
         std: vec![0.25, 0.3, 0.2],
         batch_size,
         repeats: 1,
-        augment: Some(Augment::REFERENCE),
+        views: vec![Augment::REFERENCE],
         seed: 5,
         skip_bad_images: false,
         cache_bytes: LoaderConfig::CACHE_BYTES,
@@ -90,9 +90,9 @@ fn batches(loader: &Loader, epoch: u64, first_step: usize) -> Vec<Batch> {
 /// Every sample of the batches: its address, its label and the bits of its pixels.
 fn samples(batches: &[Batch]) -> Vec<(u64, Option<usize>, Vec<u32>)> {
     let of_batch = |batch: &Batch| {
-        let images = batch.images.outer_iter().map(|image| image.iter().map(|x| x.to_bits()).collect());
-        let parts = batch.samples.iter().zip(&batch.labels).zip(images);
-        parts.map(|((&address, &label), bits)| (address, label, bits)).collect::<Vec<_>>()
+        let images = batch.views[0].outer_iter().map(|image| image.iter().map(|x| x.to_bits()).collect());
+        let parts = batch.samples.iter().zip(&batch.targets).zip(images);
+        parts.map(|((&address, target), bits)| (address, target.class(), bits)).collect::<Vec<_>>()
     };
     batches.iter().flat_map(of_batch).collect()
 }
@@ -153,10 +153,10 @@ fn an_epoch_covers_each_sample_once_and_repeats_have_crops_of_their_own() {
 fn without_crops_the_images_are_only_normalised() {
     let sizes = vec![(16, 12); 3];
     let data = Arc::new(Fake { sizes, bad: vec![], reads: AtomicUsize::new(0) });
-    let loader = Loader::new(data.clone(), LoaderConfig { augment: None, ..config(3) }).unwrap();
+    let loader = Loader::new(data.clone(), LoaderConfig { views: vec![Augment::NONE], ..config(3) }).unwrap();
     let batch = &batches(&loader, 0, 0)[0];
-    assert_eq!(batch.images.dim(), (3, 3, 16, 12));
-    for (image, &address) in batch.images.outer_iter().zip(&batch.samples) {
+    assert_eq!(batch.views[0].dim(), (3, 3, 16, 12));
+    for (image, &address) in batch.views[0].outer_iter().zip(&batch.samples) {
         let image_file = data.image(usize::try_from(address).unwrap()).unwrap();
         assert_eq!(image, normalise(&image_file, &[0.5, 0.4, 0.3], &[0.25, 0.3, 0.2]));
     }
@@ -166,13 +166,14 @@ fn without_crops_the_images_are_only_normalised() {
 fn colour_becomes_grey_if_the_model_has_one_channel() {
     let grey = LoaderConfig { channels: 1, mean: vec![0.5], std: vec![0.5], ..config(2) };
     let loader = Loader::new(Fake::new(4, &[]), grey).unwrap();
-    assert_eq!(batches(&loader, 0, 0)[1].images.dim(), (2, 1, 16, 12));
+    assert_eq!(batches(&loader, 0, 0)[1].views[0].dim(), (2, 1, 16, 12));
 }
 
 #[test]
 fn an_image_of_another_size_is_refused_unless_it_is_cropped() {
-    for augment in [None, Some(Augment { flip: true, ..Augment::NONE })] {
-        let loader = Loader::new(Fake::new(4, &[]), LoaderConfig { augment, ..config(4) }).unwrap();
+    for augment in [Augment::NONE, Augment { flip: true, ..Augment::NONE }] {
+        let loader =
+            Loader::new(Fake::new(4, &[]), LoaderConfig { views: vec![augment], ..config(4) }).unwrap();
         let message = loader.epoch(0, 0).next().unwrap().unwrap_err().to_string();
         for word in ["fake-", "16×12", "--crop", "found 2"] {
             assert!(message.contains(word), "no {word:?} in: {message}");
@@ -187,8 +188,8 @@ fn settings_that_cannot_work_are_refused() {
     let message = refusal(Fake::new(10, &[]), LoaderConfig { repeats: 2, ..config(21) });
     assert!(message.contains("at most 20"), "{message}");
     assert!(refusal(Fake::new(3, &[]), config(0)).contains("optim.batch_size: expected at least 1"));
-    let area = Some(Augment { crop_area: Some((0.5, 1.5)), ..Augment::NONE });
-    assert!(refusal(Fake::new(3, &[]), LoaderConfig { augment: area, ..config(1) }).contains("data.crop"));
+    let area = vec![Augment { crop_area: Some((0.5, 1.5)), ..Augment::NONE }];
+    assert!(refusal(Fake::new(3, &[]), LoaderConfig { views: area, ..config(1) }).contains("data.crop"));
     let std = LoaderConfig { std: vec![1.0, 0.0, 1.0], ..config(1) };
     assert!(refusal(Fake::new(3, &[]), std).contains("data.std"));
     let channels = LoaderConfig { channels: 0, mean: Vec::new(), std: Vec::new(), ..config(1) };

@@ -6,6 +6,7 @@ mod bad_images;
 mod common;
 mod folder;
 mod formats;
+mod geometry;
 mod jpeg;
 mod kinds;
 #[path = "../common/labelled.rs"]

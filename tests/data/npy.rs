@@ -1,8 +1,7 @@
 //! Claim: arrays that `numpy.save` wrote are read as images and labels under any usual name, and anything else of that
 //! format is refused with a message that says what to save instead.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use crate::common::files::{labels_refusal, put, refusal};
 use tempfile::TempDir;
 use vit_mae::data::{Split, open, recognise};
 
@@ -21,31 +20,9 @@ fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-fn put(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = dir.path().join(name);
-    fs::write(&path, bytes).unwrap();
-    path
-}
-
 /// Two grey images of 2 × 2.
 fn two_images() -> Vec<u8> {
     npy("|u1", "False", "(2, 2, 2)", &[1, 2, 3, 4, 5, 6, 7, 8])
-}
-
-/// The message with which a file is refused, which names it, with exit code 2.
-fn refusal(path: &Path, split: Split) -> String {
-    let error = open(path, None, split).map(|data| data.describe()).expect_err("must be refused");
-    assert_eq!(error.exit_code(), 2);
-    error.to_string()
-}
-
-/// The message with which the labels of a file are refused, whose images are read without them.
-fn labels_refusal(path: &Path, split: Split) -> String {
-    let data = open(path, None, split).expect("images need no labels");
-    assert_eq!((data.label(0), data.classes().len()), (None, 0));
-    let error = data.labels().expect_err("the labels must be refused");
-    assert_eq!(error.exit_code(), 2);
-    error.to_string()
 }
 
 fn refused(bytes: &[u8], words: &[&str]) {

@@ -1,19 +1,11 @@
 //! Claim: shards are found and read whole, whatever their names: each image that a tar file holds is read or said to be left
 //! out, and a pattern means what it says.
 
+use crate::common::files::{put, refusal};
 use crate::common::shards::{Member, png, tar};
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 use vit_mae::data::{Dataset, Split, open};
-
-fn put(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = dir.path().join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, bytes).unwrap();
-    path
-}
 
 /// A shard with these members: pictures that are numbered in their pixels, or text.
 fn shard(names: &[&str]) -> Vec<u8> {
@@ -40,12 +32,6 @@ fn members(data: &dyn Dataset) -> Vec<String> {
 /// The name of an image's class.
 fn class(data: &dyn Dataset, index: usize) -> Option<&str> {
     data.label(index).map(|class| data.classes()[class].as_str())
-}
-
-fn refusal(path: &Path) -> String {
-    let error = open(path, None, Split::Train).map(|data| data.describe()).expect_err("must be refused");
-    assert_eq!(error.exit_code(), 2);
-    error.to_string()
 }
 
 #[test]
@@ -86,7 +72,7 @@ fn another_kind_of_an_image_is_left_out_and_said_and_a_numbered_one_is_read() {
 #[test]
 fn a_class_without_an_image_is_refused_also_under_a_key_with_dots() {
     let dir = TempDir::new().unwrap();
-    let message = refusal(&put(&dir, "shard.tar", &shard(&["0.png", "0.cls", "v1.2-0.cls"])));
+    let message = refusal(&put(&dir, "shard.tar", &shard(&["0.png", "0.cls", "v1.2-0.cls"])), Split::Train);
     assert!(message.contains("member v1.2-0.cls: expected an image"), "{message}");
 }
 
@@ -112,9 +98,9 @@ fn shards_that_were_put_behind_one_another_are_read_to_the_end() {
     assert_eq!(read(&padded).1.len(), 2);
     let dir = TempDir::new().unwrap();
     let cut = [&parts[0][..], &parts[1][..600]].concat();
-    assert!(refusal(&put(&dir, "cut.tar", &cut)).contains("cut short"));
+    assert!(refusal(&put(&dir, "cut.tar", &cut), Split::Train).contains("cut short"));
     let twice = [&parts[0][..], &parts[0]].concat();
-    assert!(refusal(&put(&dir, "twice.tar", &twice)).contains("a second one"));
+    assert!(refusal(&put(&dir, "twice.tar", &twice), Split::Train).contains("a second one"));
 }
 
 #[test]
@@ -142,11 +128,11 @@ fn patterns_with_braces_and_brackets_name_their_files() {
         assert_eq!(data.len(), files, "{pattern}");
     }
     assert_eq!(open(dir.path().join("set [v2]/train-000.tar"), None, Split::Train).unwrap().len(), 1);
-    let message = refusal(&dir.path().join("set [v2]/train-{010..012}.tar"));
+    let message = refusal(&dir.path().join("set [v2]/train-{010..012}.tar"), Split::Train);
     assert!(message.contains("none for train-012.tar"), "{message}");
-    let message = refusal(&dir.path().join("set [v2]/train-{0..99999999}.tar"));
+    let message = refusal(&dir.path().join("set [v2]/train-{0..99999999}.tar"), Split::Train);
     assert!(message.contains("names in its braces"), "{message}");
-    assert!(refusal(&dir.path().join("set [v3]/train-*.tar")).contains("found none"));
+    assert!(refusal(&dir.path().join("set [v3]/train-*.tar"), Split::Train).contains("found none"));
 }
 
 #[test]
@@ -174,6 +160,6 @@ fn the_only_data_set_below_a_folder_is_read_and_one_of_several_must_be_named() {
     assert_eq!(open(dir.path(), None, Split::Train).unwrap().len(), 1);
     assert_eq!(open(dir.path(), None, Split::Test).unwrap().len(), 2);
     put(&dir, "cropped/train-0.tar", &shard(&["0.png"]));
-    let message = refusal(dir.path());
+    let message = refusal(dir.path(), Split::Train);
     assert!(message.contains("one data set") && message.contains("cropped, plain_text"), "{message}");
 }

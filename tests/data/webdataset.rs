@@ -1,33 +1,11 @@
 //! Claim: tar shards of images and labels are read by offset, in the order of their keys; whatever does not fit together
 //! is refused with the shard and the member named, and nothing is ever unpacked.
 
+use crate::common::files::{labels_refusal, put, refusal};
 use crate::common::shards::{Member, png, tar};
 use std::fs;
-use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use vit_mae::data::{Split, open, recognise};
-
-fn put(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = dir.path().join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, bytes).unwrap();
-    path
-}
-
-fn refusal(path: &Path, split: Split) -> String {
-    let error = open(path, None, split).map(|data| data.describe()).expect_err("must be refused");
-    assert_eq!(error.exit_code(), 2);
-    error.to_string()
-}
-
-/// The message with which labels are refused, while the images are read.
-fn labels_refusal(path: &Path, split: Split) -> String {
-    let data = open(path, None, split).expect("images need no labels");
-    assert_eq!((data.label(0), data.classes().len()), (None, 0));
-    let error = data.labels().expect_err("the labels must be refused");
-    assert_eq!(error.exit_code(), 2);
-    error.to_string()
-}
 
 fn labels_refused(members: &[Member], words: &[&str]) {
     let dir = TempDir::new().unwrap();

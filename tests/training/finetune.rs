@@ -240,7 +240,7 @@ fn bad_input_is_refused_before_anything_is_written() {
     refused(&["--checkpoint", "mae", "--labels", "0.01"], &["label", "across"]);
     refused(&["--checkpoint", "mae", "--val-fraction", "1"], &["val_fraction", "less than 1"]);
     refused(&["--checkpoint", "mae", "--tune-blocks", "2"], &["tune_blocks", "0 to 1"]);
-    refused(&["--checkpoint", "mae", "--set", "model.depth=3"], &["model.depth", "mae"]);
+    refused(&["--checkpoint", "mae", "--batch-size", "8", "--set", "model.depth=3"], &["model.depth", "mae"]);
     refused(&["--checkpoint", "mae", "--drop-path", "1"], &["drop_path"]);
     refused(&["--checkpoint", "mae", "--recipe", "large"], &["--recipe", "small, paper"]);
     refused(&["--checkpoint", "mae", "--set", "finetune.nothing=1"], &["finetune.nothing"]);

@@ -85,7 +85,7 @@ impl Task for Average {
         batch: Batch,
         cx: &StepCx<'_, Self>,
     ) -> (f64, Columns<f32>) {
-        let means = batch.images.mean_axis(Axis(2)).unwrap().mean_axis(Axis(1)).unwrap();
+        let means = batch.views[0].mean_axis(Axis(2)).unwrap().mean_axis(Axis(1)).unwrap();
         let count = means.nrows() as f64;
         let (total, mut grad) = sum(model, means.nrows(), cx.workers, |i, grad, _| {
             let off = &model.weight.row(0) - &means.row(i);

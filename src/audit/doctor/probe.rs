@@ -90,11 +90,11 @@ pub(super) fn measure(
         let count =
             config.optim.batch_size.min(MOST_IMAGES).min(affordable(config, FEWEST_IMAGES) / 3).max(1);
         let epoch = saved.state.epoch;
-        let batch = data.batch(config, epoch, count).map_err(|error| error.to_string())?;
+        let mut batch = data.batch(config, epoch, count).map_err(|error| error.to_string())?;
         let masking = config.masking();
         let mask = |&sample: &u64| masking.mask(saved.state.seed, epoch, sample);
         let masks: Vec<Mask> = batch.samples.iter().map(mask).collect();
-        Ok((&saved.model, batch.images, masks))
+        Ok((&saved.model, batch.views.swap_remove(0), masks))
     });
     let (model, images, masks) = match prepared {
         Ok(prepared) => prepared,

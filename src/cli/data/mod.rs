@@ -6,7 +6,6 @@ pub(crate) mod verify;
 
 use std::path::PathBuf;
 use vit_mae::data::{Contents, Format, OfSplit, Split};
-use vit_mae::train::source::Source;
 use vit_mae::{Error, Result};
 
 /// What can be asked about a data set.
@@ -48,7 +47,7 @@ impl Place {
     fn open(&self) -> Result<Contents> {
         super::start_threads(self.threads)?;
         let format = self.format.as_deref().map(str::parse::<Format>).transpose()?;
-        let contents = Source::contents_at(&self.path, format)?;
+        let contents = Contents::open(&self.path, format)?;
         super::stderr::notes(&contents.notes);
         Ok(contents)
     }

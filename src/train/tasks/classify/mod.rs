@@ -104,14 +104,15 @@ impl Task for Classify {
             tune_blocks: config.finetune.tune_blocks,
             micro_batch: config.optim.micro_batch,
         };
-        let labels: Vec<usize> = batch.labels.iter().map(|label| label.expect("labelled data")).collect();
+        let labels: Vec<usize> =
+            batch.targets.iter().map(|target| target.class().expect("labelled data")).collect();
         let targets = cross_entropy::targets(&labels, config.model.num_classes, config.augment.smoothing);
         let [height, width] = config.model.img_size;
         // The first sample's address is as good as a number: no other batch of the epoch begins with it.
         let mix = config.augment.mixing().draw(height, width, how.seed, epoch, batch.samples[0]);
-        mix.images(&mut batch.images);
+        mix.images(&mut batch.views[0]);
         let targets = mix.targets(&targets);
-        let (images, targets, samples) = (batch.images.view(), targets.view(), &batch.samples[..]);
+        let (images, targets, samples) = (batch.views[0].view(), targets.view(), &batch.samples[..]);
         step::loss_and_gradient(model, &Labelled { images, targets, samples }, &how, cx.workers)
     }
 

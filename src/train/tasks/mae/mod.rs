@@ -106,7 +106,7 @@ impl Task for Pretrain {
         let (masking, seed) = (cx.config.masking(), cx.config.run.seed);
         let masks: Vec<Mask> =
             batch.samples.iter().map(|&sample| masking.mask(seed, cx.epoch, sample)).collect();
-        step::loss_and_gradient(model, batch.images.view(), &masks, cx.config.optim.micro_batch, cx.workers)
+        step::loss_and_gradient(model, batch.views[0].view(), &masks, cx.config.optim.micro_batch, cx.workers)
     }
 
     fn evaluate(learner: &mut Learner<Self>, _run: &RunDir, _epoch: u64) -> Result<Option<Validation>> {
