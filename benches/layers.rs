@@ -10,8 +10,9 @@ use vit_mae::layers::init::init;
 use vit_mae::layers::{Attention, Block, LayerNorm, Linear, Mlp};
 use vit_mae::mae::Mae;
 use vit_mae::params::Params;
-use vit_mae::train::tasks::mae::{presets, step};
-use vit_mae::train::{Config, Workers};
+use vit_mae::tasks::Config;
+use vit_mae::tasks::mae::{presets, step};
+use vit_mae::train::Workers;
 
 const IMAGES: usize = 16;
 const TOKENS: usize = 13;

@@ -9,15 +9,16 @@ use ndarray::{Array2, Array4};
 use std::collections::BTreeSet;
 use vit_mae::Real;
 use vit_mae::base::rng::{Purpose, rng, uniform};
+use vit_mae::bench::offload::products;
 use vit_mae::exec::Backend;
 use vit_mae::exec::device::Device;
 use vit_mae::exec::engine::{Engine, Offloading};
 use vit_mae::mae::{Mae, Mask};
 use vit_mae::params::Params;
+use vit_mae::tasks::mae::step::loss_and_gradient;
+use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
-use vit_mae::train::offload::products;
-use vit_mae::train::tasks::mae::step::loss_and_gradient;
-use vit_mae::train::{Config, Observer, Pretrain, Run, RunDir, Workers};
+use vit_mae::train::{Observer, Run, RunDir, Workers};
 
 const PRESETS: [&str; 7] = ["nano", "cifar", "photo", "vit-tiny", "vit-base", "vit-large", "vit-huge"];
 

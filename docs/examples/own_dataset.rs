@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 use vit_mae::data::{Dataset, Image};
+use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
 use vit_mae::train::source::Source;
-use vit_mae::train::{Config, Observer, Pretrain, Run, RunDir};
+use vit_mae::train::{Observer, Run, RunDir};
 use vit_mae::{Error, Result};
 
 const SIDE: usize = 16;

@@ -6,7 +6,7 @@ use crate::models::mae::cost::Cost;
 use crate::models::mae::masking::len_keep;
 use crate::models::mae::{Mae, MaeConfig};
 use crate::params::Params;
-use crate::train::Config;
+use crate::tasks::Config;
 use crate::train::memory::available_bytes;
 
 /// The most floating-point operations that a check of single elements may take: some ten minutes of a core.

@@ -9,7 +9,7 @@ use crate::exec::Exec;
 use crate::models::mae::model::MaeCache;
 use crate::models::mae::{Mae, MaeConfig, MaeOutput, Mask};
 use crate::params::{Params, Role};
-use crate::train::Config;
+use crate::tasks::Config;
 use ndarray::{Array4, ArrayView4};
 use rayon::prelude::*;
 use std::collections::BTreeSet;

@@ -5,12 +5,14 @@
 
 use crate::base::{Error, Result};
 use crate::checkpoint::{Change, Checkpoint, State, dir, keep};
+use crate::config::Settings;
+use crate::tasks;
+use crate::tasks::WithTask;
 use crate::train::chain::weights_digest;
 use crate::train::metrics::{self, Record, StepRecord};
 use crate::train::step::StepOutcome;
 use crate::train::task::{Opened, Task};
-use crate::train::tasks::{self, WithTask};
-use crate::train::{Learner, Settings, Workers, run_dir};
+use crate::train::{Learner, Workers, run_dir};
 use std::path::{Path, PathBuf};
 
 /// One number of the log beside the one computed again.

@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use toml::Value;
-use vit_mae::train::ablate::{Ablation, AblationObserver, Axis, Judge, Plan, Row, table};
-use vit_mae::train::tasks::classify::recipes;
-use vit_mae::train::tasks::mae::presets;
-use vit_mae::train::{Config, Observer, Resolved};
+use vit_mae::config::Resolved;
+use vit_mae::sweep::{Ablation, AblationObserver, Axis, Judge, Plan, Row, table};
+use vit_mae::tasks::Config;
+use vit_mae::tasks::classify::recipes;
+use vit_mae::tasks::mae::presets;
+use vit_mae::train::Observer;
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\

@@ -6,11 +6,11 @@ use super::flags::{over_environment, print_config};
 use super::say;
 use serde::Serialize;
 use std::path::PathBuf;
+use vit_mae::bench::{Measurement, Plan};
 use vit_mae::exec::Backend;
-use vit_mae::train::Config;
-use vit_mae::train::bench::{Measurement, Plan};
+use vit_mae::tasks::Config;
+use vit_mae::tasks::mae::presets;
 use vit_mae::train::memory::gibibytes;
-use vit_mae::train::tasks::mae::presets;
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\

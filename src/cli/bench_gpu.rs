@@ -1,8 +1,8 @@
 //! The part of `vit-mae bench` that speaks of GPUs: which products would gain there, and what copies cost.
 
 use super::say;
-use vit_mae::train::bench::{Offloaded, Plan};
-use vit_mae::train::offload::Forecast;
+use vit_mae::bench::offload::Forecast;
+use vit_mae::bench::{Offloaded, Plan};
 use vit_mae::{Error, Result};
 
 const FLAG: &str = "--assume-gpu";

@@ -3,7 +3,7 @@
 use super::{assignments, say};
 use std::path::PathBuf;
 use vit_mae::Result;
-use vit_mae::train::convert::{Conversion, Given, Report, Target, convert};
+use vit_mae::interop::convert::{Conversion, Given, Report, Target, convert};
 
 const EXAMPLES: &str = "\
 Examples:

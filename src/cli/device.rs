@@ -7,8 +7,8 @@ use vit_mae::Result;
 use vit_mae::exec::Backend;
 use vit_mae::exec::device::Device;
 use vit_mae::exec::engine::{Engine, Offloading};
-use vit_mae::train::Config;
-use vit_mae::train::tasks::mae::presets;
+use vit_mae::tasks::Config;
+use vit_mae::tasks::mae::presets;
 
 /// The settings that say how a device is used; the environment's others are not an inference command's.
 const OF_DEVICES: [&str; 3] = ["run.device", "run.tf32", "run.offload_from"];

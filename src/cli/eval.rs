@@ -11,12 +11,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use vit_mae::Result;
 use vit_mae::data::{Dataset, Split};
-use vit_mae::train::features::Listener;
+use vit_mae::tasks::classify;
+use vit_mae::tasks::classify::confusion;
+use vit_mae::tasks::classify::summary::Summary;
+use vit_mae::tasks::features::Listener;
+use vit_mae::tasks::mae::config::DataConfig;
 use vit_mae::train::readable::readable;
 use vit_mae::train::source;
-use vit_mae::train::summary::Summary;
-use vit_mae::train::tasks::classify::{self, confusion};
-use vit_mae::train::tasks::mae::config::DataConfig;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use vit_mae::Result;
 use vit_mae::data::Dataset;
+use vit_mae::interop::export::Export;
 use vit_mae::models::classify::Pooling;
-use vit_mae::train::export::Export;
-use vit_mae::train::features::{Listener, features};
+use vit_mae::tasks::features::{Listener, features};
+use vit_mae::tasks::mae::load;
 use vit_mae::train::readable::readable;
 use vit_mae::train::source;
-use vit_mae::train::tasks::mae::load;
 
 const EXAMPLES: &str = "\
 Examples:

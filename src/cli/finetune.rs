@@ -6,11 +6,13 @@ use super::{choice, print_skipped, say, whole};
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::Result;
+use vit_mae::config::{Overrides, Resolved, Settings};
 use vit_mae::models::classify::Pooling;
 use vit_mae::optim::groups;
+use vit_mae::tasks::classify::{Outcome, Start, recipes};
+use vit_mae::tasks::{Classify, FinetuneConfig};
 use vit_mae::train::resume::preview;
-use vit_mae::train::tasks::classify::{Outcome, Start, recipes};
-use vit_mae::train::{Classify, FinetuneConfig, Overrides, Resolved, Run, RunDir, Settings};
+use vit_mae::train::{Run, RunDir};
 
 const EXAMPLES: &str = "\
 Examples:

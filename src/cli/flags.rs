@@ -6,8 +6,10 @@ use super::{assignments, whole};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use toml::Value;
-use vit_mae::train::overrides::Variable;
-use vit_mae::train::{Overrides, Resolved, Run, RunDir, Settings, Task};
+use vit_mae::config::overrides::Variable;
+use vit_mae::config::{Overrides, Resolved, Settings};
+use vit_mae::tasks::all_keys;
+use vit_mae::train::{Run, RunDir, Task};
 use vit_mae::{Error, Result};
 
 /// A setting's key and value.
@@ -15,7 +17,7 @@ pub(crate) type Override = (String, Value);
 
 /// Flags over the settings in the environment.
 pub(crate) fn over_environment(flags: Vec<Override>) -> Result<Overrides> {
-    Overrides::new(std::env::vars_os(), flags)
+    Overrides::new(std::env::vars_os(), flags, &all_keys())
 }
 
 /// What `--print-config` prints.

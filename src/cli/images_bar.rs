@@ -2,7 +2,7 @@
 
 use super::stderr::bar_target;
 use indicatif::{ProgressBar, ProgressStyle};
-use vit_mae::train::features::Listener;
+use vit_mae::tasks::features::Listener;
 
 /// A bar that counts images; it goes away with the value.
 pub(crate) struct ImagesBar(ProgressBar);

@@ -4,7 +4,7 @@ use super::say;
 use std::fs;
 use std::path::{Path, PathBuf};
 use vit_mae::checkpoint::atomic::write_atomic;
-use vit_mae::train::summary::Summary;
+use vit_mae::tasks::classify::summary::Summary;
 use vit_mae::{Error, Result};
 
 /// The head of a table with a line for each set of images.

@@ -4,8 +4,8 @@ use super::device::DeviceFlags;
 use super::say;
 use serde::Serialize;
 use std::path::PathBuf;
-use vit_mae::train::evaluate::Prediction;
-use vit_mae::train::tasks::classify;
+use vit_mae::tasks::classify;
+use vit_mae::tasks::classify::evaluate::Prediction;
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\

@@ -6,13 +6,15 @@ use super::{choice, count, pair, path, print_skipped, say, sides, whole};
 use std::path::PathBuf;
 use toml::Value;
 use vit_mae::Result;
+use vit_mae::config::Settings;
 use vit_mae::exec::Backend;
 use vit_mae::mae::Strategy;
 use vit_mae::optim::groups;
+use vit_mae::tasks::mae::config::OnNonfinite;
+use vit_mae::tasks::mae::{Outcome, presets};
+use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::resume::preview;
-use vit_mae::train::tasks::mae::config::OnNonfinite;
-use vit_mae::train::tasks::mae::{Outcome, presets};
-use vit_mae::train::{Config, Pretrain, Run, RunDir, Settings};
+use vit_mae::train::{Run, RunDir};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -8,10 +8,10 @@ use super::{choice_name, print_skipped, say};
 use std::path::PathBuf;
 use vit_mae::Result;
 use vit_mae::models::classify::Pooling;
+use vit_mae::tasks::classify::confusion;
 use vit_mae::tasks::knn::Knn;
-use vit_mae::train::probe::{Optimizer, Reached, Trial};
-use vit_mae::train::probing::{ProbeReport, Probing, probe};
-use vit_mae::train::tasks::classify::confusion;
+use vit_mae::tasks::probe::head::{Optimizer, Reached, Trial};
+use vit_mae::tasks::probe::{ProbeReport, Probing, probe};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -6,12 +6,15 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use vit_mae::base::out_file::check_out_file;
 use vit_mae::checkpoint::atomic::write_atomic;
+use vit_mae::config::Settings;
 use vit_mae::data::load_image;
 use vit_mae::mae::reconstruct::Stats;
 use vit_mae::mae::{Mask, mask_from_file};
-use vit_mae::train::tasks::mae::gallery::{self, Rows};
-use vit_mae::train::tasks::mae::{held_out, load};
-use vit_mae::train::{Config, Settings, Workers};
+use vit_mae::tasks::Config;
+use vit_mae::tasks::mae::gallery;
+use vit_mae::tasks::mae::gallery::Rows;
+use vit_mae::tasks::mae::{held_out, load};
+use vit_mae::train::Workers;
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\

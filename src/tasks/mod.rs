@@ -1,6 +1,73 @@
-//! How well a model does a task: accuracy and its confidence interval, recall of each class, nearest neighbours.
+//! The tasks: one folder each, with its settings, its loss, how it is judged, its pictures and presets; and one line
+//! each in [`with_task_of`].
 
+pub mod classify;
+pub mod features;
 pub mod knn;
+pub mod mae;
 pub mod metrics;
+pub mod probe;
 
+pub use classify::{Classify, FinetuneConfig};
+pub use mae::{Config, Pretrain};
 pub use metrics::Metrics;
+
+use crate::base::{Error, Result};
+use crate::config::settings::{keys, task_of};
+use crate::train::task::Task;
+use std::path::Path;
+
+/// Something that can be done with any task.
+pub trait WithTask {
+    /// What comes out.
+    type Output;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Its own.
+    fn run<T: Task>(self) -> Result<Self::Output>;
+}
+
+/// Does something with the task whose settings these are, which stand in `path`. Every task has its line here.
+///
+/// # Errors
+/// If there is no such task, or what is done fails.
+pub fn with_task_of<W: WithTask>(config_toml: &str, path: &Path, with: W) -> Result<W::Output> {
+    match task_of(config_toml).as_deref() {
+        None => with.run::<mae::Pretrain>(),
+        Some("classify") => with.run::<classify::Classify>(),
+        Some(other) => Err(Error::input(path, "task", "none, or classify", other)),
+    }
+}
+
+/// Every key of every task's settings.
+#[must_use]
+pub fn all_keys() -> Vec<String> {
+    [keys::<Config>(), keys::<FinetuneConfig>()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    /// Presets leave some optional keys out, and name every other one.
+    #[test]
+    fn every_key_is_found_with_or_without_a_value() {
+        let (pretrain, finetune) = (keys::<Config>(), keys::<FinetuneConfig>());
+        for key in ["model.depth", "mask.mask_ratio", "data.crop", "optim.lr", "optim.clip_grad", "run.seed"]
+        {
+            assert!(pretrain.iter().any(|known| known == key), "{key}");
+        }
+        for key in ["model.pooling", "finetune.ema_decay", "augment.rand_augment", "optim.lr"] {
+            assert!(finetune.iter().any(|known| known == key), "{key}");
+        }
+        let nano = Config::resolve("nano", None, Vec::new()).unwrap().to_table().unwrap();
+        for (section, table) in nano {
+            for key in table.as_table().unwrap().keys() {
+                assert!(pretrain.contains(&format!("{section}.{key}")), "{section}.{key}");
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! How an image of any size becomes what a trained model sees, without anything random.
 
-use super::sections::DataConfig;
 use crate::base::{Error, Result};
+use crate::config::sections::DataConfig;
 use crate::data::normalise::Normaliser;
 use crate::data::{Dataset, Image, evaluation_image};
 use ndarray::{Array3, Array4};

@@ -1,7 +1,7 @@
 //! What a run will take of this machine's memory, so that what does not fit is refused before it is allocated.
 
-use super::sections::OptimConfig;
 use crate::base::{Error, Result};
+use crate::config::sections::OptimConfig;
 use crate::data::BATCHES_AHEAD;
 use crate::models::classify::ClassifierConfig;
 use crate::models::mae::MaeConfig;
@@ -211,11 +211,13 @@ fn status_bytes(path: &str, key: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Config;
 
     fn huge() -> StepMemory {
-        let config = Config::resolve("vit-huge", None, Vec::new()).expect("a preset");
-        config.memory(2)
+        let preset: toml::Table = include_str!("../tasks/mae/presets/vit-huge.toml").parse().expect("TOML");
+        let section = |name: &str| preset[name].clone();
+        let model: MaeConfig = section("model").try_into().expect("an architecture");
+        let optim: OptimConfig = section("optim").try_into().expect("settings");
+        StepMemory::pretraining(&model, &optim, model.num_patches() / 4, 2)
     }
 
     #[test]

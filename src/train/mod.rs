@@ -1,52 +1,25 @@
-//! Training: the step, the pre-training loop, and everything that is written into a run directory.
+//! Training: the step, the loop, the run directory, the log, resuming. Knows no task.
 
-pub mod ablate;
-pub mod bench;
 pub mod chain;
-pub mod convert;
-pub mod evaluate;
-pub mod export;
-pub mod features;
+pub mod curves;
 pub mod input;
 pub mod journal;
-pub mod lettering;
 pub mod lock;
 pub mod logs;
 pub mod memory;
 pub mod metrics;
-pub mod moved;
-pub mod offload;
-pub mod origins;
-pub mod overrides;
-pub mod plot;
-pub mod preview;
-pub mod probe;
-pub mod probing;
 pub mod readable;
-pub mod report;
-pub mod resolve;
 pub mod resume;
 pub mod run;
 pub mod run_dir;
 pub mod save;
-pub mod sections;
-pub mod settings;
-pub mod sheet;
 pub mod source;
-pub mod splits;
 pub mod step;
-pub mod summary;
 pub mod task;
-pub mod tasks;
 pub mod workers;
 
-pub use origins::Resolved;
-pub use overrides::Overrides;
 pub use run::{Observer, Run};
 pub use run_dir::RunDir;
-pub use settings::Settings;
 pub use step::Learner;
 pub use task::Task;
-pub use tasks::classify::{Classify, FinetuneConfig};
-pub use tasks::mae::{Config, Pretrain};
 pub use workers::Workers;

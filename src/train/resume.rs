@@ -1,13 +1,13 @@
 //! Resuming: what may change in a run that is under way, what must not, and how a change is put down.
 
 use super::metrics;
-use super::origins::{Origins, Resolved};
-use super::overrides::Overrides;
 use super::run_dir::RunDir;
-use super::settings::Settings;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::checkpoint::{Change, Checkpoint, dir};
+use crate::config::origins::{Origins, Resolved};
+use crate::config::overrides::Overrides;
+use crate::config::settings::Settings;
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::{Table, Value};

@@ -1,18 +1,19 @@
 //! A training run, the same for every task: epoch by epoch and step by step; then pictures, checkpoint and report.
 
+use super::curves;
 use super::journal::Journal;
 use super::metrics::{EpochRecord, Record, StepRecord};
-use super::report::Report;
 use super::resume::{self, Earlier};
 use super::run_dir::RunDir;
-use super::sections::RunConfig;
-use super::settings::Settings;
 use super::source::Source;
 use super::step::{Learner, StepOutcome};
 use super::task::{Effort, Opened, Task};
-use super::{chain, plot, save};
+use super::{chain, save};
 use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir};
+use crate::config::sections::RunConfig;
+use crate::config::settings::Settings;
+use crate::draw::report::Report;
 use crate::optim::{clip, groups};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -261,18 +262,18 @@ impl<T: Task> Run<T> {
     fn report(&mut self, command: &str) -> Result<T::Outcome> {
         let found = T::conclude(self)?;
         let (run, records) = (&self.journal.run, &self.journal.records);
-        let loss = plot::loss_svg(records, &found.references, T::LOSS)?;
+        let loss = curves::loss_svg(records, &found.references, T::LOSS)?;
         run.write(&run.loss_svg(), loss.as_bytes())?;
-        let mut curves = vec![("Loss".to_owned(), loss)];
-        curves.extend(found.curves);
-        curves.push(("Learning rate".to_owned(), plot::lr_svg(records)?));
+        let mut drawn = vec![("Loss".to_owned(), loss)];
+        drawn.extend(found.curves);
+        drawn.push(("Learning rate".to_owned(), curves::lr_svg(records)?));
         let mut notes = found.notes;
         notes.extend(self.notes());
         let report = Report {
             title: found.title,
             summary: found.summary,
             settings_toml: self.learner.config.to_toml()?,
-            curves,
+            curves: drawn,
             sheets_heading: found.sheets_heading.to_owned(),
             sheets: found.sheets,
             notes,

@@ -2,9 +2,9 @@
 
 use super::journal::Journal;
 use super::run_dir::RunDir;
-use super::settings::Settings;
 use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, Checksums, Place, State, tensors};
+use crate::config::settings::Settings;
 use crate::optim::AdamW;
 use crate::params::{Params, Tensor, TensorMut};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const SMALL: usize = 1 << 24;
 ///
 /// # Errors
 /// If the log cannot be flushed, or a setting cannot be written in TOML.
-pub(super) fn state(settings: &impl Settings, journal: &mut Journal) -> Result<State> {
+pub(crate) fn state(settings: &impl Settings, journal: &mut Journal) -> Result<State> {
     let config_toml = settings.to_toml()?;
     Ok(State {
         seed: settings.run().seed,
@@ -28,7 +28,7 @@ pub(super) fn state(settings: &impl Settings, journal: &mut Journal) -> Result<S
 }
 
 /// Where a run's checkpoints are written.
-pub(super) fn place<'a>(settings: &impl Settings, run: &'a RunDir) -> Place<'a> {
+pub(crate) fn place<'a>(settings: &impl Settings, run: &'a RunDir) -> Place<'a> {
     Place { disk: run.disk(), run: run.path(), keep: settings.run().keep }
 }
 
@@ -114,7 +114,7 @@ pub fn restore<P: Params<f32>>(
 ///
 /// # Errors
 /// If they do; the error is the file's.
-pub(super) fn check_promise(path: &Path, numbers: usize, stored: usize) -> Result<()> {
+pub(crate) fn check_promise(path: &Path, numbers: usize, stored: usize) -> Result<()> {
     if numbers > stored.saturating_add(SMALL).saturating_mul(2) {
         let expected = format!("{numbers} numbers, as the settings say");
         return Err(Error::input(path, "tensors", expected, stored));

@@ -1,7 +1,7 @@
 //! Where the images of a run come from: the embedded data or a path, its statistics, its three splits.
 
-use super::sections::{DataConfig, EPOCH_SAMPLES};
 use crate::base::{Error, Result};
+use crate::config::sections::{DataConfig, EPOCH_SAMPLES};
 use crate::data::{
     self, Augment, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, Split, Subset, channel_stats,
     validation_split,
@@ -104,7 +104,7 @@ pub fn judged_or_all(config: &DataConfig) -> Result<(Split, Arc<dyn Dataset>)> {
 }
 
 /// `data.crop` as augmentation has it.
-pub(super) fn crop_area(data: &DataConfig) -> Option<(f64, f64)> {
+pub(crate) fn crop_area(data: &DataConfig) -> Option<(f64, f64)> {
     data.crop.map(|[low, high]| (low, high))
 }
 
@@ -136,7 +136,7 @@ pub fn loader(
 ///
 /// # Errors
 /// If the data cannot be used so, or an epoch has too few batches.
-pub(super) fn open_loader(
+pub(crate) fn open_loader(
     train: Arc<dyn Dataset>,
     loader: LoaderConfig,
     accum_iter: usize,

@@ -2,13 +2,13 @@
 
 use super::metrics::{SkippedRecord, StepRecord};
 use super::save;
-use super::sections::{OnNonfinite, OptimConfig};
-use super::settings::Settings;
 use super::source::open_loader;
 use super::task::Task;
 use super::workers::Workers;
 use crate::base::{Error, Real, Result};
 use crate::checkpoint::{Checkpoint, Place, State};
+use crate::config::sections::{OnNonfinite, OptimConfig};
+use crate::config::settings::Settings;
 use crate::data::{Batch, Dataset, Loader};
 use crate::exec::{Exec, tree};
 use crate::optim::{AdamW, Group, clip};

@@ -12,9 +12,10 @@ use vit_mae::checkpoint::tensors::File;
 use vit_mae::mae::Mae;
 use vit_mae::optim::{AdamW, groups};
 use vit_mae::params::Params;
-use vit_mae::train::tasks::mae::load;
-use vit_mae::train::tasks::mae::step::loss_and_gradient;
-use vit_mae::train::{Config, Workers};
+use vit_mae::tasks::Config;
+use vit_mae::tasks::mae::load;
+use vit_mae::tasks::mae::step::loss_and_gradient;
+use vit_mae::train::Workers;
 
 fn tiny(place: &Place) -> Config {
     Config::resolve("nano", Some(&place.path("tiny.toml")), Vec::new()).unwrap()

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs;
 use vit_mae::data::{evaluation_image, load_image, normalise};
 use vit_mae::exec::{Backend, Exec};
-use vit_mae::train::tasks::classify;
+use vit_mae::tasks::classify;
 
 const CLASSES: [&str; 3] = ["across", "down", "slanted"];
 

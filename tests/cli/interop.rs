@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use vit_mae::checkpoint::names::{Named, from_hf, to_hf};
 use vit_mae::checkpoint::tensors::File;
 use vit_mae::exec::{Backend, Exec};
+use vit_mae::interop::convert::source::{Model, Source};
+use vit_mae::interop::convert::{Conversion, Given, Target, convert};
 use vit_mae::mae::{Mae, Mask, masking::len_keep};
-use vit_mae::train::convert::source::{Model, Source};
-use vit_mae::train::convert::{Conversion, Given, Target, convert};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)

@@ -144,7 +144,7 @@ fn settings_are_layered_preset_then_file_then_flags() {
 #[test]
 fn a_layer_that_changes_only_the_epochs_keeps_the_share_of_warm_up() {
     let place = Place::new();
-    let nano = vit_mae::train::Config::resolve("nano", None, Vec::new()).unwrap().optim;
+    let nano = vit_mae::tasks::Config::resolve("nano", None, Vec::new()).unwrap().optim;
     let share = nano.warmup_epochs / nano.epochs as f64;
     for (i, (file, flags, warmup)) in [
         ("epochs = 10", &[][..], 10.0 * share),
@@ -255,7 +255,7 @@ fn help_shows_examples_and_defaults() {
     for word in ["Examples:", "vit-mae pretrain --preset photo", "[default: nano]", "runs/0001", "0.75"] {
         assert!(help.contains(word), "no {word} in {help}");
     }
-    for (name, _) in vit_mae::train::tasks::mae::presets::PRESETS {
+    for (name, _) in vit_mae::tasks::mae::presets::PRESETS {
         assert!(help.contains(name), "preset {name} is not in the help");
     }
     let help = place.done(&["reconstruct", "--help"]);

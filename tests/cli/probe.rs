@@ -33,7 +33,7 @@ fn npy(bytes: &[u8]) -> (String, Vec<f32>) {
 #[test]
 fn features_are_the_encoders_output_for_whole_images() {
     let place = place();
-    let (model, config, _) = vit_mae::train::tasks::mae::load::load(&place.path("run")).unwrap();
+    let (model, config, _) = vit_mae::tasks::mae::load::load(&place.path("run")).unwrap();
     let patches = config.model.num_patches();
     let whole = Mask::from_removed(&vec![false; patches]);
     let mut cx = Exec::new(Backend::default());

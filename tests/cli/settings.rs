@@ -3,7 +3,7 @@
 
 use crate::common::Place;
 use std::process::Output;
-use vit_mae::train::Config;
+use vit_mae::tasks::Config;
 
 /// Runs the program with variables in its environment, and with none of those that the tests themselves have.
 fn run(place: &Place, environment: &[(&str, &str)], args: &[&str]) -> Output {

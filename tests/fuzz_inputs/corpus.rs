@@ -28,8 +28,8 @@ pub(crate) fn seeds(target: &str, dir: &Path) -> Vec<Vec<u8>> {
         "tar" => vec![shard()],
         "parquet" => vec![include_bytes!("../golden/hub/train-00000-of-00001.parquet").to_vec()],
         "config" => [
-            include_str!("../../src/train/tasks/mae/presets/nano.toml"),
-            include_str!("../../src/train/tasks/mae/presets/photo.toml"),
+            include_str!("../../src/tasks/mae/presets/nano.toml"),
+            include_str!("../../src/tasks/mae/presets/photo.toml"),
         ]
         .map(|text| text.as_bytes().to_vec())
         .to_vec(),
@@ -127,7 +127,7 @@ fn state() -> Vec<u8> {
         images_per_s: 2.0,
         data_wait_secs: 0.0,
     };
-    let config_toml = include_str!("../../src/train/tasks/mae/presets/nano.toml").to_owned();
+    let config_toml = include_str!("../../src/tasks/mae/presets/nano.toml").to_owned();
     let state = State { step: 2, epoch: 1, history: vec![epoch; 3], config_toml, ..State::default() };
     state.seal(Path::new("state.bin")).unwrap()
 }

@@ -5,9 +5,11 @@ use std::path::Path;
 use vit_mae::base::files::read_text;
 use vit_mae::base::guard::GAVE_UP;
 use vit_mae::checkpoint::{State, tensors};
+use vit_mae::config::Settings;
 use vit_mae::data::{self, Split};
 use vit_mae::mae::mask_from_file;
-use vit_mae::train::{Config, Settings, metrics};
+use vit_mae::tasks::Config;
+use vit_mae::train::metrics;
 
 /// A parser, by name.
 pub(crate) struct Target {

@@ -2,10 +2,10 @@
 
 use image::RgbImage;
 use vit_mae::checkpoint::{EpochRecord, Named};
+use vit_mae::draw::report::Report;
+use vit_mae::draw::sheet::{Picture, Sheet};
+use vit_mae::train::curves;
 use vit_mae::train::metrics::{Record, StepRecord};
-use vit_mae::train::plot;
-use vit_mae::train::report::Report;
-use vit_mae::train::sheet::{Picture, Sheet};
 
 fn records(steps: u32) -> Vec<Record> {
     let mut records = Vec::new();
@@ -131,7 +131,7 @@ fn empty_and_odd_sheets_are_drawn_too() {
 
 #[test]
 fn the_loss_plot_names_its_axes_curves_and_references() {
-    let svg = plot::loss_svg(&records(200), &references(), LOSS).unwrap();
+    let svg = curves::loss_svg(&records(200), &references(), LOSS).unwrap();
     for text in
         ["step", "loss (mean squared error on masked patches)", "mean of the epoch", "validation images"]
     {
@@ -143,11 +143,11 @@ fn the_loss_plot_names_its_axes_curves_and_references() {
 
 #[test]
 fn plots_of_nothing_of_one_step_and_of_wild_values_are_drawn() {
-    assert!(plot::loss_svg(&[], &[], LOSS).unwrap().contains("</svg>"));
-    assert!(plot::lr_svg(&[]).unwrap().contains("</svg>"));
-    assert!(plot::score_svg(&[], "accuracy").unwrap().contains("</svg>"));
+    assert!(curves::loss_svg(&[], &[], LOSS).unwrap().contains("</svg>"));
+    assert!(curves::lr_svg(&[]).unwrap().contains("</svg>"));
+    assert!(curves::score_svg(&[], "accuracy").unwrap().contains("</svg>"));
     let one = records(20)[..1].to_vec();
-    assert!(plot::loss_svg(&one, &[], LOSS).unwrap().contains("</svg>"));
+    assert!(curves::loss_svg(&one, &[], LOSS).unwrap().contains("</svg>"));
     let mut wild = records(40);
     for (i, record) in wild.iter_mut().enumerate() {
         if let Record::Step(r) = record {
@@ -156,13 +156,13 @@ fn plots_of_nothing_of_one_step_and_of_wild_values_are_drawn() {
     }
     let references =
         [references(), vec![("broken".into(), f64::NAN), ("huge".into(), f64::INFINITY)]].concat();
-    assert!(plot::loss_svg(&wild, &references, LOSS).unwrap().contains("</svg>"));
-    assert!(plot::loss_svg(&records(20), &references, LOSS).unwrap().contains("</svg>"));
+    assert!(curves::loss_svg(&wild, &references, LOSS).unwrap().contains("</svg>"));
+    assert!(curves::loss_svg(&records(20), &references, LOSS).unwrap().contains("</svg>"));
 }
 
 #[test]
 fn a_long_run_stays_a_small_file() {
-    let svg = plot::loss_svg(&records(40_000), &[], LOSS).unwrap();
+    let svg = curves::loss_svg(&records(40_000), &[], LOSS).unwrap();
     assert!(svg.len() < 100_000, "{} bytes", svg.len());
 }
 
@@ -184,8 +184,8 @@ fn report() -> Report {
         ],
         settings_toml: settings.into(),
         curves: vec![
-            ("Loss".into(), plot::loss_svg(&records(2000), &references(), LOSS).unwrap()),
-            ("Learning rate".into(), plot::lr_svg(&records(2000)).unwrap()),
+            ("Loss".into(), curves::loss_svg(&records(2000), &references(), LOSS).unwrap()),
+            ("Learning rate".into(), curves::lr_svg(&records(2000)).unwrap()),
         ],
         sheets_heading: "Reconstructions".into(),
         sheets: vec![

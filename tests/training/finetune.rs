@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use vit_mae::Error;
 use vit_mae::checkpoint::tensors;
 use vit_mae::params::Params;
-use vit_mae::train::tasks::classify::{self, Start};
-use vit_mae::train::{Classify, FinetuneConfig, Run, RunDir};
+use vit_mae::tasks::classify;
+use vit_mae::tasks::classify::Start;
+use vit_mae::tasks::{Classify, FinetuneConfig};
+use vit_mae::train::{Run, RunDir};
 
 /// Three classes of stripes and a pre-training run of one epoch on them.
 fn place() -> Place {

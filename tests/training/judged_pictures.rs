@@ -3,9 +3,9 @@
 
 use image::RgbImage;
 use ndarray::Array2;
+use vit_mae::draw::sheet::{Picture, Sheet};
 use vit_mae::tasks::Metrics;
-use vit_mae::train::sheet::{Picture, Sheet};
-use vit_mae::train::tasks::classify::confusion::draw;
+use vit_mae::tasks::classify::confusion::draw;
 
 fn metrics(confusion: Array2<u64>) -> Metrics {
     Metrics { confusion, top1: 0, top5: 0, cross_entropy_sum: 0.0 }

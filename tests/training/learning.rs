@@ -8,8 +8,8 @@ use vit_mae::mae::masking::Masking;
 use vit_mae::mae::{Mae, MaeConfig, Mask, Strategy};
 use vit_mae::optim::{AdamW, groups};
 use vit_mae::params::Params;
+use vit_mae::tasks::mae::step::{loss, loss_and_gradient};
 use vit_mae::train::Workers;
-use vit_mae::train::tasks::mae::step::{loss, loss_and_gradient};
 
 fn config(norm_pix_loss: bool) -> MaeConfig {
     MaeConfig {

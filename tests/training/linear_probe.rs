@@ -7,7 +7,7 @@ use vit_mae::base::rng::{Purpose, below, rng, uniform};
 use vit_mae::exec::Backend;
 use vit_mae::layers::Linear;
 use vit_mae::optim::{Sgd, groups};
-use vit_mae::train::probe::{Labelled, Optimizer, ProbeConfig, SWEEP, evaluate, sweep};
+use vit_mae::tasks::probe::head::{Labelled, Optimizer, ProbeConfig, SWEEP, evaluate, sweep};
 
 const CONFIG: ProbeConfig = ProbeConfig {
     optimizer: Optimizer::Sgd,

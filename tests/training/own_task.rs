@@ -10,11 +10,12 @@ use vit_mae::data::{Batch, LoaderConfig};
 use vit_mae::optim::{Group, groups};
 use vit_mae::params;
 use vit_mae::params::{Params, Tensor, TensorMut};
+use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::memory::StepMemory;
 use vit_mae::train::source::Source;
 use vit_mae::train::step::{StepCx, StepInfo, sum};
 use vit_mae::train::task::{Findings, Opened, Task, Validation};
-use vit_mae::train::{Config, Learner, Pretrain, Run, RunDir};
+use vit_mae::train::{Learner, Run, RunDir};
 
 params! {
     /// A pixel value for each column: what an image's columns are, on average.

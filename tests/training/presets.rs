@@ -8,8 +8,9 @@ use vit_mae::data::{self, Split, Subset};
 use vit_mae::mae::Mae;
 use vit_mae::optim::groups;
 use vit_mae::params::Params;
-use vit_mae::train::tasks::mae::presets;
-use vit_mae::train::{Config, source};
+use vit_mae::tasks::Config;
+use vit_mae::tasks::mae::presets;
+use vit_mae::train::source;
 
 /// Name, all parameters with the position tables, and those that are trained.
 const REFERENCE: [(&str, usize, usize); 7] = [

@@ -7,7 +7,8 @@ use serde_json::Value;
 use std::fs;
 use vit_mae::Error;
 use vit_mae::checkpoint::Checkpoint;
-use vit_mae::train::{Config, Pretrain, Run, RunDir};
+use vit_mae::tasks::{Config, Pretrain};
+use vit_mae::train::{Run, RunDir};
 
 const SETS: [&str; 5] = [
     "run.pictures_every_epochs=1",

@@ -6,11 +6,13 @@ use super::yardstick::Yardstick;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, State, dir, tensors};
+use crate::config::Settings;
 use crate::models::mae::Mae;
 use crate::optim::AdamW;
+use crate::tasks::mae::load;
+use crate::tasks::{Config, Pretrain};
 use crate::train::source::{Source, measure};
-use crate::train::tasks::mae::load;
-use crate::train::{Config, Pretrain, Settings, Task, Workers, save};
+use crate::train::{Task, Workers, save};
 use std::path::{Path, PathBuf};
 
 /// How often a checkpoint is opened again if a run that is going on replaced it meanwhile.

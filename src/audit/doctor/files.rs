@@ -3,8 +3,9 @@
 use super::evidence::Evidence;
 use super::words::{listed, number};
 use super::{Finding, Verdict};
+use crate::config::Settings;
+use crate::tasks::Config;
 use crate::train::metrics::EpochRecord;
-use crate::train::{Config, Settings};
 use toml::Value;
 
 const DAMAGED: &str = "restore the run directory from a copy, or train again: a damaged checkpoint is not \

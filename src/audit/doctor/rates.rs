@@ -6,7 +6,7 @@ use super::weights::{pairs, rms};
 use super::words::{listed, median, number, percent};
 use crate::optim::{AdamW, groups};
 use crate::params::{Params, Role, Tensor};
-use crate::train::Config;
+use crate::tasks::Config;
 use serde::Serialize;
 
 /// One step moves a weight by about the learning rate. Where that is this share of the weight's typical

@@ -5,8 +5,9 @@ use crate::models::mae::Mae;
 use crate::models::mae::baseline::Baselines;
 use crate::models::mae::cost::Cost;
 use crate::models::mae::masking::len_keep;
-use crate::train::tasks::mae::held_out::HeldOut;
-use crate::train::{Config, Workers};
+use crate::tasks::Config;
+use crate::tasks::mae::held_out::HeldOut;
+use crate::train::Workers;
 
 /// Floating-point operations that measuring a loss may take: some seconds on a few cores.
 const BUDGET_FLOP: f64 = 1e12;

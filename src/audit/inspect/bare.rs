@@ -4,11 +4,11 @@ use super::{Architecture, Inspection, Provenance, Row, Transformer, digest, rows
 use crate::base::{Error, Result};
 use crate::checkpoint::tensors::File;
 use crate::checkpoint::{Layout, Renamed};
+use crate::interop::convert::shapes;
 use crate::models::mae::{Encoder, Mae};
 use crate::models::vit::Stack;
 use crate::optim::groups;
 use crate::params::Params;
-use crate::train::convert::shapes;
 use std::path::Path;
 
 pub(super) fn inspect(path: &Path) -> Result<Inspection> {

@@ -4,7 +4,7 @@ use super::{Architecture, Inspection, Transformer, provenance, rows};
 use crate::base::Result;
 use crate::optim::groups;
 use crate::params::Params;
-use crate::train::tasks::classify;
+use crate::tasks::classify;
 use std::path::Path;
 
 pub(super) fn inspect(path: &Path) -> Result<Inspection> {

@@ -6,11 +6,12 @@ pub mod stats;
 
 use crate::base::Result;
 use crate::checkpoint::{Checkpoint, State, dir, keep};
+use crate::config::Settings;
 use crate::models::vit::Stack;
 use crate::optim::groups::{self, Group};
 use crate::params::{Params, Role, Tensor};
-use crate::train::tasks::mae::load;
-use crate::train::{FinetuneConfig, Settings};
+use crate::tasks::FinetuneConfig;
+use crate::tasks::mae::load;
 use serde::Serialize;
 use stats::Stats;
 use std::collections::BTreeMap;

@@ -37,7 +37,7 @@ pub const SOURCES: [Source; 19] = [
     source!("models/vit/tokens.rs"),
     source!("optim/adamw.rs"),
     source!("optim/clip.rs"),
-    source!("train/tasks/mae/step.rs"),
+    source!("tasks/mae/step.rs"),
 ];
 
 /// One function, quoted.

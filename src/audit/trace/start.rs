@@ -6,10 +6,11 @@ use crate::models::mae::cost::Cost;
 use crate::models::mae::masking::len_keep;
 use crate::models::mae::{Mae, Mask};
 use crate::optim::{AdamW, clip};
+use crate::tasks::mae::{held_out, load};
+use crate::tasks::{Config, Pretrain};
 use crate::train::memory::{available_bytes, gibibytes};
 use crate::train::source::measure;
-use crate::train::tasks::mae::{held_out, load};
-use crate::train::{Config, Pretrain, Task, save};
+use crate::train::{Task, save};
 use ndarray::{Array4, Axis, stack};
 use std::path::{Path, PathBuf};
 

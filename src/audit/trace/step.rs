@@ -8,7 +8,7 @@ use crate::exec::probe::Recorder;
 use crate::models::mae::{Mae, MaeOutput, Mask};
 use crate::optim::{AdamW, Group, clip, groups};
 use crate::params::Params;
-use crate::train::Config;
+use crate::tasks::Config;
 use ndarray::ArrayD;
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ pub struct Trace {
 
 impl Trace {
     /// Takes one step on the batch, which is one chunk; the bits are those of
-    /// [`crate::train::tasks::mae::step::loss_and_gradient`] with a `micro_batch` of at least its size.
+    /// [`crate::tasks::mae::step::loss_and_gradient`] with a `micro_batch` of at least its size.
     ///
     /// # Errors
     /// If the loss or a gradient is not finite.

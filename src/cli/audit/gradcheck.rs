@@ -17,8 +17,8 @@ use vit_mae::exec::Backend;
 use vit_mae::exec::device::Device;
 use vit_mae::exec::engine::{Engine, Offloading};
 use vit_mae::mae::masking::len_keep;
-use vit_mae::train::Config;
-use vit_mae::train::tasks::mae::{load, presets};
+use vit_mae::tasks::Config;
+use vit_mae::tasks::mae::{load, presets};
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\

@@ -3,8 +3,8 @@
 use crate::cli::{assignments, say, start_threads, whole};
 use std::path::PathBuf;
 use vit_mae::audit::trace::{self, Batch, Start, Trace};
-use vit_mae::train::Config;
-use vit_mae::train::tasks::mae::presets;
+use vit_mae::tasks::Config;
+use vit_mae::tasks::mae::presets;
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\

@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::fmt::Write;
 use vit_mae::Result;
 use vit_mae::data::{Contents, OfSplit, Split, Survey, survey};
-use vit_mae::train::features::Listener;
+use vit_mae::tasks::features::Listener;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use vit_mae::Result;
 use vit_mae::base::out_file::check_out_file;
 use vit_mae::checkpoint::atomic::write_atomic;
-use vit_mae::train::preview::{Preview, draw};
+use vit_mae::draw::preview::{Preview, draw};
 
 const EXAMPLES: &str = "\
 Examples:

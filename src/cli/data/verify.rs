@@ -5,7 +5,7 @@ use super::super::{json, say, visible};
 use super::Place;
 use serde::Serialize;
 use vit_mae::data::{Split, verify};
-use vit_mae::train::features::Listener;
+use vit_mae::tasks::features::Listener;
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\

@@ -12,7 +12,7 @@ fn curve(loss: impl Fn(f64) -> f64) -> Place {
     fs::remove_dir_all(place.path("run/checkpoint")).unwrap();
     fs::remove_dir_all(place.path("images")).unwrap();
     let config: toml::Table = place.text("run/config.toml").parse().unwrap();
-    let config: vit_mae::train::Config = config.try_into().unwrap();
+    let config: vit_mae::tasks::Config = config.try_into().unwrap();
     let line = |step: u32| {
         let (epoch, loss) = (f64::from(step) / 10.0, loss(f64::from(step)));
         let lr = config.schedule().lr_at(epoch);

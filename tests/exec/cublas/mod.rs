@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use vit_mae::Real;
 use vit_mae::base::rng::{Purpose, rng, uniform};
+use vit_mae::bench::offload::{Forecast, measure, products};
 use vit_mae::exec::Backend;
 use vit_mae::exec::cublas::cost::{Figures, Work};
 use vit_mae::exec::engine::Engine;
 use vit_mae::exec::gemm::Gemm;
-use vit_mae::train::Config;
-use vit_mae::train::offload::{Forecast, measure, products};
+use vit_mae::tasks::Config;
 
 /// Numbers in [−1, 1].
 fn random<F: Real>(rows: usize, columns: usize, seed: u64) -> Array2<F> {

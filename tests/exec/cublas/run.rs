@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering;
 use vit_mae::exec::Backend;
 use vit_mae::exec::engine::Engine;
 use vit_mae::exec::gemm::Gemm;
+use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
-use vit_mae::train::{Config, Observer, Pretrain, Run, RunDir, Workers};
+use vit_mae::train::{Observer, Run, RunDir, Workers};
 use vit_mae::{Error, Result};
 
 /// Collects the losses of steps and of held-out images; lets the device run out of memory after so many steps.

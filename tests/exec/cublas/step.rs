@@ -11,11 +11,11 @@ use vit_mae::exec::gemm::Gemm;
 use vit_mae::mae::{Mae, MaeConfig, Mask, Strategy, masking::Masking};
 use vit_mae::optim::{AdamW, groups};
 use vit_mae::params::Params;
-use vit_mae::train::tasks::mae::step::loss_and_gradient;
+use vit_mae::tasks::mae::step::loss_and_gradient;
 use vit_mae::train::workers::Workers;
 
 fn config() -> MaeConfig {
-    let text = include_str!("../../../src/train/tasks/mae/presets/nano.toml");
+    let text = include_str!("../../../src/tasks/mae/presets/nano.toml");
     let table: toml::Table = text.parse().expect("a preset is TOML");
     let mut config: MaeConfig = table["model"].clone().try_into().expect("it has a model");
     (config.embed_dim, config.depth, config.num_heads) = (16, 2, 2);

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use vit_mae::base::disk::{Disk, Os};
 use vit_mae::checkpoint::{Checkpoint, dir, keep};
+use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::metrics::{self, EpochRecord, Record, StepRecord};
-use vit_mae::train::{Config, Observer, Pretrain, Run, RunDir};
+use vit_mae::train::{Observer, Run, RunDir};
 use vit_mae::{Error, Result};
 
 const FAULTS: [Fault; 5] =

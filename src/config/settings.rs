@@ -1,0 +1,147 @@
+//! What the settings of every kind of training have in common: their form in TOML, and what must not change on the
+//! way.
+
+use crate::base::{Error, Result};
+use crate::config::moved;
+use crate::config::origins::Resolved;
+use crate::config::overrides::Overrides;
+use crate::config::resolve::{Layers, one_line};
+use crate::config::sections::{DataConfig, OptimConfig, RunConfig};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// The settings of a run, which `config.toml` in its directory holds.
+pub trait Settings: Clone + Serialize + DeserializeOwned {
+    /// The value of the key `task`; pre-training, which came first, has none.
+    const TASK: Option<&'static str>;
+
+    /// Settings of this kind of training that must not change on the way: keys, and sections that end in a dot. Those
+    /// that every kind has are in [`crate::train::resume::FIXED`].
+    const FIXED: &'static [&'static str];
+
+    /// How it learns.
+    fn optim(&self) -> &OptimConfig;
+
+    /// What it learns from.
+    fn data(&self) -> &DataConfig;
+
+    /// The same, to be changed.
+    fn data_mut(&mut self) -> &mut DataConfig;
+
+    /// Everything else.
+    fn run(&self) -> &RunConfig;
+
+    /// The same, to be changed.
+    fn run_mut(&mut self) -> &mut RunConfig;
+
+    /// Checks all that can be known before any data is read.
+    ///
+    /// # Errors
+    /// The first setting that cannot work.
+    fn validate(&self) -> Result<()>;
+
+    /// These settings with a file, the environment and flags laid on top, as when a run is resumed.
+    ///
+    /// # Errors
+    /// An unknown key, a value of the wrong type, a file that is not TOML, or settings that cannot work together;
+    /// the error names the file, the variable or the flag.
+    fn changed(&self, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Self>> {
+        Layers::over(self.to_table()?).resolve(file, overrides)
+    }
+
+    /// Reads the settings of a run, whose data is looked for from here and from where the run lies ([`moved::seen_from`]).
+    ///
+    /// # Errors
+    /// As [`Settings::as_written`].
+    fn from_toml(text: &str, path: &Path) -> Result<Self> {
+        let mut settings = Self::as_written(text, path)?;
+        if let Some(data) = &mut settings.data_mut().path {
+            *data = moved::seen_from(path, data);
+        }
+        Ok(settings)
+    }
+
+    /// Reads settings that were resolved before.
+    ///
+    /// # Errors
+    /// If the text, which stands in `path`, is not a complete configuration, or one of another task.
+    fn as_written(text: &str, path: &Path) -> Result<Self> {
+        let wrong = |e: toml::de::Error| {
+            Error::input(path, "settings", "a complete configuration", one_line(e, text))
+        };
+        let mut table: Table = text.parse().map_err(wrong)?;
+        let task = table.get("task").map(|task| task.as_str().unwrap_or_default());
+        if task != Self::TASK {
+            return Err(Error::input(path, "kind of run", kind(Self::TASK), kind(task)));
+        }
+        // Read from the text where it can be, for an error with the number of the line.
+        let settings: Self =
+            if modernise(&mut table) { table.try_into() } else { toml::from_str(text) }.map_err(wrong)?;
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    /// Whether a text is that of settings of this kind, whatever else may be wrong with it.
+    fn wrote(text: &str) -> bool {
+        text.parse::<Table>().is_ok() && task_of(text).as_deref() == Self::TASK
+    }
+
+    /// As TOML.
+    ///
+    /// # Errors
+    /// Only if a number cannot be written in TOML.
+    fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::setting("settings", "numbers that TOML can hold", e))
+    }
+
+    /// As a table of sections.
+    ///
+    /// # Errors
+    /// Only if a number cannot be written in TOML.
+    fn to_table(&self) -> Result<Table> {
+        Table::try_from(self).map_err(|e| Error::setting("settings", "numbers that TOML can hold", e))
+    }
+}
+
+/// The task that a text of settings names; pre-training, which came first, has none.
+#[must_use]
+pub fn task_of(text: &str) -> Option<String> {
+    Some(text.parse::<Table>().ok()?.get("task")?.as_str()?.to_owned())
+}
+
+/// Gives a key of an earlier version its place of today, and says whether there was one: `finetune.val_share` became
+/// `data.val_fraction` when pre-training began to hold images out, too.
+pub(crate) fn modernise(table: &mut Table) -> bool {
+    let section = table.get_mut("finetune").and_then(Value::as_table_mut);
+    let Some(fraction) = section.and_then(|section| section.remove("val_share")) else { return false };
+    let data = table.entry("data").or_insert_with(|| Table::new().into());
+    data.as_table_mut().is_some_and(|data| data.insert("val_fraction".to_owned(), fraction).is_none())
+}
+
+/// Every key of a kind of settings, those without a value included: `model.depth`, ….
+pub(crate) fn keys<S: Settings>() -> Vec<String> {
+    let in_section = |section: String| {
+        let keys = fields::<S>(|unknown| Table::from_iter([(section.clone(), unknown.into())]));
+        keys.into_iter().map(move |key| format!("{section}.{key}"))
+    };
+    fields::<S>(|unknown| unknown).into_iter().flat_map(in_section).collect()
+}
+
+/// The fields of a struct: those that serde offers when it meets an unknown one there.
+fn fields<S: Settings>(place: impl FnOnce(Table) -> Table) -> Vec<String> {
+    let unknown = Table::from_iter([("?".to_owned(), Value::from(true))]);
+    let Err(error) = place(unknown).try_into::<S>() else { return Vec::new() };
+    let offered = error.message().split_once("expected").map_or("", |(_, offered)| offered);
+    offered.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// A kind of run in words.
+fn kind(task: Option<&str>) -> String {
+    match task {
+        None => "pre-training (`vit-mae pretrain`)".to_owned(),
+        Some("classify") => "fine-tuning for classification (`vit-mae finetune`)".to_owned(),
+        Some(other) => format!("task `{other}`"),
+    }
+}

@@ -1,0 +1,248 @@
+//! The task of classification: a pre-trained encoder with a new head, trained end to end on labelled images.
+
+pub mod config;
+pub mod confusion;
+pub mod evaluate;
+mod labelled;
+pub mod outcome;
+pub mod recipes;
+pub mod splits;
+pub mod start;
+pub mod step;
+pub mod summary;
+
+pub use config::FinetuneConfig;
+pub use outcome::Outcome;
+pub use start::Start;
+
+use crate::base::{Error, Result};
+use crate::checkpoint::{Checkpoint, Named, keep};
+use crate::config::settings::Settings;
+use crate::data::{Batch, Dataset, LoaderConfig};
+use crate::layers::DropPath;
+use crate::models::classify::{Classifier, cross_entropy};
+use crate::optim::{Group, groups};
+use crate::params::Params;
+use crate::tasks::Metrics;
+use crate::tasks::classify::evaluate::Evaluation;
+use crate::tasks::classify::splits::Splits;
+use crate::train::curves;
+use crate::train::memory::{self, StepMemory};
+use crate::train::metrics::{Measured, ValidationRecord};
+use crate::train::run::Run;
+use crate::train::source::{self, Source};
+use crate::train::step::{Learner, StepCx};
+use crate::train::task::{Effort, Findings, Opened, Task, Validation};
+use crate::train::{RunDir, save};
+use std::path::Path;
+use step::{How, Labelled};
+
+/// Fine-tuning for classification.
+pub struct Classify {
+    /// Its images.
+    pub images: Splits,
+    /// Of the validation images after the last epoch of this process.
+    validated: Option<Metrics>,
+}
+
+impl Task for Classify {
+    type Config = FinetuneConfig;
+    type Model = Classifier<f32>;
+    type Start = Start;
+    type Outcome = Outcome;
+
+    const LOSS: &'static str = "loss (cross-entropy)";
+
+    fn source(config: &FinetuneConfig) -> Result<Source> {
+        Source::of(&config.data)
+    }
+
+    fn open(source: Source, config: &mut FinetuneConfig) -> Result<Opened<Self>> {
+        let (images, skipped) = labelled::open(source, config)?;
+        let (digest, train) = (images.all.digest()?, images.train.clone());
+        Ok(Opened { task: Self { images, validated: None }, train, digest, skipped })
+    }
+
+    fn loader(config: &FinetuneConfig) -> LoaderConfig {
+        let shape = (config.model.img_size, config.model.in_chans);
+        let augment = config.augment.augment(source::crop_area(&config.data), config.data.flip);
+        source::loader(&config.data, augment, shape, config.optim.batch_size, config.run.seed)
+    }
+
+    fn memory(config: &FinetuneConfig, threads: usize) -> StepMemory {
+        config.memory(threads)
+    }
+
+    fn model(config: &FinetuneConfig, start: &Start) -> Result<Classifier<f32>> {
+        start.classifier(config)
+    }
+
+    fn blank(config: &FinetuneConfig) -> Classifier<f32> {
+        Classifier::new(&config.model)
+    }
+
+    fn start_again(config: &FinetuneConfig) -> Result<Start> {
+        Start::again(config)
+    }
+
+    fn groups(config: &FinetuneConfig, model: &Classifier<f32>) -> Vec<Group> {
+        let (decay, transfer) = (config.optim.weight_decay, &config.finetune);
+        groups::finetuning(model, decay, transfer.layer_decay, config.model.depth, transfer.tune_blocks)
+    }
+
+    fn ema_decay(config: &FinetuneConfig) -> Option<f64> {
+        config.finetune.ema_decay
+    }
+
+    fn loss_and_grad(
+        &self,
+        model: &Classifier<f32>,
+        mut batch: Batch,
+        cx: &StepCx<'_, Self>,
+    ) -> (f64, Classifier<f32>) {
+        let (config, epoch) = (cx.config, cx.epoch);
+        let how = How {
+            seed: config.run.seed,
+            epoch,
+            drop_path: DropPath { rate: config.finetune.drop_path, depth: config.model.depth },
+            tune_blocks: config.finetune.tune_blocks,
+            micro_batch: config.optim.micro_batch,
+        };
+        let labels: Vec<usize> =
+            batch.targets.iter().map(|target| target.class().expect("labelled data")).collect();
+        let targets = cross_entropy::targets(&labels, config.model.num_classes, config.augment.smoothing);
+        let [height, width] = config.model.img_size;
+        // The first sample's address is as good as a number: no other batch of the epoch begins with it.
+        let mix = config.augment.mixing().draw(height, width, how.seed, epoch, batch.samples[0]);
+        mix.images(&mut batch.views[0]);
+        let targets = mix.targets(&targets);
+        let (images, targets, samples) = (batch.views[0].view(), targets.view(), &batch.samples[..]);
+        step::loss_and_gradient(model, &Labelled { images, targets, samples }, &how, cx.workers)
+    }
+
+    fn evaluate(learner: &mut Learner<Self>, run: &RunDir, epoch: u64) -> Result<Option<Validation>> {
+        let Some(set) = learner.task.images.validation.clone() else { return Ok(None) };
+        let metrics = evaluate(learner, learner.eval_model(), run, &*set)?.metrics;
+        let recall = (0..metrics.classes()).map(|class| metrics.recall(class)).collect();
+        let values = [
+            ("top1", Measured::Number(metrics.top1_share())),
+            ("top5", Measured::Number(metrics.top5_share())),
+            ("recall", Measured::PerClass(recall)),
+        ];
+        let details = ValidationRecord {
+            step: epoch * learner.steps_per_epoch(),
+            epoch,
+            images: metrics.images(),
+            values: Named(values.map(|(name, value)| (name.to_owned(), value)).into()),
+        };
+        let scores = Named::scores([("accuracy", metrics.top1_share()), ("loss", metrics.cross_entropy())]);
+        learner.task.validated = Some(metrics);
+        Ok(Some(Validation { scores, details: Some(details) }))
+    }
+
+    /// The confusion matrix of the validation images.
+    fn draw(learner: &Learner<Self>, run: &RunDir, epoch: u64) -> Result<()> {
+        let Some(metrics) = &learner.task.validated else { return Ok(()) };
+        let title = format!("Validation images after epoch {epoch}");
+        let png = confusion::draw(metrics, &learner.config.finetune.classes, &title)?;
+        run.write(&run.confusion(), &png)
+    }
+
+    /// Judges the best checkpoint on the test split, and writes curves, pictures and `result.json`.
+    fn conclude(run: &mut Run<Self>) -> Result<Findings<Outcome>> {
+        let (dir, learner) = (&run.journal.run, &run.learner);
+        let (best, config, checkpoint) = load_best(dir.path())?;
+        let chosen = checkpoint.state.history.last().expect("at least one epoch was trained");
+        let Effort { wall_secs, skipped, .. } = run.effort();
+        let mut outcome = Outcome {
+            epoch: chosen.epoch,
+            step: chosen.step,
+            train_images: learner.task.images.train.len(),
+            validation_images: learner.task.images.validation.as_ref().map_or(0, |set| set.len()),
+            validation_accuracy: chosen.score("accuracy"),
+            test_accuracy: None,
+            test: None,
+            gflop_per_image: config.model.flops_per_image() / 1e9,
+            parameters: best.count(),
+            wall_secs,
+            seed: config.run.seed,
+            skipped,
+        };
+        let sheets = match &learner.task.images.test {
+            Ok(set) => {
+                let evaluation = evaluate(learner, &best, dir, &**set)?;
+                outcome.tested(&evaluation, &config);
+                draw_test(learner, (&best, &config), &evaluation, dir, chosen.epoch)?
+            }
+            Err(_) => Vec::new(),
+        };
+        let json = serde_json::to_vec_pretty(&outcome).map_err(|e| Error::write(dir.result())(e.into()))?;
+        dir.write(&dir.result(), &json)?;
+        let accuracy = curves::score_svg(&run.journal.records, "accuracy")?;
+        dir.write(&dir.accuracy_svg(), accuracy.as_bytes())?;
+        Ok(Findings {
+            title: format!("Classifier on {}", learner.task.images.train.describe()),
+            summary: outcome.summary(),
+            references: Vec::new(),
+            curves: vec![("Accuracy on validation images".to_owned(), accuracy)],
+            sheets_heading: "Pictures",
+            sheets,
+            notes: outcome.notes(learner),
+            outcome,
+        })
+    }
+}
+
+/// What a classifier makes of labelled images.
+fn evaluate(
+    learner: &Learner<Classify>,
+    model: &Classifier<f32>,
+    run: &RunDir,
+    set: &dyn Dataset,
+) -> Result<Evaluation> {
+    let (config, engine) = (&learner.config, learner.workers.engine());
+    config.judge(model, &config.input(), run.path(), engine).evaluate(set, &())
+}
+
+/// The confusion matrix of the test images, and those on which the classifier is most confidently wrong.
+fn draw_test(
+    learner: &Learner<Classify>,
+    (best, config): (&Classifier<f32>, &FinetuneConfig),
+    evaluation: &Evaluation,
+    run: &RunDir,
+    epoch: u64,
+) -> Result<Vec<(String, Vec<u8>)>> {
+    let Ok(set) = &learner.task.images.test else { return Ok(Vec::new()) };
+    let title = format!("Test images, epoch {epoch}");
+    let png = confusion::draw(&evaluation.metrics, &config.finetune.classes, &title)?;
+    run.write(&run.confusion(), &png)?;
+    let mut sheets = vec![("Confusion matrix of the test split".to_owned(), png)];
+    let input = config.input();
+    let judge = config.judge(best, &input, run.path(), learner.workers.engine());
+    if let Some(png) = judge.wrong_sheet(evaluation, &**set)? {
+        run.write(&run.wrong(), &png)?;
+        sheets.push(("Most confidently wrong".to_owned(), png));
+    }
+    Ok(sheets)
+}
+
+/// The best checkpoint of a run's, or the one in a checkpoint's folder.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_best(dir: &Path) -> Result<(Classifier<f32>, FinetuneConfig, Checkpoint)> {
+    load(&keep::best(dir)?)
+}
+
+/// A classifier from a checkpoint, with the settings it was trained with.
+///
+/// # Errors
+/// If there is no checkpoint, it is damaged, or it is none of a classifier.
+pub fn load(dir: &Path) -> Result<(Classifier<f32>, FinetuneConfig, Checkpoint)> {
+    let checkpoint = Checkpoint::open(dir)?;
+    let config = FinetuneConfig::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?;
+    memory::require_weights(config.model.parameters())?;
+    let mut model = Classifier::new(&config.model);
+    save::load_weights(&checkpoint.model, &mut model)?;
+    Ok((model, config, checkpoint))
+}

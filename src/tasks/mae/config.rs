@@ -1,0 +1,150 @@
+//! Every setting of a pre-training run, resolved as preset < file < environment < command line.
+
+use super::presets;
+use crate::base::{Error, Result};
+use crate::config::origins::Resolved;
+use crate::config::overrides::Overrides;
+use crate::config::resolve::Layers;
+use crate::config::sections::require;
+use crate::config::settings::Settings;
+use crate::models::mae::masking::{Masking, len_keep};
+use crate::models::mae::{MaeConfig, Strategy};
+use crate::optim::Schedule;
+use crate::train::input::Input;
+use crate::train::memory::StepMemory;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use toml::Value;
+
+pub use crate::config::sections::{DataConfig, OnNonfinite, OptimConfig, RunConfig};
+
+/// All settings; `config.toml` in a run directory is this.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The architecture.
+    pub model: MaeConfig,
+    /// What is removed.
+    pub mask: MaskConfig,
+    /// What it learns from.
+    pub data: DataConfig,
+    /// How it learns.
+    pub optim: OptimConfig,
+    /// Everything else.
+    pub run: RunConfig,
+}
+
+/// What is removed from each image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskConfig {
+    /// How patches are chosen.
+    pub strategy: Strategy,
+    /// Share of patches removed.
+    pub mask_ratio: f64,
+}
+
+impl Config {
+    /// Resolves a preset, a file and overrides (`mask.mask_ratio`, value) in this order, and checks the
+    /// result. A file or overrides that change only the number of epochs keep the share of warm-up.
+    ///
+    /// # Errors
+    /// An unknown preset or key, a value of the wrong type, a file that is not TOML, or settings that
+    /// cannot work together; the error names the file or the flag.
+    pub fn resolve(preset: &str, file: Option<&Path>, overrides: Vec<(String, Value)>) -> Result<Self> {
+        Ok(Self::layered(preset, file, &overrides.into())?.config)
+    }
+
+    /// The same with the environment's settings below the command line's, and with the origin of each.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`]; the error names the file, the variable or the flag.
+    pub fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Self>> {
+        let table = presets::text(preset)?.parse().map_err(|e| Error::setting("--preset", "TOML", e))?;
+        Layers::new(table, &format!("preset {preset}")).resolve(file, overrides)
+    }
+
+    /// These settings with some of them changed, for another run: unlike in a run that is under way, warm-up keeps its
+    /// share of the epochs.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`].
+    pub fn varied(&self, overrides: Vec<(String, Value)>) -> Result<Self> {
+        Ok(Layers::new(self.to_table()?, "").resolve(None, &overrides.into())?.config)
+    }
+
+    /// How an image becomes what the model sees in evaluation.
+    #[must_use]
+    pub fn input(&self) -> Input {
+        Input::of(&self.data, (self.model.img_size, self.model.in_chans))
+    }
+
+    /// How masks are drawn.
+    #[must_use]
+    pub fn masking(&self) -> Masking {
+        Masking { strategy: self.mask.strategy, mask_ratio: self.mask.mask_ratio, grid: self.model.grid() }
+    }
+
+    /// What is in memory during a training step on so many threads.
+    #[must_use]
+    pub fn memory(&self, threads: usize) -> StepMemory {
+        let len_keep = len_keep(self.model.num_patches(), self.mask.mask_ratio);
+        StepMemory::pretraining(&self.model, &self.optim, len_keep, threads)
+    }
+
+    /// The learning-rate schedule, in absolute rates.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule {
+        self.optim.schedule()
+    }
+}
+
+impl Settings for Config {
+    const TASK: Option<&'static str> = None;
+
+    const FIXED: &'static [&'static str] = &["model.", "mask."];
+
+    fn optim(&self) -> &OptimConfig {
+        &self.optim
+    }
+
+    fn data(&self) -> &DataConfig {
+        &self.data
+    }
+
+    fn data_mut(&mut self) -> &mut DataConfig {
+        &mut self.data
+    }
+
+    fn run(&self) -> &RunConfig {
+        &self.run
+    }
+
+    fn run_mut(&mut self) -> &mut RunConfig {
+        &mut self.run
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.model.validate()?;
+        self.mask.validate(self.model.num_patches())?;
+        self.data.validate(self.model.in_chans)?;
+        self.optim.validate()?;
+        self.run.validate()
+    }
+}
+
+impl MaskConfig {
+    /// Refuses a ratio that removes nothing or everything of `patches` patches.
+    fn validate(&self, patches: usize) -> Result<()> {
+        let ratio = self.mask_ratio;
+        require(ratio > 0.0 && ratio < 1.0, "mask.mask_ratio", "between 0 and 1, both excluded", ratio)?;
+        let keep = len_keep(patches, ratio);
+        let found = format!("{ratio}, which keeps {keep}");
+        require(
+            (1..patches).contains(&keep),
+            "mask.mask_ratio",
+            format!("a ratio that keeps and removes at least one of the {patches} patches"),
+            found,
+        )
+    }
+}
