@@ -224,6 +224,20 @@ fn the_moving_average_is_that_of_the_weights() {
     );
 }
 
+/// From initial weights, and from a checkpoint with a moving average.
+#[test]
+fn a_step_replayed_has_the_bits_of_the_log() {
+    let place = place();
+    let often = ["--ema", "0.9", "--drop-path", "0.3", "--set", "run.digest_every_steps=1", "--set"];
+    finetune(&place, &[&often[..], &["run.checkpoint_every_epochs=1", "--out", "run"]].concat());
+    for step in ["1", "6", "9"] {
+        let printed = place.done(&["audit", "replay", "run", "--step", step, "--json"]);
+        let found: Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(found["agree"], true, "{printed}");
+        assert_eq!(found["compared"].as_array().unwrap().len(), 4, "{printed}");
+    }
+}
+
 #[test]
 fn larger_images_are_fine_tuned_with_interpolated_positions() {
     let place = place();
