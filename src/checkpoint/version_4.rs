@@ -1,7 +1,7 @@
 //! The state as version 4 laid it out: what one loss and one accuracy were are named scores today.
 
 use super::named::Named;
-use super::state::{self, Change, Checksums, LogMark, Position};
+use super::record::{self, Change, Checksums, LogMark, Position};
 
 #[derive(bincode::Decode)]
 pub(super) struct State {
@@ -34,7 +34,7 @@ struct EpochRecord {
     data_wait_secs: f64,
 }
 
-impl From<State> for state::State {
+impl From<State> for record::State {
     fn from(s: State) -> Self {
         Self {
             step: s.step,
@@ -55,7 +55,7 @@ impl From<State> for state::State {
     }
 }
 
-impl From<EpochRecord> for state::EpochRecord {
+impl From<EpochRecord> for record::EpochRecord {
     fn from(e: EpochRecord) -> Self {
         let scores = match (e.held_out_accuracy, e.held_out_loss) {
             (Some(accuracy), Some(loss)) => Named::scores([("accuracy", accuracy), ("loss", loss)]),

@@ -4,7 +4,7 @@
 //! `c₀ = 0…0`, `cₙ = SHA-256(cₙ₋₁ ‖ what record n says)`. Whoever knows one value of it knows that no record
 //! before it was changed, left out or added.
 
-use super::metrics::Record;
+use super::record::Record;
 use crate::base::Real;
 use crate::params::Params;
 use sha2::{Digest, Sha256};

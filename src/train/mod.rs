@@ -9,6 +9,7 @@ pub mod logs;
 pub mod memory;
 pub mod metrics;
 pub mod readable;
+pub mod record;
 pub mod resume;
 pub mod run;
 pub mod run_dir;

@@ -165,7 +165,7 @@ impl<T: Task> Run<T> {
             observer.epoch(&record);
             let due = |every: u64| record.epoch % every == 0 || record.epoch == epochs;
             if due(settings.pictures_every_epochs) {
-                T::draw(&self.learner, &self.journal.run, record.epoch)?;
+                self.learner.task.draw(&self.learner.eval_cx(&self.journal.run), record.epoch)?;
                 // The report may draw those of the last epoch anew.
                 if record.epoch < epochs {
                     self.journal.show_pictures(record.epoch)?;
@@ -211,7 +211,7 @@ impl<T: Task> Run<T> {
         }
         self.journal.read_clock(self.learner.loader.waited());
         let images = steps as f64 * self.learner.images_per_step() as f64;
-        let validation = T::evaluate(&mut self.learner, &self.journal.run, epoch + 1)?;
+        let validation = self.learner.evaluate(&self.journal.run, epoch + 1)?;
         if let Some(details) = validation.as_ref().and_then(|validation| validation.details.clone()) {
             self.journal.log(Record::Validation(details))?;
         }
@@ -260,8 +260,8 @@ impl<T: Task> Run<T> {
 
     /// Judges the finished run, and writes `loss.svg` and `report.html`.
     fn report(&mut self, command: &str) -> Result<T::Outcome> {
-        let found = T::conclude(self)?;
         let (run, records) = (&self.journal.run, &self.journal.records);
+        let found = self.learner.task.conclude(&self.learner.eval_cx(run), records, self.effort())?;
         let loss = curves::loss_svg(records, &found.references, T::LOSS)?;
         run.write(&run.loss_svg(), loss.as_bytes())?;
         let mut drawn = vec![("Loss".to_owned(), loss)];

@@ -1,9 +1,10 @@
 //! One optimiser step, the same for every task: batches, loss and gradient, checks, clipping, learning rate, update.
 
 use super::metrics::{SkippedRecord, StepRecord};
+use super::run_dir::RunDir;
 use super::save;
 use super::source::open_loader;
-use super::task::Task;
+use super::task::{EvalCx, StepCx, StepInfo, Task, Validation};
 use super::workers::Workers;
 use crate::base::{Error, Real, Result};
 use crate::checkpoint::{Checkpoint, Place, State};
@@ -24,27 +25,6 @@ pub enum StepOutcome {
     Skipped(SkippedRecord),
     /// It was stopped half-way, and nothing was changed.
     Stopped,
-}
-
-/// Which step it is.
-#[derive(Clone, Copy, Debug)]
-pub struct StepInfo {
-    /// Its number, counted from 1.
-    pub step: u64,
-    /// Epochs done, with the fraction of the current one.
-    pub epoch: f64,
-    /// Images that it takes.
-    pub images: usize,
-}
-
-/// What a task's loss is computed with.
-pub struct StepCx<'a, T: Task> {
-    /// Every setting.
-    pub config: &'a T::Config,
-    /// Whole epochs done.
-    pub epoch: u64,
-    /// Executors and gradients.
-    pub workers: &'a Workers<f32, T::Model>,
 }
 
 /// A sum over the chunks of a batch, and its gradient.
@@ -129,6 +109,22 @@ impl<T: Task> Learner<T> {
     /// The weights that are evaluated and kept: their moving average, where there is one.
     pub fn eval_model(&self) -> &T::Model {
         self.averaged.as_ref().unwrap_or(&self.model)
+    }
+
+    /// What the task judges, in a run's directory.
+    pub fn eval_cx<'a>(&'a self, run: &'a RunDir) -> EvalCx<'a, T> {
+        EvalCx { config: &self.config, model: self.eval_model(), workers: &self.workers, run }
+    }
+
+    /// What the model reaches on validation images after so many epochs.
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub fn evaluate(&mut self, run: &RunDir, epoch: u64) -> Result<Option<Validation>> {
+        let step = epoch * self.steps_per_epoch();
+        let model = self.averaged.as_ref().unwrap_or(&self.model);
+        let cx = EvalCx { config: &self.config, model, workers: &self.workers, run };
+        self.task.evaluate(&cx, step, epoch)
     }
 
     /// Optimiser steps in an epoch; an incomplete accumulation at its end is dropped.

@@ -1,11 +1,10 @@
-//! What a kind of training says of itself. [`super::run::Run`] makes a run of it: the loop, checkpoints, log, report.
+//! What a kind of training says of itself. `Run` makes a run of it: the loop, checkpoints, log, report.
 
 use super::memory::StepMemory;
-use super::metrics::{EpochRecord, ValidationRecord};
-use super::run::Run;
+use super::metrics::{EpochRecord, Record, ValidationRecord};
 use super::run_dir::RunDir;
 use super::source::Source;
-use super::step::{Learner, StepCx, StepInfo};
+use super::workers::Workers;
 use crate::base::Result;
 use crate::checkpoint::Named;
 use crate::config::settings::Settings;
@@ -86,23 +85,61 @@ pub trait Task: Sized + Send + Sync {
         Vec::new()
     }
 
-    /// What the model reaches on validation images after so many epochs, if there are any; `run` is named in errors.
+    /// What the model reaches on validation images after so many steps and epochs, if there are any.
     ///
     /// # Errors
     /// If one of them cannot be read.
-    fn evaluate(learner: &mut Learner<Self>, run: &RunDir, epoch: u64) -> Result<Option<Validation>>;
+    fn evaluate(&mut self, cx: &EvalCx<'_, Self>, step: u64, epoch: u64) -> Result<Option<Validation>>;
 
     /// Draws what the model does after an epoch that was just evaluated.
     ///
     /// # Errors
     /// If a picture cannot be written.
-    fn draw(learner: &Learner<Self>, run: &RunDir, epoch: u64) -> Result<()>;
+    fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()>;
 
-    /// Judges the finished run, once.
+    /// Judges the finished run, once; `records` is its log.
     ///
     /// # Errors
     /// If something cannot be read or written.
-    fn conclude(run: &mut Run<Self>) -> Result<Findings<Self::Outcome>>;
+    fn conclude(
+        &self,
+        cx: &EvalCx<'_, Self>,
+        records: &[Record],
+        effort: Effort,
+    ) -> Result<Findings<Self::Outcome>>;
+}
+
+/// What a task's loss is computed with.
+pub struct StepCx<'a, T: Task> {
+    /// Every setting.
+    pub config: &'a T::Config,
+    /// Whole epochs done.
+    pub epoch: u64,
+    /// Executors and gradients.
+    pub workers: &'a Workers<f32, T::Model>,
+}
+
+/// What a task judges, and where it leaves pictures.
+pub struct EvalCx<'a, T: Task> {
+    /// Every setting.
+    pub config: &'a T::Config,
+    /// The weights that are evaluated and kept.
+    pub model: &'a T::Model,
+    /// Executors.
+    pub workers: &'a Workers<f32, T::Model>,
+    /// The run's directory.
+    pub run: &'a RunDir,
+}
+
+/// Which step it is.
+#[derive(Clone, Copy, Debug)]
+pub struct StepInfo {
+    /// Its number, counted from 1.
+    pub step: u64,
+    /// Epochs done, with the fraction of the current one.
+    pub epoch: f64,
+    /// Images that it takes.
+    pub images: usize,
 }
 
 /// A task on its data.

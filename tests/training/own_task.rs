@@ -12,10 +12,11 @@ use vit_mae::params;
 use vit_mae::params::{Params, Tensor, TensorMut};
 use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::memory::StepMemory;
+use vit_mae::train::metrics::Record;
 use vit_mae::train::source::Source;
-use vit_mae::train::step::{StepCx, StepInfo, sum};
-use vit_mae::train::task::{Findings, Opened, Task, Validation};
-use vit_mae::train::{Learner, Run, RunDir};
+use vit_mae::train::step::sum;
+use vit_mae::train::task::{Effort, EvalCx, Findings, Opened, StepCx, StepInfo, Task, Validation};
+use vit_mae::train::{Run, RunDir};
 
 params! {
     /// A pixel value for each column: what an image's columns are, on average.
@@ -110,18 +111,18 @@ impl Task for Average {
         vec![("slow.", self.slow.tensors_mut())]
     }
 
-    fn evaluate(learner: &mut Learner<Self>, _: &RunDir, _: u64) -> Result<Option<Validation>> {
-        let largest = learner.model.weight.fold(0.0f32, |most, w| most.max(w.abs()));
+    fn evaluate(&mut self, cx: &EvalCx<'_, Self>, _: u64, _: u64) -> Result<Option<Validation>> {
+        let largest = cx.model.weight.fold(0.0f32, |most, w| most.max(w.abs()));
         Ok(Some(Validation { scores: Named::scores([("largest", largest.into())]), details: None }))
     }
 
-    fn draw(_: &Learner<Self>, _: &RunDir, _: u64) -> Result<()> {
+    fn draw(&self, _: &EvalCx<'_, Self>, _: u64) -> Result<()> {
         Ok(())
     }
 
-    fn conclude(run: &mut Run<Self>) -> Result<Findings<f64>> {
+    fn conclude(&self, _: &EvalCx<'_, Self>, _: &[Record], effort: Effort) -> Result<Findings<f64>> {
         Ok(Findings {
-            outcome: run.effort().last.train_loss,
+            outcome: effort.last.train_loss,
             title: "the mean column".to_owned(),
             summary: Vec::new(),
             references: Vec::new(),

@@ -28,12 +28,10 @@ use crate::tasks::classify::evaluate::Evaluation;
 use crate::tasks::classify::splits::Splits;
 use crate::train::curves;
 use crate::train::memory::{self, StepMemory};
-use crate::train::metrics::{Measured, ValidationRecord};
-use crate::train::run::Run;
+use crate::train::metrics::{Measured, Record, ValidationRecord};
+use crate::train::save;
 use crate::train::source::{self, Source};
-use crate::train::step::{Learner, StepCx};
-use crate::train::task::{Effort, Findings, Opened, Task, Validation};
-use crate::train::{RunDir, save};
+use crate::train::task::{Effort, EvalCx, Findings, Opened, StepCx, Task, Validation};
 use std::path::Path;
 use step::{How, Labelled};
 
@@ -120,9 +118,9 @@ impl Task for Classify {
         step::loss_and_gradient(model, &Labelled { images, targets, samples }, &how, cx.workers)
     }
 
-    fn evaluate(learner: &mut Learner<Self>, run: &RunDir, epoch: u64) -> Result<Option<Validation>> {
-        let Some(set) = learner.task.images.validation.clone() else { return Ok(None) };
-        let metrics = evaluate(learner, learner.eval_model(), run, &*set)?.metrics;
+    fn evaluate(&mut self, cx: &EvalCx<'_, Self>, step: u64, epoch: u64) -> Result<Option<Validation>> {
+        let Some(set) = &self.images.validation else { return Ok(None) };
+        let metrics = evaluate(cx, cx.model, &**set)?.metrics;
         let recall = (0..metrics.classes()).map(|class| metrics.recall(class)).collect();
         let values = [
             ("top1", Measured::Number(metrics.top1_share())),
@@ -130,35 +128,40 @@ impl Task for Classify {
             ("recall", Measured::PerClass(recall)),
         ];
         let details = ValidationRecord {
-            step: epoch * learner.steps_per_epoch(),
+            step,
             epoch,
             images: metrics.images(),
             values: Named(values.map(|(name, value)| (name.to_owned(), value)).into()),
         };
         let scores = Named::scores([("accuracy", metrics.top1_share()), ("loss", metrics.cross_entropy())]);
-        learner.task.validated = Some(metrics);
+        self.validated = Some(metrics);
         Ok(Some(Validation { scores, details: Some(details) }))
     }
 
     /// The confusion matrix of the validation images.
-    fn draw(learner: &Learner<Self>, run: &RunDir, epoch: u64) -> Result<()> {
-        let Some(metrics) = &learner.task.validated else { return Ok(()) };
+    fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()> {
+        let Some(metrics) = &self.validated else { return Ok(()) };
         let title = format!("Validation images after epoch {epoch}");
-        let png = confusion::draw(metrics, &learner.config.finetune.classes, &title)?;
-        run.write(&run.confusion(), &png)
+        let png = confusion::draw(metrics, &cx.config.finetune.classes, &title)?;
+        cx.run.write(&cx.run.confusion(), &png)
     }
 
     /// Judges the best checkpoint on the test split, and writes curves, pictures and `result.json`.
-    fn conclude(run: &mut Run<Self>) -> Result<Findings<Outcome>> {
-        let (dir, learner) = (&run.journal.run, &run.learner);
+    fn conclude(
+        &self,
+        cx: &EvalCx<'_, Self>,
+        records: &[Record],
+        effort: Effort,
+    ) -> Result<Findings<Outcome>> {
+        let (dir, images) = (cx.run, &self.images);
         let (best, config, checkpoint) = load_best(dir.path())?;
         let chosen = checkpoint.state.history.last().expect("at least one epoch was trained");
-        let Effort { wall_secs, skipped, .. } = run.effort();
+        let Effort { wall_secs, skipped, .. } = effort;
         let mut outcome = Outcome {
             epoch: chosen.epoch,
             step: chosen.step,
-            train_images: learner.task.images.train.len(),
-            validation_images: learner.task.images.validation.as_ref().map_or(0, |set| set.len()),
+            train_images: images.train.len(),
+            validation_images: images.validation.as_ref().map_or(0, |set| set.len()),
             validation_accuracy: chosen.score("accuracy"),
             test_accuracy: None,
             test: None,
@@ -168,58 +171,51 @@ impl Task for Classify {
             seed: config.run.seed,
             skipped,
         };
-        let sheets = match &learner.task.images.test {
+        let sheets = match &images.test {
             Ok(set) => {
-                let evaluation = evaluate(learner, &best, dir, &**set)?;
+                let evaluation = evaluate(cx, &best, &**set)?;
                 outcome.tested(&evaluation, &config);
-                draw_test(learner, (&best, &config), &evaluation, dir, chosen.epoch)?
+                draw_test(cx, (&best, &config), (&evaluation, &**set), chosen.epoch)?
             }
             Err(_) => Vec::new(),
         };
         let json = serde_json::to_vec_pretty(&outcome).map_err(|e| Error::write(dir.result())(e.into()))?;
         dir.write(&dir.result(), &json)?;
-        let accuracy = curves::score_svg(&run.journal.records, "accuracy")?;
+        let accuracy = curves::score_svg(records, "accuracy")?;
         dir.write(&dir.accuracy_svg(), accuracy.as_bytes())?;
         Ok(Findings {
-            title: format!("Classifier on {}", learner.task.images.train.describe()),
+            title: format!("Classifier on {}", images.train.describe()),
             summary: outcome.summary(),
             references: Vec::new(),
             curves: vec![("Accuracy on validation images".to_owned(), accuracy)],
             sheets_heading: "Pictures",
             sheets,
-            notes: outcome.notes(learner),
+            notes: outcome.notes(cx.config, images),
             outcome,
         })
     }
 }
 
 /// What a classifier makes of labelled images.
-fn evaluate(
-    learner: &Learner<Classify>,
-    model: &Classifier<f32>,
-    run: &RunDir,
-    set: &dyn Dataset,
-) -> Result<Evaluation> {
-    let (config, engine) = (&learner.config, learner.workers.engine());
-    config.judge(model, &config.input(), run.path(), engine).evaluate(set, &())
+fn evaluate(cx: &EvalCx<'_, Classify>, model: &Classifier<f32>, set: &dyn Dataset) -> Result<Evaluation> {
+    let engine = cx.workers.engine();
+    cx.config.judge(model, &cx.config.input(), cx.run.path(), engine).evaluate(set, &())
 }
 
 /// The confusion matrix of the test images, and those on which the classifier is most confidently wrong.
 fn draw_test(
-    learner: &Learner<Classify>,
+    cx: &EvalCx<'_, Classify>,
     (best, config): (&Classifier<f32>, &FinetuneConfig),
-    evaluation: &Evaluation,
-    run: &RunDir,
+    (evaluation, set): (&Evaluation, &dyn Dataset),
     epoch: u64,
 ) -> Result<Vec<(String, Vec<u8>)>> {
-    let Ok(set) = &learner.task.images.test else { return Ok(Vec::new()) };
-    let title = format!("Test images, epoch {epoch}");
+    let (run, title) = (cx.run, format!("Test images, epoch {epoch}"));
     let png = confusion::draw(&evaluation.metrics, &config.finetune.classes, &title)?;
     run.write(&run.confusion(), &png)?;
     let mut sheets = vec![("Confusion matrix of the test split".to_owned(), png)];
     let input = config.input();
-    let judge = config.judge(best, &input, run.path(), learner.workers.engine());
-    if let Some(png) = judge.wrong_sheet(evaluation, &**set)? {
+    let judge = config.judge(best, &input, run.path(), cx.workers.engine());
+    if let Some(png) = judge.wrong_sheet(evaluation, set)? {
         run.write(&run.wrong(), &png)?;
         sheets.push(("Most confidently wrong".to_owned(), png));
     }

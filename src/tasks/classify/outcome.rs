@@ -1,9 +1,9 @@
 //! What a finished fine-tuning run reached.
 
-use super::{Classify, FinetuneConfig};
+use super::FinetuneConfig;
+use super::splits::Splits;
 use crate::tasks::classify::evaluate::Evaluation;
 use crate::tasks::classify::summary::Summary;
-use crate::train::step::Learner;
 use serde::Serialize;
 
 /// What a finished run reached; `result.json` is this.
@@ -45,7 +45,7 @@ impl Outcome {
     }
 
     /// Remarks for the report.
-    pub(super) fn notes(&self, learner: &Learner<Classify>) -> Vec<String> {
+    pub(super) fn notes(&self, config: &FinetuneConfig, images: &Splits) -> Vec<String> {
         let mut notes = vec![match self.validation_images {
             0 => "Nothing was chosen on validation images: the last epoch was judged.".to_owned(),
             images => format!(
@@ -53,11 +53,11 @@ impl Outcome {
                  after that choice."
             ),
         }];
-        notes.push(match &learner.config.finetune.checkpoint {
+        notes.push(match &config.finetune.checkpoint {
             Some(run) => format!("The encoder was pre-trained in {}.", run.display()),
             None => "The model was trained from scratch.".to_owned(),
         });
-        if let Err(why) = &learner.task.images.test {
+        if let Err(why) = &images.test {
             notes.push(format!("There is no test split: {why}."));
         }
         notes

@@ -17,12 +17,10 @@ use crate::data::{Augment, Batch, LoaderConfig};
 use crate::models::mae::reconstruct::Stats;
 use crate::models::mae::{Mae, Mask};
 use crate::optim::{Group, groups};
-use crate::train::RunDir;
 use crate::train::memory::StepMemory;
-use crate::train::run::Run;
+use crate::train::metrics::Record;
 use crate::train::source::{Source, crop_area, loader, measure};
-use crate::train::step::{Learner, StepCx};
-use crate::train::task::{Findings, Opened, Task, Validation};
+use crate::train::task::{Effort, EvalCx, Findings, Opened, StepCx, Task, Validation};
 use gallery::Rows;
 use held_out::HeldOut;
 
@@ -109,34 +107,33 @@ impl Task for Pretrain {
         step::loss_and_gradient(model, batch.views[0].view(), &masks, cx.config.optim.micro_batch, cx.workers)
     }
 
-    fn evaluate(learner: &mut Learner<Self>, _run: &RunDir, _epoch: u64) -> Result<Option<Validation>> {
-        let Some(set) = &learner.task.validation else { return Ok(None) };
-        let loss = set.loss(learner.eval_model(), &learner.workers)?;
+    fn evaluate(&mut self, cx: &EvalCx<'_, Self>, _: u64, _: u64) -> Result<Option<Validation>> {
+        let Some(set) = &self.validation else { return Ok(None) };
+        let loss = set.loss(cx.model, cx.workers)?;
         Ok(Some(Validation { scores: Named::scores([("loss", loss)]), details: None }))
     }
 
-    fn draw(learner: &Learner<Self>, run: &RunDir, epoch: u64) -> Result<()> {
-        let set = &learner.task.pictured;
+    fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()> {
+        let set = &self.pictured;
         let rows = Rows { images: set.images.view(), masks: &set.masks, stats: Stats::Visible };
-        let png = gallery::draw(learner.eval_model(), &learner.config, rows, &learner.workers)?;
-        run.write_sheet(epoch, &png)
+        cx.run.write_sheet(epoch, &gallery::draw(cx.model, cx.config, rows, cx.workers)?)
     }
 
-    fn conclude(run: &mut Run<Self>) -> Result<Findings<Outcome>> {
-        let (outcome, task) = (Outcome::of(run)?, &run.learner.task);
+    fn conclude(&self, cx: &EvalCx<'_, Self>, _: &[Record], effort: Effort) -> Result<Findings<Outcome>> {
+        let outcome = Outcome::of(self, cx, effort)?;
         let mut sheets = Vec::new();
-        for path in run.journal.run.sheets()?.into_iter().rev() {
+        for path in cx.run.sheets()?.into_iter().rev() {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().replace("epoch-", "epoch ");
             sheets.push((name, std::fs::read(&path).map_err(Error::read(&path))?));
         }
         Ok(Findings {
-            title: format!("Masked autoencoder on {}", task.data),
-            summary: outcome.summary(run.learner.config.model.parameters().all),
+            title: format!("Masked autoencoder on {}", self.data),
+            summary: outcome.summary(cx.config.model.parameters().all),
             references: outcome.references(),
             curves: Vec::new(),
             sheets_heading: "Reconstructions",
             sheets,
-            notes: vec![task.what_validated()],
+            notes: vec![self.what_validated()],
             outcome,
         })
     }

@@ -4,8 +4,7 @@ use super::Pretrain;
 use crate::base::Result;
 use crate::models::mae::baseline::Baselines;
 use crate::train::metrics::EpochRecord;
-use crate::train::run::Run;
-use crate::train::task::Effort;
+use crate::train::task::{Effort, EvalCx};
 use serde::Serialize;
 
 /// What a finished run reached.
@@ -31,16 +30,15 @@ pub struct Outcome {
 
 impl Outcome {
     /// Judges the finished run.
-    pub(super) fn of(run: &Run<Pretrain>) -> Result<Self> {
-        let (learner, task) = (&run.learner, &run.learner.task);
-        let Effort { last, images_per_s, wall_secs, skipped_steps, skipped } = run.effort();
+    pub(super) fn of(task: &Pretrain, cx: &EvalCx<'_, Pretrain>, effort: Effort) -> Result<Self> {
+        let Effort { last, images_per_s, wall_secs, skipped_steps, skipped } = effort;
         let set = task.validation.as_ref().unwrap_or(&task.pictured);
-        let test_loss = task.test.as_ref().map(|set| set.loss(learner.eval_model(), &learner.workers));
+        let test_loss = task.test.as_ref().map(|set| set.loss(cx.model, cx.workers));
         Ok(Self {
             test_loss: test_loss.transpose()?,
-            norm_pix_loss: learner.config.model.norm_pix_loss,
+            norm_pix_loss: cx.config.model.norm_pix_loss,
             last,
-            baselines: set.baselines(learner.model.target(), &learner.workers),
+            baselines: set.baselines(cx.model.target(), cx.workers),
             images_per_s,
             wall_secs,
             skipped_steps,
