@@ -12,7 +12,7 @@ use vit_mae::mae::Mae;
 use vit_mae::params::Params;
 use vit_mae::tasks::Config;
 use vit_mae::tasks::mae::{presets, step};
-use vit_mae::train::Workers;
+use vit_mae::train::WorkerPool;
 
 const IMAGES: usize = 16;
 const TOKENS: usize = 13;
@@ -67,14 +67,14 @@ fn whole_step(c: &mut Criterion) {
         ((b * 3 + y * 5 + x * 7) % 17) as f32 / 8.0 - 1.0
     });
     let masks: Vec<_> = (0..batch as u64).map(|i| config.masking().mask(0, 0, i)).collect();
-    let workers = Workers::new(config.run.gemm);
+    let workers = WorkerPool::new(config.run.gemm);
     let mut group = c.benchmark_group("step");
     group.throughput(Throughput::Elements(batch as u64)).sample_size(10);
     group.bench_function("loss and gradient, nano", |b| {
         b.iter(|| {
             let micro_batch = config.optim.micro_batch;
             let (loss, grad) = step::loss_and_gradient(&model, images.view(), &masks, micro_batch, &workers);
-            workers.give_back(grad);
+            workers.recycle(grad);
             loss
         });
     });

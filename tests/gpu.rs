@@ -18,7 +18,7 @@ use vit_mae::params::Params;
 use vit_mae::tasks::mae::step::loss_and_gradient;
 use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
-use vit_mae::train::{Observer, Run, RunDir, Workers};
+use vit_mae::train::{Observer, Run, RunDir, WorkerPool};
 
 const PRESETS: [&str; 7] = ["nano", "cifar", "photo", "vit-tiny", "vit-base", "vit-large", "vit-huge"];
 
@@ -72,7 +72,7 @@ fn step<F: Real>(preset: &str, engine: &Engine) -> (f64, Mae<F>) {
     let draw = || F::of(2.0 * uniform(&mut noise) - 1.0);
     let images = Array4::from_shape_simple_fn((4, channels, height, width), draw);
     let masks: Vec<Mask> = (0..4).map(|i| config.masking().mask(1, 0, i)).collect();
-    let workers = Workers::new(engine);
+    let workers = WorkerPool::new(engine);
     workers
         .with_weights(&model, || loss_and_gradient(&model, images.view(), &masks, 2, &workers))
         .expect("nothing failed")

@@ -12,7 +12,7 @@ use crate::train::chain::weights_digest;
 use crate::train::metrics::{self, Record, StepRecord};
 use crate::train::step::StepOutcome;
 use crate::train::task::{Opened, Task};
-use crate::train::{Learner, Workers, run_dir};
+use crate::train::{Learner, WorkerPool, run_dir};
 use std::path::{Path, PathBuf};
 
 /// One number of the log beside the one computed again.
@@ -174,7 +174,7 @@ fn change<T: Task>(learner: &mut Learner<T>, last: &State, number: u64) -> Resul
         learner.config = config_at(last, number)?;
         learner.config.data_mut().path = path;
         learner.groups = T::groups(&learner.config, &learner.model);
-        learner.workers = Workers::new(learner.config.run_mut().open_engine()?);
+        learner.workers = WorkerPool::new(learner.config.run_mut().open_engine()?);
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::exec::cublas::cost::Figures;
 use crate::exec::device::Device;
 use crate::exec::engine::{Engine, Offloading};
 use crate::exec::timing::Timing;
-use crate::exec::traffic::Traffic;
+use crate::exec::traffic::TransferStats;
 use crate::exec::{Exec, kernel};
 use crate::models::mae::cost::Cost;
 use crate::models::mae::masking::len_keep;
@@ -22,7 +22,7 @@ use crate::tasks::mae::Config;
 use crate::tasks::mae::step;
 use crate::train::memory;
 use crate::train::memory::StepMemory;
-use crate::train::workers::Workers;
+use crate::train::workers::WorkerPool;
 use ndarray::{Array2, Array4, Axis};
 use serde::Serialize;
 use std::time::Instant;
@@ -82,7 +82,7 @@ pub struct Offloaded {
     /// Predicted from measured figures.
     pub forecast: Forecast,
     /// Counted in one step.
-    pub traffic: Traffic,
+    pub traffic: TransferStats,
 }
 
 /// What to measure.
@@ -228,7 +228,7 @@ struct Trainer<'a> {
     model: Mae<f32>,
     adamw: AdamW<Mae<f32>>,
     groups: Vec<groups::Group>,
-    workers: Workers<f32, Mae<f32>>,
+    workers: WorkerPool<f32, Mae<f32>>,
     images: Array4<f32>,
     masks: Vec<Mask>,
 }
@@ -247,7 +247,7 @@ impl<'a> Trainer<'a> {
             plan,
             adamw: AdamW::new(&model, (config.optim.betas[0], config.optim.betas[1])),
             groups: groups::pretraining(&model, config.optim.weight_decay),
-            workers: Workers::new(engine),
+            workers: WorkerPool::new(engine),
             masks: (0..config.optim.batch_size as u64).map(mask).collect(),
             model,
             images,
@@ -262,7 +262,7 @@ impl<'a> Trainer<'a> {
         })?;
         self.adamw.step(&mut self.model, &grad, &self.groups, 1e-4);
         workers.changed(&self.groups);
-        workers.give_back(grad);
+        workers.recycle(grad);
         Ok(())
     }
 

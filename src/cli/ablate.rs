@@ -3,7 +3,7 @@
 use super::device::DeviceFlags;
 use super::flags::{over_environment, print_config};
 use super::progress::{self, Progress};
-use super::{assignments, say, stderr, whole};
+use super::{assignments, outln, stderr, whole};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,12 +113,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let rows = ablation.run(&mut Points { done: 0, signal: progress::signals() })?;
     if args.json {
         let json = serde_json::to_string(&rows).map_err(|e| Error::setting("--json", "results", e))?;
-        say!("{json}");
+        outln!("{json}");
         return Ok(());
     }
-    say!("{}", table::markdown(&ablation.plan.vary, &rows));
+    outln!("{}", table::markdown(&ablation.plan.vary, &rows));
     let folder = ablation.folder.display();
-    say!("Look at   {folder}/figure.svg\n          {folder}/results.md\n          {folder}/results.csv");
+    outln!("Look at   {folder}/figure.svg\n          {folder}/results.md\n          {folder}/results.csv");
     Ok(())
 }
 

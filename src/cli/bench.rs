@@ -3,7 +3,7 @@
 use super::bench_gpu;
 use super::device::DeviceFlags;
 use super::flags::{over_environment, print_config};
-use super::say;
+use super::outln;
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::bench::{Measurement, Plan};
@@ -115,15 +115,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     if args.json {
         let line = serde_json::to_string(&Document { measured, encoder_with_mask_tokens: ablated });
-        say!("{}", line.map_err(|e| Error::setting("--json", "finite numbers", e))?);
+        outln!("{}", line.map_err(|e| Error::setting("--json", "finite numbers", e))?);
         return Ok(());
     }
     print(&measured);
     if let Some(ablated) = ablated {
-        say!("\nwith a token for every patch in the encoder:");
+        outln!("\nwith a token for every patch in the encoder:");
         print(&ablated);
         let speedup = measured.images_per_s.median / ablated.images_per_s.median;
-        say!("\nthe asymmetric design is {speedup:.2} times as fast");
+        outln!("\nthe asymmetric design is {speedup:.2} times as fast");
     }
     Ok(())
 }
@@ -131,21 +131,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn print(m: &Measurement) {
     let rate = m.images_per_s;
     let (batch, chunk) = (m.batch_size, m.micro_batch);
-    say!("{}: batch {batch} in chunks of {chunk}, {} threads, kernels on {}", m.preset, m.threads, m.simd);
-    say!("images/s          {:.1}  (lowest {:.1}, highest {:.1})", rate.median, rate.min, rate.max);
-    say!("GFLOP per image   {:.4}", m.gflop_per_image);
-    say!(
+    outln!("{}: batch {batch} in chunks of {chunk}, {} threads, kernels on {}", m.preset, m.threads, m.simd);
+    outln!("images/s          {:.1}  (lowest {:.1}, highest {:.1})", rate.median, rate.min, rate.max);
+    outln!("GFLOP per image   {:.4}", m.gflop_per_image);
+    outln!(
         "GFLOP/s           {:.1}, {:.0} % of the {:.1} that large products reach here",
         m.gflops,
         100.0 * m.share_of_ceiling,
         m.gemm_ceiling_gflops
     );
     let peak = m.peak_rss_bytes.map_or("unknown on this system".to_owned(), gibibytes);
-    say!("peak memory       {peak} (expected {})", gibibytes(m.predicted_bytes));
-    say!("parameters        {}", m.parameters);
-    say!("device            {}", m.device);
+    outln!("peak memory       {peak} (expected {})", gibibytes(m.predicted_bytes));
+    outln!("parameters        {}", m.parameters);
+    outln!("device            {}", m.device);
     for (kind, share) in &m.time_shares {
-        say!("  {kind:<26} {:>5.1} %", 100.0 * share);
+        outln!("  {kind:<26} {:>5.1} %", 100.0 * share);
     }
     if let Some(offload) = &m.offload {
         bench_gpu::print(offload);

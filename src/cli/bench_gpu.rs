@@ -1,6 +1,6 @@
 //! The part of `vit-mae bench` that speaks of GPUs: which products would gain there, and what copies cost.
 
-use super::say;
+use super::outln;
 use vit_mae::bench::offload::Forecast;
 use vit_mae::bench::{Offloaded, Plan};
 use vit_mae::{Error, Result};
@@ -23,7 +23,7 @@ pub(crate) fn assumed(figures: &[f64]) -> Result<Option<[f64; 3]>> {
 pub(crate) fn forecast(plan: &Plan, [gflops, gbps, latency]: [f64; 3], json: bool) -> Result<()> {
     let forecast = plan.forecast(gflops, gbps, latency);
     if json {
-        say!("{}", super::json(&forecast)?);
+        outln!("{}", super::json(&forecast)?);
     } else {
         print_forecast(&forecast);
     }
@@ -34,7 +34,7 @@ pub(crate) fn forecast(plan: &Plan, [gflops, gbps, latency]: [f64; 3], json: boo
 pub(crate) fn print(offloaded: &Offloaded) {
     let traffic = &offloaded.traffic;
     let mib = |bytes: u64| bytes as f64 / (1u64 << 20) as f64;
-    say!(
+    outln!(
         "\na step sends {:.1} MiB of weights and {:.1} MiB of other operands to the GPU and takes {:.1} MiB back, for {} \
          products there",
         mib(traffic.weight_bytes),
@@ -47,7 +47,7 @@ pub(crate) fn print(offloaded: &Offloaded) {
 
 fn print_forecast(forecast: &Forecast) {
     let figures = &forecast.figures;
-    say!(
+    outln!(
         "\nGPU, {}: {:.0} GFLOP/s, {:.1} GB/s each way, {:.0} µs from call to result; this CPU: {:.0} GFLOP/s\n",
         forecast.origin,
         figures.device_gflops,
@@ -55,7 +55,7 @@ fn print_forecast(forecast: &Forecast) {
         1e6 * figures.latency_secs,
         figures.cpu_gflops,
     );
-    say!(
+    outln!(
         "{:<34} {:>20} {:>5} {:>6} {:>9} {:>10} {:>10} {:>9}",
         "product",
         "m × k × n",
@@ -68,7 +68,7 @@ fn print_forecast(forecast: &Forecast) {
     );
     for row in &forecast.products {
         let ([m, k, n], p) = (row.work.shape, row.prediction);
-        say!(
+        outln!(
             "{:<34} {:>20} {:>5} {:>6} {:>9.0} {:>10.0} {:>10.0} {:>9.0}  {}",
             row.work.name,
             format!("{m} × {k} × {n}"),
@@ -81,7 +81,7 @@ fn print_forecast(forecast: &Forecast) {
             if row.offloaded { "GPU" } else { "CPU" },
         );
     }
-    say!(
+    outln!(
         "\nall products of a step on the CPU                {:>9.3} s\nfrom {:>5.1} million multiplications on the GPU      \
          {:>9.3} s predicted, {:.0} % of it waiting for copies",
         forecast.cpu_secs,
@@ -92,5 +92,5 @@ fn print_forecast(forecast: &Forecast) {
     let gaining = forecast.gains_from.map_or("no product of this step gains there".to_owned(), |from| {
         format!("the smallest product that gains there has {from} multiplications (run.offload_from)")
     });
-    say!("{gaining}");
+    outln!("{gaining}");
 }

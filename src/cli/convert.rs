@@ -1,6 +1,6 @@
 //! `vit-mae convert`.
 
-use super::{assignments, say};
+use super::{assignments, outln};
 use std::path::PathBuf;
 use vit_mae::Result;
 use vit_mae::interop::convert::{Conversion, Given, Report, Target, convert};
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         given,
     })?;
     if args.json {
-        say!("{}", super::json(&report)?);
+        outln!("{}", super::json(&report)?);
     } else {
         print(&report);
     }
@@ -90,21 +90,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn print(report: &Report) {
-    say!("read      {}, {} of a {}", report.source.display(), report.kind, report.from);
+    outln!("read      {}, {} of a {}", report.source.display(), report.kind, report.from);
     if let Some(wrapping) = &report.wrapping {
-        say!("names     as a wrapper of the model has them; taken off: {wrapping}");
+        outln!("names     as a wrapper of the model has them; taken off: {wrapping}");
     }
     let tensors = super::count(report.tensors as u64, "tensor");
-    say!("wrote     {}, {tensors} with {} numbers", report.destination.display(), report.parameters);
+    outln!("wrote     {}, {tensors} with {} numbers", report.destination.display(), report.parameters);
     if !report.left_out.is_empty() {
         let (count, first) = (report.left_out.len() as u64, &report.left_out[0]);
-        say!(
+        outln!(
             "left out  {} of decoder, head or pooler, the first of them {first}",
             super::count(count, "tensor")
         );
     }
     if report.to == Target::Run {
         let run = super::quoted(&report.destination.to_string_lossy());
-        say!("\nTry next  vit-mae inspect {run}");
+        outln!("\nTry next  vit-mae inspect {run}");
     }
 }

@@ -53,6 +53,6 @@ impl DeviceFlags {
 /// A line of a training's description, unless products run on the CPU because nothing else was asked for.
 pub(crate) fn print_engine(engine: &Engine) {
     if engine.device() != Device::Cpu || engine.no_gpu().is_some() {
-        super::say!("device   {engine}");
+        super::outln!("device   {engine}");
     }
 }

@@ -1,6 +1,6 @@
 //! `vit-mae devices`.
 
-use super::say;
+use super::outln;
 use serde::Serialize;
 use vit_mae::Result;
 use vit_mae::exec::device::Gpu;
@@ -46,13 +46,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (gpus, no_gpu) = engine::gpus().map_or_else(|why| (Vec::new(), Some(why)), |gpus| (gpus, None));
     let document = Document { cpu: Cpu { device: "cpu", cores, simd: kernel::name() }, gpus, no_gpu };
     if args.json {
-        say!("{}", super::json(&document)?);
+        outln!("{}", super::json(&document)?);
         return Ok(());
     }
-    say!("cpu: {}, kernels on {}", super::count(cores as u64, "core"), document.cpu.simd);
-    document.gpus.iter().for_each(|gpu| say!("{gpu}"));
+    outln!("cpu: {}, kernels on {}", super::count(cores as u64, "core"), document.cpu.simd);
+    document.gpus.iter().for_each(|gpu| outln!("{gpu}"));
     if let Some(why) = &document.no_gpu {
-        say!("no GPU: {why}");
+        outln!("no GPU: {why}");
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
 use super::judged::{Folder, classes_in_words, print_classes, print_head, print_row};
 use super::stderr::{note, notes};
-use super::{print_skipped, say};
+use super::{outln, print_skipped};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -126,14 +126,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     if args.json {
-        say!("{json}");
+        outln!("{json}");
         return Ok(());
     }
-    say!("checkpoint  {}, step {}", report.checkpoint.display(), report.step);
-    say!("data        {}\n", report.data);
+    outln!("checkpoint  {}, step {}", report.checkpoint.display(), report.step);
+    outln!("data        {}\n", report.data);
     print_head();
     print_row(&classes_in_words(&report.summary), &report.summary);
-    say!();
+    outln!();
     print_classes(&report.summary);
     print_skipped(&report.skipped);
     Ok(())

@@ -1,7 +1,7 @@
 //! `vit-mae export`.
 
 use super::judged::Folder;
-use super::say;
+use super::outln;
 use std::fs;
 use std::path::{Path, PathBuf};
 use vit_mae::base::out_file::check_out_file;
@@ -77,9 +77,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     };
     if args.json {
-        say!("{}", serde_json::json!({ "run": run.path(), "file": file, "bytes": bytes }));
+        outln!("{}", serde_json::json!({ "run": run.path(), "file": file, "bytes": bytes }));
     } else {
-        say!("{}", file.display());
+        outln!("{}", file.display());
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::device::DeviceFlags;
 use super::images_bar::ImagesBar;
-use super::{print_skipped, say, visible};
+use super::{outln, print_skipped, visible};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -97,16 +97,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "label_problem": dataset.label_problem().map(ToString::to_string),
             "skipped": skipped,
         });
-        say!("{document}");
+        outln!("{document}");
         return Ok(());
     }
-    say!("data      {}", dataset.describe());
-    say!("features  {} × {}, f32", features.nrows(), features.ncols());
+    outln!("data      {}", dataset.describe());
+    outln!("features  {} × {}, f32", features.nrows(), features.ncols());
     if let Some(problem) = dataset.label_problem() {
-        say!("labels    none, as they cannot be used: {}", visible(&problem.to_string()));
+        outln!("labels    none, as they cannot be used: {}", visible(&problem.to_string()));
     }
     for file in files {
-        say!("written   {}", file.display());
+        outln!("written   {}", file.display());
     }
     print_skipped(&skipped);
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::device::print_engine;
 use super::flags::{LabelledData, Training, over_environment, print_config, train};
-use super::{choice, print_skipped, say, whole};
+use super::{choice, outln, print_skipped, whole};
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::Result;
@@ -121,11 +121,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn describe(run: &Run<Classify>, threads: usize) {
     let (config, images) = (&run.learner.config, &run.learner.task.images);
     let (model, transfer, optim) = (&config.model, &config.finetune, &config.optim);
-    say!("data     {}", images.train.describe());
+    outln!("data     {}", images.train.describe());
     let count = |set: Option<&std::sync::Arc<dyn vit_mae::data::Dataset>>| {
         set.map_or("no images".to_owned(), |set| super::count(set.len() as u64, "image"))
     };
-    say!(
+    outln!(
         "split    {} to train on, {} to choose the epoch, {} to judge it once",
         count(Some(&images.train)),
         count(images.validation.as_ref()),
@@ -135,7 +135,7 @@ fn describe(run: &Run<Classify>, threads: usize) {
         Some(path) => format!("encoder from {}", path.display()),
         None => "from scratch".to_owned(),
     };
-    say!(
+    outln!(
         "model    {}×{}×{} in patches of {}; {}/{}/{} (width/blocks/heads), {} classes, {from}",
         model.img_size[0],
         model.img_size[1],
@@ -146,8 +146,8 @@ fn describe(run: &Run<Classify>, threads: usize) {
         model.num_heads,
         model.num_classes,
     );
-    say!("groups   {}", groups::summary(&run.learner.groups));
-    say!(
+    outln!("groups   {}", groups::summary(&run.learner.groups));
+    outln!(
         "training {} of {}, batch {} × {}, lr {:.2e}, layer decay {}; {threads} threads",
         super::count(optim.epochs, "epoch"),
         super::count(run.learner.steps_per_epoch(), "step"),
@@ -157,24 +157,24 @@ fn describe(run: &Run<Classify>, threads: usize) {
         transfer.layer_decay,
     );
     print_engine(run.learner.workers.engine());
-    say!("run      {}", run.journal.run.path().display());
+    outln!("run      {}", run.journal.run.path().display());
     if let Err(why) = &images.test {
-        say!("note     no test split: {why}");
+        outln!("note     no test split: {why}");
     }
     if run.steps_done() > 0 {
-        say!("resumed  after {}", super::count(run.steps_done(), "step"));
+        outln!("resumed  after {}", super::count(run.steps_done(), "step"));
     }
 }
 
 /// What came out, where it is, and what to try next.
 fn conclude(run: &Run<Classify>, outcome: &Outcome) {
-    say!();
+    outln!();
     for (name, value) in outcome.summary() {
-        say!("{name:<44} {value:>9}");
+        outln!("{name:<44} {value:>9}");
     }
     print_skipped(&outcome.skipped);
     let dir = super::quoted(&run.journal.run.path().to_string_lossy());
-    say!(
+    outln!(
         "\nLook at   {}\n\nTry next  vit-mae eval --checkpoint {dir}",
         run.journal.run.report_html().display()
     );

@@ -23,7 +23,7 @@ pub(crate) fn over_environment(flags: Vec<Override>) -> Result<Overrides> {
 /// What `--print-config` prints.
 pub(crate) fn print_config<S: Settings>(resolved: &Resolved<S>) -> Result<()> {
     let text = resolved.to_toml()?;
-    super::say!("{}", text.trim_end());
+    super::outln!("{}", text.trim_end());
     Ok(())
 }
 
@@ -60,7 +60,7 @@ fn print_outcome(run: &RunDir, outcome: &impl Serialize) -> Result<()> {
         outcome: &'a O,
     }
     let json = serde_json::to_string(&Document { run: run.path(), outcome });
-    super::say!("{}", json.map_err(|e| Error::setting("--json", "a path in UTF-8 and numbers", e))?);
+    super::outln!("{}", json.map_err(|e| Error::setting("--json", "a path in UTF-8 and numbers", e))?);
     Ok(())
 }
 

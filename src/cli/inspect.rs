@@ -1,7 +1,7 @@
 //! `vit-mae inspect`.
 
 use super::inspect_print::print;
-use super::say;
+use super::outln;
 use glob::Pattern;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     if args.json {
-        say!("{}", super::json(&inspection)?);
+        outln!("{}", super::json(&inspection)?);
     } else {
         print(&inspection);
     }
@@ -70,7 +70,7 @@ fn check(path: &Path, json: bool) -> Result<()> {
     if json {
         let sound = checkpoints.iter().all(Verified::is_sound);
         let rows: Vec<_> = checkpoints.iter().map(document).collect();
-        say!("{}", json!({ "sound": sound, "checkpoints": rows }));
+        outln!("{}", json!({ "sound": sound, "checkpoints": rows }));
     } else {
         checkpoints.iter().for_each(print_verified);
     }
@@ -99,12 +99,12 @@ fn document(checkpoint: &Verified) -> serde_json::Value {
 }
 
 fn print_verified(checkpoint: &Verified) {
-    say!("{}", checkpoint.dir.display());
+    outln!("{}", checkpoint.dir.display());
     for file in &checkpoint.files {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy();
         match &file.verdict {
-            Ok(what) => say!("  {name:<24} {:>12} bytes  ok       {what}", file.bytes),
-            Err(error) => say!("  {name:<24} {:>12} bytes  DAMAGED  {error}", file.bytes),
+            Ok(what) => outln!("  {name:<24} {:>12} bytes  ok       {what}", file.bytes),
+            Err(error) => outln!("  {name:<24} {:>12} bytes  DAMAGED  {error}", file.bytes),
         }
     }
 }

@@ -1,36 +1,36 @@
 //! What `vit-mae inspect` prints.
 
-use super::say;
+use super::outln;
 use vit_mae::audit::inspect::{Architecture, Inspection, Provenance, Row, Transformer};
 
 /// Architecture, provenance, then a line a tensor.
 pub(crate) fn print(inspection: &Inspection) {
-    say!("{}\n", inspection.path.display());
+    outln!("{}\n", inspection.path.display());
     print_architecture(&inspection.architecture);
-    say!();
+    outln!();
     print_provenance(&inspection.provenance);
     let widest = inspection.tensors.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    say!(
+    outln!(
         "\n{:<widest$}  role      shape             decay  layer       mean       std       min       max   zeros",
         "tensor"
     );
     inspection.tensors.iter().for_each(|row| print_row(row, widest));
     let not_finite: Vec<_> = inspection.tensors.iter().filter(|row| row.stats.not_finite > 0).collect();
     if !not_finite.is_empty() {
-        say!();
+        outln!();
     }
     for row in not_finite {
-        say!("not finite: {} of {} values of {}", row.stats.not_finite, row.stats.count, row.name);
+        outln!("not finite: {} of {} values of {}", row.stats.not_finite, row.stats.count, row.name);
     }
     let depth = inspection.architecture.encoder.depth;
     if !inspection.architecture.classes.is_empty() {
-        say!(
+        outln!(
             "\ndecay: whether weight decay falls on it (fixed: not trained). The learning rate of layer l is scaled by"
         );
-        say!("d^({} − l) for the layer-wise decay d.", depth + 1);
+        outln!("d^({} − l) for the layer-wise decay d.", depth + 1);
         return;
     }
-    say!(
+    outln!(
         "\ndecay: whether weight decay falls on it in pre-training (fixed: not trained). The learning rate has the same \
          scale, 1, for all\ntensors there; fine-tuning scales it by d^({} − layer) for a layer-wise decay d.",
         depth + 1
@@ -46,42 +46,42 @@ fn print_architecture(a: &Architecture) {
         let heads = t.heads.map_or("heads unknown".to_owned(), |heads| format!("{heads} heads"));
         format!("width {}, {} blocks, {heads}, MLP {}", t.width, t.depth, t.hidden)
     };
-    say!("model       {}: {size} in {} patches of {}", a.kind, a.num_patches, a.patch_size);
-    say!("encoder     {}; {} parameters", transformer(&a.encoder), a.encoder_parameters);
+    outln!("model       {}: {size} in {} patches of {}", a.kind, a.num_patches, a.patch_size);
+    outln!("encoder     {}; {} parameters", transformer(&a.encoder), a.encoder_parameters);
     if let Some(decoder) = &a.decoder {
-        say!("decoder     {}; {} parameters", transformer(decoder), a.parameters - a.encoder_parameters);
+        outln!("decoder     {}; {} parameters", transformer(decoder), a.parameters - a.encoder_parameters);
     }
     if !a.classes.is_empty() {
-        say!("classes     {}: {}", a.classes.len(), a.classes.join(", "));
+        outln!("classes     {}: {}", a.classes.len(), a.classes.join(", "));
     }
     if let Some(norm_pix_loss) = a.norm_pix_loss {
-        say!("target      {}", if norm_pix_loss { "pixels normalised patch by patch" } else { "pixels" });
+        outln!("target      {}", if norm_pix_loss { "pixels normalised patch by patch" } else { "pixels" });
     }
-    say!("parameters  {}, {} of them trained", a.parameters, a.trained);
+    outln!("parameters  {}, {} of them trained", a.parameters, a.trained);
 }
 
 fn print_provenance(p: &Provenance) {
     let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "not recorded".to_owned());
     let number = |value: Option<u64>| known(&value.map(|n| n.to_string()));
-    say!("written by  {}", known(&p.program));
-    say!("step        {}", number(p.step));
-    say!("epoch       {}", number(p.epoch));
-    say!("seed        {}", number(p.seed));
-    say!("settings    {}", known(&p.config_digest));
-    say!("data        {}", known(&p.data_digest));
-    say!("weights     {}", p.weights_checksum);
+    outln!("written by  {}", known(&p.program));
+    outln!("step        {}", number(p.step));
+    outln!("epoch       {}", number(p.epoch));
+    outln!("seed        {}", number(p.seed));
+    outln!("settings    {}", known(&p.config_digest));
+    outln!("data        {}", known(&p.data_digest));
+    outln!("weights     {}", p.weights_checksum);
     if let Some(wrapping) = &p.wrapping {
-        say!("names       as a wrapper of the model has them; taken off: {wrapping}");
+        outln!("names       as a wrapper of the model has them; taken off: {wrapping}");
     }
     if !p.losses.is_empty() {
         let losses: Vec<String> = p.losses.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();
-        say!("loss        {}", losses.join(", "));
+        outln!("loss        {}", losses.join(", "));
     }
     for (i, link) in p.chain.iter().enumerate() {
         let head = if i == 0 { "chain" } else { "" };
         let step = link.step.map_or("a state that cannot be read".to_owned(), |step| format!("step {step}"));
         let weights = link.weights_checksum.as_deref().unwrap_or("-");
-        say!("{head:<11} {step}, weights {weights}, {}", link.path.display());
+        outln!("{head:<11} {step}, weights {weights}, {}", link.path.display());
     }
 }
 
@@ -96,7 +96,7 @@ fn print_row(row: &Row, widest: usize) {
     };
     let layer = row.layer.map_or("-".to_owned(), |layer| layer.to_string());
     let s = &row.stats;
-    say!(
+    outln!(
         "{:<widest$}  {:<8}  {shape:<16}  {decay:<5}  {layer:>5}  {:>9}  {:>8}  {:>8}  {:>8}  {:>4.1} %",
         row.name,
         row.role,

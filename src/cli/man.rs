@@ -1,7 +1,7 @@
 //! `vit-mae man`.
 
 use super::judged::Folder;
-use super::{Cli, say, stdout};
+use super::{Cli, outln, stdout};
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use roff::{Roff, bold, roman};
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for (name, page) in &pages {
         folder.write(name, page)?;
     }
-    say!("{} pages, the first of them {}", pages.len(), names[0]);
+    outln!("{} pages, the first of them {}", pages.len(), names[0]);
     Ok(())
 }
 

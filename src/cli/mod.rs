@@ -28,11 +28,11 @@ pub(crate) mod stderr;
 pub(crate) mod stdout;
 
 /// `println!` that does not panic: what cannot be written is reported when the command is done, see [`stdout`].
-macro_rules! say {
+macro_rules! outln {
     () => { $crate::cli::stdout::line(format_args!("")) };
     ($($arg:tt)+) => { $crate::cli::stdout::line(format_args!($($arg)+)) };
 }
-pub(crate) use say;
+pub(crate) use outln;
 
 use clap::{Parser, Subcommand};
 use std::path::Path;
@@ -184,9 +184,9 @@ pub(crate) fn count(n: u64, word: &str) -> String {
 /// Lists the images that were skipped, each with the reason.
 pub(crate) fn print_skipped(skipped: &[String]) {
     if !skipped.is_empty() {
-        say!("\nskipped: {}", count(skipped.len() as u64, "image"));
+        outln!("\nskipped: {}", count(skipped.len() as u64, "image"));
         for image in skipped {
-            say!("  {}", visible(image));
+            outln!("  {}", visible(image));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `vit-mae predict`.
 
 use super::device::DeviceFlags;
-use super::say;
+use super::outln;
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::tasks::classify;
@@ -58,14 +58,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let answers = args.images.iter().zip(judge.predict(&args.images, args.top)?);
     let answers: Vec<Answer> = answers.map(|(image, predictions)| Answer { image, predictions }).collect();
     if args.json {
-        say!("{}", super::json(&answers)?);
+        outln!("{}", super::json(&answers)?);
         return Ok(());
     }
     let widest = config.finetune.classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);
     for answer in &answers {
-        say!("{}", answer.image.display());
+        outln!("{}", answer.image.display());
         for Prediction { class, probability } in &answer.predictions {
-            say!("  {class:<widest$}  {:>6.2} %", 100.0 * probability);
+            outln!("  {class:<widest$}  {:>6.2} %", 100.0 * probability);
         }
     }
     Ok(())

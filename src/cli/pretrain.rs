@@ -2,7 +2,7 @@
 
 use super::device::print_engine;
 use super::flags::{Training, over_environment, print_config, train};
-use super::{choice, count, pair, path, print_skipped, say, sides, whole};
+use super::{choice, count, outln, pair, path, print_skipped, sides, whole};
 use std::path::PathBuf;
 use toml::Value;
 use vit_mae::Result;
@@ -134,8 +134,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn describe(run: &Run<Pretrain>, threads: usize) {
     let model = &run.learner.config.model;
     let parameters = model.parameters();
-    say!("data     {}", run.learner.task.data);
-    say!(
+    outln!("data     {}", run.learner.task.data);
+    outln!(
         "model    {}×{}×{} in {} patches of {}; encoder {}/{}/{}, decoder {}/{}/{} (width/blocks/heads); {} parameters, {} of them trained",
         model.img_size[0],
         model.img_size[1],
@@ -151,9 +151,9 @@ fn describe(run: &Run<Pretrain>, threads: usize) {
         parameters.all,
         parameters.trained,
     );
-    say!("groups   {}", groups::summary(&run.learner.groups));
+    outln!("groups   {}", groups::summary(&run.learner.groups));
     let (optim, mask) = (&run.learner.config.optim, &run.learner.config.mask);
-    say!(
+    outln!(
         "training {} of {}, batch {} × {}, lr {:.2e}; {:.0} % of the patches removed; {} threads",
         count(optim.epochs, "epoch"),
         count(run.learner.steps_per_epoch(), "step"),
@@ -164,27 +164,27 @@ fn describe(run: &Run<Pretrain>, threads: usize) {
         threads,
     );
     print_engine(run.learner.workers.engine());
-    say!("run      {}", run.journal.run.path().display());
+    outln!("run      {}", run.journal.run.path().display());
     if run.steps_done() > 0 {
-        say!("resumed  after {}", count(run.steps_done(), "step"));
+        outln!("resumed  after {}", count(run.steps_done(), "step"));
     }
     for change in run.journal.changes.iter().filter(|change| change.step == run.steps_done()) {
-        say!("changed  {} from {} to {}", change.key, or_none(&change.from), or_none(&change.to));
+        outln!("changed  {} from {} to {}", change.key, or_none(&change.from), or_none(&change.to));
     }
     if let Some(why) = &run.learner.task.no_validation {
-        say!("note     no validation loss: {why}");
+        outln!("note     no validation loss: {why}");
     }
 }
 
 /// What came out, where it is, and what to try next.
 fn conclude(run: &Run<Pretrain>, outcome: &Outcome) {
-    say!();
+    outln!();
     for (name, value) in outcome.summary(run.learner.config.model.parameters().all) {
-        say!("{name:<44} {value:>9}");
+        outln!("{name:<44} {value:>9}");
     }
     print_skipped(&outcome.skipped);
     let dir = super::quoted(&run.journal.run.path().to_string_lossy());
-    say!(
+    outln!(
         "\nLook at   {}\n          {}\n\nTry next  vit-mae reconstruct --checkpoint {dir} IMAGE… --out rebuilt.png\n          \
          vit-mae pretrain --mask-ratio 0.9",
         run.journal.run.report_html().display(),

@@ -4,7 +4,7 @@ use super::device::DeviceFlags;
 use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
 use super::judged::{self, Folder};
-use super::{choice_name, print_skipped, say};
+use super::{choice_name, outln, print_skipped};
 use std::path::PathBuf;
 use vit_mae::Result;
 use vit_mae::models::classify::Pooling;
@@ -124,7 +124,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         folder.write("confusion.png", &confusion::draw(&metrics, &names, &title)?)?;
     }
     if args.json {
-        say!("{json}");
+        outln!("{json}");
     } else {
         print(&report);
     }
@@ -158,15 +158,15 @@ impl Args {
 
 fn print(report: &ProbeReport) {
     let probe = &report.probe;
-    say!("checkpoint  {}, step {}", report.checkpoint.display(), report.step);
-    say!(
+    outln!("checkpoint  {}, step {}", report.checkpoint.display(), report.step);
+    outln!(
         "encoder     {}; {} features an image, pooling {}",
         report.encoder,
         report.width,
         choice_name(&report.pool)
     );
-    say!("data        {}", report.data);
-    say!(
+    outln!("data        {}", report.data);
+    outln!(
         "training    {} images, {}, {} epochs, batch {}, blr {} (lr {:.3})",
         report.train_images,
         choice_name(&probe.optimizer),
@@ -180,9 +180,9 @@ fn print(report: &ProbeReport) {
         let reached = reached.map(|Reached { top1, cross_entropy }| {
             format!("validation top-1 {:>6.2} %, cross-entropy {cross_entropy:.4}{chosen}", 100.0 * top1)
         });
-        say!("  blr {blr:<8} {}", reached.as_deref().unwrap_or("the weights did not stay finite"));
+        outln!("  blr {blr:<8} {}", reached.as_deref().unwrap_or("the weights did not stay finite"));
     }
-    say!();
+    outln!();
     judged::print_head();
     let sets = [("linear probe, validation", &report.validation), ("linear probe, test", &report.test)];
     for (name, summary) in sets {
@@ -194,6 +194,6 @@ fn print(report: &ProbeReport) {
         let on = if report.test.is_some() { "test" } else { "validation" };
         judged::print_row(&format!("{}-NN, {on}", knn.k), &knn.summary);
     }
-    say!("\nJudged on {}.", report.judged_on);
+    outln!("\nJudged on {}.", report.judged_on);
     print_skipped(&report.skipped);
 }

@@ -1,7 +1,7 @@
 //! `vit-mae reconstruct`.
 
 use super::device::DeviceFlags;
-use super::{choice_name, say};
+use super::{choice_name, outln};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use vit_mae::base::out_file::check_out_file;
@@ -14,7 +14,7 @@ use vit_mae::tasks::Config;
 use vit_mae::tasks::mae::gallery;
 use vit_mae::tasks::mae::gallery::Rows;
 use vit_mae::tasks::mae::{held_out, load};
-use vit_mae::train::Workers;
+use vit_mae::train::WorkerPool;
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -103,12 +103,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let views: Vec<_> = images.iter().map(|image| image.view()).collect();
     let images = ndarray::stack(ndarray::Axis(0), &views).expect("input images share the model's shape");
-    let workers = Workers::new(args.device.engine(config.run.gemm)?);
+    let workers = WorkerPool::new(args.device.engine(config.run.gemm)?);
     let rows = Rows { images: images.view(), masks: &masks, stats: args.stats };
     let png = gallery::draw(&model, &config, rows, &workers)?;
     write_atomic(&args.out, &png)?;
     if !args.json {
-        say!("{}", args.out.display());
+        outln!("{}", args.out.display());
         return Ok(());
     }
     let hidden = |(image, mask): (_, &Mask)| Hidden { image, removed: removed(mask) };
@@ -119,7 +119,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         stats: choice_name(&args.stats),
         images: args.images.iter().map(PathBuf::as_path).zip(&masks).map(hidden).collect(),
     };
-    say!("{}", super::json(&document)?);
+    outln!("{}", super::json(&document)?);
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 
 use super::device::{Device, Gpu};
 use super::gemm::{Backend, Gemm};
-use super::kept::{Kept, Version};
-use super::traffic::Traffic;
+use super::kept::{Version, WeightRegistry};
+use super::traffic::TransferStats;
 use crate::base::{Error, Real, Result};
 use std::any::Any;
 use std::fmt;
@@ -130,7 +130,7 @@ impl Engine {
     pub fn with_weights<F: Real, R>(&self, weights: &[(&[F], Version)], work: impl FnOnce() -> R) -> R {
         let gemm = self.on_gpu::<F>();
         match gemm.as_ref().and_then(|gemm| gemm.kept()) {
-            Some(kept) => Kept::with(kept, weights, work),
+            Some(kept) => WeightRegistry::with(kept, weights, work),
             None => work(),
         }
     }
@@ -151,7 +151,7 @@ impl Engine {
 
     /// What was copied to and from the device, in f32.
     #[must_use]
-    pub fn traffic(&self) -> Traffic {
+    pub fn traffic(&self) -> TransferStats {
         self.gpu.as_ref().and_then(|gpu| Some(gpu.f32.as_ref()?.traffic())).unwrap_or_default()
     }
 }

@@ -1,8 +1,8 @@
 //! The one seam through which every matrix product goes: the [`Gemm`] trait and the choice of backend.
 
 use super::cpu::{GemmCrate, MatrixMultiply};
-use super::kept::Kept;
-use super::traffic::Traffic;
+use super::kept::WeightRegistry;
+use super::traffic::TransferStats;
 use crate::base::Real;
 use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub trait Gemm<F>: Send + Sync {
     }
 
     /// Where weights are declared that shall stay where the products are computed; none if that is host memory.
-    fn kept(&self) -> Option<&Kept<F>> {
+    fn kept(&self) -> Option<&WeightRegistry<F>> {
         None
     }
 
@@ -43,8 +43,8 @@ pub trait Gemm<F>: Send + Sync {
     }
 
     /// What was copied so far.
-    fn traffic(&self) -> Traffic {
-        Traffic::default()
+    fn traffic(&self) -> TransferStats {
+        TransferStats::default()
     }
 }
 

@@ -2,7 +2,7 @@
 //! a changed weight from an unchanged one.
 //!
 //! An address alone tells neither: buffers are used again, and weights change in place. So weights are *declared*, with a
-//! version, for the time of a borrow: while [`Kept::with`] runs, nobody can change or free them, since they are borrowed.
+//! version, for the time of a borrow: while [`WeightRegistry::with`] runs, nobody can change or free them, since they are borrowed.
 #![allow(
     unsafe_code,
     reason = "a weight is found by an address, and read whole where a view sees a part of it"
@@ -28,12 +28,12 @@ impl Version {
 }
 
 /// The weights that are declared at the moment, by the address of their first byte.
-pub struct Kept<F> {
+pub struct WeightRegistry<F> {
     declared: RwLock<BTreeMap<usize, Declared>>,
     numbers: PhantomData<fn() -> F>,
 }
 
-impl<F> Default for Kept<F> {
+impl<F> Default for WeightRegistry<F> {
     fn default() -> Self {
         Self { declared: RwLock::default(), numbers: PhantomData }
     }
@@ -57,7 +57,7 @@ pub(in crate::exec) struct Found<'a, F> {
     pub(in crate::exec) offset: usize,
 }
 
-impl<F> Kept<F> {
+impl<F> WeightRegistry<F> {
     /// Runs `work` with these tensors declared as weights whose content the versions name. They are borrowed meanwhile, so
     /// what is found at their addresses is their content.
     ///
@@ -86,7 +86,7 @@ impl<F> Kept<F> {
         if span[1] > start + weight.bytes {
             return None;
         }
-        // SAFETY: `Kept::with` borrows this slice of `F` for as long as its declaration stands, and it cannot be taken
+        // SAFETY: `WeightRegistry::with` borrows this slice of `F` for as long as its declaration stands, and it cannot be taken
         // back while `declared` is locked.
         let data = unsafe {
             std::slice::from_raw_parts(std::ptr::with_exposed_provenance(start), weight.bytes / size)
@@ -97,12 +97,12 @@ impl<F> Kept<F> {
 
 /// Takes its declarations back when it is dropped, also by a panic.
 struct Declaration<'a, F> {
-    kept: &'a Kept<F>,
+    kept: &'a WeightRegistry<F>,
     starts: Vec<usize>,
 }
 
 impl<'a, F> Declaration<'a, F> {
-    fn new(kept: &'a Kept<F>, weights: &[(&[F], Version)]) -> Self {
+    fn new(kept: &'a WeightRegistry<F>, weights: &[(&[F], Version)]) -> Self {
         let mut declared = kept.declared.write().unwrap_or_else(PoisonError::into_inner);
         let (mut declaration, mut conflict) = (Self { kept, starts: Vec::new() }, false);
         for (data, version) in weights.iter().filter(|(data, _)| !data.is_empty()) {

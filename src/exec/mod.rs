@@ -176,12 +176,12 @@ impl<F: Real> Exec<F> {
     }
 
     /// Shows an intermediate of the forward pass to the probe, as `act.PATH.NAME`.
-    pub fn saw<S: Data<Elem = F>, D: Dimension>(&mut self, name: &str, value: &ArrayBase<S, D>) {
+    pub fn trace<S: Data<Elem = F>, D: Dimension>(&mut self, name: &str, value: &ArrayBase<S, D>) {
         self.record("act.", name, value);
     }
 
     /// Shows the gradient with respect to an intermediate to the probe, as `gact.PATH.NAME`.
-    pub fn saw_gradient<S: Data<Elem = F>, D: Dimension>(&mut self, name: &str, value: &ArrayBase<S, D>) {
+    pub fn trace_gradient<S: Data<Elem = F>, D: Dimension>(&mut self, name: &str, value: &ArrayBase<S, D>) {
         self.record("gact.", name, value);
     }
 

@@ -6,7 +6,7 @@ use ndarray::{ArrayD, ArrayViewD};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// Receives each named tensor as it is computed; see [`super::Exec::saw`] for the names.
+/// Receives each named tensor as it is computed; see [`super::Exec::trace`] for the names.
 pub trait Probe<F>: Send {
     /// `name` is `act.…` for an intermediate, `gact.…` for the gradient with respect to it. Token
     /// matrices come as `[images · tokens, width]`.

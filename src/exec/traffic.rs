@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Traffic {
+pub struct TransferStats {
     /// Products on the device; a batch is one, and so is a product that was cut into pieces.
     pub products: u64,
     /// Their multiplications.
@@ -21,7 +21,7 @@ pub struct Traffic {
     pub down_bytes: u64,
 }
 
-impl Traffic {
+impl TransferStats {
     /// What came since then.
     #[must_use]
     pub fn since(self, then: Self) -> Self {
@@ -38,7 +38,7 @@ impl Traffic {
 
 /// The same, to be added to from any thread.
 #[derive(Default)]
-pub(in crate::exec) struct Counters(Mutex<Traffic>);
+pub(in crate::exec) struct Counters(Mutex<TransferStats>);
 
 impl Counters {
     pub(in crate::exec) fn product(&self, multiplications: usize) {
@@ -61,7 +61,7 @@ impl Counters {
         lock(&self.0).down_bytes += bytes as u64;
     }
 
-    pub(in crate::exec) fn read(&self) -> Traffic {
+    pub(in crate::exec) fn read(&self) -> TransferStats {
         *lock(&self.0)
     }
 }

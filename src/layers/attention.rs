@@ -70,7 +70,7 @@ impl<F: Real> Attention<F> {
         let (r, d) = x.dim();
         assert!(r.is_multiple_of(tokens), "{r} rows are not whole images of {tokens} tokens");
         let (qkv, x) = self.qkv.forward(x, cx);
-        cx.saw("qkv", &qkv);
+        cx.trace("qkv", &qkv);
 
         let scale = self.scale();
         let mut context = cx.take(r, d);
@@ -88,8 +88,8 @@ impl<F: Real> Attention<F> {
             // o = P V
             small::products(gemm, F::one(), by_head(probabilities.view()), v, self.heads(context, 0));
         });
-        cx.saw("probabilities", &probabilities);
-        cx.saw("context", &context);
+        cx.trace("probabilities", &probabilities);
+        cx.trace("context", &context);
         let (y, context) = self.proj.forward(context, cx);
         (y, AttentionCache { x, context, qkv, probabilities })
     }
@@ -106,7 +106,7 @@ impl<F: Real> Attention<F> {
         let AttentionCache { x, context, qkv, probabilities } = cache;
         let tokens = probabilities.ncols();
         let dcontext = self.proj.backward(context, dy, &mut grad.proj, cx);
-        cx.saw_gradient("context", &dcontext);
+        cx.trace_gradient("context", &dcontext);
 
         let scale = self.scale();
         let mut dqkv = cx.take(qkv.nrows(), qkv.ncols());
@@ -135,7 +135,7 @@ impl<F: Real> Attention<F> {
             into(Q, scale, ds, k);
             into(K, scale, transposed(ds), q);
         });
-        cx.saw_gradient("qkv", &dqkv);
+        cx.trace_gradient("qkv", &dqkv);
         let dx = self.qkv.backward(x, dqkv.view(), &mut grad.qkv, cx);
         for buffer in [qkv, probabilities, dcontext, dqkv, dscores] {
             cx.recycle(buffer);

@@ -1,7 +1,7 @@
 //! Pre-norm transformer block: `mid = x + Attn(LN₁(x))`, `y = mid + MLP(LN₂(mid))`.
 
 use super::attention::{Attention, AttentionCache};
-use super::drop_path::{Factors, give_back, scale, scaled};
+use super::drop_path::{Factors, recycle, scale, scaled};
 use super::layer_norm::{LayerNorm, LayerNormCache};
 use super::mlp::{Mlp, MlpCache};
 use crate::base::Real;
@@ -73,21 +73,21 @@ impl<F: Real> Block<F> {
         cx: &mut Exec<F>,
     ) -> (Array2<F>, BlockCache<F>) {
         let (normed, norm1) = self.norm1.forward(cx.copy(&x), cx);
-        cx.saw("norm1", &normed);
+        cx.trace("norm1", &normed);
         let (mut mid, attn) = cx.inside("attn", |cx| self.attn.forward(normed, tokens, cx));
-        cx.saw("attn.out", &mid);
+        cx.trace("attn.out", &mid);
         scale(s_attn, &mut mid, cx);
         cx.add_assign(&mut mid, &x);
-        cx.saw("mid", &mid);
+        cx.trace("mid", &mid);
         cx.recycle(x);
 
         let (normed, norm2) = self.norm2.forward(cx.copy(&mid), cx);
-        cx.saw("norm2", &normed);
+        cx.trace("norm2", &normed);
         let (mut y, mlp) = cx.inside("mlp", |cx| self.mlp.forward(normed, cx));
-        cx.saw("mlp.out", &y);
+        cx.trace("mlp.out", &y);
         scale(s_mlp, &mut y, cx);
         cx.add_assign(&mut y, &mid);
-        cx.saw("", &y);
+        cx.trace("", &y);
         cx.recycle(mid);
         let kept = [s_attn, s_mlp].map(|s| s.map(<[F]>::to_vec));
         (y, BlockCache { norm1, attn, norm2, mlp, kept })
@@ -102,27 +102,27 @@ impl<F: Real> Block<F> {
         cx: &mut Exec<F>,
     ) -> Array2<F> {
         let [s_attn, s_mlp] = cache.kept;
-        cx.saw_gradient("", &dy);
+        cx.trace_gradient("", &dy);
         let dout = scaled(s_mlp.as_deref(), dy, cx);
-        cx.saw_gradient("mlp.out", &dout);
+        cx.trace_gradient("mlp.out", &dout);
         // y = mid + s · MLP(LN₂(mid))  ⇒  dmid = dy + LN₂ᵀ(MLPᵀ(s · dy))
         let dnormed = cx.inside("mlp", |cx| self.mlp.backward(cache.mlp, dout.view(), &mut grad.mlp, cx));
-        cx.saw_gradient("norm2", &dnormed);
+        cx.trace_gradient("norm2", &dnormed);
         let mut dmid = self.norm2.backward(cache.norm2, dnormed.view(), &mut grad.norm2, cx);
         cx.add_assign(&mut dmid, &dy);
-        cx.saw_gradient("mid", &dmid);
+        cx.trace_gradient("mid", &dmid);
         cx.recycle(dnormed);
-        give_back(dout, cx);
+        recycle(dout, cx);
 
         let dout = scaled(s_attn.as_deref(), dmid.view(), cx);
-        cx.saw_gradient("attn.out", &dout);
+        cx.trace_gradient("attn.out", &dout);
         // mid = x + s · Attn(LN₁(x))  ⇒  dx = dmid + LN₁ᵀ(Attnᵀ(s · dmid))
         let dnormed = cx.inside("attn", |cx| self.attn.backward(cache.attn, dout.view(), &mut grad.attn, cx));
-        cx.saw_gradient("norm1", &dnormed);
+        cx.trace_gradient("norm1", &dnormed);
         let mut dx = self.norm1.backward(cache.norm1, dnormed.view(), &mut grad.norm1, cx);
         cx.add_assign(&mut dx, &dmid);
         cx.recycle(dnormed);
-        give_back(dout, cx);
+        recycle(dout, cx);
         cx.recycle(dmid);
         dx
     }

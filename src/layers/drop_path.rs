@@ -98,7 +98,7 @@ pub fn scaled<'x, F: Real>(
 }
 
 /// Gives the buffer of [`scaled`] back to the pool, if it took one.
-pub fn give_back<F: Real>(scaled: CowArray<F, Ix2>, cx: &mut Exec<F>) {
+pub fn recycle<F: Real>(scaled: CowArray<F, Ix2>, cx: &mut Exec<F>) {
     if scaled.is_owned() {
         cx.recycle(scaled.into_owned());
     }

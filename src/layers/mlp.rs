@@ -47,9 +47,9 @@ impl<F: Real> Mlp<F> {
     /// `x: [R, D] → y: [R, D]`.
     pub fn forward(&self, x: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, MlpCache<F>) {
         let (h, fc1) = self.fc1.forward(x, cx);
-        cx.saw("fc1", &h);
+        cx.trace("fc1", &h);
         let (a, slope) = gelu(h, cx);
-        cx.saw("act", &a);
+        cx.trace("act", &a);
         let (y, fc2) = self.fc2.forward(a, cx);
         (y, MlpCache { fc1, fc2, slope })
     }
@@ -64,10 +64,10 @@ impl<F: Real> Mlp<F> {
     ) -> Array2<F> {
         let MlpCache { fc1, fc2, slope } = cache;
         let mut dh = self.fc2.backward(fc2, dy, &mut grad.fc2, cx);
-        cx.saw_gradient("act", &dh);
+        cx.trace_gradient("act", &dh);
         // a = GELU(h)  ⇒  dh = GELU′(h) ⊙ da
         cx.rows(bands::of_mut(&mut dh).zip(bands::of(&slope)), Multiply);
-        cx.saw_gradient("fc1", &dh);
+        cx.trace_gradient("fc1", &dh);
         let dx = self.fc1.backward(fc1, dh.view(), &mut grad.fc1, cx);
         cx.recycle(dh);
         cx.recycle(slope);

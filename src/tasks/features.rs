@@ -10,7 +10,7 @@ use crate::models::mae::Encoder;
 use crate::params::Params;
 use crate::train::input::Input;
 use crate::train::memory;
-use crate::train::workers::Workers;
+use crate::train::workers::WorkerPool;
 use ndarray::{Array2, ArrayView4, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
@@ -75,7 +75,7 @@ pub fn rows<P: Params<f32>>(
     forward: &(impl Fn(ArrayView4<f32>, &mut Exec<f32>) -> Array2<f32> + Sync),
     listener: &dyn Listener,
 ) -> Result<Array2<f32>> {
-    let workers = Workers::<f32, P>::new(engine);
+    let workers = WorkerPool::<f32, P>::new(engine);
     let tasks = dataset.len().div_ceil(CHUNK).min(rayon::current_num_threads());
     memory::require_activations(tasks * CHUNK.min(dataset.len()) * outputs.activation_bytes)?;
     let mut all = Array2::zeros((dataset.len(), outputs.width));

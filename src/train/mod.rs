@@ -23,4 +23,4 @@ pub use run::{Observer, Run};
 pub use run_dir::RunDir;
 pub use step::Learner;
 pub use task::Task;
-pub use workers::Workers;
+pub use workers::WorkerPool;

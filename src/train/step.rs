@@ -5,7 +5,7 @@ use super::run_dir::RunDir;
 use super::save;
 use super::source::open_loader;
 use super::task::{EvalCx, StepCx, StepInfo, Task, Validation};
-use super::workers::Workers;
+use super::workers::WorkerPool;
 use crate::base::{Error, Real, Result};
 use crate::checkpoint::{Checkpoint, Place, State};
 use crate::config::sections::{OnNonfinite, OptimConfig};
@@ -39,7 +39,7 @@ pub enum StepOutcome {
 pub fn sum<F: Real, P: Params<F>>(
     model: &P,
     chunks: usize,
-    workers: &Workers<F, P>,
+    workers: &WorkerPool<F, P>,
     chunk: impl Fn(usize, &mut P, &mut Exec<F>) -> f64 + Sync,
 ) -> (f64, P) {
     // With fewer chunks than threads the products themselves spread over the threads.
@@ -51,7 +51,7 @@ pub fn sum<F: Real, P: Params<F>>(
     };
     let add = |(sum, mut grad): (f64, P), (other_sum, other): (f64, P)| {
         grad.accumulate(&other);
-        workers.give_back(other);
+        workers.recycle(other);
         (sum + other_sum, grad)
     };
     tree::reduce(chunks, &one, &add).expect("a batch has images")
@@ -75,7 +75,7 @@ pub struct Learner<T: Task> {
     /// Where batches come from.
     pub loader: Loader,
     /// Executors and gradients that are used again.
-    pub workers: Workers<f32, T::Model>,
+    pub workers: WorkerPool<f32, T::Model>,
 }
 
 impl<T: Task> Learner<T> {
@@ -98,7 +98,7 @@ impl<T: Task> Learner<T> {
             adamw: AdamW::new(&model, (beta1, beta2)),
             averaged: T::ema_decay(&config).map(|_| model.clone()),
             groups: T::groups(&config, &model),
-            workers: Workers::new(engine),
+            workers: WorkerPool::new(engine),
             task,
             config,
             model,
@@ -169,7 +169,7 @@ impl<T: Task> Learner<T> {
             return Ok(StepOutcome::Stopped);
         };
         let outcome = self.update(info, loss, &mut grad, begun);
-        self.workers.give_back(grad);
+        self.workers.recycle(grad);
         outcome
     }
 
@@ -186,7 +186,7 @@ impl<T: Task> Learner<T> {
         for batch in batches.take(accum_iter) {
             let batch = batch?;
             if let Some((_, gradients)) = total.take_if(|_| should_stop()) {
-                workers.give_back(gradients);
+                workers.recycle(gradients);
                 return Ok(None);
             }
             let (loss, grad) = workers.with_weights(model, || self.task.loss_and_grad(model, batch, &cx))?;
@@ -194,7 +194,7 @@ impl<T: Task> Learner<T> {
                 None => (loss, grad),
                 Some((sum, mut gradients)) => {
                     gradients.accumulate(&grad);
-                    workers.give_back(grad);
+                    workers.recycle(grad);
                     (sum + loss, gradients)
                 }
             });

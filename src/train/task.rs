@@ -4,7 +4,7 @@ use super::memory::StepMemory;
 use super::metrics::{EpochRecord, Record, ValidationRecord};
 use super::run_dir::RunDir;
 use super::source::Source;
-use super::workers::Workers;
+use super::workers::WorkerPool;
 use crate::base::Result;
 use crate::checkpoint::Named;
 use crate::config::settings::Settings;
@@ -116,7 +116,7 @@ pub struct StepCx<'a, T: Task> {
     /// Whole epochs done.
     pub epoch: u64,
     /// Executors and gradients.
-    pub workers: &'a Workers<f32, T::Model>,
+    pub workers: &'a WorkerPool<f32, T::Model>,
 }
 
 /// What a task judges, and where it leaves pictures.
@@ -126,7 +126,7 @@ pub struct EvalCx<'a, T: Task> {
     /// The weights that are evaluated and kept.
     pub model: &'a T::Model,
     /// Executors.
-    pub workers: &'a Workers<f32, T::Model>,
+    pub workers: &'a WorkerPool<f32, T::Model>,
     /// The run's directory.
     pub run: &'a RunDir,
 }

@@ -6,14 +6,14 @@ use crate::exec::Exec;
 use crate::exec::device::Device;
 use crate::exec::engine::Engine;
 use crate::exec::kept::Version;
-use crate::exec::traffic::Traffic;
+use crate::exec::traffic::TransferStats;
 use crate::optim::Group;
 use crate::params::{Params, Role};
 use std::sync::Mutex;
 
 /// Executors (with their buffer pools) and gradients kept from one step to the next: there are as many as
 /// tasks ever ran at once, and a step in steady state allocates nothing of activation size.
-pub struct Workers<F: Real, P> {
+pub struct WorkerPool<F: Real, P> {
     engine: Engine,
     idle: Mutex<Vec<Exec<F>>>,
     gradients: Mutex<Vec<P>>,
@@ -21,7 +21,7 @@ pub struct Workers<F: Real, P> {
     versions: Mutex<Vec<Version>>,
 }
 
-impl<F: Real, P: Params<F>> Workers<F, P> {
+impl<F: Real, P: Params<F>> WorkerPool<F, P> {
     /// None yet.
     #[must_use]
     pub fn new(engine: impl Into<Engine>) -> Self {
@@ -51,12 +51,12 @@ impl<F: Real, P: Params<F>> Workers<F, P> {
     }
 
     /// Takes a gradient back.
-    pub fn give_back(&self, gradient: P) {
+    pub fn recycle(&self, gradient: P) {
         lock(&self.gradients).push(gradient);
     }
 
     /// Runs `work`, which computes with `model`, so that a device may keep its weights: their content is what it was when
-    /// [`Workers::changed`] was last called. Workers belong to one model.
+    /// [`WorkerPool::changed`] was last called. WorkerPool belong to one model.
     ///
     /// # Errors
     /// If a device failed: what `work` made of it is NaN, and no fault of the model's.
@@ -90,7 +90,7 @@ impl<F: Real, P: Params<F>> Workers<F, P> {
     }
 
     /// What was copied to and from a device.
-    pub fn traffic(&self) -> Traffic {
+    pub fn traffic(&self) -> TransferStats {
         self.engine.traffic()
     }
 

@@ -43,6 +43,7 @@ tests! {
     pos_embed_is_its_formula: "pos_embed";
     patchify_orders_pixels_and_has_unpatchify_as_its_adjoint: "patchify";
     masking_keeps_the_least_noise: "masking";
+    trunk_and_its_taps_are_their_formula_and_agree_with_differences: "vit";
     encoder_is_its_formula_agrees_with_differences_and_has_its_adjoint: "encoder";
     decoder_is_its_formula_agrees_with_differences_and_has_its_adjoint: "decoder";
     target_is_its_formula_and_agrees_with_differences: "target";

@@ -15,7 +15,7 @@ use vit_mae::params::Params;
 use vit_mae::tasks::Config;
 use vit_mae::tasks::mae::load;
 use vit_mae::tasks::mae::step::loss_and_gradient;
-use vit_mae::train::Workers;
+use vit_mae::train::WorkerPool;
 
 fn tiny(place: &Place) -> Config {
     Config::resolve("nano", Some(&place.path("tiny.toml")), Vec::new()).unwrap()
@@ -89,7 +89,7 @@ fn a_traced_step_is_the_training_step_bit_for_bit() {
     let mut model = start.model.clone();
     let trace = Trace::record(start, batch, 1e-3).unwrap();
 
-    let workers = Workers::new(trace.config.run.gemm);
+    let workers = WorkerPool::new(trace.config.run.gemm);
     let (loss, grad) = loss_and_gradient(&model, images.view(), &masks, 8, &workers);
     assert_eq!(trace.loss.to_bits(), loss.to_bits());
     assert_eq!(bits(&trace.grad), bits(&grad));

@@ -9,7 +9,7 @@ use vit_mae::mae::{Mae, MaeConfig, Mask, Strategy};
 use vit_mae::optim::{AdamW, groups};
 use vit_mae::params::Params;
 use vit_mae::tasks::mae::step::{loss, loss_and_gradient};
-use vit_mae::train::Workers;
+use vit_mae::train::WorkerPool;
 
 fn config(norm_pix_loss: bool) -> MaeConfig {
     MaeConfig {
@@ -41,7 +41,7 @@ fn overfit(norm_pix_loss: bool, steps: u64, lr: f64) -> (f64, f64) {
     let (images, config) = (pictures(), config(norm_pix_loss));
     let masking = Masking { strategy: Strategy::Random, mask_ratio: 0.5, grid: config.grid() };
     let masks: Vec<Mask> = (0..8).map(|sample| masking.mask(1, 0, sample)).collect();
-    let workers = Workers::new(Backend::default());
+    let workers = WorkerPool::new(Backend::default());
     let mut model = Mae::<f32>::initialised(config, 3);
     let groups = groups::pretraining(&model, 0.0);
     let mut adamw = AdamW::new(&model, (0.9, 0.95));
@@ -52,7 +52,7 @@ fn overfit(norm_pix_loss: bool, steps: u64, lr: f64) -> (f64, f64) {
         let t = step as f64;
         let lr = lr * (t / 20.0).min(1.0) * (1.0 - t / steps as f64);
         adamw.step(&mut model, &grad, &groups, lr);
-        workers.give_back(grad);
+        workers.recycle(grad);
     }
     (first, loss(&model, images.view(), &masks, 2, &workers))
 }
@@ -62,7 +62,7 @@ fn loss_and_gradient_do_not_depend_on_the_chunks_beyond_rounding() {
     let (images, config) = (pictures().mapv(f64::from), config(true));
     let masking = Masking { strategy: Strategy::Random, mask_ratio: 0.5, grid: config.grid() };
     let masks: Vec<Mask> = (0..8).map(|sample| masking.mask(1, 0, sample)).collect();
-    let workers = Workers::new(Backend::default());
+    let workers = WorkerPool::new(Backend::default());
     let model = Mae::<f64>::initialised(config, 3);
     let (whole, whole_grad) = loss_and_gradient(&model, images.view(), &masks, 8, &workers);
     for micro_batch in [1, 3, 4] {

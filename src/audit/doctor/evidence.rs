@@ -12,7 +12,7 @@ use crate::optim::AdamW;
 use crate::tasks::mae::load;
 use crate::tasks::{Config, Pretrain};
 use crate::train::source::{Source, measure};
-use crate::train::{Task, Workers, save};
+use crate::train::{Task, WorkerPool, save};
 use std::path::{Path, PathBuf};
 
 /// How often a checkpoint is opened again if a run that is going on replaced it meanwhile.
@@ -108,7 +108,7 @@ impl Evidence {
         if let (true, Ok(saved)) = (evidence.log.epochs.is_empty(), &evidence.saved) {
             evidence.log.epochs.clone_from(&saved.state.history);
         }
-        let workers = Workers::new(evidence.config.run.gemm);
+        let workers = WorkerPool::new(evidence.config.run.gemm);
         evidence.yardstick = Yardstick::measure(&evidence, &workers);
         (evidence.gradients, evidence.activations) = super::probe::measure(&evidence, &workers);
         Ok(evidence)

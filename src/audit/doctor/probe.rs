@@ -9,7 +9,7 @@ use crate::models::mae::{Mae, Mask};
 use crate::optim::{clip, groups};
 use crate::params::Params;
 use crate::tasks::mae::step;
-use crate::train::Workers;
+use crate::train::WorkerPool;
 use ndarray::{ArrayViewD, Axis, Ix2};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -79,7 +79,7 @@ impl Head {
 /// Measures both, on the images that an epoch begins with.
 pub(super) fn measure(
     evidence: &Evidence,
-    workers: &Workers<f32, Mae<f32>>,
+    workers: &WorkerPool<f32, Mae<f32>>,
 ) -> (Result<Gradients, String>, Result<Activations, String>) {
     let prepared = evidence.saved().and_then(|saved| {
         let data = evidence.data.as_ref().map_err(Clone::clone)?;

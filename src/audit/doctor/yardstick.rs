@@ -7,7 +7,7 @@ use crate::models::mae::cost::Cost;
 use crate::models::mae::masking::len_keep;
 use crate::tasks::Config;
 use crate::tasks::mae::held_out::HeldOut;
-use crate::train::Workers;
+use crate::train::WorkerPool;
 
 /// Floating-point operations that measuring a loss may take: some seconds on a few cores.
 const BUDGET_FLOP: f64 = 1e12;
@@ -33,7 +33,7 @@ pub struct Yardstick {
 
 impl Yardstick {
     /// Measures on the held-out images, or without them on training images without augmentation.
-    pub(super) fn measure(evidence: &Evidence, workers: &Workers<f32, Mae<f32>>) -> Result<Self, String> {
+    pub(super) fn measure(evidence: &Evidence, workers: &WorkerPool<f32, Mae<f32>>) -> Result<Self, String> {
         let data = evidence.data.as_ref().map_err(Clone::clone)?;
         let config = &evidence.config;
         let (set, wanted) = match &data.source.validation {

@@ -1,6 +1,6 @@
 //! `vit-mae audit doctor`.
 
-use crate::cli::say;
+use crate::cli::outln;
 use std::path::PathBuf;
 use vit_mae::audit::doctor::rates::GroupRow;
 use vit_mae::audit::doctor::{Report, examine};
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     crate::cli::start_threads(args.threads)?;
     let report = examine(&args.run, args.data.as_deref())?;
     if args.json {
-        say!("{}", crate::cli::json(&report)?);
+        outln!("{}", crate::cli::json(&report)?);
     } else {
         print(&report);
     }
@@ -50,29 +50,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn print(report: &Report) {
     let planned = report.steps_planned.map_or(String::new(), |steps| format!(" of {steps}"));
-    say!("{}, step {}{planned}\n", report.run, report.step);
+    outln!("{}, step {}{planned}\n", report.run, report.step);
     for finding in &report.findings {
         let mut lines = wrapped(&finding.text, WIDTH).into_iter();
-        say!("{:<19} {:<8}  {}", finding.check, finding.verdict.word(), lines.next().unwrap_or_default());
-        lines.for_each(|line| say!("{:30}{line}", ""));
+        outln!("{:<19} {:<8}  {}", finding.check, finding.verdict.word(), lines.next().unwrap_or_default());
+        lines.for_each(|line| outln!("{:30}{line}", ""));
     }
     if !report.losses.is_empty() {
-        say!();
-        report.losses.iter().for_each(|(name, loss)| say!("{name:<52} {loss:>8.4}"));
+        outln!();
+        report.losses.iter().for_each(|(name, loss)| outln!("{name:<52} {loss:>8.4}"));
     }
     if !report.groups.is_empty() {
-        say!("\n{}", GROUPS);
+        outln!("\n{}", GROUPS);
         report.groups.iter().for_each(print_group);
     }
     if !report.advice.is_empty() {
-        say!("\nWhat to try, most important first");
+        outln!("\nWhat to try, most important first");
         for (i, advice) in report.advice.iter().enumerate() {
             let mut lines = wrapped(advice, WIDTH + 25).into_iter();
-            say!("{:>3}. {}", i + 1, lines.next().unwrap_or_default());
-            lines.for_each(|line| say!("     {line}"));
+            outln!("{:>3}. {}", i + 1, lines.next().unwrap_or_default());
+            lines.for_each(|line| outln!("     {line}"));
         }
     }
-    say!("\n{}: {}", report.run, report.summary);
+    outln!("\n{}: {}", report.run, report.summary);
 }
 
 const GROUPS: &str =
@@ -81,7 +81,7 @@ const GROUPS: &str =
 fn print_group(row: &GroupRow) {
     let ratio = |ratio: Option<f64>| ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.1e}"));
     let start = row.rms_beside_start.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
-    say!(
+    outln!(
         "{:<17} {:>7} {:>10} {:>7} {:>9.2e} {:>8.4} {start:>8} {:>14} {:>12}",
         row.group,
         row.tensors,

@@ -3,7 +3,7 @@
 use super::gradcheck_print::{Section, kill_matrix, print_directions, print_sections};
 use super::junit::{Case, JUnit, Suite, Verdict};
 use super::ticker::Ticker;
-use crate::cli::{assignments, say, start_threads};
+use crate::cli::{assignments, outln, start_threads};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -192,7 +192,7 @@ fn conclude(args: &Args, what: Option<&str>, sections: &[Section]) -> Result<()>
     let passed = sections.iter().all(|section| section.report.passed());
     if args.json {
         let document = json!({ "passed": passed, "model": what, "seed": args.seed, "checks": sections });
-        say!("{document}");
+        outln!("{document}");
     } else {
         print_sections(what, sections);
     }
@@ -246,7 +246,7 @@ fn plant(json: bool, junit: Option<&JUnit>) -> Result<()> {
         junit.write(AUDIT, &[suite])?;
     }
     if json {
-        say!("{}", json!({ "passed": matrix.passed(), "matrix": matrix }));
+        outln!("{}", json!({ "passed": matrix.passed(), "matrix": matrix }));
     } else {
         kill_matrix(&matrix);
     }

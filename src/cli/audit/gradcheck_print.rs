@@ -1,6 +1,6 @@
 //! The tables of `vit-mae audit gradcheck`.
 
-use crate::cli::say;
+use crate::cli::outln;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use std::time::Duration;
@@ -42,12 +42,12 @@ fn with_verdicts<S: Serializer>(report: &Report, serializer: S) -> std::result::
 /// One table with a heading for each section, and a line that sums it up.
 pub(super) fn print_sections(what: Option<&str>, sections: &[Section]) {
     if let Some(what) = what {
-        say!("{what}\n");
+        outln!("{what}\n");
     }
     let rows =
         || sections.iter().flat_map(|section| section.report.rows.iter().map(move |row| (section, row)));
     let width = rows().map(|(_, row)| row.tensor.chars().count()).max().unwrap_or(0).max(6);
-    say!(
+    outln!(
         "  {:width$}  {:>13}  {:>8}  {:>8}  {:>7}  verdict",
         "tensor",
         "checked",
@@ -56,12 +56,12 @@ pub(super) fn print_sections(what: Option<&str>, sections: &[Section]) {
         "step"
     );
     for section in sections {
-        say!("{}", section.name);
+        outln!("{}", section.name);
         let step = section.report.step.map_or("-".to_owned(), |step| format!("{step:.0e}"));
         for row in &section.report.rows {
             let verdict = if section.report.agrees(row) { "ok" } else { "WRONG" };
             let checked = format!("{} of {}", row.checked, row.of);
-            say!(
+            outln!(
                 "  {:width$}  {checked:>13}  {:>8.1e}  {:>8.1e}  {step:>7}  {verdict}",
                 row.tensor,
                 row.largest,
@@ -72,7 +72,7 @@ pub(super) fn print_sections(what: Option<&str>, sections: &[Section]) {
     let tensors = rows().count();
     let elements: usize = rows().map(|(_, row)| row.checked).sum();
     let wrong = rows().filter(|(section, row)| !section.report.agrees(row)).count();
-    say!("\n{} checks, {tensors} tensors, {elements} elements; {wrong} tensors wrong", sections.len());
+    outln!("\n{} checks, {tensors} tensors, {elements} elements; {wrong} tensors wrong", sections.len());
     for (kind, what) in [
         (Kind::Gradient, "backward is the derivative of forward"),
         (Kind::Adjoint, "a linear map has its adjoint"),
@@ -81,7 +81,7 @@ pub(super) fn print_sections(what: Option<&str>, sections: &[Section]) {
         let of_kind = || rows().filter(|(section, _)| section.kind == kind);
         if let Some((section, row)) = of_kind().max_by(|a, b| a.1.error.total_cmp(&b.1.error)) {
             let allowed = section.report.tolerance;
-            say!(
+            outln!(
                 "{what}: worst error {:.1e} of {allowed:.0e} allowed, {} of {}",
                 row.error,
                 row.tensor,
@@ -98,12 +98,12 @@ pub(super) fn print_directions(json: bool, what: &str, found: &[(String, Vec<Dir
     if json {
         let layers: Vec<_> =
             found.iter().map(|(layer, all)| json!({ "layer": layer, "directions": all })).collect();
-        say!("{}", json!({ "passed": passed, "model": what, "layers": layers }));
+        outln!("{}", json!({ "passed": passed, "model": what, "layers": layers }));
     } else {
-        say!("{what}\n");
+        outln!("{what}\n");
         let width = found.iter().map(|(layer, _)| layer.len()).max().unwrap_or(0).max(5);
         let header = ("layer", "numbers moved", "derivative", "error", "slope");
-        say!(
+        outln!(
             "{:width$}  {:>13}  {:>10}  {:>8}  {:>5}  verdict",
             header.0,
             header.1,
@@ -116,16 +116,20 @@ pub(super) fn print_directions(json: bool, what: &str, found: &[(String, Vec<Dir
                 let verdict = if d.passed { "ok" } else { "WRONG" };
                 let slope = d.slope.map_or("-".to_owned(), |slope| format!("{slope:.2}"));
                 let (numbers, n, error) = (d.numbers, d.derivative, d.error);
-                say!("{layer:width$}  {numbers:>13}  {n:>10.2e}  {error:>8.1e}  {slope:>5}  {verdict}");
+                outln!("{layer:width$}  {numbers:>13}  {n:>10.2e}  {error:>8.1e}  {slope:>5}  {verdict}");
             }
         }
         let all: Vec<&Direction> = found.iter().flat_map(|(_, all)| all).collect();
         let worst = all.iter().map(|d| d.error).max_by(f64::total_cmp).unwrap_or(f64::NAN);
-        say!("\n{} directions in {} layers; worst error {worst:.1e} of 1e-6 allowed", all.len(), found.len());
-        say!(
+        outln!(
+            "\n{} directions in {} layers; worst error {worst:.1e} of 1e-6 allowed",
+            all.len(),
+            found.len()
+        );
+        outln!(
             "The remainder of the first-order expansion shrinks with slope 2 if the gradient is right, 1 if not;"
         );
-        say!("- stands where the loss is straight along a direction, to rounding.");
+        outln!("- stands where the loss is straight along a direction, to rounding.");
     }
     if passed {
         return Ok(());
@@ -140,19 +144,19 @@ pub(super) fn kill_matrix(matrix: &KillMatrix) {
     let name = |file: &str, bug: &str| format!("{file}: {bug}");
     let width = matrix.bugs.iter().map(|f| name(f.file, f.bug).chars().count()).max().unwrap_or(0) + 2;
     for (i, check) in matrix.checks.iter().enumerate() {
-        say!("{:width$}{}╭ {check}", "", "│".repeat(i));
+        outln!("{:width$}{}╭ {check}", "", "│".repeat(i));
     }
     for fate in &matrix.bugs {
         let marks: String = fate.caught.iter().map(|&caught| if caught { '●' } else { '·' }).collect();
         let verdict = if fate.died() { "" } else { "  SURVIVED" };
-        say!("{:width$}{marks}{verdict}", name(fate.file, fate.bug));
+        outln!("{:width$}{marks}{verdict}", name(fate.file, fate.bug));
     }
     let survivors: Vec<_> = matrix.survivors().collect();
     let (planted, died) = (matrix.bugs.len(), matrix.bugs.len() - survivors.len());
-    say!("\n{planted} bugs planted one at a time, {died} caught, {} survived", survivors.len());
+    outln!("\n{planted} bugs planted one at a time, {died} caught, {} survived", survivors.len());
     for fate in survivors {
         for [old, new] in &fate.edits {
-            say!("survived: {}: {}: `{new}` for `{old}`", fate.file, fate.bug);
+            outln!("survived: {}: {}: `{new}` for `{old}`", fate.file, fate.bug);
         }
     }
 }

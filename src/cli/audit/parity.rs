@@ -1,7 +1,7 @@
 //! `vit-mae audit parity`.
 
 use super::junit::{Case, JUnit, Suite, Verdict as Outcome};
-use crate::cli::say;
+use crate::cli::outln;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 if let Some(earlier) = unreadable.replace(error)
                     && !args.json
                 {
-                    say!("not compared: {earlier}\n");
+                    outln!("not compared: {earlier}\n");
                 }
             }
         }
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let passed = failed.is_empty() && unreadable.is_none();
     if args.json {
-        say!("{}", json!({ "passed": passed, "files": documents }));
+        outln!("{}", json!({ "passed": passed, "files": documents }));
     }
     match unreadable {
         Some(error) => Err(error),
@@ -125,7 +125,7 @@ fn document(comparison: &Comparison) -> Value {
 /// The table of one file.
 fn print(comparison: &Comparison, quiet: bool) {
     let Comparison { file, kind, dtype, rows } = comparison;
-    say!("{}: {kind} in {dtype}\n", file.display());
+    outln!("{}: {kind} in {dtype}\n", file.display());
     let shown = |row: &&Row| !quiet || !matches!(row.verdict, Verdict::Input | Verdict::Ok);
     let shape = |row: &Row| format!("{:?}", row.shape).replace(", ", "×").replace(['[', ']'], "");
     let width = |of: &dyn Fn(&Row) -> usize| rows.iter().filter(shown).map(of).max().unwrap_or(0).max(6);
@@ -133,7 +133,7 @@ fn print(comparison: &Comparison, quiet: bool) {
     let number = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.1e}"));
     if rows.iter().any(|row| shown(&row)) {
         let header = ("tensor", "shape", "max abs", "max rel", "allowed");
-        say!(
+        outln!(
             "{:names$}  {:shapes$}  {:>8}  {:>8}  {:>8}  verdict",
             header.0,
             header.1,
@@ -145,7 +145,7 @@ fn print(comparison: &Comparison, quiet: bool) {
     for row in rows.iter().filter(shown) {
         let verdict = in_words(row.verdict);
         let note = row.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
-        say!(
+        outln!(
             "{:names$}  {:shapes$}  {:>8}  {:>8}  {:>8}  {verdict}{note}",
             row.tensor,
             shape(row),
@@ -155,7 +155,7 @@ fn print(comparison: &Comparison, quiet: bool) {
         );
     }
     let count = |verdict| comparison.count(verdict);
-    say!(
+    outln!(
         "{}{} agree, {} inputs, {} differ, {} missing, {} unknown",
         if rows.iter().any(|row| shown(&row)) { "\n" } else { "" },
         count(Verdict::Ok),
@@ -165,9 +165,9 @@ fn print(comparison: &Comparison, quiet: bool) {
         count(Verdict::Unknown),
     );
     if let Some((share, row)) = nearest(rows) {
-        say!("nearest to its limit: {} at {:.0} % of what is allowed", row.tensor, 100.0 * share);
+        outln!("nearest to its limit: {} at {:.0} % of what is allowed", row.tensor, 100.0 * share);
     }
-    say!();
+    outln!();
 }
 
 /// The tensor whose error is the largest share of its tolerance.

@@ -1,6 +1,6 @@
 //! `vit-mae audit replay`.
 
-use crate::cli::{say, start_threads};
+use crate::cli::{outln, start_threads};
 use serde_json::json;
 use std::path::PathBuf;
 use vit_mae::audit::replay::{Compared, replay};
@@ -50,17 +50,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             json!({"name": c.name, "step": c.step, "logged": c.logged, "computed": c.computed, "agrees": c.agrees()})
         });
         let rows: Vec<_> = rows.collect();
-        say!("{}", json!({"step": args.step, "from": found.from, "agree": agree, "compared": rows}));
+        outln!("{}", json!({"step": args.step, "from": found.from, "agree": agree, "compared": rows}));
     } else {
         match found.from {
-            0 => say!("from the initial weights"),
-            step => say!("from the checkpoint of step {step}"),
+            0 => outln!("from the initial weights"),
+            step => outln!("from the checkpoint of step {step}"),
         }
         for c in &found.compared {
             let verdict = if c.agrees() { "same bits" } else { "OTHER BITS" };
-            say!("step {:>6}  {:<16} {verdict:<10}  {}", c.step, c.name, c.logged);
+            outln!("step {:>6}  {:<16} {verdict:<10}  {}", c.step, c.name, c.logged);
             if !c.agrees() {
-                say!("{:>39}  {} computed again", "", c.computed);
+                outln!("{:>39}  {} computed again", "", c.computed);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `vit-mae audit trace`.
 
-use crate::cli::{assignments, say, start_threads, whole};
+use crate::cli::{assignments, outln, start_threads, whole};
 use std::path::PathBuf;
 use vit_mae::audit::trace::{self, Batch, Start, Trace};
 use vit_mae::tasks::Config;
@@ -74,19 +74,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "page": written.page, "page_bytes": written.page_bytes,
             "safetensors": written.tensors, "safetensors_bytes": written.tensors_bytes,
         });
-        say!("{document}");
+        outln!("{document}");
         return Ok(());
     }
-    say!("model     {}", trace.origin);
-    say!("images    {}", trace.batch.sources.join(", "));
-    say!("loss      {:.6}, and {:.6} on the same images after the step", trace.loss, trace.loss_after);
-    say!("gradient  norm {:.6}; step {} at learning rate {}", trace.grad_norm, trace.adamw.steps, trace.lr);
-    say!(
+    outln!("model     {}", trace.origin);
+    outln!("images    {}", trace.batch.sources.join(", "));
+    outln!("loss      {:.6}, and {:.6} on the same images after the step", trace.loss, trace.loss_after);
+    outln!("gradient  norm {:.6}; step {} at learning rate {}", trace.grad_norm, trace.adamw.steps, trace.lr);
+    outln!(
         "tensors   {}  ({tensors} tensors, {})",
         written.tensors.display(),
         megabytes(written.tensors_bytes)
     );
-    say!("page      {}  ({})", written.page.display(), megabytes(written.page_bytes));
+    outln!("page      {}  ({})", written.page.display(), megabytes(written.page_bytes));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `vit-mae data info`.
 
 use super::super::images_bar::ImagesBar;
-use super::super::{json, say, visible};
+use super::super::{json, outln, visible};
 use super::Place;
 use serde::Serialize;
 use std::fmt::Write;
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     drop(bar);
     let report = Report { path: args.place.path.display().to_string(), splits, notes };
     if args.json {
-        say!("{}", json(&report)?);
+        outln!("{}", json(&report)?);
     } else {
         report.splits.iter().for_each(print);
     }
@@ -77,38 +77,38 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn print(SplitReport { split, data, survey }: &SplitReport) {
-    say!("{split}\n  data      {}", visible(data));
+    outln!("{split}\n  data      {}", visible(data));
     let Survey { images, looked_at, .. } = survey;
     let of = if looked_at < images { format!(", {looked_at} of them looked at") } else { String::new() };
-    say!("  images    {images}{of}");
+    outln!("  images    {images}{of}");
     if let (Some(height), Some(width)) = (survey.height, survey.width) {
-        say!("  size      {} high, {} wide", range(height), range(width));
+        outln!("  size      {} high, {} wide", range(height), range(width));
     }
     let channels: Vec<String> =
         survey.channels.iter().map(|(&n, images)| kind(n, survey.alpha > 0, *images)).collect();
-    say!("  channels  {}", channels.join(", "));
+    outln!("  channels  {}", channels.join(", "));
     if let Some(pixels) = &survey.pixels {
-        say!("  mean      {}", numbers(&pixels.mean));
-        say!("  std       {}", numbers(&pixels.std));
+        outln!("  mean      {}", numbers(&pixels.mean));
+        outln!("  std       {}", numbers(&pixels.std));
     }
     if let Some(first) = &survey.first_bad {
-        say!("  bad       {} of {looked_at}, the first: {}", survey.bad, visible(first));
+        outln!("  bad       {} of {looked_at}, the first: {}", survey.bad, visible(first));
     }
     if let Some(problem) = &survey.label_problem {
-        say!("  classes   labels that cannot be used: {}\n", visible(problem));
+        outln!("  classes   labels that cannot be used: {}\n", visible(problem));
         return;
     }
     if survey.classes.is_empty() {
-        say!("  classes   no labels\n");
+        outln!("  classes   no labels\n");
         return;
     }
-    say!("  classes   {}\n", survey.classes.len());
+    outln!("  classes   {}\n", survey.classes.len());
     let widest = survey.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).max(5);
-    say!("    {:<widest$} {:>8}", "class", "images");
+    outln!("    {:<widest$} {:>8}", "class", "images");
     for class in &survey.classes {
-        say!("    {:<widest$} {:>8}", visible(&class.name), class.images);
+        outln!("    {:<widest$} {:>8}", visible(&class.name), class.images);
     }
-    say!();
+    outln!();
 }
 
 fn range([low, high]: [usize; 2]) -> String {

@@ -1,6 +1,6 @@
 //! `vit-mae data preview`.
 
-use super::super::{json, say, visible};
+use super::super::{json, outln, visible};
 use super::Place;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -70,13 +70,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (data, images, bad) = (dataset.describe(), sheet.shown, sheet.bad);
     let report = Report { written: args.out.clone(), data, images, classes_shown, classes, bad };
     if args.json {
-        say!("{}", json(&report)?);
+        outln!("{}", json(&report)?);
         return Ok(());
     }
-    say!("data     {}", report.data);
+    outln!("data     {}", report.data);
     let of = if classes > 0 { format!(", {classes_shown} of {classes} classes") } else { String::new() };
-    say!("images   {images}{of}");
-    report.bad.iter().for_each(|reason| say!("bad      {}", visible(reason)));
-    say!("written  {}", report.written.display());
+    outln!("images   {images}{of}");
+    report.bad.iter().for_each(|reason| outln!("bad      {}", visible(reason)));
+    outln!("written  {}", report.written.display());
     Ok(())
 }

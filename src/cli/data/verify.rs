@@ -1,7 +1,7 @@
 //! `vit-mae data verify`.
 
 use super::super::images_bar::ImagesBar;
-use super::super::{json, say, visible};
+use super::super::{json, outln, visible};
 use super::Place;
 use serde::Serialize;
 use vit_mae::data::{Split, verify};
@@ -64,12 +64,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let report = Report { path: args.place.path.display().to_string(), images, bad };
     let total = crate::cli::count(images as u64, "image");
     if args.json {
-        say!("{}", json(&report)?);
+        outln!("{}", json(&report)?);
     } else {
         // A reason names its image.
-        report.bad.iter().for_each(|bad| say!("{}", visible(&bad.reason)));
+        report.bad.iter().for_each(|bad| outln!("{}", visible(&bad.reason)));
         if report.bad.is_empty() {
-            say!("{total}: all can be read");
+            outln!("{total}: all can be read");
         }
     }
     if report.bad.is_empty() {

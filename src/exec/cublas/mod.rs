@@ -13,8 +13,8 @@ mod product;
 mod weights;
 
 use super::gemm::{Failure, Gemm};
-use super::kept::Kept;
-use super::traffic::{Counters, Traffic};
+use super::kept::WeightRegistry;
+use super::traffic::{Counters, TransferStats};
 use crate::base::Real;
 use crate::base::sync::lock;
 use blas::Blas;
@@ -41,7 +41,7 @@ pub struct Offload<F: Real, B: Blas<F>> {
     lanes: Mutex<Vec<B>>,
     new_lane: Box<dyn Fn() -> Result<B, Failure> + Send + Sync>,
     weights: Weights<B::Weight>,
-    kept: Kept<F>,
+    kept: WeightRegistry<F>,
     from: usize,
     failure: OnceLock<Failure>,
     counters: Counters,
@@ -59,7 +59,7 @@ impl<F: Real, B: Blas<F>> Offload<F, B> {
             lanes: Mutex::default(),
             new_lane: Box::new(new_lane),
             weights: Weights::default(),
-            kept: Kept::default(),
+            kept: WeightRegistry::default(),
             from,
             failure: OnceLock::new(),
             counters: Counters::default(),
@@ -120,7 +120,7 @@ impl<F: Real, B: Blas<F>> Gemm<F> for Offload<F, B> {
         !self.takes(1, shape)
     }
 
-    fn kept(&self) -> Option<&Kept<F>> {
+    fn kept(&self) -> Option<&WeightRegistry<F>> {
         Some(&self.kept)
     }
 
@@ -128,7 +128,7 @@ impl<F: Real, B: Blas<F>> Gemm<F> for Offload<F, B> {
         self.failure.get().cloned()
     }
 
-    fn traffic(&self) -> Traffic {
+    fn traffic(&self) -> TransferStats {
         self.counters.read()
     }
 }

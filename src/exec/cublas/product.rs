@@ -5,7 +5,7 @@ use super::layout::{Layout, call, pack, pack_batch, unpack};
 use super::weights::Weights;
 use crate::base::Real;
 use crate::exec::gemm::Failure;
-use crate::exec::kept::Kept;
+use crate::exec::kept::WeightRegistry;
 use crate::exec::traffic::Counters;
 use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, Slice};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const C: [Slot; 2] = [Slot(4), Slot(5)];
 /// What a product needs beside its lane.
 pub(super) struct Means<'a, F, W> {
     pub(super) weights: &'a Weights<W>,
-    pub(super) kept: &'a Kept<F>,
+    pub(super) kept: &'a WeightRegistry<F>,
     pub(super) counters: &'a Counters,
 }
 

@@ -113,7 +113,7 @@ impl<F: Real> Classifier<F> {
     ) -> (Array2<F>, ClassifierCache<F>) {
         let (features, body) = self.features_with(images, o, cx);
         let (logits, head) = self.head.forward(features, cx);
-        cx.saw("logits", &logits);
+        cx.trace("logits", &logits);
         (logits, ClassifierCache { body, head })
     }
 
@@ -161,7 +161,7 @@ impl<F: Real> Classifier<F> {
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Option<Array2<F>> {
-        cx.saw_gradient("logits", &dlogits);
+        cx.trace_gradient("logits", &dlogits);
         let ClassifierCache { body: BodyCache { patch_embed, blocks, norm }, head } = cache;
         let Some(norm) = norm else {
             self.head.backward_weights(head, dlogits, &mut grad.head, cx);

@@ -45,7 +45,7 @@ impl<F: Real> LinearProbe<F> {
     ) -> (Array2<F>, LinearProbeCache<F>) {
         let norm = if training { BatchNorm::forward } else { BatchNorm::forward_eval };
         let (normed, norm) = norm(&self.norm, features, cx);
-        cx.saw("bn_out", &normed);
+        cx.trace("bn_out", &normed);
         let (logits, head) = self.head.forward(normed, cx);
         (logits, LinearProbeCache { norm, head })
     }

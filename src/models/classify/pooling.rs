@@ -94,9 +94,9 @@ impl<F: Real> PoolNorm<F> {
     pub fn forward(&self, x: Array2<F>, tokens: usize, cx: &mut Exec<F>) -> (Array2<F>, PoolNormCache<F>) {
         let pooled = self.pooling.pool(&x, tokens, cx);
         cx.recycle(x);
-        cx.saw("pooled", &pooled);
+        cx.trace("pooled", &pooled);
         let (features, norm) = self.norm.forward(pooled, cx);
-        cx.saw("features", &features);
+        cx.trace("features", &features);
         (features, PoolNormCache { norm, tokens })
     }
 
@@ -108,9 +108,9 @@ impl<F: Real> PoolNorm<F> {
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
-        cx.saw_gradient("features", &dfeatures);
+        cx.trace_gradient("features", &dfeatures);
         let dpooled = self.norm.backward(cache.norm, dfeatures, &mut grad.norm, cx);
-        cx.saw_gradient("pooled", &dpooled);
+        cx.trace_gradient("pooled", &dpooled);
         let dx = self.pooling.backward(dpooled.view(), cache.tokens, cx);
         cx.recycle(dpooled);
         dx

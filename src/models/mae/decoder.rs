@@ -89,23 +89,23 @@ impl<F: Real> Decoder<F> {
         cx: &mut Exec<F>,
     ) -> (Array2<F>, DecoderCache<F>) {
         let (embedded, embed) = self.decoder_embed.forward(latent, cx);
-        cx.saw("decoder_embed", &embedded);
+        cx.trace("decoder_embed", &embedded);
         let mut x = self.unshuffle(&embedded, masks, cx);
         cx.recycle(embedded);
-        cx.saw("decoder_input", &x);
+        cx.trace("decoder_input", &x);
         let positions = self.decoder_pos_embed.slice(s![0, .., ..]);
         for mut image in x.axis_chunks_iter_mut(Axis(0), positions.nrows()) {
             image += &positions;
         }
-        cx.saw("decoder_input_pos", &x);
+        cx.trace("decoder_input_pos", &x);
         let tokens = positions.nrows();
         let (encoded, blocks) = blocks::forward(&self.decoder_blocks, BLOCKS, x, tokens, o, cx);
         let (normed, norm) = self.decoder_norm.forward(encoded.x, cx);
-        cx.saw("decoder_norm", &normed);
+        cx.trace("decoder_norm", &normed);
         let patches = drop_class_rows(&normed, tokens, cx);
         cx.recycle(normed);
         let (pred, cache) = self.decoder_pred.forward(patches, cx);
-        cx.saw("pred", &pred);
+        cx.trace("pred", &pred);
         (pred, DecoderCache { embed, blocks, norm, pred: cache })
     }
 
@@ -121,20 +121,20 @@ impl<F: Real> Decoder<F> {
         let dpatches = self.decoder_pred.backward(cache.pred, dpred, &mut grad.decoder_pred, cx);
         let dnormed = restore_class_rows(&dpatches, self.decoder_pos_embed.dim().1, cx);
         cx.recycle(dpatches);
-        cx.saw_gradient("decoder_norm", &dnormed);
+        cx.trace_gradient("decoder_norm", &dnormed);
         let dx = self.decoder_norm.backward(cache.norm, dnormed.view(), &mut grad.decoder_norm, cx);
         cx.recycle(dnormed);
         let (blocks, grads) = (&self.decoder_blocks, &mut grad.decoder_blocks);
         let dx = blocks::backward(blocks, BLOCKS, cache.blocks, dx, &[], grads, cx);
         // Positions are added, so the gradient passes unchanged: both names stand for one tensor.
-        cx.saw_gradient("decoder_input_pos", &dx);
-        cx.saw_gradient("decoder_input", &dx);
+        cx.trace_gradient("decoder_input_pos", &dx);
+        cx.trace_gradient("decoder_input", &dx);
         let dembedded = Self::unshuffle_backward(&dx, masks, grad, cx);
         cx.recycle(dx);
-        cx.saw_gradient("decoder_embed", &dembedded);
+        cx.trace_gradient("decoder_embed", &dembedded);
         let dlatent = self.decoder_embed.backward(cache.embed, dembedded.view(), &mut grad.decoder_embed, cx);
         cx.recycle(dembedded);
-        cx.saw_gradient("latent", &dlatent);
+        cx.trace_gradient("latent", &dlatent);
         dlatent
     }
 

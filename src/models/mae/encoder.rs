@@ -67,12 +67,12 @@ impl<F: Real> Encoder<F> {
         let (mut patches, patch_embed) = self.vit.embed(images, o, cx);
         // Positions before masking: a kept patch brings its place along.
         self.vit.add_positions(&mut patches);
-        cx.saw("patch_embed_pos", &patches);
+        cx.trace("patch_embed_pos", &patches);
         let x = self.vit.tokens(&patches, |b| masks[b].ids_keep(), cx);
         cx.recycle(patches);
         let (encoded, blocks) = self.vit.encode(x, 1 + masks[0].len_keep, o, cx);
         let (latent, norm) = self.norm.forward(encoded.x, cx);
-        cx.saw("latent", &latent);
+        cx.trace("latent", &latent);
         (latent, EncoderCache { patch_embed, blocks, norm })
     }
 
@@ -94,7 +94,7 @@ impl<F: Real> Encoder<F> {
         let dpatches = self.vit.tokens_backward(dx.view(), |b| masks[b].ids_keep(), &mut grad.vit, cx);
         cx.recycle(dx);
         // Positions are added, so the gradient passes unchanged: both names stand for one tensor.
-        cx.saw_gradient("patch_embed_pos", &dpatches);
+        cx.trace_gradient("patch_embed_pos", &dpatches);
         let patch_embed = cache.patch_embed.expect("forward trains everything");
         self.vit.embed_backward(patch_embed, dpatches.view(), &mut grad.vit, cx);
         dpatches

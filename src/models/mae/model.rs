@@ -115,7 +115,7 @@ impl<F: Real> Mae<F> {
         cx: &mut Exec<F>,
     ) -> Array2<F> {
         let dpred = loss::backward(&output.pred, &output.target, masks, removed_in_batch, cx);
-        cx.saw_gradient("pred", &dpred);
+        cx.trace_gradient("pred", &dpred);
         let dlatent = self.decoder.backward(cache.decoder, masks, dpred.view(), &mut grad.decoder, cx);
         let dpatches = self.encoder.backward(cache.encoder, masks, dlatent.view(), &mut grad.encoder, cx);
         cx.recycle(dpred);

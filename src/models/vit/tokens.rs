@@ -32,7 +32,7 @@ impl<F: Real> Vit<F> {
                 x.row_mut(b * tokens + 1 + i).assign(&patches.row(b * len + patch));
             }
         }
-        cx.saw("encoder_input", &x);
+        cx.trace("encoder_input", &x);
         x
     }
 
@@ -48,7 +48,7 @@ impl<F: Real> Vit<F> {
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
-        cx.saw_gradient("encoder_input", &dx);
+        cx.trace_gradient("encoder_input", &dx);
         let (len, tokens) = (self.config.num_patches(), 1 + keep(0).len());
         let images = dx.nrows() / tokens;
         if self.positions == Positions::Trained {

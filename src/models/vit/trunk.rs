@@ -66,7 +66,7 @@ impl<F: Real> Vit<F> {
         cx: &mut Exec<F>,
     ) -> (Array2<F>, Option<PatchEmbedCache<F>>) {
         let (patches, cache) = self.patch_embed.forward(images, cx);
-        cx.saw("patch_embed", &patches);
+        cx.trace("patch_embed", &patches);
         if o.tune_blocks.is_some() {
             cache.recycle(cx);
             return (patches, None);
@@ -82,7 +82,7 @@ impl<F: Real> Vit<F> {
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) {
-        cx.saw_gradient("patch_embed", &dpatches);
+        cx.trace_gradient("patch_embed", &dpatches);
         self.patch_embed.backward(cache, dpatches, &mut grad.patch_embed, cx);
     }
 

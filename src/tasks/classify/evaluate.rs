@@ -11,7 +11,7 @@ use crate::tasks::Metrics;
 use crate::tasks::features::{Listener, Outputs, rows};
 use crate::tasks::metrics::{Judgement, judge};
 use crate::train::input::Input;
-use crate::train::workers::Workers;
+use crate::train::workers::WorkerPool;
 use ndarray::{Array2, ArrayView1, ArrayView4, Axis};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -85,7 +85,7 @@ impl Judge<'_> {
     /// # Errors
     /// The first picture that cannot be read or brought to the model's size, or as [`Judge::logits`].
     pub fn predict(&self, pictures: &[PathBuf], top: usize) -> Result<Vec<Vec<Prediction>>> {
-        let workers = Workers::<f32, Classifier<f32>>::new(self.engine);
+        let workers = WorkerPool::<f32, Classifier<f32>>::new(self.engine);
         let split = pictures.len() < rayon::current_num_threads();
         let predict = |path: &PathBuf| {
             let image = self.input.image(&path.display().to_string(), &load_image(path)?)?;

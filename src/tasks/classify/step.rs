@@ -4,7 +4,7 @@ use crate::base::Real;
 use crate::layers::DropPath;
 use crate::models::classify::{Classifier, cross_entropy};
 use crate::models::vit::ForwardOptions;
-use crate::train::Workers;
+use crate::train::WorkerPool;
 use crate::train::step::sum;
 use ndarray::{ArrayView2, ArrayView4, Axis};
 
@@ -37,7 +37,7 @@ pub fn loss_and_gradient<F: Real>(
     model: &Classifier<F>,
     batch: &Labelled<F>,
     how: &How,
-    workers: &Workers<F, Classifier<F>>,
+    workers: &WorkerPool<F, Classifier<F>>,
 ) -> (f64, Classifier<F>) {
     let (count, size) = (batch.samples.len(), how.micro_batch);
     let parts = batch.images.axis_chunks_iter(Axis(0), size).zip(batch.samples.chunks(size));

@@ -10,7 +10,7 @@ use crate::models::mae::patchify::patchify;
 use crate::models::mae::reconstruct::{Stats, reconstruct};
 use crate::models::mae::{Mae, Mask};
 use crate::train::memory;
-use crate::train::workers::Workers;
+use crate::train::workers::WorkerPool;
 use ndarray::{Array3, ArrayView4, Axis, s};
 
 /// Images that go through the model at once: memory does not grow with how many are drawn.
@@ -37,7 +37,7 @@ pub fn draw(
     model: &Mae<f32>,
     config: &Config,
     rows: Rows,
-    workers: &Workers<f32, Mae<f32>>,
+    workers: &WorkerPool<f32, Mae<f32>>,
 ) -> Result<Vec<u8>> {
     let Rows { images, masks, stats } = rows;
     let cost = Cost { config: &config.model, len_keep: masks[0].len_keep };

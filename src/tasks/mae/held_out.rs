@@ -8,7 +8,7 @@ use crate::data::{Dataset, none_usable};
 use crate::models::mae::baseline::{Baselines, baselines};
 use crate::models::mae::loss::PixelTarget;
 use crate::models::mae::{Mae, Mask};
-use crate::train::workers::Workers;
+use crate::train::workers::WorkerPool;
 use ndarray::{Array4, Axis, stack};
 use std::sync::Arc;
 
@@ -60,13 +60,13 @@ impl HeldOut {
     ///
     /// # Errors
     /// If a device failed.
-    pub fn loss(&self, model: &Mae<f32>, workers: &Workers<f32, Mae<f32>>) -> Result<f64> {
+    pub fn loss(&self, model: &Mae<f32>, workers: &WorkerPool<f32, Mae<f32>>) -> Result<f64> {
         let (images, micro_batch) = (self.images.view(), self.micro_batch);
         workers.with_weights(model, || step::loss(model, images, &self.masks, micro_batch, workers))
     }
 
     /// What trivial predictors reach.
-    pub fn baselines(&self, target: PixelTarget, workers: &Workers<f32, Mae<f32>>) -> Baselines {
+    pub fn baselines(&self, target: PixelTarget, workers: &WorkerPool<f32, Mae<f32>>) -> Baselines {
         let removed: usize = self.masks.iter().map(Mask::removed).sum();
         let sums = workers.run(false, |cx| baselines(target, self.images.view(), &self.masks, cx));
         sums.per_patch(removed)

@@ -3,7 +3,7 @@
 use crate::base::Real;
 use crate::exec::tree;
 use crate::models::mae::{Mae, Mask};
-use crate::train::Workers;
+use crate::train::WorkerPool;
 use crate::train::step::sum;
 use ndarray::{ArrayView4, Axis};
 
@@ -14,7 +14,7 @@ pub fn loss_and_gradient<F: Real>(
     images: ArrayView4<F>,
     masks: &[Mask],
     micro_batch: usize,
-    workers: &Workers<F, Mae<F>>,
+    workers: &WorkerPool<F, Mae<F>>,
 ) -> (f64, Mae<F>) {
     let removed = removed(masks);
     let chunks: Vec<_> =
@@ -37,7 +37,7 @@ pub fn loss<F: Real>(
     images: ArrayView4<F>,
     masks: &[Mask],
     micro_batch: usize,
-    workers: &Workers<F, Mae<F>>,
+    workers: &WorkerPool<F, Mae<F>>,
 ) -> f64 {
     let chunks: Vec<_> =
         images.axis_chunks_iter(Axis(0), micro_batch).zip(masks.chunks(micro_batch)).collect();

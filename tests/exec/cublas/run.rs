@@ -10,7 +10,7 @@ use vit_mae::exec::engine::Engine;
 use vit_mae::exec::gemm::Gemm;
 use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
-use vit_mae::train::{Observer, Run, RunDir, Workers};
+use vit_mae::train::{Observer, Run, RunDir, WorkerPool};
 use vit_mae::{Error, Result};
 
 /// Collects the losses of steps and of held-out images; lets the device run out of memory after so many steps.
@@ -60,7 +60,7 @@ fn start(place: &Place, out: &str) -> Run<Pretrain> {
 fn onto_device(run: &mut Run<Pretrain>) -> Arc<Device> {
     let (gemm, device) = offload::<f32>(1);
     let gemm: Arc<dyn Gemm<f32>> = Arc::new(gemm);
-    run.learner.workers = Workers::new(Engine::on(gpu(), Backend::default(), Some(gemm), None));
+    run.learner.workers = WorkerPool::new(Engine::on(gpu(), Backend::default(), Some(gemm), None));
     device
 }
 

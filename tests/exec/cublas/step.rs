@@ -12,7 +12,7 @@ use vit_mae::mae::{Mae, MaeConfig, Mask, Strategy, masking::Masking};
 use vit_mae::optim::{AdamW, groups};
 use vit_mae::params::Params;
 use vit_mae::tasks::mae::step::loss_and_gradient;
-use vit_mae::train::workers::Workers;
+use vit_mae::train::workers::WorkerPool;
 
 fn config() -> MaeConfig {
     let text = include_str!("../../../src/tasks/mae/presets/nano.toml");
@@ -32,7 +32,7 @@ fn train(engine: impl Into<Engine>) -> (f64, Mae<f64>, Mae<f64>) {
     let images = Array4::from_shape_simple_fn((5, 1, height, width), || 2.0 * uniform(&mut noise) - 1.0);
     let masking = Masking { strategy: Strategy::Random, mask_ratio: 0.75, grid };
     let masks: Vec<Mask> = (0..5).map(|i| masking.mask(1, 0, i)).collect();
-    let workers = Workers::new(engine);
+    let workers = WorkerPool::new(engine);
     let groups = groups::pretraining(&model, 0.05);
     let mut adamw = AdamW::new(&model, (0.9, 0.95));
     let mut last = None;
