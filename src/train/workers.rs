@@ -56,7 +56,7 @@ impl<F: Real, P: Params<F>> WorkerPool<F, P> {
     }
 
     /// Runs `work`, which computes with `model`, so that a device may keep its weights: their content is what it was when
-    /// [`WorkerPool::changed`] was last called. WorkerPool belong to one model.
+    /// [`WorkerPool::changed`] was last called. A pool belongs to one model.
     ///
     /// # Errors
     /// If a device failed: what `work` made of it is NaN, and no fault of the model's.
