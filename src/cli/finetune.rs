@@ -111,7 +111,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         args.begin(file, &overrides)?
     };
-    let sets = std::iter::once(&run.learner.task.images.all).chain(&run.learner.task.images.test);
+    let images = &run.learner.task.images;
+    let sets = std::iter::once(&images.all).chain(&images.validation).chain(&images.test);
     super::stderr::notes(sets.flat_map(|set| set.notes()));
     let describe = |run: &Run<Classify>| describe(run, threads);
     train(run, &args.training, &super::command_line(), describe, conclude)

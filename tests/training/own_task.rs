@@ -91,14 +91,14 @@ impl Task for Average {
         cx: &StepCx<'_, Self>,
     ) -> (f64, Columns<f32>) {
         let means = batch.views[0].mean_axis(Axis(2)).unwrap().mean_axis(Axis(1)).unwrap();
-        let count = means.nrows() as f64;
+        let count = means.nrows();
         let (total, mut grad) = sum(model, means.nrows(), cx.workers, |i, grad, _| {
             let off = &model.weight.row(0) - &means.row(i);
             grad.weight.row_mut(0).scaled_add(2.0, &off);
             f64::from(off.mapv(|x| x * x).sum())
         });
-        grad.scale((1.0 / count) as f32);
-        (total / count, grad)
+        grad.scale(1.0 / count as f32);
+        (total / count as f64, grad)
     }
 
     fn after_update(&mut self, model: &mut Columns<f32>, info: StepInfo) {

@@ -25,6 +25,7 @@ use crate::train::readable::leave_out_bad;
 use crate::train::source::Source;
 use crate::train::source::use_data;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The reference's: 10 of 90 epochs.
@@ -185,7 +186,7 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
         train_images: train.labels.len(),
         probe: chosen,
         judged_on: judged_on(test.is_some(), !tried.is_empty()),
-        notes: sets.all.notes().to_vec(),
+        notes: notes(&sets),
         sweep: tried,
         skipped,
         validation: on_validation.as_ref().map(|metrics| Summary::new(metrics, names)),
@@ -282,4 +283,10 @@ fn judged_on(test: bool, swept: bool) -> String {
         }
     }
     .to_owned()
+}
+
+/// What was left out of the data, each once: a validation split may be part of the training images.
+fn notes(sets: &Splits) -> Vec<String> {
+    let all = std::iter::once(&sets.all).chain(&sets.validation).flat_map(|set| set.notes().to_vec());
+    all.collect::<BTreeSet<String>>().into_iter().collect()
 }
