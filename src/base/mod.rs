@@ -1,4 +1,4 @@
-//! What every other layer of the house stands on: the number type, errors, addressed randomness, the disk.
+//! What every other room stands on: the number type, errors, addressed randomness, the disk.
 
 pub mod disk;
 pub mod error;

@@ -17,14 +17,6 @@ impl<V> Default for Named<V> {
     }
 }
 
-impl<V: Copy> Named<V> {
-    /// The value of a name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<V> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
-    }
-}
-
 impl Named<f64> {
     /// Scores on validation images, the one that selects the best checkpoint first.
     #[must_use]

@@ -17,7 +17,7 @@ use std::path::Path;
 pub use super::record::{Change, Checksums, EpochRecord, LogMark, Position, State};
 
 const MAGIC: [u8; 8] = *b"VITMAE\0\n";
-/// The layout of the content; to be raised by whoever changes a field of [`State`].
+/// The layout of the content; to be raised when a field of [`State`] changes.
 const VERSION: u32 = 5;
 /// The layout before it, whose epochs had a loss and an accuracy instead of named scores; read, never written.
 const VERSION_4: u32 = 4;

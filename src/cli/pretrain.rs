@@ -28,7 +28,7 @@ Examples:
 
 Settings are resolved as preset < --config file < environment (VIT_MAE_OPTIM__EPOCHS=3 is optim.epochs) < flags; \
 --print-config shows the result, which is written to config.toml in the run directory and can be given to --config \
-again. Whoever changes only the epochs keeps the share of warm-up.
+again. A change of the epochs alone keeps the fraction of warm-up.
 
 --resume takes every setting from the run's checkpoint. File, environment and flags may change what does not make it \
 another run: epochs, learning rate, weight decay, clipping, logging, where the data lies. A change is written into the \

@@ -105,6 +105,32 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
     }
 }
 
+/// In an `impl Settings`: the accessors of the sections `data`, `optim` and `run`, which are fields of these names.
+macro_rules! shared_sections {
+    () => {
+        fn optim(&self) -> &$crate::config::sections::OptimConfig {
+            &self.optim
+        }
+
+        fn data(&self) -> &$crate::config::sections::DataConfig {
+            &self.data
+        }
+
+        fn data_mut(&mut self) -> &mut $crate::config::sections::DataConfig {
+            &mut self.data
+        }
+
+        fn run(&self) -> &$crate::config::sections::RunConfig {
+            &self.run
+        }
+
+        fn run_mut(&mut self) -> &mut $crate::config::sections::RunConfig {
+            &mut self.run
+        }
+    };
+}
+pub(crate) use shared_sections;
+
 /// The task that a text of settings names; pre-training, which came first, has none.
 #[must_use]
 pub fn task_of(text: &str) -> Option<String> {

@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-/// Names the content of a tensor: whoever changes the content draws a fresh one. No two are equal in a process.
+/// Names the content of a tensor: a change of the content draws a fresh one. No two are equal in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(u64);
 

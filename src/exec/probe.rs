@@ -1,4 +1,4 @@
-//! Tracing: whoever wants to see every intermediate of a step listens here.
+//! Tracing: an observer of every intermediate of a step listens here.
 
 use crate::base::Real;
 use crate::base::sync::lock;

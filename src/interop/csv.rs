@@ -6,7 +6,7 @@ use crate::train::metrics::Record;
 use serde_json::{Map, Value};
 
 /// The columns that every table has, in their order; scores and other named values follow.
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 23] = [
     "kind",
     "step",
     "epoch",
@@ -28,9 +28,9 @@ const COLUMNS: [&str; 21] = [
     "recall",
     "tensor",
     "key",
+    "from",
+    "to",
 ];
-/// … and the last two.
-const LAST: [&str; 2] = ["from", "to"];
 
 /// A table with a head. Numbers are the shortest decimals that read back as the same bits; what is not finite is
 /// `NaN`.
@@ -39,7 +39,7 @@ const LAST: [&str; 2] = ["from", "to"];
 /// Never, as long as memory takes what is written to it.
 pub fn table(records: &[Record]) -> Result<Vec<u8>> {
     let rows: Vec<Map<String, Value>> = records.iter().map(row).collect::<Result<_>>()?;
-    let mut columns: Vec<&str> = COLUMNS.into_iter().chain(LAST).collect();
+    let mut columns: Vec<&str> = COLUMNS.into();
     for key in rows.iter().flat_map(Map::keys) {
         if !columns.contains(&&**key) {
             columns.push(key);

@@ -13,7 +13,7 @@ pub use mae::{Config, Pretrain};
 pub use metrics::Metrics;
 
 use crate::base::{Error, Result};
-use crate::config::settings::{keys, task_of};
+use crate::config::settings::{Settings, keys, task_of};
 use crate::train::task::Task;
 use std::path::Path;
 
@@ -35,9 +35,9 @@ pub trait WithTask {
 /// If there is no such task, or what is done fails.
 pub fn with_task_of<W: WithTask>(config_toml: &str, path: &Path, with: W) -> Result<W::Output> {
     match task_of(config_toml).as_deref() {
-        None => with.run::<mae::Pretrain>(),
-        Some("classify") => with.run::<classify::Classify>(),
-        Some(other) => Err(Error::input(path, "task", "none, or classify", other)),
+        Config::TASK => with.run::<Pretrain>(),
+        FinetuneConfig::TASK => with.run::<Classify>(),
+        other => Err(Error::input(path, "task", "none, or classify", other.unwrap_or_default())),
     }
 }
 
@@ -50,7 +50,6 @@ pub fn all_keys() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Settings;
 
     /// Presets leave some optional keys out, and name every other one.
     #[test]

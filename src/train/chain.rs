@@ -1,7 +1,7 @@
-//! Digests for whoever audits a run: of the weights, and of the log, link by link.
+//! Digests for the audit of a run: of the weights, and of the log, link by link.
 //!
 //! The chain is a hash over all that the records say but for measured times:
-//! `c₀ = 0…0`, `cₙ = SHA-256(cₙ₋₁ ‖ what record n says)`. Whoever knows one value of it knows that no record
+//! `c₀ = 0…0`, `cₙ = SHA-256(cₙ₋₁ ‖ what record n says)`. One known value of it proves that no record
 //! before it was changed, left out or added.
 
 use super::record::Record;

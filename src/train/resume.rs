@@ -13,7 +13,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Settings that decide what a step number means, which images it sees, and what the losses of a run are; beside those
-/// of [`Settings::FIXED`]. Whoever wants other ones wants another run.
+/// of [`Settings::FIXED`]. Other ones make another run.
 pub const FIXED: &[&str] = &[
     "data.crop",
     "data.flip",

@@ -7,13 +7,12 @@ use super::resume::{self, Earlier};
 use super::run_dir::RunDir;
 use super::source::Source;
 use super::step::{Learner, StepOutcome};
-use super::task::{Effort, Opened, Task};
+use super::task::{Effort, Findings, Opened, Task};
 use super::{chain, save};
 use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir};
 use crate::config::sections::RunConfig;
 use crate::config::settings::Settings;
-use crate::draw::report::Report;
 use crate::optim::{clip, groups};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -261,30 +260,23 @@ impl<T: Task> Run<T> {
     /// Judges the finished run, and writes `loss.svg` and `report.html`.
     fn report(&mut self, command: &str) -> Result<T::Outcome> {
         let (run, records) = (&self.journal.run, &self.journal.records);
-        let found = self.learner.task.conclude(&self.learner.eval_cx(run), records, self.effort())?;
-        let loss = curves::loss_svg(records, &found.references, T::LOSS)?;
+        let effort = self.effort();
+        let notes = self.notes(&effort);
+        let Findings { outcome, references, mut report } =
+            self.learner.task.conclude(&self.learner.eval_cx(run), records, effort)?;
+        let loss = curves::loss_svg(records, &references, T::LOSS)?;
         run.write(&run.loss_svg(), loss.as_bytes())?;
-        let mut drawn = vec![("Loss".to_owned(), loss)];
-        drawn.extend(found.curves);
-        drawn.push(("Learning rate".to_owned(), curves::lr_svg(records)?));
-        let mut notes = found.notes;
-        notes.extend(self.notes());
-        let report = Report {
-            title: found.title,
-            summary: found.summary,
-            settings_toml: self.learner.config.to_toml()?,
-            curves: drawn,
-            sheets_heading: found.sheets_heading.to_owned(),
-            sheets: found.sheets,
-            notes,
-            command: command.to_owned(),
-        };
+        report.curves.insert(0, ("Loss".to_owned(), loss));
+        report.curves.push(("Learning rate".to_owned(), curves::lr_svg(records)?));
+        report.notes.extend(notes);
+        report.settings_toml = self.learner.config.to_toml()?;
+        command.clone_into(&mut report.command);
         run.write(&run.report_html(), report.to_html().as_bytes())?;
-        Ok(found.outcome)
+        Ok(outcome)
     }
 
     /// What the whole run took.
-    pub fn effort(&self) -> Effort {
+    fn effort(&self) -> Effort {
         let (journal, learner) = (&self.journal, &self.learner);
         let last = journal.history.last().cloned().expect("at least one epoch was trained");
         let images = last.epoch as f64 * learner.steps_per_epoch() as f64 * learner.images_per_step() as f64;
@@ -301,14 +293,13 @@ impl<T: Task> Run<T> {
     }
 
     /// Remarks that any report may need.
-    fn notes(&self) -> Vec<String> {
-        let Effort { skipped_steps, skipped, .. } = self.effort();
+    fn notes(&self, Effort { skipped_steps, skipped, .. }: &Effort) -> Vec<String> {
         let mut notes = vec![format!("Parameter groups: {}.", groups::summary(&self.learner.groups))];
         notes.extend(self.journal.changes.iter().map(|change| {
             let (key, from, to) = (&change.key, &change.from, &change.to);
             format!("Changed after step {}: {key} from {from} to {to}.", change.step)
         }));
-        if skipped_steps > 0 {
+        if *skipped_steps > 0 {
             notes.push(format!("Steps skipped because loss or gradient was not finite: {skipped_steps}."));
         }
         notes.extend(skipped.iter().map(|image| format!("Skipped: {image}")));

@@ -9,6 +9,7 @@ use crate::base::Result;
 use crate::checkpoint::Named;
 use crate::config::settings::Settings;
 use crate::data::{Batch, Dataset, LoaderConfig};
+use crate::draw::report::Report;
 use crate::optim::Group;
 use crate::params::{Params, Tensor, TensorMut};
 use serde::Serialize;
@@ -163,24 +164,15 @@ pub struct Validation {
     pub details: Option<ValidationRecord>,
 }
 
-/// What a finished run reached, and what its report shows of it beside what every report shows.
+/// What a finished run reached.
 pub struct Findings<O> {
     /// What it reached.
     pub outcome: O,
-    /// The report's heading.
-    pub title: String,
-    /// The figures at its top.
-    pub summary: Vec<(String, String)>,
     /// Dashed lines in the loss curve.
     pub references: Vec<(String, f64)>,
-    /// Caption and SVG of further curves.
-    pub curves: Vec<(String, String)>,
-    /// The heading over the pictures.
-    pub sheets_heading: &'static str,
-    /// Caption and PNG bytes of the pictures.
-    pub sheets: Vec<(String, Vec<u8>)>,
-    /// Remarks.
-    pub notes: Vec<String>,
+    /// The task's part of the report; settings, command, the curves of loss and learning rate, and remarks that every
+    /// run has, are added to it.
+    pub report: Report,
 }
 
 /// What every outcome tells: the last epoch, and what the whole run took.

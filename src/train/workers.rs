@@ -77,7 +77,7 @@ impl<F: Real, P: Params<F>> WorkerPool<F, P> {
         Ok(result)
     }
 
-    /// Says that the tensors of the trained groups have other content now. Whoever updates a model says so.
+    /// Says that the tensors of the trained groups have other content now. Every update of a model calls it.
     ///
     /// # Panics
     /// If the groups are not those of the model that was declared.

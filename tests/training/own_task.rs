@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2, Axis};
 use vit_mae::Result;
 use vit_mae::checkpoint::Named;
 use vit_mae::data::{Batch, LoaderConfig};
+use vit_mae::draw::report::Report;
 use vit_mae::optim::{Group, groups};
 use vit_mae::params;
 use vit_mae::params::{Params, Tensor, TensorMut};
@@ -124,16 +125,8 @@ impl Task for Average {
     }
 
     fn conclude(&self, _: &EvalCx<'_, Self>, _: &[Record], effort: Effort) -> Result<Findings<f64>> {
-        Ok(Findings {
-            outcome: effort.last.train_loss,
-            title: "the mean column".to_owned(),
-            summary: Vec::new(),
-            references: Vec::new(),
-            curves: Vec::new(),
-            sheets_heading: "",
-            sheets: Vec::new(),
-            notes: Vec::new(),
-        })
+        let report = Report { title: "the mean column".to_owned(), ..Report::default() };
+        Ok(Findings { outcome: effort.last.train_loss, references: Vec::new(), report })
     }
 }
 

@@ -35,7 +35,7 @@ pub const FROM: usize = 1 << 26;
 /// shape alone. Hence the bits do not depend on the number of threads.
 ///
 /// A call that fails leaves NaN in its result and is remembered: [`Gemm::failure`] says so, and no later product
-/// tries. Whoever runs a step asks before using its results.
+/// tries. The caller of a step asks before using its results.
 pub struct Offload<F: Real, B: Blas<F>> {
     cpu: Arc<dyn Gemm<F>>,
     lanes: Mutex<Vec<B>>,

@@ -6,7 +6,7 @@ use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
 use crate::config::resolve::Layers;
 use crate::config::sections::{DataConfig, OptimConfig, RunConfig, require};
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, shared_sections};
 use crate::data::AugmentConfig;
 use crate::exec::engine::Engine;
 use crate::models::classify::{Classifier, ClassifierConfig};
@@ -131,25 +131,7 @@ impl Settings for FinetuneConfig {
 
     const FIXED: &'static [&'static str] = &["task", "model.", "finetune.", "augment."];
 
-    fn optim(&self) -> &OptimConfig {
-        &self.optim
-    }
-
-    fn data(&self) -> &DataConfig {
-        &self.data
-    }
-
-    fn data_mut(&mut self) -> &mut DataConfig {
-        &mut self.data
-    }
-
-    fn run(&self) -> &RunConfig {
-        &self.run
-    }
-
-    fn run_mut(&mut self) -> &mut RunConfig {
-        &mut self.run
-    }
+    shared_sections!();
 
     fn validate(&self) -> Result<()> {
         self.model.validate()?;

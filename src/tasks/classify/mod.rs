@@ -19,6 +19,7 @@ use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, Named, keep};
 use crate::config::settings::Settings;
 use crate::data::{Batch, Dataset, LoaderConfig};
+use crate::draw::report::Report;
 use crate::layers::DropPath;
 use crate::models::classify::{Classifier, cross_entropy};
 use crate::optim::{Group, groups};
@@ -183,16 +184,16 @@ impl Task for Classify {
         dir.write(&dir.result(), &json)?;
         let accuracy = curves::score_svg(records, "accuracy")?;
         dir.write(&dir.accuracy_svg(), accuracy.as_bytes())?;
-        Ok(Findings {
+        let report = Report {
             title: format!("Classifier on {}", images.train.describe()),
             summary: outcome.summary(),
-            references: Vec::new(),
             curves: vec![("Accuracy on validation images".to_owned(), accuracy)],
-            sheets_heading: "Pictures",
+            sheets_heading: "Pictures".to_owned(),
             sheets,
             notes: outcome.notes(cx.config, images),
-            outcome,
-        })
+            ..Report::default()
+        };
+        Ok(Findings { references: Vec::new(), outcome, report })
     }
 }
 

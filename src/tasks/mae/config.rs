@@ -6,7 +6,7 @@ use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
 use crate::config::resolve::Layers;
 use crate::config::sections::require;
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, shared_sections};
 use crate::models::mae::masking::{Masking, len_keep};
 use crate::models::mae::{MaeConfig, Strategy};
 use crate::optim::Schedule;
@@ -104,25 +104,7 @@ impl Settings for Config {
 
     const FIXED: &'static [&'static str] = &["model.", "mask."];
 
-    fn optim(&self) -> &OptimConfig {
-        &self.optim
-    }
-
-    fn data(&self) -> &DataConfig {
-        &self.data
-    }
-
-    fn data_mut(&mut self) -> &mut DataConfig {
-        &mut self.data
-    }
-
-    fn run(&self) -> &RunConfig {
-        &self.run
-    }
-
-    fn run_mut(&mut self) -> &mut RunConfig {
-        &mut self.run
-    }
+    shared_sections!();
 
     fn validate(&self) -> Result<()> {
         self.model.validate()?;

@@ -14,6 +14,7 @@ pub use outcome::Outcome;
 use crate::base::{Error, Result};
 use crate::checkpoint::Named;
 use crate::data::{Augment, Batch, LoaderConfig};
+use crate::draw::report::Report;
 use crate::models::mae::reconstruct::Stats;
 use crate::models::mae::{Mae, Mask};
 use crate::optim::{Group, groups};
@@ -126,16 +127,15 @@ impl Task for Pretrain {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().replace("epoch-", "epoch ");
             sheets.push((name, std::fs::read(&path).map_err(Error::read(&path))?));
         }
-        Ok(Findings {
+        let report = Report {
             title: format!("Masked autoencoder on {}", self.data),
             summary: outcome.summary(cx.config.model.parameters().all),
-            references: outcome.references(),
-            curves: Vec::new(),
-            sheets_heading: "Reconstructions",
+            sheets_heading: "Reconstructions".to_owned(),
             sheets,
             notes: vec![self.what_validated()],
-            outcome,
-        })
+            ..Report::default()
+        };
+        Ok(Findings { references: outcome.references(), outcome, report })
     }
 }
 
