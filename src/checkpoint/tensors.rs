@@ -215,6 +215,16 @@ impl File {
         Ok(self.info(name)?.dtype)
     }
 
+    /// Elements of all tensors together, as the header promises them.
+    ///
+    /// # Errors
+    /// Never: its own names are known.
+    pub fn elements(&self) -> Result<usize> {
+        self.names()
+            .iter()
+            .try_fold(0usize, |sum, name| Ok(sum.saturating_add(self.shape(name)?.iter().product())))
+    }
+
     /// The CRC-32 of the whole file, to be compared with what [`write()`] returned.
     ///
     /// # Errors
@@ -321,13 +331,25 @@ impl File {
 /// If a slot's values do not fill its shape: that is a bug of the caller.
 pub fn load_into<F: Real>(file: &File, slots: Vec<(String, Vec<usize>, &mut [F])>) -> Result<()> {
     let present = file.names();
-    let missing: Vec<&str> =
-        slots.iter().map(|s| s.0.as_str()).filter(|n| file.header.info(n).is_none()).collect();
     let wanted: BTreeSet<&str> = slots.iter().map(|s| s.0.as_str()).collect();
     let extra: Vec<&str> = present.iter().map(String::as_str).filter(|n| !wanted.contains(n)).collect();
+    fill(file, slots, &extra)
+}
+
+/// As [`load_into`], from a file that may hold more: a trunk's tensors from a whole model's.
+///
+/// # Errors
+/// As [`load_into`], but for unexpected names.
+pub fn load_part<F: Real>(file: &File, slots: Vec<(String, Vec<usize>, &mut [F])>) -> Result<()> {
+    fill(file, slots, &[])
+}
+
+fn fill<F: Real>(file: &File, slots: Vec<(String, Vec<usize>, &mut [F])>, extra: &[&str]) -> Result<()> {
+    let missing: Vec<&str> =
+        slots.iter().map(|s| s.0.as_str()).filter(|n| file.header.info(n).is_none()).collect();
     if !missing.is_empty() || !extra.is_empty() {
         let expected = format!("the model's {} tensors", slots.len());
-        let found = format!("missing: {}; unexpected: {}", listed(&missing), listed(&extra));
+        let found = format!("missing: {}; unexpected: {}", listed(&missing), listed(extra));
         return Err(Error::input(&file.path, "tensors", expected, found));
     }
     for (name, shape, values) in &slots {

@@ -11,7 +11,7 @@ use vit_mae::data::Dataset;
 use vit_mae::interop::export::Export;
 use vit_mae::models::classify::Pooling;
 use vit_mae::tasks::features::{Listener, features};
-use vit_mae::tasks::mae::load;
+use vit_mae::tasks::pretrained::Pretrained;
 use vit_mae::train::readable::readable;
 use vit_mae::train::source;
 
@@ -67,17 +67,18 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
     let export = Export::new(&args.out, args.overwrite)?;
-    let (model, mut config, checkpoint) = load::load(&args.checkpoint)?;
-    source::use_data(&mut config.data, args.data.as_deref(), args.format.as_deref());
-    let dataset = source::open_split(&config.data, args.split.into())?;
+    let mut pretrained = Pretrained::open(&args.checkpoint)?;
+    source::use_data(&mut pretrained.data, args.data.as_deref(), args.format.as_deref());
+    let input = pretrained.input();
+    let Pretrained { encoder, data, run, checkpoint, .. } = pretrained;
+    let dataset = source::open_split(&data, args.split.into())?;
     super::stderr::notes(dataset.notes());
-    let engine = args.device.engine(config.run.gemm)?;
-    let input = config.input();
-    let skip = config.data.skip_bad_images || args.skip_bad_images;
+    let engine = args.device.engine(run.gemm)?;
+    let skip = data.skip_bad_images || args.skip_bad_images;
     let (dataset, skipped) = readable(dataset, &input, skip)?;
     let bar = ImagesBar::new();
     bar.begins(dataset.len());
-    let features = features(&model.encoder, args.pool, &*dataset, &input, &engine, &bar)?;
+    let features = features(&encoder, args.pool, &*dataset, &input, &engine, &bar)?;
     drop(bar);
     let labels = if dataset.classes().is_empty() { None } else { Some(numbers(&*dataset)?) };
     let about = BTreeMap::from([

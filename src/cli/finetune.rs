@@ -1,15 +1,14 @@
 //! `vit-mae finetune`.
 
-use super::device::print_engine;
-use super::flags::{LabelledData, Training, over_environment, print_config, train};
-use super::{choice, outln, print_skipped, whole};
+use super::flags::{LabelledData, Training, over_environment, print_config};
+use super::training::train;
+use super::{choice, whole};
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::Result;
 use vit_mae::config::{Overrides, Resolved, Settings};
 use vit_mae::models::classify::Pooling;
-use vit_mae::optim::groups;
-use vit_mae::tasks::classify::{Outcome, Start, recipes};
+use vit_mae::tasks::classify::{Start, recipes};
 use vit_mae::tasks::{Classify, FinetuneConfig};
 use vit_mae::train::resume::preview;
 use vit_mae::train::{Run, RunDir};
@@ -111,74 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         args.begin(file, &overrides)?
     };
-    let images = &run.learner.task.images;
-    let sets = std::iter::once(&images.all).chain(&images.validation).chain(&images.test);
-    super::stderr::notes(sets.flat_map(|set| set.notes()));
-    let describe = |run: &Run<Classify>| describe(run, threads);
-    train(run, &args.training, &super::command_line(), describe, conclude)
-}
-
-/// What is about to happen.
-fn describe(run: &Run<Classify>, threads: usize) {
-    let (config, images) = (&run.learner.config, &run.learner.task.images);
-    let (model, transfer, optim) = (&config.model, &config.finetune, &config.optim);
-    outln!("data     {}", images.train.describe());
-    let count = |set: Option<&std::sync::Arc<dyn vit_mae::data::Dataset>>| {
-        set.map_or("no images".to_owned(), |set| super::count(set.len() as u64, "image"))
-    };
-    outln!(
-        "split    {} to train on, {} to choose the epoch, {} to judge it once",
-        count(Some(&images.train)),
-        count(images.validation.as_ref()),
-        count(images.test.as_ref().ok()),
-    );
-    let from = match &transfer.checkpoint {
-        Some(path) => format!("encoder from {}", path.display()),
-        None => "from scratch".to_owned(),
-    };
-    outln!(
-        "model    {}×{}×{} in patches of {}; {}/{}/{} (width/blocks/heads), {} classes, {from}",
-        model.img_size[0],
-        model.img_size[1],
-        model.in_chans,
-        model.patch_size,
-        model.embed_dim,
-        model.depth,
-        model.num_heads,
-        model.num_classes,
-    );
-    outln!("groups   {}", groups::summary(&run.learner.groups));
-    outln!(
-        "training {} of {}, batch {} × {}, lr {:.2e}, layer decay {}; {threads} threads",
-        super::count(optim.epochs, "epoch"),
-        super::count(run.learner.steps_per_epoch(), "step"),
-        optim.batch_size,
-        optim.accum_iter,
-        optim.schedule().lr,
-        transfer.layer_decay,
-    );
-    print_engine(run.learner.workers.engine());
-    outln!("run      {}", run.journal.run.path().display());
-    if let Err(why) = &images.test {
-        outln!("note     no test split: {why}");
-    }
-    if run.steps_done() > 0 {
-        outln!("resumed  after {}", super::count(run.steps_done(), "step"));
-    }
-}
-
-/// What came out, where it is, and what to try next.
-fn conclude(run: &Run<Classify>, outcome: &Outcome) {
-    outln!();
-    for (name, value) in outcome.summary() {
-        outln!("{name:<44} {value:>9}");
-    }
-    print_skipped(&outcome.skipped);
-    let dir = super::quoted(&run.journal.run.path().to_string_lossy());
-    outln!(
-        "\nLook at   {}\n\nTry next  vit-mae eval --checkpoint {dir}",
-        run.journal.run.report_html().display()
-    );
+    train(run, &args.training, threads, &super::command_line())
 }
 
 impl Args {

@@ -1,16 +1,13 @@
 //! Flags that several kinds of training share.
 
 use super::device::DeviceFlags;
-use super::progress::Progress;
 use super::{assignments, whole};
-use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use toml::Value;
+use vit_mae::Result;
 use vit_mae::config::overrides::Variable;
 use vit_mae::config::{Overrides, Resolved, Settings};
 use vit_mae::tasks::all_keys;
-use vit_mae::train::{Run, RunDir, Task};
-use vit_mae::{Error, Result};
 
 /// A setting's key and value.
 pub(crate) type Override = (String, Value);
@@ -24,43 +21,6 @@ pub(crate) fn over_environment(flags: Vec<Override>) -> Result<Overrides> {
 pub(crate) fn print_config<S: Settings>(resolved: &Resolved<S>) -> Result<()> {
     let text = resolved.to_toml()?;
     super::outln!("{}", text.trim_end());
-    Ok(())
-}
-
-/// Trains to the end, with what is about to happen before it and what came out after it, in words or as one document.
-pub(crate) fn train<T: Task>(
-    mut run: Run<T>,
-    flags: &Training,
-    command: &str,
-    describe: impl FnOnce(&Run<T>),
-    conclude: impl FnOnce(&Run<T>, &T::Outcome),
-) -> Result<()> {
-    if flags.tensorboard {
-        run.journal.show_on_tensorboard()?;
-    }
-    if !flags.json {
-        describe(&run);
-    }
-    let mut progress = Progress::new(run.learner.config.optim().epochs, run.steps_total());
-    let outcome = run.train(command, &mut progress)?;
-    drop(progress);
-    if flags.json {
-        return print_outcome(&run.journal.run, &outcome);
-    }
-    conclude(&run, &outcome);
-    Ok(())
-}
-
-/// What `--json` prints of a finished run: where it is, and what it reached.
-fn print_outcome(run: &RunDir, outcome: &impl Serialize) -> Result<()> {
-    #[derive(Serialize)]
-    struct Document<'a, O> {
-        run: &'a Path,
-        #[serde(flatten)]
-        outcome: &'a O,
-    }
-    let json = serde_json::to_string(&Document { run: run.path(), outcome });
-    super::outln!("{}", json.map_err(|e| Error::setting("--json", "a path in UTF-8 and numbers", e))?);
     Ok(())
 }
 

@@ -26,6 +26,7 @@ pub(crate) mod progress;
 pub(crate) mod reconstruct;
 pub(crate) mod stderr;
 pub(crate) mod stdout;
+mod training;
 
 /// `println!` that does not panic: what cannot be written is reported when the command is done, see [`stdout`].
 macro_rules! outln {

@@ -1,26 +1,28 @@
 //! `vit-mae pretrain`.
 
-use super::device::print_engine;
-use super::flags::{Training, over_environment, print_config, train};
-use super::{choice, count, outln, pair, path, print_skipped, sides, whole};
-use std::path::PathBuf;
+use super::flags::{Training, over_environment, print_config};
+use super::training::train;
+use super::{choice, pair, path, sides, whole};
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::Result;
-use vit_mae::config::Settings;
+use vit_mae::config::{Overrides, Settings};
 use vit_mae::exec::Backend;
 use vit_mae::mae::Strategy;
-use vit_mae::optim::groups;
 use vit_mae::tasks::mae::config::OnNonfinite;
-use vit_mae::tasks::mae::{Outcome, presets};
-use vit_mae::tasks::{Config, Pretrain};
-use vit_mae::train::resume::preview;
-use vit_mae::train::{Run, RunDir};
+use vit_mae::tasks::mae::presets;
+use vit_mae::tasks::pretraining::{METHODS, Method, WithMethod, with_method};
+use vit_mae::tasks::{WithTask, with_task_of};
+use vit_mae::train::resume::{self, preview};
+use vit_mae::train::{Run, RunDir, Task};
 
 const EXAMPLES: &str = "\
 Examples:
   vit-mae pretrain                                          the embedded images, a few minutes
   vit-mae pretrain --epochs 2 --out /tmp/try                a quick try
   vit-mae pretrain --preset photo                           colour photographs, random crops
+  vit-mae pretrain --method supervised                      the same network, taught by the labels
   vit-mae pretrain --preset cifar --data cifar-10-batches-bin --mask-ratio 0.8
   vit-mae pretrain --config my.toml --set optim.betas='[0.9, 0.98]'
   vit-mae pretrain --resume runs/0001                       go on after an interruption, with the same bits
@@ -34,11 +36,9 @@ again. A change of the epochs alone keeps the fraction of warm-up.
 another run: epochs, learning rate, weight decay, clipping, logging, where the data lies. A change is written into the \
 log.";
 
-/// Ways to pre-train.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Method {
-    /// Rebuild the patches that were removed (He et al. 2022)
-    Mae,
+/// The methods as values of a flag, each with what it is.
+fn methods() -> PossibleValuesParser {
+    PossibleValuesParser::new(METHODS.iter().map(|(name, what)| PossibleValue::new(*name).help(*what)))
 }
 
 /// Flags of `vit-mae pretrain`.
@@ -46,8 +46,8 @@ enum Method {
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// How the encoder is pre-trained
-    #[arg(long, default_value = "mae")]
-    method: Method,
+    #[arg(long, default_value = "mae", value_parser = methods(), conflicts_with = "resume")]
+    method: String,
     /// Start from these settings: nano, cifar, photo, vit-tiny, vit-base, vit-large, vit-huge
     #[arg(long, default_value = presets::DEFAULT)]
     preset: String,
@@ -104,92 +104,61 @@ pub(crate) struct Args {
 
 /// Trains, and says where everything is.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let Method::Mae = args.method;
     let threads = super::start_threads(args.training.threads)?;
-    let (file, overrides) = (args.training.config.as_deref(), over_environment(args.overrides()?)?);
-    if args.training.print_config {
-        return print_config(&match &args.resume {
-            Some(path) => preview::<Config>(&RunDir::open(path)?, file, &overrides)?,
-            None => Config::layered(&args.preset, file, &overrides)?,
-        });
-    }
-    let mut command = super::command_line();
-    let run = if let Some(path) = &args.resume {
-        let run = RunDir::open(path)?;
-        command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
-        Run::<Pretrain>::resume(run, |before| Ok(before.changed(file, &overrides)?.config))
-            .map_err(|error| overrides.name_variable(error))?
-    } else {
-        RunDir::check(args.training.out.as_deref(), args.training.overwrite)?;
-        let config = Config::layered(&args.preset, file, &overrides)?.config;
-        Run::<Pretrain>::new(config, &(), || {
-            RunDir::create(args.training.out.clone(), args.training.overwrite)
-        })?
-    };
-    super::stderr::notes(run.learner.loader.dataset().notes());
-    train(run, &args.training, &command, |run| describe(run, threads), conclude)
-}
-
-/// What is about to happen.
-fn describe(run: &Run<Pretrain>, threads: usize) {
-    let model = &run.learner.config.model;
-    let parameters = model.parameters();
-    outln!("data     {}", run.learner.task.data);
-    outln!(
-        "model    {}×{}×{} in {} patches of {}; encoder {}/{}/{}, decoder {}/{}/{} (width/blocks/heads); {} parameters, {} of them trained",
-        model.img_size[0],
-        model.img_size[1],
-        model.in_chans,
-        model.num_patches(),
-        model.patch_size,
-        model.embed_dim,
-        model.depth,
-        model.num_heads,
-        model.decoder_embed_dim,
-        model.decoder_depth,
-        model.decoder_num_heads,
-        parameters.all,
-        parameters.trained,
-    );
-    outln!("groups   {}", groups::summary(&run.learner.groups));
-    let (optim, mask) = (&run.learner.config.optim, &run.learner.config.mask);
-    outln!(
-        "training {} of {}, batch {} × {}, lr {:.2e}; {:.0} % of the patches removed; {} threads",
-        count(optim.epochs, "epoch"),
-        count(run.learner.steps_per_epoch(), "step"),
-        optim.batch_size,
-        optim.accum_iter,
-        run.learner.config.schedule().lr,
-        mask.mask_ratio * 100.0,
-        threads,
-    );
-    print_engine(run.learner.workers.engine());
-    outln!("run      {}", run.journal.run.path().display());
-    if run.steps_done() > 0 {
-        outln!("resumed  after {}", count(run.steps_done(), "step"));
-    }
-    for change in run.journal.changes.iter().filter(|change| change.step == run.steps_done()) {
-        outln!("changed  {} from {} to {}", change.key, or_none(&change.from), or_none(&change.to));
-    }
-    if let Some(why) = &run.learner.task.no_validation {
-        outln!("note     no validation loss: {why}");
+    let overrides = over_environment(args.overrides()?)?;
+    let with = Pretraining { args, overrides: &overrides, threads };
+    match &args.resume {
+        None => with_method(&args.method, with),
+        Some(path) => {
+            let state = resume::settings_of(&RunDir::open(path)?)?;
+            with_task_of(&state, path, Resuming { path, with })
+        }
     }
 }
 
-/// What came out, where it is, and what to try next.
-fn conclude(run: &Run<Pretrain>, outcome: &Outcome) {
-    outln!();
-    for (name, value) in outcome.summary(run.learner.config.model.parameters().all) {
-        outln!("{name:<44} {value:>9}");
+/// What is asked, whatever the method.
+struct Pretraining<'a> {
+    args: &'a Args,
+    overrides: &'a Overrides,
+    threads: usize,
+}
+
+impl WithMethod for Pretraining<'_> {
+    type Output = ();
+
+    fn run<M: Method>(self) -> Result<()> {
+        let Self { args, overrides, threads } = self;
+        let resolved = M::layered(&args.preset, args.training.config.as_deref(), overrides)?;
+        if args.training.print_config {
+            return print_config(&resolved);
+        }
+        let (out, overwrite) = (args.training.out.clone(), args.training.overwrite);
+        RunDir::check(out.as_deref(), overwrite)?;
+        let start = M::start_again(&resolved.config)?;
+        let run = Run::<M>::new(resolved.config, &start, || RunDir::create(out, overwrite))?;
+        train(run, &args.training, threads, &super::command_line())
     }
-    print_skipped(&outcome.skipped);
-    let dir = super::quoted(&run.journal.run.path().to_string_lossy());
-    outln!(
-        "\nLook at   {}\n          {}\n\nTry next  vit-mae reconstruct --checkpoint {dir} IMAGE… --out rebuilt.png\n          \
-         vit-mae pretrain --mask-ratio 0.9",
-        run.journal.run.report_html().display(),
-        run.journal.run.reconstructions().display(),
-    );
+}
+
+/// Going on with a run, whatever its task.
+struct Resuming<'a> {
+    path: &'a Path,
+    with: Pretraining<'a>,
+}
+
+impl WithTask for Resuming<'_> {
+    type Output = ();
+
+    fn run<T: Task>(self) -> Result<()> {
+        let Self { path, with: Pretraining { args, overrides, threads } } = self;
+        let (run, file) = (RunDir::open(path)?, args.training.config.as_deref());
+        if args.training.print_config {
+            return print_config(&preview::<T::Config>(&run, file, overrides)?);
+        }
+        let command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
+        let run = Run::<T>::resume(run, |before| Ok(before.changed(file, overrides)?.config));
+        train(run.map_err(|error| overrides.name_variable(error))?, &args.training, threads, &command)
+    }
 }
 
 impl Args {
@@ -216,9 +185,4 @@ impl Args {
         put("run.on_nonfinite", self.on_nonfinite.map(|o| choice(&o)));
         Ok(all)
     }
-}
-
-/// A value of a setting, or that there was none.
-fn or_none(value: &str) -> &str {
-    if value.is_empty() { "none" } else { value }
 }

@@ -7,6 +7,7 @@ use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
 use crate::config::resolve::{Layers, one_line};
 use crate::config::sections::{DataConfig, OptimConfig, RunConfig};
+use crate::models::vit::VitConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -20,6 +21,9 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
     /// Settings of this kind of training that must not change on the way: keys, and sections that end in a dot. Those
     /// that every kind has are in [`crate::train::resume::FIXED`].
     const FIXED: &'static [&'static str];
+
+    /// The architecture of the trunk.
+    fn vit(&self) -> VitConfig;
 
     /// How it learns.
     fn optim(&self) -> &OptimConfig;

@@ -83,6 +83,19 @@ pub fn score_svg(score: &[Point], name: &str) -> Result<String> {
     small_svg(&curve, y, &format!("validation {name} in %"), &|v: &f64| format!("{v:.1}"))
 }
 
+/// Any value against the step: `(step, value)`.
+///
+/// # Errors
+/// If the drawing library refuses.
+pub fn value_svg(values: &[Point], name: &str) -> Result<String> {
+    let curve: Curve = values.iter().copied().filter(|p| p.1.is_finite()).collect();
+    let low = curve.iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
+    let high = curve.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
+    let margin = if high > low { 0.08 * (high - low) } else { 0.5 };
+    small_svg(&thin_out(&curve), low - margin..high + margin, name, &|v: &f64| format!("{v:.3}"))
+}
+
 /// Losses against the step.
 #[derive(Debug, Default)]
 pub struct LossCurves {

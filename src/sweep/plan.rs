@@ -127,7 +127,7 @@ impl Plan {
         for (value, seed) in self.points() {
             let config = self.config(value, seed)?;
             if let Some(recipe) = &self.judge.finetune {
-                self.finetuning(recipe, &Start::scratch(config), seed)?;
+                self.finetuning(recipe, &Start::scratch(&config), seed)?;
             }
         }
         Ok(())

@@ -6,6 +6,8 @@ pub mod features;
 pub mod knn;
 pub mod mae;
 pub mod metrics;
+pub mod pretrained;
+pub mod pretraining;
 pub mod probe;
 
 pub use classify::{Classify, FinetuneConfig};

@@ -35,6 +35,24 @@ pub fn score_svg(records: &[Record], name: &str) -> Result<String> {
     plot::score_svg(&epochs(records).filter_map(|r| point(r, name)).collect::<Vec<_>>(), name)
 }
 
+/// A curve for each value that the task's steps measure beside the loss, with its name.
+///
+/// # Errors
+/// If the drawing library refuses.
+pub fn value_svgs(records: &[Record]) -> Result<Vec<(String, String)>> {
+    let names = steps(records).next().map_or_else(Vec::new, |r| r.values.0.clone());
+    let curve = |name: &str| -> Vec<Point> {
+        let value = |r: &StepRecord| r.values.0.iter().find(|(found, _)| found == name).map(|(_, v)| *v);
+        steps(records).filter_map(|r| Some((to_f64(r.step), value(r)?))).collect()
+    };
+    let svg = |(name, _): (String, f64)| {
+        let words = name.replace('_', " ");
+        let svg = plot::value_svg(&curve(&name), &words)?;
+        Ok((words, svg))
+    };
+    names.into_iter().map(svg).collect()
+}
+
 fn point(record: &EpochRecord, score: &str) -> Option<Point> {
     Some((to_f64(record.step), record.score(score)?))
 }

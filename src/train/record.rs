@@ -7,7 +7,6 @@ pub use crate::checkpoint::{Change, EpochRecord};
 
 /// One logged optimiser step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct StepRecord {
     /// Optimiser steps done.
     pub step: u64,
@@ -23,6 +22,9 @@ pub struct StepRecord {
     /// Training images per second since the last record.
     #[serde(deserialize_with = "null_is_nan")]
     pub images_per_s: f64,
+    /// What else the task measures in a step, as it names it.
+    #[serde(flatten)]
+    pub values: Named,
     /// Digest of the weights after this step, every `run.digest_every_steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_digest: Option<String>,

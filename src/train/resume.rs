@@ -118,6 +118,17 @@ pub fn first_config<S: Settings>(run: &RunDir) -> Result<S> {
     S::from_toml(&read_text(&run.config())?, &run.config())
 }
 
+/// The text of the settings of a run's last checkpoint, or of those that it began with.
+///
+/// # Errors
+/// As [`last_checkpoint`], or if there is none and `config.toml` cannot be read.
+pub fn settings_of(run: &RunDir) -> Result<String> {
+    match last_checkpoint(run)? {
+        Some(checkpoint) => Ok(checkpoint.state.config_toml),
+        None => read_text(&run.config()),
+    }
+}
+
 fn is_fixed<S: Settings>(key: &str) -> bool {
     FIXED
         .iter()

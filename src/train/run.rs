@@ -267,6 +267,7 @@ impl<T: Task> Run<T> {
         let loss = curves::loss_svg(records, &references, T::LOSS)?;
         run.write(&run.loss_svg(), loss.as_bytes())?;
         report.curves.insert(0, ("Loss".to_owned(), loss));
+        report.curves.extend(curves::value_svgs(records)?);
         report.curves.push(("Learning rate".to_owned(), curves::lr_svg(records)?));
         report.notes.extend(notes);
         report.settings_toml = self.learner.config.to_toml()?;

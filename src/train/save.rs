@@ -78,7 +78,7 @@ fn entries<'a, P: Params<f32>>(
 }
 
 /// Where they are read to.
-fn slots<'a, P: Params<f32>>(
+pub(crate) fn slots<'a, P: Params<f32>>(
     params: &'a mut P,
     prefix: &'static str,
 ) -> impl Iterator<Item = (String, Vec<usize>, &'a mut [f32])> {

@@ -108,11 +108,11 @@ pub(crate) fn crop_area(data: &DataConfig) -> Option<(f64, f64)> {
     data.crop.map(|[low, high]| (low, high))
 }
 
-/// How the loader prepares training images of `([height, width], channels)`.
+/// How the loader prepares training images of `([height, width], channels)`, each in these views.
 #[must_use]
 pub fn loader(
     data: &DataConfig,
-    augment: Augment,
+    views: Vec<Augment>,
     (img_size, in_chans): ([usize; 2], usize),
     batch_size: usize,
     seed: u64,
@@ -125,7 +125,7 @@ pub fn loader(
         std: data.std.clone().unwrap_or_default(),
         batch_size,
         repeats: data.repeats.unwrap_or(1),
-        views: vec![augment],
+        views,
         seed,
         skip_bad_images: data.skip_bad_images,
         cache_bytes: data.cache_mib.saturating_mul(1 << 20),

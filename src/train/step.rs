@@ -4,7 +4,7 @@ use super::metrics::{SkippedRecord, StepRecord};
 use super::run_dir::RunDir;
 use super::save;
 use super::source::open_loader;
-use super::task::{EvalCx, StepCx, StepInfo, Task, Validation};
+use super::task::{EvalCx, Losses, StepCx, StepInfo, Task, Validation};
 use super::workers::WorkerPool;
 use crate::base::{Error, Real, Result};
 use crate::checkpoint::{Checkpoint, Place, State};
@@ -14,6 +14,7 @@ use crate::data::{Batch, Dataset, Loader};
 use crate::exec::{Exec, tree};
 use crate::optim::{AdamW, Group, clip};
 use crate::params::Params;
+use rayon::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -55,6 +56,17 @@ pub fn sum<F: Real, P: Params<F>>(
         (sum + other_sum, grad)
     };
     tree::reduce(chunks, &one, &add).expect("a batch has images")
+}
+
+/// Something of each chunk of a batch, in order, without a gradient: features, for a loss that needs the whole batch. The
+/// chunks are computed in parallel, and the bits do not depend on the number of threads.
+pub fn map<F: Real, P: Params<F>, R: Send>(
+    chunks: usize,
+    workers: &WorkerPool<F, P>,
+    chunk: impl Fn(usize, &mut Exec<F>) -> R + Sync,
+) -> Vec<R> {
+    let split = chunks < rayon::current_num_threads();
+    (0..chunks).into_par_iter().map(|i| workers.run(split, |cx| chunk(i, cx))).collect()
 }
 
 /// A model in training: everything that an optimiser step reads or changes. It is a function of the settings, the data
@@ -165,51 +177,55 @@ impl<T: Task> Learner<T> {
         should_stop: &dyn Fn() -> bool,
     ) -> Result<StepOutcome> {
         let (begun, info) = (Instant::now(), self.info(epoch, i));
-        let Some((loss, mut grad)) = self.loss_and_grad(epoch, batches, should_stop)? else {
+        let Some((losses, mut grad)) = self.loss_and_grad(epoch, info, batches, should_stop)? else {
             return Ok(StepOutcome::Stopped);
         };
-        let outcome = self.update(info, loss, &mut grad, begun);
+        let outcome = self.update(info, losses, &mut grad, begun);
         self.workers.recycle(grad);
         outcome
     }
 
-    /// Mean loss and gradient of the iterations that make up the step; nothing if it was stopped.
+    /// Mean losses and gradient of the iterations that make up the step; nothing if it was stopped.
     fn loss_and_grad(
-        &self,
+        &mut self,
         epoch: u64,
+        info: StepInfo,
         batches: &mut dyn Iterator<Item = Result<Batch>>,
         should_stop: &dyn Fn() -> bool,
-    ) -> Result<Option<(f64, T::Model)>> {
-        let (accum_iter, workers, model) = (self.config.optim().accum_iter, &self.workers, &self.model);
-        let cx = StepCx { config: &self.config, epoch, workers };
-        let mut total: Option<(f64, T::Model)> = None;
+    ) -> Result<Option<(Losses, T::Model)>> {
+        let Self { task, config, model, workers, .. } = self;
+        let (accum_iter, model) = (config.optim().accum_iter, &*model);
+        let cx = StepCx { config, epoch, info, workers };
+        let mut total: Option<(Losses, T::Model)> = None;
         for batch in batches.take(accum_iter) {
             let batch = batch?;
             if let Some((_, gradients)) = total.take_if(|_| should_stop()) {
                 workers.recycle(gradients);
                 return Ok(None);
             }
-            let (loss, grad) = workers.with_weights(model, || self.task.loss_and_grad(model, batch, &cx))?;
+            let (losses, grad) = workers.with_weights(model, || task.loss_and_grad(model, batch, &cx))?;
             total = Some(match total {
-                None => (loss, grad),
-                Some((sum, mut gradients)) => {
+                None => (losses, grad),
+                Some((mut sum, mut gradients)) => {
                     gradients.accumulate(&grad);
                     workers.recycle(grad);
-                    (sum + loss, gradients)
+                    sum.add(&losses);
+                    (sum, gradients)
                 }
             });
         }
-        let (loss, mut grad) = total.expect("an epoch has as many batches as its steps take");
+        let (mut losses, mut grad) = total.expect("an epoch has as many batches as its steps take");
         if accum_iter > 1 {
             grad.scale(1.0 / accum_iter as f32);
+            losses.divide(accum_iter);
         }
-        Ok(Some((loss / accum_iter as f64, grad)))
+        Ok(Some((losses, grad)))
     }
 
     fn update(
         &mut self,
         info: StepInfo,
-        loss: f64,
+        Losses { loss, values }: Losses,
         grad: &mut T::Model,
         begun: Instant,
     ) -> Result<StepOutcome> {
@@ -229,7 +245,8 @@ impl<T: Task> Learner<T> {
         self.workers.changed(&self.groups);
         let images_per_s = images as f64 / begun.elapsed().as_secs_f64();
         let (weights_digest, chain) = (None, None);
-        let record = StepRecord { step, epoch, loss, lr, grad_norm, images_per_s, weights_digest, chain };
+        let record =
+            StepRecord { step, epoch, loss, lr, grad_norm, images_per_s, values, weights_digest, chain };
         Ok(StepOutcome::Done(record))
     }
 

@@ -24,10 +24,19 @@ pub trait Task: Sized + Send + Sync {
     /// Where its model may start from, beside random weights.
     type Start;
     /// What a finished run reached.
-    type Outcome: Serialize;
+    type Outcome: Outcome;
 
     /// What the vertical axis of the loss curve means.
     const LOSS: &'static str;
+
+    /// Commands that a user may want to give next; `{run}` stands for the run's directory.
+    const NEXT: &'static [&'static str];
+
+    /// What is about to happen, for the user to read: a word and what it is, `("data", "…")`.
+    fn about(&self, config: &Self::Config) -> Vec<(&'static str, String)>;
+
+    /// What of the data is left aside, and what the user should know about it.
+    fn notes(&self) -> Vec<String>;
 
     /// The splits of the data that the settings name.
     ///
@@ -70,10 +79,16 @@ pub trait Task: Sized + Send + Sync {
         None
     }
 
-    /// The mean loss of a batch, and its gradient.
-    fn loss_and_grad(&self, model: &Self::Model, batch: Batch, cx: &StepCx<'_, Self>) -> (f64, Self::Model);
+    /// The mean loss of a batch with what else is measured of it, and its gradient. What the task itself learns from a batch,
+    /// such as a momentum encoder, changes here or in [`Task::after_update`].
+    fn loss_and_grad(
+        &mut self,
+        model: &Self::Model,
+        batch: Batch,
+        cx: &StepCx<'_, Self>,
+    ) -> (Losses, Self::Model);
 
-    /// What else changes with the weights: a momentum encoder, statistics.
+    /// What else changes with the weights: statistics of the activations, a slow copy.
     fn after_update(&mut self, _model: &mut Self::Model, _info: StepInfo) {}
 
     /// Tensors beside the model's that a checkpoint carries, with the prefix of their names.
@@ -110,14 +125,62 @@ pub trait Task: Sized + Send + Sync {
     ) -> Result<Findings<Self::Outcome>>;
 }
 
+/// What a finished run reached, for people and for programs.
+pub trait Outcome: Serialize {
+    /// Names and figures, the most important first.
+    fn summary(&self) -> Vec<(String, String)>;
+
+    /// Images that could not be read and were replaced or left out, each with the reason.
+    fn skipped(&self) -> &[String];
+}
+
 /// What a task's loss is computed with.
 pub struct StepCx<'a, T: Task> {
     /// Every setting.
     pub config: &'a T::Config,
     /// Whole epochs done.
     pub epoch: u64,
+    /// Which step the batch belongs to.
+    pub info: StepInfo,
     /// Executors and gradients.
     pub workers: &'a WorkerPool<f32, T::Model>,
+}
+
+/// What a step measures of a batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Losses {
+    /// What is minimised.
+    pub loss: f64,
+    /// Its terms, accuracies, signs of trouble: what the log shows beside it, always under the same names.
+    pub values: Named,
+}
+
+impl Losses {
+    /// The loss and named values beside it.
+    #[must_use]
+    pub fn new<const N: usize>(loss: f64, values: [(&str, f64); N]) -> Self {
+        Self { loss, values: Named(values.map(|(name, value)| (name.to_owned(), value)).into()) }
+    }
+
+    /// `self += other`, value by value.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        for ((_, value), (_, other)) in self.values.0.iter_mut().zip(&other.values.0) {
+            *value += other;
+        }
+    }
+
+    /// `self /= n`, value by value.
+    pub(super) fn divide(&mut self, n: usize) {
+        self.loss /= n as f64;
+        self.values.0.iter_mut().for_each(|(_, value)| *value /= n as f64);
+    }
+}
+
+impl From<f64> for Losses {
+    fn from(loss: f64) -> Self {
+        Self { loss, values: Named::default() }
+    }
 }
 
 /// What a task judges, and where it leaves pictures.

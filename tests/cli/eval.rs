@@ -8,6 +8,7 @@ use std::fs;
 use vit_mae::data::{evaluation_image, load_image, normalise};
 use vit_mae::exec::{Backend, Exec};
 use vit_mae::tasks::classify;
+use vit_mae::tasks::pretrained::Pretrained;
 
 const CLASSES: [&str; 3] = ["across", "down", "slanted"];
 
@@ -133,8 +134,47 @@ fn a_checkpoint_of_the_other_kind_is_refused_with_both_kinds_named() {
     let kinds = ["kind of run", "vit-mae finetune", "vit-mae pretrain"];
     place.refused(&["eval", "--checkpoint", "run", "--data", "set"], &kinds);
     place.refused(&["predict", "--checkpoint", "run", "images/00.png"], &kinds);
-    place.refused(&["probe", "--checkpoint", "tuned", "--data", "set"], &kinds);
-    place.refused(&["features", "--checkpoint", "tuned", "--out", "f.npy"], &kinds);
+}
+
+/// The trunk of a classifier goes on: what is taken from it are its own weights.
+#[test]
+fn a_classifiers_trunk_is_probed_written_and_fine_tuned_again() {
+    let place = place();
+    let args =
+        ["pretrain", "--method", "supervised", "--config", "trunk.toml", "--data", "set", "--out", "taught"];
+    place.done(&[&args[..], &["--epochs", "2", "--batch-size", "12"]].concat());
+    for run in ["taught", "tuned"] {
+        place.done(&["probe", "--checkpoint", run, "--data", "set", "--epochs", "2"]);
+        place.done(&["features", "--checkpoint", run, "--data", "set", "--out", &format!("{run}.npy")]);
+        let args = ["finetune", "--checkpoint", run, "--data", "set", "--epochs", "1", "--batch-size", "12"];
+        place.done(
+            &[
+                &args[..],
+                &[
+                    "--set",
+                    "optim.lr=0",
+                    "--set",
+                    "optim.min_lr=0",
+                    "--pooling",
+                    "class",
+                    "--out",
+                    &format!("{run}-on"),
+                ],
+            ]
+            .concat(),
+        );
+        let trunk = |run: &str| {
+            let pretrained = Pretrained::open(&place.path(run)).unwrap();
+            pretrained.encoder.vit.blocks[0].attn.qkv.weight.clone()
+        };
+        assert_eq!(trunk(run), trunk(&format!("{run}-on")), "{run}");
+    }
+    let (classifier, config, _) = classify::load(&place.path("taught")).unwrap();
+    let pretrained = Pretrained::open(&place.path("taught")).unwrap();
+    assert_eq!((pretrained.task, config.finetune.checkpoint), ("classify", None));
+    assert_eq!(pretrained.encoder.norm.weight, classifier.pool.norm.weight);
+    let args = ["pretrain", "--method", "supervised", "--config", "trunk.toml", "--data", "images"];
+    place.refused(&args, &["labelled images"]);
 }
 
 #[test]

@@ -34,11 +34,16 @@ micro_batch = 2
 held_out_images = 16
 ";
 
+/// The same without a decoder, which only masked autoencoders have.
+pub(crate) fn tiny_trunk() -> String {
+    TINY.lines().filter(|line| !line.starts_with("decoder_")).map(|line| format!("{line}\n")).collect()
+}
+
 /// A folder in which the program runs; it goes away with the value.
 pub(crate) struct Place(TempDir);
 
 impl Place {
-    /// Holds `tiny.toml` and the folder `images` with 16 grey pictures of 8 × 8.
+    /// Holds `tiny.toml`, `trunk.toml` and the folder `images` with 16 grey pictures of 8 × 8.
     pub(crate) fn new() -> Self {
         Self::in_folder(tempfile::tempdir().unwrap())
     }
@@ -52,6 +57,7 @@ impl Place {
     fn in_folder(folder: TempDir) -> Self {
         let place = Self(folder);
         place.write("tiny.toml", TINY);
+        place.write("trunk.toml", tiny_trunk());
         place.images("images", 16, (8, 8), 1);
         place
     }

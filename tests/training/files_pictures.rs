@@ -19,6 +19,7 @@ fn records(steps: u32) -> Vec<Record> {
             lr: 1.5e-4 * (20.0 * t).min(1.0) * 0.5 * (1.0 + (t * std::f64::consts::PI).cos()),
             grad_norm: 1.0,
             images_per_s: 500.0,
+            values: vit_mae::checkpoint::Named::default(),
             weights_digest: None,
             chain: None,
         }));

@@ -17,6 +17,7 @@ fn step(step: u64) -> Record {
         lr: 1.5e-4 * n / 7.0,
         grad_norm: 0.1 + 0.2,
         images_per_s: 1e3 / 3.0,
+        values: vit_mae::checkpoint::Named::default(),
         weights_digest: step.is_multiple_of(2).then(|| "ab".repeat(32)),
         chain: None,
     })
@@ -191,7 +192,7 @@ fn a_wrong_line_is_named() {
         "\n".to_owned(),
         good.replace("step\"", "stop\""),
         good.replace("\"lr\"", "\"rate\""),
-        good.replacen(',', ",\"extra\":1,", 1),
+        good.replacen(',', ",\"extra\":\"no number\",", 1),
         good.replace("\"step\":1", "\"step\":-1"),
     ];
     for line in wrong {

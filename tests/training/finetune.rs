@@ -262,11 +262,9 @@ fn bad_input_is_refused_before_anything_is_written() {
     refused(&["--checkpoint", "mae", "--set", "finetune.nothing=1"], &["finetune.nothing"]);
     refused(&["--checkpoint", "mae", "--batch-size", "1000"], &["batch_size", "1000"]);
     finetune(&place, &["--epochs", "1", "--out", "run"]);
-    refused(&["--checkpoint", "run"], &["kind of run", "pre-training", "fine-tuning"]);
     refused(&["--resume", "mae"], &["kind of run", "fine-tuning"]);
     refused(&["--resume", "run", "--labels", "0.5"], &["label_share", "cannot change"]);
     refused(&["--resume", "run", "--data", "two"], &["two"]);
-    place.refused(&["pretrain", "--resume", "run"], &["kind of run"]);
     place.refused(
         &["reconstruct", "--checkpoint", "run", "images/00.png", "--out", "x.png"],
         &["kind of run"],

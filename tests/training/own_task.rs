@@ -16,7 +16,9 @@ use vit_mae::train::memory::StepMemory;
 use vit_mae::train::metrics::Record;
 use vit_mae::train::source::Source;
 use vit_mae::train::step::sum;
-use vit_mae::train::task::{Effort, EvalCx, Findings, Opened, StepCx, StepInfo, Task, Validation};
+use vit_mae::train::task::{
+    Effort, EvalCx, Findings, Losses, Opened, Outcome, StepCx, StepInfo, Task, Validation,
+};
 use vit_mae::train::{Run, RunDir};
 
 params! {
@@ -37,6 +39,20 @@ struct Average {
     updates: u64,
 }
 
+/// The mean loss of the last epoch.
+#[derive(Debug, serde::Serialize)]
+struct LastLoss(f64);
+
+impl Outcome for LastLoss {
+    fn summary(&self) -> Vec<(String, String)> {
+        vec![("loss".to_owned(), self.0.to_string())]
+    }
+
+    fn skipped(&self) -> &[String] {
+        &[]
+    }
+}
+
 fn blank(config: &Config) -> Columns<f32> {
     Columns { weight: Array2::zeros((1, config.model.img_size[1])), bias: Array1::zeros(1) }
 }
@@ -45,8 +61,17 @@ impl Task for Average {
     type Config = Config;
     type Model = Columns<f32>;
     type Start = ();
-    type Outcome = f64;
+    type Outcome = LastLoss;
     const LOSS: &'static str = "squared distance from the mean column";
+    const NEXT: &'static [&'static str] = &[];
+
+    fn about(&self, _: &Config) -> Vec<(&'static str, String)> {
+        vec![("data", "columns".to_owned())]
+    }
+
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     fn source(config: &Config) -> Result<Source> {
         Source::of(&config.data)
@@ -86,11 +111,11 @@ impl Task for Average {
     }
 
     fn loss_and_grad(
-        &self,
+        &mut self,
         model: &Columns<f32>,
         batch: Batch,
         cx: &StepCx<'_, Self>,
-    ) -> (f64, Columns<f32>) {
+    ) -> (Losses, Columns<f32>) {
         let means = batch.views[0].mean_axis(Axis(2)).unwrap().mean_axis(Axis(1)).unwrap();
         let count = means.nrows();
         let (total, mut grad) = sum(model, means.nrows(), cx.workers, |i, grad, _| {
@@ -99,7 +124,8 @@ impl Task for Average {
             f64::from(off.mapv(|x| x * x).sum())
         });
         grad.scale(1.0 / count as f32);
-        (total / count as f64, grad)
+        let mean = f64::from(model.weight.mean().unwrap());
+        (Losses::new(total / count as f64, [("mean_weight", mean)]), grad)
     }
 
     fn after_update(&mut self, model: &mut Columns<f32>, info: StepInfo) {
@@ -124,9 +150,9 @@ impl Task for Average {
         Ok(())
     }
 
-    fn conclude(&self, _: &EvalCx<'_, Self>, _: &[Record], effort: Effort) -> Result<Findings<f64>> {
+    fn conclude(&self, _: &EvalCx<'_, Self>, _: &[Record], effort: Effort) -> Result<Findings<LastLoss>> {
         let report = Report { title: "the mean column".to_owned(), ..Report::default() };
-        Ok(Findings { outcome: effort.last.train_loss, references: Vec::new(), report })
+        Ok(Findings { outcome: LastLoss(effort.last.train_loss), references: Vec::new(), report })
     }
 }
 
@@ -147,7 +173,7 @@ fn a_task_of_ones_own_learns_and_resumes_to_the_same_bits() {
     let place = Place::new();
     place.images("pictures/train", 12, (8, 8), 1);
     let mut whole = run(&place, "whole");
-    let last = whole.train("", &mut StopAfter(u64::MAX)).unwrap();
+    let LastLoss(last) = whole.train("", &mut StopAfter(u64::MAX)).unwrap();
     assert_eq!(whole.learner.task.updates, 9);
     let first = whole.journal.history[0].train_loss;
     assert!(last < first, "{last} after {first}");

@@ -2,14 +2,16 @@
 
 use super::stack::{MAX_WIDTH, Stack, in_range, linear_flops, linear_parameters, norm_parameters};
 use crate::base::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 
 const MAX_SIDE: usize = 1 << 14;
 const MAX_PATCHES: usize = 1 << 16;
 const MAX_PARAMETERS: usize = 10_000_000_000;
 
 /// The architecture, in the terms of the reference's `VisionTransformer`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VitConfig {
     /// Height and width of the images in pixels.
     pub img_size: [usize; 2],
@@ -156,6 +158,15 @@ impl VitConfig {
             }
         }
         Ok(())
+    }
+}
+
+/// `28×28×1 in 49 patches of 4; encoder 128/4/4`: width, blocks, heads.
+impl fmt::Display for VitConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ([height, width], channels) = (self.img_size, self.in_chans);
+        write!(f, "{height}×{width}×{channels} in {} patches of {}; ", self.num_patches(), self.patch_size)?;
+        write!(f, "encoder {}/{}/{}", self.embed_dim, self.depth, self.num_heads)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::config::settings::{Settings, shared_sections};
 use crate::data::AugmentConfig;
 use crate::exec::engine::Engine;
 use crate::models::classify::{Classifier, ClassifierConfig};
+use crate::models::vit::VitConfig;
 use crate::tasks::classify::evaluate::Judge;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
@@ -132,6 +133,10 @@ impl Settings for FinetuneConfig {
     const FIXED: &'static [&'static str] = &["task", "model.", "finetune.", "augment."];
 
     shared_sections!();
+
+    fn vit(&self) -> VitConfig {
+        self.model.vit()
+    }
 
     fn validate(&self) -> Result<()> {
         self.model.validate()?;

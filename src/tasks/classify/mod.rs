@@ -32,8 +32,9 @@ use crate::train::memory::{self, StepMemory};
 use crate::train::metrics::{Measured, Record, ValidationRecord};
 use crate::train::save;
 use crate::train::source::{self, Source};
-use crate::train::task::{Effort, EvalCx, Findings, Opened, StepCx, Task, Validation};
+use crate::train::task::{Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Validation};
 use std::path::Path;
+use std::sync::Arc;
 use step::{How, Labelled};
 
 /// Fine-tuning for classification.
@@ -52,6 +53,38 @@ impl Task for Classify {
 
     const LOSS: &'static str = "loss (cross-entropy)";
 
+    const NEXT: &'static [&'static str] = &["vit-mae eval --checkpoint {run}"];
+
+    fn about(&self, config: &FinetuneConfig) -> Vec<(&'static str, String)> {
+        let (images, model, transfer) = (&self.images, &config.model, &config.finetune);
+        let count = |set: Option<&Arc<dyn Dataset>>| match set.map(|set| set.len()) {
+            None => "no images".to_owned(),
+            Some(1) => "1 image".to_owned(),
+            Some(n) => format!("{n} images"),
+        };
+        let (train, validation) = (count(Some(&images.train)), count(images.validation.as_ref()));
+        let test = count(images.test.as_ref().ok());
+        let from = match &transfer.checkpoint {
+            Some(path) => format!("encoder from {}", path.display()),
+            None => "from scratch".to_owned(),
+        };
+        let split = format!("{train} to train on, {validation} to choose the epoch, {test} to judge it once");
+        let mut about = vec![
+            ("data", images.train.describe()),
+            ("split", split),
+            ("model", format!("{} (width/blocks/heads), {} classes, {from}", model.vit(), model.num_classes)),
+            ("layers", format!("learning rate of each {} of that above it", transfer.layer_decay)),
+        ];
+        about.extend(images.test.as_ref().err().map(|why| ("note", format!("no test split: {why}"))));
+        about
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let images = &self.images;
+        let sets = std::iter::once(&images.all).chain(&images.validation).chain(&images.test);
+        sets.flat_map(|set| set.notes().to_vec()).collect()
+    }
+
     fn source(config: &FinetuneConfig) -> Result<Source> {
         Source::of(&config.data)
     }
@@ -65,7 +98,7 @@ impl Task for Classify {
     fn loader(config: &FinetuneConfig) -> LoaderConfig {
         let shape = (config.model.img_size, config.model.in_chans);
         let augment = config.augment.augment(source::crop_area(&config.data), config.data.flip);
-        source::loader(&config.data, augment, shape, config.optim.batch_size, config.run.seed)
+        source::loader(&config.data, vec![augment], shape, config.optim.batch_size, config.run.seed)
     }
 
     fn memory(config: &FinetuneConfig, threads: usize) -> StepMemory {
@@ -94,11 +127,11 @@ impl Task for Classify {
     }
 
     fn loss_and_grad(
-        &self,
+        &mut self,
         model: &Classifier<f32>,
         mut batch: Batch,
         cx: &StepCx<'_, Self>,
-    ) -> (f64, Classifier<f32>) {
+    ) -> (Losses, Classifier<f32>) {
         let (config, epoch) = (cx.config, cx.epoch);
         let how = How {
             seed: config.run.seed,
@@ -116,7 +149,9 @@ impl Task for Classify {
         mix.images(&mut batch.views[0]);
         let targets = mix.targets(&targets);
         let (images, targets, samples) = (batch.views[0].view(), targets.view(), &batch.samples[..]);
-        step::loss_and_gradient(model, &Labelled { images, targets, samples }, &how, cx.workers)
+        let labelled = Labelled { images, targets, samples };
+        let (loss, grad) = step::loss_and_gradient(model, &labelled, &how, cx.workers);
+        (loss.into(), grad)
     }
 
     fn evaluate(&mut self, cx: &EvalCx<'_, Self>, step: u64, epoch: u64) -> Result<Option<Validation>> {

@@ -62,10 +62,10 @@ impl Outcome {
         }
         notes
     }
+}
 
-    /// The numbers to print, and to put on top of the report.
-    #[must_use]
-    pub fn summary(&self) -> Vec<(String, String)> {
+impl crate::train::task::Outcome for Outcome {
+    fn summary(&self) -> Vec<(String, String)> {
         let percent = |share: f64| format!("{:.2} %", 100.0 * share);
         let mut rows = Vec::new();
         if let Some(accuracy) = self.validation_accuracy {
@@ -82,5 +82,8 @@ impl Outcome {
         rows.push(("wall time".to_owned(), format!("{:.0} s", self.wall_secs)));
         rows.push(("parameters".to_owned(), self.parameters.to_string()));
         rows
+    }
+    fn skipped(&self) -> &[String] {
+        &self.skipped
     }
 }

@@ -1,48 +1,50 @@
-//! Where a fine-tuning run starts: the encoder of a pre-training run, or the same architecture from scratch.
+//! Where a fine-tuning run starts: the encoder of another run, or the same architecture from scratch.
 
 use super::config::FinetuneConfig;
 use crate::base::{Error, Result};
 use crate::checkpoint::Checkpoint;
 use crate::config::Settings;
+use crate::config::sections::DataConfig;
 use crate::models::classify::Classifier;
 use crate::models::mae::encoder::Encoder;
-use crate::tasks::mae::{Config, load, presets};
+use crate::models::vit::VitConfig;
+use crate::tasks::mae::{Config, presets};
+use crate::tasks::pretrained::{Architecture, Pretrained};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// An architecture, and the weights of its encoder if they are to be taken over.
 pub struct Start {
-    settings: Config,
-    pretrained: Option<Pretrained>,
+    vit: VitConfig,
+    data: DataConfig,
+    pretrained: Option<Taken>,
 }
 
-struct Pretrained {
+/// An encoder, and where it is taken from.
+struct Taken {
     run: PathBuf,
     encoder: Encoder<f32>,
     crc: u32,
 }
 
 impl Start {
-    /// The encoder of a pre-training run.
+    /// The encoder of a run of any task.
     ///
     /// # Errors
     /// If there is no checkpoint of one, or it is damaged.
     pub fn pretrained(run: &Path) -> Result<Self> {
-        let (mae, settings, checkpoint) = load::load(run)?;
-        let crc = checkpoint.state.checksums.model;
-        Ok(Self {
-            settings,
-            pretrained: Some(Pretrained { run: run.to_path_buf(), encoder: mae.encoder, crc }),
-        })
+        let Pretrained { encoder, data, checkpoint, .. } = Pretrained::open(run)?;
+        let (vit, crc) = (encoder.vit.config.clone(), checkpoint.state.checksums.model);
+        Ok(Self { vit, data, pretrained: Some(Taken { run: run.to_path_buf(), encoder, crc }) })
     }
 
-    /// The architecture and the data of a pre-training run, none of its weights.
+    /// The architecture and the data of a run of any task, none of its weights.
     ///
     /// # Errors
     /// If there is no checkpoint of one, or it is damaged.
     pub fn architecture_of(run: &Path) -> Result<Self> {
-        let checkpoint = Checkpoint::open(run)?;
-        Ok(Self::scratch(Config::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?))
+        let Architecture { vit, data, .. } = Architecture::of(&Checkpoint::open(run)?)?;
+        Ok(Self { vit, data, pretrained: None })
     }
 
     /// The architecture and the data of a preset.
@@ -50,12 +52,12 @@ impl Start {
     /// # Errors
     /// If there is no such preset.
     pub fn preset(name: &str) -> Result<Self> {
-        Ok(Self::scratch(Config::resolve(name, None, Vec::new())?))
+        Ok(Self::scratch(&Config::resolve(name, None, Vec::new())?))
     }
 
-    /// The architecture and the data of some settings of pre-training.
-    pub fn scratch(settings: Config) -> Self {
-        Self { settings, pretrained: None }
+    /// The architecture and the data of some settings.
+    pub fn scratch(settings: &impl Settings) -> Self {
+        Self { vit: settings.vit(), data: settings.data().clone(), pretrained: None }
     }
 
     /// What a run started from whose settings these are.
@@ -67,7 +69,8 @@ impl Start {
             return Self::preset(presets::DEFAULT);
         };
         let start = Self::pretrained(run)?;
-        let (began, found) = (config.finetune.checkpoint_crc, start.pretrained.as_ref().map(|p| p.crc));
+        let (began, found) =
+            (config.finetune.checkpoint_crc, start.pretrained.as_ref().map(|taken| taken.crc));
         if began != found {
             let hex = |crc: Option<u32>| crc.map_or("none".to_owned(), |crc| format!("{crc:08x}"));
             let expected = format!("{}, the weights that the run began with", hex(began));
@@ -82,18 +85,16 @@ impl Start {
     /// # Errors
     /// If a path is not UTF-8.
     pub fn given(&self) -> Result<Table> {
-        let all = self.settings.to_table()?;
-        let part = |section: &str, keys: &[&str]| {
-            let table = all.get(section).and_then(Value::as_table).cloned().unwrap_or_default();
-            table.into_iter().filter(|(key, _)| keys.contains(&key.as_str())).collect::<Table>()
-        };
-        let mut model = part("model", &SHARED);
+        let wrong = |e: toml::ser::Error| Error::setting("settings", "numbers that TOML can hold", e);
+        let mut model = Table::try_from(&self.vit).map_err(wrong)?;
         // Known for sure when the data is opened.
         model.insert("num_classes".to_owned(), 2.into());
+        let mut data = Table::try_from(&self.data).map_err(wrong)?;
+        data.retain(|key, _| ["path", "format", "mean", "std"].contains(&key));
         let mut given = Table::new();
         given.insert("model".to_owned(), model.into());
-        given.insert("data".to_owned(), part("data", &["path", "format", "mean", "std"]).into());
-        if let Some(Pretrained { run, crc, .. }) = &self.pretrained {
+        given.insert("data".to_owned(), data.into());
+        if let Some(Taken { run, crc, .. }) = &self.pretrained {
             let path = run
                 .to_str()
                 .ok_or_else(|| Error::setting("--checkpoint", "a path in UTF-8", run.display()))?;
@@ -113,10 +114,10 @@ impl Start {
     /// possible: the position embeddings are interpolated.
     pub fn classifier(&self, config: &FinetuneConfig) -> Result<Classifier<f32>> {
         let seed = config.run.seed;
-        let Some(Pretrained { encoder, run, .. }) = &self.pretrained else {
+        let Some(Taken { encoder, run, .. }) = &self.pretrained else {
             return Ok(Classifier::initialised(&config.model, seed));
         };
-        config.model.vit().fits(&self.settings.model.vit()).map_err(|e| match e {
+        config.model.vit().fits(&self.vit).map_err(|e| match e {
             Error::Setting { key, expected, found } => {
                 Error::setting(key, format!("{expected} of {}", run.display()), found)
             }
@@ -125,7 +126,3 @@ impl Start {
         Ok(Classifier::from_encoder(encoder, &config.model, seed))
     }
 }
-
-/// Keys of `[model]` that pre-training and fine-tuning share.
-const SHARED: [&str; 8] =
-    ["img_size", "in_chans", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "layer_norm_eps"];

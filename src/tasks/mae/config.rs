@@ -9,6 +9,7 @@ use crate::config::sections::require;
 use crate::config::settings::{Settings, shared_sections};
 use crate::models::mae::masking::{Masking, len_keep};
 use crate::models::mae::{MaeConfig, Strategy};
+use crate::models::vit::VitConfig;
 use crate::optim::Schedule;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
@@ -105,6 +106,10 @@ impl Settings for Config {
     const FIXED: &'static [&'static str] = &["model.", "mask."];
 
     shared_sections!();
+
+    fn vit(&self) -> VitConfig {
+        self.model.vit()
+    }
 
     fn validate(&self) -> Result<()> {
         self.model.validate()?;

@@ -25,11 +25,7 @@ pub fn load(dir: &Path) -> Result<(Mae<f32>, Config, Checkpoint)> {
 /// If the file's tensors are not the model's. Settings that promise far more than the file holds are refused before
 /// the model is made, so that they do not fill the memory.
 pub fn model_from(file: &tensors::File, config: &MaeConfig) -> Result<Mae<f32>> {
-    let mut stored: usize = 0;
-    for name in file.names() {
-        stored = stored.saturating_add(file.shape(&name)?.iter().product());
-    }
-    save::check_promise(file.path(), config.parameters().all, stored)?;
+    save::check_promise(file.path(), config.parameters().all, file.elements()?)?;
     memory::require_weights(config.parameters().all)?;
     let mut model = Mae::new(config.clone());
     save::load_weights(file, &mut model)?;

@@ -13,7 +13,7 @@ pub use outcome::Outcome;
 
 use crate::base::{Error, Result};
 use crate::checkpoint::Named;
-use crate::data::{Augment, Batch, LoaderConfig};
+use crate::data::{Augment, Batch, Dataset, LoaderConfig};
 use crate::draw::report::Report;
 use crate::models::mae::reconstruct::Stats;
 use crate::models::mae::{Mae, Mask};
@@ -21,19 +21,20 @@ use crate::optim::{Group, groups};
 use crate::train::memory::StepMemory;
 use crate::train::metrics::Record;
 use crate::train::source::{Source, crop_area, loader, measure};
-use crate::train::task::{Effort, EvalCx, Findings, Opened, StepCx, Task, Validation};
+use crate::train::task::{Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Validation};
 use gallery::Rows;
 use held_out::HeldOut;
+use std::sync::Arc;
 
 /// Images on the sheet of reconstructions.
 const PICTURES: usize = 8;
 
 /// Pre-training by reconstruction.
 pub struct Pretrain {
-    /// One line about the training data.
-    pub data: String,
+    /// What it learns from.
+    train: Arc<dyn Dataset>,
     /// Why there is no validation loss, if there is none.
-    pub no_validation: Option<String>,
+    no_validation: Option<String>,
     /// What the best checkpoint is chosen by.
     validation: Option<HeldOut>,
     /// What the report names the loss of, and nothing else looks at.
@@ -48,6 +49,35 @@ impl Task for Pretrain {
     type Outcome = Outcome;
 
     const LOSS: &'static str = "loss (mean squared error on masked patches)";
+
+    const NEXT: &'static [&'static str] = &[
+        "vit-mae reconstruct --checkpoint {run} IMAGE… --out rebuilt.png",
+        "vit-mae pretrain --mask-ratio 0.9",
+    ];
+
+    fn about(&self, config: &Config) -> Vec<(&'static str, String)> {
+        let (model, parameters) = (&config.model, config.model.parameters());
+        let (width, depth, heads) = (model.decoder_embed_dim, model.decoder_depth, model.decoder_num_heads);
+        let mut about = vec![
+            ("data", self.train.describe()),
+            (
+                "model",
+                format!(
+                    "{}, decoder {width}/{depth}/{heads} (width/blocks/heads); {} parameters, {} of them trained",
+                    model.vit(),
+                    parameters.all,
+                    parameters.trained,
+                ),
+            ),
+            ("masking", format!("{:.0} % of the patches removed", 100.0 * config.mask.mask_ratio)),
+        ];
+        about.extend(self.no_validation.as_ref().map(|why| ("note", format!("no validation loss: {why}"))));
+        about
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.train.notes().to_vec()
+    }
 
     fn source(config: &Config) -> Result<Source> {
         if config.run.held_out_images == 0 {
@@ -65,7 +95,7 @@ impl Task for Pretrain {
             .map(|set| set.as_ref().ok().map(|set| HeldOut::new(config, set, count)).transpose());
         let pictured = source.validation.as_ref().or(source.test.as_ref()).unwrap_or(&source.train);
         let task = Self {
-            data: source.train.describe(),
+            train: source.train.clone(),
             validation: validation?,
             test: test?,
             pictured: HeldOut::new(config, pictured, PICTURES)?,
@@ -78,7 +108,7 @@ impl Task for Pretrain {
     fn loader(config: &Config) -> LoaderConfig {
         let shape = (config.model.img_size, config.model.in_chans);
         let augment = Augment { crop_area: crop_area(&config.data), flip: config.data.flip, ..Augment::NONE };
-        loader(&config.data, augment, shape, config.optim.batch_size, config.run.seed)
+        loader(&config.data, vec![augment], shape, config.optim.batch_size, config.run.seed)
     }
 
     fn memory(config: &Config, threads: usize) -> StepMemory {
@@ -101,11 +131,12 @@ impl Task for Pretrain {
         groups::pretraining(model, config.optim.weight_decay)
     }
 
-    fn loss_and_grad(&self, model: &Mae<f32>, batch: Batch, cx: &StepCx<'_, Self>) -> (f64, Mae<f32>) {
-        let (masking, seed) = (cx.config.masking(), cx.config.run.seed);
+    fn loss_and_grad(&mut self, model: &Mae<f32>, batch: Batch, cx: &StepCx<'_, Self>) -> (Losses, Mae<f32>) {
+        let (masking, seed, size) = (cx.config.masking(), cx.config.run.seed, cx.config.optim.micro_batch);
         let masks: Vec<Mask> =
             batch.samples.iter().map(|&sample| masking.mask(seed, cx.epoch, sample)).collect();
-        step::loss_and_gradient(model, batch.views[0].view(), &masks, cx.config.optim.micro_batch, cx.workers)
+        let (loss, grad) = step::loss_and_gradient(model, batch.views[0].view(), &masks, size, cx.workers);
+        (loss.into(), grad)
     }
 
     fn evaluate(&mut self, cx: &EvalCx<'_, Self>, _: u64, _: u64) -> Result<Option<Validation>> {
@@ -128,8 +159,8 @@ impl Task for Pretrain {
             sheets.push((name, std::fs::read(&path).map_err(Error::read(&path))?));
         }
         let report = Report {
-            title: format!("Masked autoencoder on {}", self.data),
-            summary: outcome.summary(cx.config.model.parameters().all),
+            title: format!("Masked autoencoder on {}", self.train.describe()),
+            summary: outcome.summary(),
             sheets_heading: "Reconstructions".to_owned(),
             sheets,
             notes: vec![self.what_validated()],

@@ -26,6 +26,8 @@ pub struct Outcome {
     pub skipped_steps: u64,
     /// Images that could not be read and were replaced or left out.
     pub skipped: Vec<String>,
+    /// Elements of the model.
+    pub parameters: usize,
 }
 
 impl Outcome {
@@ -43,6 +45,7 @@ impl Outcome {
             wall_secs,
             skipped_steps,
             skipped,
+            parameters: cx.config.model.parameters().all,
         })
     }
 
@@ -52,10 +55,10 @@ impl Outcome {
         let named = self.baselines.named(self.norm_pix_loss).into_iter();
         named.map(|(name, loss)| (format!("predicting {name}"), loss)).collect()
     }
+}
 
-    /// The numbers on top of the report.
-    #[must_use]
-    pub fn summary(&self, parameters: usize) -> Vec<(String, String)> {
+impl crate::train::task::Outcome for Outcome {
+    fn summary(&self) -> Vec<(String, String)> {
         let mut rows = vec![("training loss, last epoch".to_owned(), format!("{:.4}", self.last.train_loss))];
         if let Some(loss) = self.last.score("loss") {
             rows.push(("validation loss".to_owned(), format!("{loss:.4}")));
@@ -69,7 +72,10 @@ impl Outcome {
         }
         rows.push(("images per second".to_owned(), format!("{:.0}", self.images_per_s)));
         rows.push(("wall time".to_owned(), format!("{:.0} s", self.wall_secs)));
-        rows.push(("parameters".to_owned(), parameters.to_string()));
+        rows.push(("parameters".to_owned(), self.parameters.to_string()));
         rows
+    }
+    fn skipped(&self) -> &[String] {
+        &self.skipped
     }
 }

@@ -7,18 +7,18 @@
 pub mod head;
 
 use crate::base::{Error, Result};
+use crate::config::sections::DataConfig;
 use crate::data::Dataset;
 use crate::exec::engine::{Engine, Offloading};
 use crate::models::classify::Pooling;
-use crate::models::mae::{Encoder, Mae};
+use crate::models::mae::Encoder;
 use crate::tasks::Metrics;
 use crate::tasks::classify::splits::Splits;
 use crate::tasks::classify::summary::Summary;
 use crate::tasks::features::{Listener, features};
 use crate::tasks::knn::Knn;
-use crate::tasks::mae::Config;
-use crate::tasks::mae::load;
 use crate::tasks::metrics::judge;
+use crate::tasks::pretrained::Pretrained;
 use crate::tasks::probe::head::{Labelled, Optimizer, ProbeConfig, Trial, evaluate, sweep};
 use crate::train::input::Input;
 use crate::train::readable::leave_out_bad;
@@ -36,7 +36,7 @@ const BATCH_SIZE: usize = 256;
 /// What is asked.
 #[derive(Clone, Debug)]
 pub struct Probing {
-    /// A run directory or a checkpoint of pre-training.
+    /// A run directory or a checkpoint.
     pub checkpoint: PathBuf,
     /// The labelled images; those of the checkpoint if absent.
     pub data: Option<PathBuf>,
@@ -138,27 +138,29 @@ impl ProbeReport {
 /// Answers; also the metrics of the images that judge, for a picture.
 ///
 /// # Errors
-/// If the checkpoint is not one of pre-training, the data has no labels, or a setting cannot work with it.
+/// If the checkpoint is damaged, the data has no labels, or a setting cannot work with it.
 pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Metrics)> {
-    let (model, mut config, checkpoint) = load::load(&ask.checkpoint)?;
-    use_data(&mut config.data, ask.data.as_deref(), ask.format.as_deref());
-    config.data.val_fraction = ask.val_fraction;
-    config.data.skip_bad_images |= ask.skip_bad_images;
-    let (sets, skipped) = open(&config, ask)?;
+    let mut pretrained = Pretrained::open(&ask.checkpoint)?;
+    let data = &mut pretrained.data;
+    use_data(data, ask.data.as_deref(), ask.format.as_deref());
+    data.val_fraction = ask.val_fraction;
+    data.skip_bad_images |= ask.skip_bad_images;
+    let input = pretrained.input();
+    let (sets, skipped) = open(&pretrained.data, &input, ask)?;
     let probe = ask.probe_config(sets.train.len())?;
-    let initial = ask.random_encoder.then(|| Mae::initialised(config.model.clone(), checkpoint.state.seed));
-    let encoder = initial.map_or(model.encoder, |mae| mae.encoder);
+    let backend = pretrained.run.gemm;
+    let encoder = if ask.random_encoder { pretrained.initial() } else { pretrained.encoder };
+    let checkpoint = pretrained.checkpoint;
 
-    let engine = Engine::open(config.run.gemm, ask.offloading)?;
+    let engine = Engine::open(backend, ask.offloading)?;
     let parts = [Some(&sets.train), sets.validation.as_ref(), sets.test.as_ref().ok()];
     listener.begins(parts.iter().flatten().map(|set| set.len()).sum());
-    let input = config.input();
     let [train, validation, test] =
         parts.map(|set| set.map(|set| labelled(&encoder, ask.pooling, &**set, &input, &engine, listener)));
     let train = train.expect("there are images to train on")?;
     let (validation, test) = (validation.transpose()?, test.transpose()?);
 
-    let (names, backend) = (sets.train.classes(), config.run.gemm);
+    let names = sets.train.classes();
     let mut tried = Vec::new();
     let mut chosen = probe;
     if let Some(validation) = validation.as_ref().filter(|_| ask.sweep) {
@@ -198,11 +200,11 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
 }
 
 /// Opens the images, and refuses what cannot be judged or chosen with them; also why some were left out.
-fn open(config: &Config, ask: &Probing) -> Result<(Splits, Vec<String>)> {
-    let splits = Splits::of(Source::of(&config.data)?, &config.data, ask.label_share, ask.seed);
+fn open(data: &DataConfig, input: &Input, ask: &Probing) -> Result<(Splits, Vec<String>)> {
+    let splits = Splits::of(Source::of(data)?, data, ask.label_share, ask.seed);
     let mut splits = splits.map_err(as_flag)?;
     let parts = [Some(&mut splits.train), splits.validation.as_mut(), splits.test.as_mut().ok()];
-    let skipped = leave_out_bad(parts.into_iter().flatten(), &config.input(), config.data.skip_bad_images)?;
+    let skipped = leave_out_bad(parts.into_iter().flatten(), input, data.skip_bad_images)?;
     if let (Err(why), None) = (&splits.test, &splits.validation) {
         let found = format!("0, and no test split: {why}");
         return Err(Error::setting("--val-fraction", "images to judge by: more than 0", found));

@@ -41,12 +41,16 @@ pub fn export(run: &RunDir) -> Result<(String, Vec<u8>)> {
 /// A record's numbers as an event, if it has any. TensorBoard has single precision.
 pub(super) fn scalars(record: &Record, wall_time: f64) -> Option<Event> {
     let named: Vec<(String, f64)> = match record {
-        Record::Step(r) => vec![
-            ("train/loss".to_owned(), r.loss),
-            ("train/lr".to_owned(), r.lr),
-            ("train/grad_norm".to_owned(), r.grad_norm),
-            ("train/images_per_s".to_owned(), r.images_per_s),
-        ],
+        Record::Step(r) => {
+            let all = [
+                ("loss", r.loss),
+                ("lr", r.lr),
+                ("grad_norm", r.grad_norm),
+                ("images_per_s", r.images_per_s),
+            ];
+            let named = r.values.0.iter().map(|(name, value)| (name.as_str(), *value));
+            all.into_iter().chain(named).map(|(name, value)| (format!("train/{name}"), value)).collect()
+        }
         Record::Epoch(r) => {
             let scores = r.scores.validation().map(|(name, score)| (format!("held_out/{name}"), score));
             let epoch = [("train_loss", r.train_loss), ("images_per_s", r.images_per_s)];

@@ -1,0 +1,90 @@
+//! What every training command does once its run is ready: says what is about to happen, trains, says what came out.
+
+use super::device::print_engine;
+use super::flags::Training;
+use super::progress::Progress;
+use super::{count, outln, print_skipped, quoted, stderr};
+use serde::Serialize;
+use std::path::Path;
+use vit_mae::config::Settings;
+use vit_mae::optim::groups;
+use vit_mae::train::task::Outcome;
+use vit_mae::train::{Run, Task};
+use vit_mae::{Error, Result};
+
+/// Trains to the end, with what is about to happen before it and what came out after it, in words or as one document.
+pub(crate) fn train<T: Task>(mut run: Run<T>, flags: &Training, threads: usize, command: &str) -> Result<()> {
+    stderr::notes(&run.learner.task.notes());
+    if flags.tensorboard {
+        run.journal.show_on_tensorboard()?;
+    }
+    if !flags.json {
+        describe(&run, threads);
+    }
+    let mut progress = Progress::new(run.learner.config.optim().epochs, run.steps_total());
+    let outcome = run.train(command, &mut progress)?;
+    drop(progress);
+    if flags.json {
+        return print_json(run.journal.run.path(), &outcome);
+    }
+    conclude(&run, &outcome);
+    Ok(())
+}
+
+/// What is about to happen.
+fn describe<T: Task>(run: &Run<T>, threads: usize) {
+    let (config, learner) = (&run.learner.config, &run.learner);
+    for (word, text) in learner.task.about(config) {
+        outln!("{word:<8} {text}");
+    }
+    let optim = config.optim();
+    outln!("groups   {}", groups::summary(&learner.groups));
+    outln!(
+        "training {} of {}, batch {} × {}, lr {:.2e}; {threads} threads",
+        count(optim.epochs, "epoch"),
+        count(learner.steps_per_epoch(), "step"),
+        optim.batch_size,
+        optim.accum_iter,
+        optim.schedule().lr,
+    );
+    print_engine(learner.workers.engine());
+    outln!("run      {}", run.journal.run.path().display());
+    if run.steps_done() > 0 {
+        outln!("resumed  after {}", count(run.steps_done(), "step"));
+    }
+    let or_none = |value: &str| if value.is_empty() { "none".to_owned() } else { value.to_owned() };
+    for change in run.journal.changes.iter().filter(|change| change.step == run.steps_done()) {
+        outln!("changed  {} from {} to {}", change.key, or_none(&change.from), or_none(&change.to));
+    }
+}
+
+/// What came out, where it is, and what to try next.
+fn conclude<T: Task>(run: &Run<T>, outcome: &T::Outcome) {
+    outln!();
+    for (name, value) in outcome.summary() {
+        outln!("{name:<44} {value:>9}");
+    }
+    print_skipped(outcome.skipped());
+    let dir = &run.journal.run;
+    outln!("\nLook at   {}", dir.report_html().display());
+    if dir.reconstructions().is_dir() {
+        outln!("          {}", dir.reconstructions().display());
+    }
+    for (i, next) in T::NEXT.iter().enumerate() {
+        let lead = if i == 0 { "\nTry next " } else { "         " };
+        outln!("{lead} {}", next.replace("{run}", &quoted(&dir.path().to_string_lossy())));
+    }
+}
+
+/// What `--json` prints of a finished run: where it is, and what it reached.
+fn print_json(run: &Path, outcome: &impl Serialize) -> Result<()> {
+    #[derive(Serialize)]
+    struct Document<'a, O> {
+        run: &'a Path,
+        #[serde(flatten)]
+        outcome: &'a O,
+    }
+    let json = serde_json::to_string(&Document { run, outcome });
+    outln!("{}", json.map_err(|e| Error::setting("--json", "a path in UTF-8 and numbers", e))?);
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! The ways to pre-train one trunk: each a task that starts from random weights, and one line in [`with_method`].
+
+use super::classify::{FinetuneConfig, Start, recipes};
+use super::{Classify, Config, Pretrain};
+use crate::base::{Error, Result};
+use crate::config::origins::Resolved;
+use crate::config::overrides::Overrides;
+use crate::train::task::Task;
+use std::path::Path;
+
+/// A task whose trunk goes on to others.
+pub trait Method: Task {
+    /// The settings of a new run: a preset's architecture, data and recipe, then what the method has of its own, a file, the
+    /// environment and flags, in this order.
+    ///
+    /// # Errors
+    /// An unknown preset or key, a value of the wrong type, a file that is not TOML, or settings that cannot work together.
+    fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Self::Config>>;
+}
+
+/// Something that can be done with any method.
+pub trait WithMethod {
+    /// What comes out.
+    type Output;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Its own.
+    fn run<M: Method>(self) -> Result<Self::Output>;
+}
+
+/// The methods' names, and what each is, in the order in which they are listed.
+pub const METHODS: &[(&str, &str)] = &[
+    ("mae", "Rebuild the patches that were removed (He et al. 2022)"),
+    ("supervised", "Name the classes of labelled images, from scratch with the recipe of fine-tuning"),
+];
+
+/// Does something with the method of this name. Every method has its line here.
+///
+/// # Errors
+/// If there is no such method, or what is done fails.
+pub fn with_method<W: WithMethod>(name: &str, with: W) -> Result<W::Output> {
+    match name {
+        "mae" => with.run::<Pretrain>(),
+        "supervised" => with.run::<Classify>(),
+        _ => {
+            let names: Vec<_> = METHODS.iter().map(|(name, _)| *name).collect();
+            Err(Error::setting("--method", format!("one of {}", names.join(", ")), name))
+        }
+    }
+}
+
+impl Method for Pretrain {
+    fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Config>> {
+        Config::layered(preset, file, overrides)
+    }
+}
+
+/// Supervised pre-training: the class of each image, learnt from scratch with the recipe of fine-tuning. The class token is
+/// pooled, so that the trunk has the norm behind its blocks that other tasks take over.
+impl Method for Classify {
+    fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<FinetuneConfig>> {
+        let mut given = Start::preset(preset)?.given()?;
+        if let Some(model) = given.get_mut("model").and_then(toml::Value::as_table_mut) {
+            model.insert("pooling".to_owned(), "class".into());
+        }
+        FinetuneConfig::layered(recipes::DEFAULT, (given, &format!("preset {preset}")), file, overrides)
+    }
+}
