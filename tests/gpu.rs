@@ -9,13 +9,14 @@ use ndarray::{Array2, Array4};
 use std::collections::BTreeSet;
 use vit_mae::Real;
 use vit_mae::base::rng::{Purpose, rng, uniform};
-use vit_mae::bench::offload::products;
+use vit_mae::bench::Plan;
 use vit_mae::exec::Backend;
 use vit_mae::exec::device::Device;
 use vit_mae::exec::engine::{Engine, Offloading};
 use vit_mae::mae::{Mae, Mask};
 use vit_mae::params::Params;
 use vit_mae::tasks::mae::step::loss_and_gradient;
+use vit_mae::tasks::pretraining::Method;
 use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
 use vit_mae::train::{Observer, Run, RunDir, WorkerPool};
@@ -50,9 +51,11 @@ fn every_product_of_every_preset_is_the_cpus() {
     let engine = gpu();
     let mut shapes = BTreeSet::new();
     for preset in PRESETS {
-        let config = Config::resolve(preset, None, Vec::new()).expect("a preset");
-        let keep = config.model.num_patches() / 4;
-        let works = products(&config.model, keep, config.optim.micro_batch, config.optim.micro_batch);
+        let mut config = Config::resolve(preset, None, Vec::new()).expect("a preset");
+        config.optim.batch_size = config.optim.micro_batch;
+        let (method, name) = (Pretrain::METHOD, preset.to_owned());
+        let plan = Plan::<Pretrain> { config, method, name, threads: 1, secs: 0.1 };
+        let works = plan.products().expect("memory for a step");
         shapes.extend(works.into_iter().map(|work| work.shape));
     }
     for shape in shapes {

@@ -1,29 +1,30 @@
 //! What a training step costs on this machine: images per second, share of the possible, memory, and where
-//! the time goes.
+//! the time goes. The step is training's own, on a batch that was prepared before the clock starts.
 
+mod ceiling;
+mod made_up;
 pub mod offload;
 
-use crate::base::rng::{Purpose, rng, uniform};
-use crate::base::{Real, Result};
+use crate::base::Result;
 use crate::bench::offload::Forecast;
+use crate::config::settings::Settings;
+use crate::data::Batch;
+use crate::exec::census::Census;
 use crate::exec::cublas::FROM;
-use crate::exec::cublas::cost::Figures;
+use crate::exec::cublas::cost::{Figures, Work};
 use crate::exec::device::Device;
 use crate::exec::engine::{Engine, Offloading};
+use crate::exec::kernel;
 use crate::exec::timing::Timing;
 use crate::exec::traffic::TransferStats;
-use crate::exec::{Exec, kernel};
-use crate::models::mae::cost::Cost;
-use crate::models::mae::masking::len_keep;
-use crate::models::mae::{Mae, Mask};
-use crate::optim::{AdamW, groups};
 use crate::params::Params;
-use crate::tasks::mae::Config;
-use crate::tasks::mae::step;
-use crate::train::memory;
-use crate::train::memory::StepMemory;
-use crate::train::workers::WorkerPool;
-use ndarray::{Array2, Array4, Axis};
+use crate::tasks::pretraining::Method;
+use crate::train::memory::{self, StepMemory};
+use crate::train::task::{Opened, StepCx, StepInfo};
+use crate::train::{Learner, WorkerPool};
+use ceiling::gemm_ceiling;
+use made_up::MadeUp;
+use ndarray::s;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -41,6 +42,8 @@ pub struct Spread {
 /// What was measured and what was computed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measurement {
+    /// How the trunk is pre-trained.
+    pub method: &'static str,
     /// Name of the preset or file.
     pub preset: String,
     /// Images in a step.
@@ -55,7 +58,7 @@ pub struct Measurement {
     pub simd: &'static str,
     /// Training images per second of full steps.
     pub images_per_s: Spread,
-    /// 10⁹ floating-point operations of the products of one image's step, from the shapes.
+    /// 10⁹ floating-point operations of the products of one image's step, counted.
     pub gflop_per_image: f64,
     /// The two multiplied, at the median.
     pub gflops: f64,
@@ -87,44 +90,27 @@ pub struct Offloaded {
 
 /// What to measure.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Plan<M: Method> {
     /// All settings; the batch size is `optim.batch_size`.
-    pub config: Config,
-    /// For the output.
+    pub config: M::Config,
+    /// The method's name.
+    pub method: &'static str,
+    /// Of the preset or file, for the output.
     pub name: String,
     /// Rayon's threads.
     pub threads: usize,
     /// Seconds to measure, warm-up not counted.
     pub secs: f64,
-    /// Let the encoder see a token for every patch, as the paper's ablation does with mask tokens.
-    pub encoder_with_mask_tokens: bool,
 }
 
 /// Repeats whose spread is given.
 const REPEATS: usize = 5;
 
-impl Plan {
-    /// Patches that the encoder sees.
-    fn len_keep(&self) -> usize {
-        let patches = self.config.model.num_patches();
-        // A token costs the same whether pixels or a mask token are in it; one must stay removed.
-        if self.encoder_with_mask_tokens {
-            patches - 1
-        } else {
-            len_keep(patches, self.config.mask.mask_ratio)
-        }
-    }
-
-    fn cost(&self) -> Cost<'_> {
-        Cost { config: &self.config.model, len_keep: self.len_keep() }
-    }
-
-    /// What is in memory during a step: one made-up batch is there all the time.
+impl<M: Method> Plan<M> {
+    /// What is in memory during a step: one made-up batch is there all the time, and a copy of it in the step.
     #[must_use]
     pub fn memory(&self) -> StepMemory {
-        let (model, optim) = (&self.config.model, &self.config.optim);
-        let memory = StepMemory::pretraining(model, optim, self.len_keep(), self.threads);
-        StepMemory { accum_iter: 1, batches: 1, ..memory }
+        StepMemory { accum_iter: 1, batches: 2, ..M::memory(&self.config, self.threads) }
     }
 
     /// Measures.
@@ -132,35 +118,36 @@ impl Plan {
     /// # Errors
     /// If the machine does not have the memory that it would take; nothing is allocated before that is known.
     pub fn run(&self) -> Result<Measurement> {
-        self.memory().require()?;
-        let engine = self.config.run.engine()?;
-        let mut trainer = Trainer::new(self, &engine);
-        trainer.step()?;
+        let mut bench = Bench::<M>::new(self)?;
+        bench.step()?;
         let mut rates = Vec::new();
         for _ in 0..REPEATS {
             let (start, mut images) = (Instant::now(), 0);
             while images == 0 || start.elapsed().as_secs_f64() < self.secs / REPEATS as f64 {
-                trainer.step()?;
-                images += self.config.optim.batch_size;
+                bench.step()?;
+                images += bench.images();
             }
             rates.push(images as f64 / start.elapsed().as_secs_f64());
         }
         rates.sort_by(f64::total_cmp);
         let images_per_s = Spread { min: rates[0], median: rates[REPEATS / 2], max: rates[REPEATS - 1] };
         let peak_rss_bytes = memory::peak_rss_bytes();
-        let gflop_per_image = self.cost().flops_per_image() / 1e9;
-        let gflops = gflop_per_image * images_per_s.median;
-        let gemm_ceiling_gflops = self.gemm_ceiling();
-        let offload = match engine.device() {
+        let gemm_ceiling_gflops = gemm_ceiling(self.config.run().gemm, self.threads);
+        let device = bench.learner.workers.engine().to_string();
+        let offload = match bench.learner.workers.engine().device() {
             Device::Cpu => None,
-            _ => Some(self.offloaded(&mut trainer, gemm_ceiling_gflops)?),
+            _ => Some(self.offloaded(&mut bench, gemm_ceiling_gflops)?),
         };
+        let time_shares = bench.time_shares()?;
+        let gflop_per_image = bench.census()?.flops() / bench.images() as f64 / 1e9;
+        let gflops = gflop_per_image * images_per_s.median;
         Ok(Measurement {
+            method: self.method,
             preset: self.name.clone(),
-            batch_size: self.config.optim.batch_size,
-            micro_batch: self.config.optim.micro_batch,
+            batch_size: bench.images(),
+            micro_batch: self.config.optim().micro_batch,
             threads: self.threads,
-            device: engine.to_string(),
+            device,
             simd: kernel::name(),
             images_per_s,
             gflop_per_image,
@@ -169,139 +156,140 @@ impl Plan {
             share_of_ceiling: gflops / gemm_ceiling_gflops,
             peak_rss_bytes,
             predicted_bytes: self.memory().bytes(),
-            parameters: self.config.model.parameters().all,
-            time_shares: trainer.time_shares(),
+            parameters: bench.learner.model.count(),
+            time_shares,
             offload,
         })
     }
 
-    /// What a GPU with these figures would make of a step's products, beside this machine's CPU. Needs no GPU.
-    #[must_use]
-    pub fn forecast(&self, device_gflops: f64, gbps: f64, latency_secs: f64) -> Forecast {
-        let figures = Figures { device_gflops, gbps, latency_secs, cpu_gflops: self.gemm_ceiling() };
-        self.forecast_from(figures, "assumed")
+    /// Every product of a step, counted in one whose products are not computed.
+    ///
+    /// # Errors
+    /// If the machine does not have the memory that a step takes.
+    pub fn products(&self) -> Result<Vec<Work>> {
+        Ok(Bench::<M>::new(self)?.census()?.works())
     }
 
-    fn forecast_from(&self, figures: Figures, origin: &'static str) -> Forecast {
-        let (config, optim) = (&self.config.model, &self.config.optim);
-        let products = offload::products(config, self.len_keep(), optim.micro_batch, optim.batch_size);
-        Forecast::new(figures, origin, self.config.run.offload_from.unwrap_or(FROM), products)
+    /// What a GPU with these figures would make of a step's products, beside this machine's CPU. Needs no GPU.
+    ///
+    /// # Errors
+    /// As [`Plan::products`].
+    pub fn forecast(&self, device_gflops: f64, gbps: f64, latency_secs: f64) -> Result<Forecast> {
+        let cpu_gflops = gemm_ceiling(self.config.run().gemm, self.threads);
+        let figures = Figures { device_gflops, gbps, latency_secs, cpu_gflops };
+        Ok(self.forecast_from(figures, "assumed", self.products()?))
+    }
+
+    fn forecast_from(&self, figures: Figures, origin: &'static str, products: Vec<Work>) -> Forecast {
+        Forecast::new(figures, origin, self.config.run().offload_from.unwrap_or(FROM), products)
     }
 
     /// Measures the GPU itself, and counts what one more step copies.
-    fn offloaded(&self, trainer: &mut Trainer, cpu_gflops: f64) -> Result<Offloaded> {
-        let before = trainer.workers.traffic();
-        trainer.step()?;
-        let traffic = trainer.workers.traffic().since(before);
-        let run = &self.config.run;
+    fn offloaded(&self, bench: &mut Bench<M>, cpu_gflops: f64) -> Result<Offloaded> {
+        let before = bench.learner.workers.traffic();
+        bench.step()?;
+        let traffic = bench.learner.workers.traffic().since(before);
+        let run = self.config.run();
         let everything = Engine::open(run.gemm, Offloading { from: Some(1), ..run.offloading() })?;
         let figures = offload::measure(&everything, offload::LARGE, cpu_gflops)?;
-        Ok(Offloaded { forecast: self.forecast_from(figures, "measured"), traffic })
-    }
-
-    /// GFLOP/s of large square products, one on every thread at the same time; the best of several tries.
-    fn gemm_ceiling(&self) -> f64 {
-        const SIDE: usize = 512;
-        const PRODUCTS: usize = 24;
-        let backend = self.config.run.gemm.build::<f32>();
-        let mut best = 0.0f64;
-        for _ in 0..6 {
-            let start = Instant::now();
-            rayon::broadcast(|_| {
-                let (a, b) = (Array2::from_elem((SIDE, SIDE), 0.5f32), Array2::from_elem((SIDE, SIDE), 0.25));
-                let mut c = Array2::zeros((SIDE, SIDE));
-                for _ in 0..PRODUCTS {
-                    backend.gemm(1.0, a.view(), b.view(), 0.0, c.view_mut());
-                }
-                std::hint::black_box(c);
-            });
-            let flops = 2.0 * (SIDE * SIDE * SIDE * PRODUCTS * self.threads) as f64;
-            best = best.max(flops / start.elapsed().as_secs_f64() / 1e9);
-        }
-        best
+        let products = bench.census()?.works();
+        Ok(Offloaded { forecast: self.forecast_from(figures, "measured", products), traffic })
     }
 }
 
-/// A model in training on made-up images.
-struct Trainer<'a> {
-    plan: &'a Plan,
-    model: Mae<f32>,
-    adamw: AdamW<Mae<f32>>,
-    groups: Vec<groups::Group>,
-    workers: WorkerPool<f32, Mae<f32>>,
-    images: Array4<f32>,
-    masks: Vec<Mask>,
+/// A model in training on one batch of made-up images, again and again.
+struct Bench<M: Method> {
+    learner: Learner<M>,
+    batch: Batch,
+    threads: usize,
 }
 
-impl<'a> Trainer<'a> {
-    fn new(plan: &'a Plan, engine: &Engine) -> Self {
-        let config = &plan.config;
-        let model = Mae::initialised(config.model.clone(), config.run.seed);
-        let [height, width] = config.model.img_size;
-        let shape = (config.optim.batch_size, config.model.in_chans, height, width);
-        let mut noise = rng(config.run.seed, Purpose::Synthetic, 0, 0);
-        let images = Array4::from_shape_simple_fn(shape, || f32::of(2.0 * uniform(&mut noise) - 1.0));
-        let masking = config.masking();
-        let mask = |i| Mask { len_keep: plan.len_keep(), ..masking.mask(config.run.seed, 0, i) };
-        Self {
-            plan,
-            adamw: AdamW::new(&model, (config.optim.betas[0], config.optim.betas[1])),
-            groups: groups::pretraining(&model, config.optim.weight_decay),
-            workers: WorkerPool::new(engine),
-            masks: (0..config.optim.batch_size as u64).map(mask).collect(),
-            model,
-            images,
-        }
+impl<M: Method> Bench<M> {
+    fn new(plan: &Plan<M>) -> Result<Self> {
+        plan.memory().require()?;
+        let mut config = plan.config.clone();
+        config.optim_mut().accum_iter = 1;
+        config.run_mut().held_out_images = 0;
+        let data = config.data_mut();
+        (data.mean, data.std, data.repeats, data.val_fraction) = (None, None, Some(1), 0.0);
+        let vit = config.vit();
+        let source = MadeUp::source(config.optim().batch_size, vit.img_size, vit.in_chans);
+        let Opened { task, train, .. } = M::open(source, &mut config)?;
+        let learner = Learner::new(task, config, train, |config| M::model(config, &M::start_again(config)?))?;
+        let batch = learner.batches(0, 0).next().expect("an epoch of one batch")?;
+        Ok(Self { learner, batch, threads: plan.threads })
+    }
+
+    fn images(&self) -> usize {
+        self.batch.samples.len()
     }
 
     /// Forward, backward, update.
     fn step(&mut self) -> Result<()> {
-        let (micro_batch, workers) = (self.plan.config.optim.micro_batch, &self.workers);
-        let (_, grad) = workers.with_weights(&self.model, || {
-            step::loss_and_gradient(&self.model, self.images.view(), &self.masks, micro_batch, workers)
-        })?;
-        self.adamw.step(&mut self.model, &grad, &self.groups, 1e-4);
-        workers.changed(&self.groups);
-        workers.recycle(grad);
-        Ok(())
+        let mut batches = std::iter::once(Ok(self.batch.clone()));
+        self.learner.step(0, 0, &mut batches, &|| false).map(drop)
+    }
+
+    /// Loss and gradient of a batch with executors of the caller's.
+    fn loss_and_grad(&mut self, batch: Batch, workers: &WorkerPool<f32, M::Model>) -> Result<M::Model> {
+        let Learner { task, config, model, .. } = &mut self.learner;
+        let info = StepInfo { step: 1, epoch: 0.0, images: batch.samples.len() };
+        let cx = StepCx { config, epoch: 0, info, workers };
+        let model = &*model;
+        Ok(workers.with_weights(model, || task.loss_and_grad(model, batch, &cx))?.1)
+    }
+
+    /// Counts the products of a step.
+    fn census(&mut self) -> Result<std::sync::Arc<Census<f32>>> {
+        let (engine, census) = Census::engine();
+        self.loss_and_grad(self.batch.clone(), &WorkerPool::new(engine))?;
+        Ok(census)
     }
 
     /// A few chunks on one thread with a clock at every named tensor, and the update.
-    fn time_shares(&mut self) -> Vec<(String, f64)> {
-        let optim = &self.plan.config.optim;
-        let chunk = optim.micro_batch.min(optim.batch_size);
-        let chunks = optim.batch_size.div_ceil(chunk) as f64;
-        let images = self.images.slice_axis(Axis(0), (0..chunk).into());
-        let masks = &self.masks[..chunk];
-        let removed = masks.iter().map(Mask::removed).sum();
+    fn time_shares(&mut self) -> Result<Vec<(String, f64)>> {
+        let images = self.images();
+        let chunk = self.learner.config.optim().micro_batch.min(images).max(2.min(images));
+        let chunks = images.div_ceil(chunk) as f64;
+        let batch = Batch {
+            views: self
+                .batch
+                .views
+                .iter()
+                .map(|view| view.slice(s![..chunk, .., .., ..]).to_owned())
+                .collect(),
+            targets: self.batch.targets[..chunk].to_vec(),
+            geometry: self.batch.geometry[..chunk].to_vec(),
+            samples: self.batch.samples[..chunk].to_vec(),
+        };
         let timing = Timing::default();
-        let mut cx = Exec::new(self.workers.engine()).with_probe(timing.clone());
-        let mut grad = self.model.zeros_like();
+        let workers = WorkerPool::with_probe(self.learner.workers.engine(), timing.clone());
+        let single = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        let single = single.map_err(|e| crate::Error::setting("--threads", "one more thread", e))?;
         let passes = 4;
         for pass in 0..=passes {
             if pass == 1 {
                 timing.clear(); // the first pass only warmed up
             }
             timing.restart();
-            let (output, cache) = self.model.forward(images, masks, &mut cx);
-            timing.book("loss");
-            let dpatches = self.model.backward(cache, &output, masks, removed, &mut grad, &mut cx);
+            let grad = single.install(|| self.loss_and_grad(batch.clone(), &workers))?;
             timing.book("linear");
-            cx.recycle(dpatches);
-            output.recycle(&mut cx);
+            workers.recycle(grad);
         }
         let mut seconds: Vec<(&str, f64)> =
             timing.seconds().into_iter().map(|(kind, s)| (kind, s / f64::from(passes) * chunks)).collect();
+        let mut grad = workers.gradient(&self.learner.model);
         let start = Instant::now();
-        let other = self.workers.gradient(&self.model);
+        let other = self.learner.workers.gradient(&self.learner.model);
         grad.accumulate(&other);
         seconds.push(("sum of gradients", start.elapsed().as_secs_f64() * chunks));
+        let Learner { adamw, model, groups, .. } = &mut self.learner;
         let start = Instant::now();
-        self.adamw.step(&mut self.model, &grad, &self.groups, 1e-4);
+        adamw.step(model, &grad, groups, 1e-4);
         // The update runs on all threads; in one thread's time it counts for each of them.
-        seconds.push(("AdamW", start.elapsed().as_secs_f64() * self.plan.threads as f64));
+        seconds.push(("AdamW", start.elapsed().as_secs_f64() * self.threads as f64));
         let total: f64 = seconds.iter().map(|(_, s)| s).sum();
         seconds.sort_by(|a, b| b.1.total_cmp(&a.1));
-        seconds.into_iter().map(|(kind, s)| (kind.to_owned(), s / total)).collect()
+        Ok(seconds.into_iter().map(|(kind, s)| (kind.to_owned(), s / total)).collect())
     }
 }

@@ -5,8 +5,6 @@ use crate::base::Result;
 use crate::exec::cublas::cost::{Figures, Prediction, Work};
 use crate::exec::engine::Engine;
 use crate::exec::kept::Version;
-use crate::models::mae::MaeConfig;
-use crate::models::vit::Stack;
 use ndarray::Array2;
 use serde::Serialize;
 use std::time::Instant;
@@ -78,62 +76,6 @@ impl Forecast {
             gains_from: gaining.map(|row| row.work.multiplications()).min(),
             products,
         }
-    }
-}
-
-/// Every product of a step on `batch_size` images in chunks of `micro_batch`, as if every chunk was full. Their
-/// floating-point operations are those of [`crate::models::mae::cost::Cost::flops_per_image`].
-#[must_use]
-pub fn products(config: &MaeConfig, len_keep: usize, micro_batch: usize, batch_size: usize) -> Vec<Work> {
-    let c = config;
-    let (patches, chunk) = (c.num_patches(), micro_batch.min(batch_size));
-    let chunks = batch_size.div_ceil(chunk);
-    let mut step = Step { works: Vec::new(), chunk, chunks };
-    step.linear("patch projection", [patches, c.patch_len(), c.embed_dim], 1, false);
-    step.blocks("encoder", 1 + len_keep, &c.vit().stack());
-    step.linear("decoder_embed", [1 + len_keep, c.embed_dim, c.decoder_embed_dim], 1, true);
-    step.blocks("decoder", 1 + patches, &c.decoder_stack());
-    step.linear("decoder_pred", [patches, c.decoder_embed_dim, c.patch_len()], 1, true);
-    step.works
-}
-
-/// The products of a step as they are counted.
-struct Step {
-    works: Vec<Work>,
-    chunk: usize,
-    chunks: usize,
-}
-
-impl Step {
-    /// `y = x Wᵀ`, `dx = dy W` unless the input is data, `dW = dyᵀ x`, for the `tokens` rows of each image.
-    fn linear(&mut self, name: &str, [tokens, d_in, d_out]: [usize; 3], layers: usize, has_dx: bool) {
-        let (rows, times) = (self.chunk * tokens, self.chunks * layers);
-        let mut add = |what: &str, shape, weight| {
-            self.works.push(Work { name: format!("{name}, {what}"), shape, batch: 1, times, weight });
-        };
-        add("forward", [rows, d_in, d_out], true);
-        if has_dx {
-            add("dx", [rows, d_out, d_in], true);
-        }
-        add("dW", [d_out, rows, d_in], false);
-    }
-
-    /// The blocks of a stack on the `n` tokens of each image. The heads of one image are one call.
-    fn blocks(&mut self, name: &str, n: usize, stack: &Stack) {
-        let Stack { width: d, depth, heads, .. } = *stack;
-        let hidden = stack.hidden();
-        for (layer, d_in, d_out) in
-            [("qkv", d, 3 * d), ("proj", d, d), ("fc1", d, hidden), ("fc2", hidden, d)]
-        {
-            self.linear(&format!("{name} {layer}"), [n, d_in, d_out], depth, true);
-        }
-        let (width, times) = (d / heads, self.chunk * self.chunks * depth);
-        let mut add = |what: &str, shape, factor: usize| {
-            let name = format!("{name} heads, {what}");
-            self.works.push(Work { name, shape, batch: heads, times: factor * times, weight: false });
-        };
-        add("Q Kᵀ and dP", [n, width, n], 2);
-        add("P V, dV, dQ, dK", [n, n, width], 4);
     }
 }
 

@@ -4,12 +4,15 @@ use super::bench_gpu;
 use super::device::DeviceFlags;
 use super::flags::{over_environment, print_config};
 use super::outln;
+use super::pretrain::methods;
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::bench::{Measurement, Plan};
+use vit_mae::config::Overrides;
 use vit_mae::exec::Backend;
-use vit_mae::tasks::Config;
 use vit_mae::tasks::mae::presets;
+use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
+use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::memory::gibibytes;
 use vit_mae::{Error, Result};
 
@@ -17,18 +20,22 @@ const EXAMPLES: &str = "\
 Examples:
   vit-mae bench                                       the default preset on all cores
   vit-mae bench --preset vit-base --batch-size 8
+  vit-mae bench --method supervised                   what another way to pre-train takes
   vit-mae bench --preset cifar --threads 1 --gemm matrixmultiply --json
   vit-mae bench --ablate encoder-with-mask-tokens     what the asymmetric design saves
   vit-mae bench --preset vit-base --device cuda       on a GPU, with what its copies and products take
   vit-mae bench --preset vit-base --assume-gpu 15000,12,50    what such a GPU would make of it; needs none
 
-A step is forward, backward and AdamW on made-up images; loading data is not part of it. \
+A step is that of training, forward, backward and AdamW, on made-up images; loading data is not part of it. \
 Settings are resolved as for pretrain.";
 
 /// Flags of `vit-mae bench`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {
+    /// How the encoder is pre-trained
+    #[arg(long, default_value = "mae", value_parser = methods())]
+    method: String,
     /// nano, cifar, photo, vit-tiny, vit-base, vit-large, vit-huge
     #[arg(long, default_value = presets::DEFAULT)]
     preset: String,
@@ -60,7 +67,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "GFLOPS,GBPS,MICROSECS", value_delimiter = ',', num_args = 1)]
     assume_gpu: Vec<f64>,
     /// Measure a variant that the paper compares with
-    #[arg(long)]
+    #[arg(long, conflicts_with = "method")]
     ablate: Option<Ablation>,
     /// One line of JSON; a variant's figures are in a field with its name
     #[arg(long)]
@@ -98,40 +105,71 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(backend) = args.gemm {
         overrides.push(("run.gemm".to_owned(), super::choice(&backend)));
     }
-    let resolved = Config::layered(&args.preset, args.config.as_deref(), &over_environment(overrides)?)?;
-    if args.print_config {
-        return print_config(&resolved);
+    let overrides = over_environment(overrides)?;
+    with_method(&args.method, Benching { args, overrides: &overrides, threads })
+}
+
+/// What is asked, whatever the method.
+struct Benching<'a> {
+    args: &'a Args,
+    overrides: &'a Overrides,
+    threads: usize,
+}
+
+impl WithMethod for Benching<'_> {
+    type Output = ();
+
+    fn run<M: Method>(self) -> Result<()> {
+        let Self { args, overrides, threads } = self;
+        let resolved = M::layered(&args.preset, args.config.as_deref(), overrides)?;
+        if args.print_config {
+            return print_config(&resolved);
+        }
+        let config = resolved.config;
+        let name =
+            args.config.as_ref().map_or_else(|| args.preset.clone(), |path| path.display().to_string());
+        let plan = Plan::<M> { config, method: M::METHOD, name, threads, secs: args.secs };
+        if let Some(assumed) = bench_gpu::assumed(&args.assume_gpu)? {
+            return bench_gpu::forecast(&plan, assumed, args.json);
+        }
+        let measured = plan.run()?;
+        let ablated = match args.ablate {
+            Some(Ablation::EncoderWithMaskTokens) => Some(ablate(args, overrides, threads)?),
+            None => None,
+        };
+        if args.json {
+            let line = serde_json::to_string(&Document { measured, encoder_with_mask_tokens: ablated });
+            outln!("{}", line.map_err(|e| Error::setting("--json", "finite numbers", e))?);
+            return Ok(());
+        }
+        print(&measured);
+        if let Some(ablated) = ablated {
+            outln!("\nwith a token for every patch in the encoder:");
+            print(&ablated);
+            let speedup = measured.images_per_s.median / ablated.images_per_s.median;
+            outln!("\nthe asymmetric design is {speedup:.2} times as fast");
+        }
+        Ok(())
     }
-    let config = resolved.config;
-    let name = args.config.as_ref().map_or_else(|| args.preset.clone(), |path| path.display().to_string());
-    let plan = Plan { config, name, threads, secs: args.secs, encoder_with_mask_tokens: false };
-    if let Some(assumed) = bench_gpu::assumed(&args.assume_gpu)? {
-        return bench_gpu::forecast(&plan, assumed, args.json);
-    }
-    let measured = plan.run()?;
-    let ablated = match args.ablate {
-        Some(Ablation::EncoderWithMaskTokens) => Some(Plan { encoder_with_mask_tokens: true, ..plan }.run()?),
-        None => None,
-    };
-    if args.json {
-        let line = serde_json::to_string(&Document { measured, encoder_with_mask_tokens: ablated });
-        outln!("{}", line.map_err(|e| Error::setting("--json", "finite numbers", e))?);
-        return Ok(());
-    }
-    print(&measured);
-    if let Some(ablated) = ablated {
-        outln!("\nwith a token for every patch in the encoder:");
-        print(&ablated);
-        let speedup = measured.images_per_s.median / ablated.images_per_s.median;
-        outln!("\nthe asymmetric design is {speedup:.2} times as fast");
-    }
-    Ok(())
+}
+
+/// A masked autoencoder whose encoder sees a token for all patches but one, which must stay removed. A token costs the
+/// same whether pixels or a mask token are in it.
+fn ablate(args: &Args, overrides: &Overrides, threads: usize) -> Result<Measurement> {
+    let mut config = Config::layered(&args.preset, args.config.as_deref(), overrides)?.config;
+    config.mask.mask_ratio = 0.5 / config.model.num_patches() as f64;
+    let (name, method) = (args.preset.clone(), Pretrain::METHOD);
+    Plan::<Pretrain> { config, method, name, threads, secs: args.secs }.run()
 }
 
 fn print(m: &Measurement) {
     let rate = m.images_per_s;
     let (batch, chunk) = (m.batch_size, m.micro_batch);
-    outln!("{}: batch {batch} in chunks of {chunk}, {} threads, kernels on {}", m.preset, m.threads, m.simd);
+    let (method, preset, threads) = (m.method, &m.preset, m.threads);
+    outln!(
+        "{method}, {preset}: batch {batch} in chunks of {chunk}, {threads} threads, kernels on {}",
+        m.simd
+    );
     outln!("images/s          {:.1}  (lowest {:.1}, highest {:.1})", rate.median, rate.min, rate.max);
     outln!("GFLOP per image   {:.4}", m.gflop_per_image);
     outln!(

@@ -3,6 +3,7 @@
 use super::outln;
 use vit_mae::bench::offload::Forecast;
 use vit_mae::bench::{Offloaded, Plan};
+use vit_mae::tasks::pretraining::Method;
 use vit_mae::{Error, Result};
 
 const FLAG: &str = "--assume-gpu";
@@ -20,8 +21,12 @@ pub(crate) fn assumed(figures: &[f64]) -> Result<Option<[f64; 3]>> {
 }
 
 /// Predicts and prints; no step is measured.
-pub(crate) fn forecast(plan: &Plan, [gflops, gbps, latency]: [f64; 3], json: bool) -> Result<()> {
-    let forecast = plan.forecast(gflops, gbps, latency);
+pub(crate) fn forecast<M: Method>(
+    plan: &Plan<M>,
+    [gflops, gbps, latency]: [f64; 3],
+    json: bool,
+) -> Result<()> {
+    let forecast = plan.forecast(gflops, gbps, latency)?;
     if json {
         outln!("{}", super::json(&forecast)?);
     } else {
@@ -56,9 +61,9 @@ fn print_forecast(forecast: &Forecast) {
         figures.cpu_gflops,
     );
     outln!(
-        "{:<34} {:>20} {:>5} {:>6} {:>9} {:>10} {:>10} {:>9}",
-        "product",
+        "{:>20} {:>6} {:>5} {:>6} {:>9} {:>10} {:>10} {:>9}",
         "m × k × n",
+        "weight",
         "batch",
         "times",
         "copy, µs",
@@ -69,9 +74,9 @@ fn print_forecast(forecast: &Forecast) {
     for row in &forecast.products {
         let ([m, k, n], p) = (row.work.shape, row.prediction);
         outln!(
-            "{:<34} {:>20} {:>5} {:>6} {:>9.0} {:>10.0} {:>10.0} {:>9.0}  {}",
-            row.work.name,
+            "{:>20} {:>6} {:>5} {:>6} {:>9.0} {:>10.0} {:>10.0} {:>9.0}  {}",
             format!("{m} × {k} × {n}"),
+            if row.work.weight { "yes" } else { "" },
             row.work.batch,
             row.work.times,
             1e6 * p.transfer_secs,

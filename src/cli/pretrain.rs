@@ -37,7 +37,7 @@ another run: epochs, learning rate, weight decay, clipping, logging, where the d
 log.";
 
 /// The methods as values of a flag, each with what it is.
-fn methods() -> PossibleValuesParser {
+pub(super) fn methods() -> PossibleValuesParser {
     PossibleValuesParser::new(METHODS.iter().map(|(name, what)| PossibleValue::new(*name).help(*what)))
 }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// The settings of a run, which `config.toml` in its directory holds.
-pub trait Settings: Clone + Serialize + DeserializeOwned {
+pub trait Settings: Clone + Serialize + DeserializeOwned + Send + Sync {
     /// The value of the key `task`; pre-training, which came first, has none.
     const TASK: Option<&'static str>;
 
@@ -27,6 +27,9 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
 
     /// How it learns.
     fn optim(&self) -> &OptimConfig;
+
+    /// The same, to be changed.
+    fn optim_mut(&mut self) -> &mut OptimConfig;
 
     /// What it learns from.
     fn data(&self) -> &DataConfig;
@@ -114,6 +117,10 @@ macro_rules! shared_sections {
     () => {
         fn optim(&self) -> &$crate::config::sections::OptimConfig {
             &self.optim
+        }
+
+        fn optim_mut(&mut self) -> &mut $crate::config::sections::OptimConfig {
+            &mut self.optim
         }
 
         fn data(&self) -> &$crate::config::sections::DataConfig {

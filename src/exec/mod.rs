@@ -3,6 +3,7 @@
 //! Layers say *what* is computed; [`Exec`] is handed to them and decides *how*. There are no globals.
 
 pub mod bands;
+pub mod census;
 pub mod cpu;
 pub mod cublas;
 pub mod device;

@@ -10,6 +10,9 @@ use std::path::Path;
 
 /// A task whose trunk goes on to others.
 pub trait Method: Task {
+    /// Its name.
+    const METHOD: &'static str;
+
     /// The settings of a new run: a preset's architecture, data and recipe, then what the method has of its own, a file, the
     /// environment and flags, in this order.
     ///
@@ -32,8 +35,8 @@ pub trait WithMethod {
 
 /// The methods' names, and what each is, in the order in which they are listed.
 pub const METHODS: &[(&str, &str)] = &[
-    ("mae", "Rebuild the patches that were removed (He et al. 2022)"),
-    ("supervised", "Name the classes of labelled images, from scratch with the recipe of fine-tuning"),
+    (Pretrain::METHOD, "Rebuild the patches that were removed (He et al. 2022)"),
+    (Classify::METHOD, "Name the classes of labelled images, from scratch with the recipe of fine-tuning"),
 ];
 
 /// Does something with the method of this name. Every method has its line here.
@@ -42,8 +45,8 @@ pub const METHODS: &[(&str, &str)] = &[
 /// If there is no such method, or what is done fails.
 pub fn with_method<W: WithMethod>(name: &str, with: W) -> Result<W::Output> {
     match name {
-        "mae" => with.run::<Pretrain>(),
-        "supervised" => with.run::<Classify>(),
+        Pretrain::METHOD => with.run::<Pretrain>(),
+        Classify::METHOD => with.run::<Classify>(),
         _ => {
             let names: Vec<_> = METHODS.iter().map(|(name, _)| *name).collect();
             Err(Error::setting("--method", format!("one of {}", names.join(", ")), name))
@@ -52,6 +55,8 @@ pub fn with_method<W: WithMethod>(name: &str, with: W) -> Result<W::Output> {
 }
 
 impl Method for Pretrain {
+    const METHOD: &'static str = "mae";
+
     fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Config>> {
         Config::layered(preset, file, overrides)
     }
@@ -60,6 +65,8 @@ impl Method for Pretrain {
 /// Supervised pre-training: the class of each image, learnt from scratch with the recipe of fine-tuning. The class token is
 /// pooled, so that the trunk has the norm behind its blocks that other tasks take over.
 impl Method for Classify {
+    const METHOD: &'static str = "supervised";
+
     fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<FinetuneConfig>> {
         let mut given = Start::preset(preset)?.given()?;
         if let Some(model) = given.get_mut("model").and_then(toml::Value::as_table_mut) {

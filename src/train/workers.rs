@@ -6,6 +6,7 @@ use crate::exec::Exec;
 use crate::exec::device::Device;
 use crate::exec::engine::Engine;
 use crate::exec::kept::Version;
+use crate::exec::probe::Probe;
 use crate::exec::traffic::TransferStats;
 use crate::optim::Group;
 use crate::params::{Params, Role};
@@ -27,6 +28,15 @@ impl<F: Real, P: Params<F>> WorkerPool<F, P> {
     pub fn new(engine: impl Into<Engine>) -> Self {
         let (idle, gradients, versions) = (Mutex::default(), Mutex::default(), Mutex::default());
         Self { engine: engine.into(), idle, gradients, versions }
+    }
+
+    /// One whose executor lets `probe` see every named tensor. Work that runs at the same time is not seen, so there is to
+    /// be none.
+    #[must_use]
+    pub fn with_probe(engine: impl Into<Engine>, probe: impl Probe<F> + 'static) -> Self {
+        let pool = Self::new(engine);
+        lock(&pool.idle).push(Exec::new(&pool.engine).with_probe(probe));
+        pool
     }
 
     /// Runs `work` with an idle executor, or a new one; `split` as in [`Exec::split`].

@@ -21,8 +21,6 @@ pub struct Figures {
 /// A product, or a batch of equal ones: `C = A·B` with what must be copied.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Work {
-    /// What it is for: `encoder fc1, forward`.
-    pub name: String,
     /// `m, k, n`.
     pub shape: [usize; 3],
     /// Products that run as one call.

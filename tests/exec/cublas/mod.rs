@@ -14,12 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use vit_mae::Real;
 use vit_mae::base::rng::{Purpose, rng, uniform};
-use vit_mae::bench::offload::{Forecast, measure, products};
+use vit_mae::bench::Plan;
+use vit_mae::bench::offload::{Forecast, measure};
 use vit_mae::exec::Backend;
 use vit_mae::exec::cublas::cost::{Figures, Work};
 use vit_mae::exec::engine::Engine;
 use vit_mae::exec::gemm::Gemm;
-use vit_mae::tasks::Config;
+use vit_mae::tasks::{Config, Pretrain};
 
 /// Numbers in [−1, 1].
 fn random<F: Real>(rows: usize, columns: usize, seed: u64) -> Array2<F> {
@@ -205,14 +206,17 @@ fn memory_that_runs_out_leaves_nan_and_a_reason_and_no_later_product_tries() {
 #[test]
 fn a_steps_products_have_the_operations_that_the_shapes_say() {
     use vit_mae::mae::cost::Cost;
-    for (preset, micro_batch, batch) in
-        [("nano", 8, 64), ("cifar", 3, 3), ("vit-base", 4, 8), ("vit-huge", 1, 2)]
-    {
-        let config = Config::resolve(preset, None, Vec::new()).expect("a preset").model;
-        let len_keep = config.num_patches() / 4;
-        let works = products(&config, len_keep, micro_batch, batch);
+    use vit_mae::tasks::pretraining::Method;
+    for (preset, micro_batch, batch) in [("nano", 8, 64), ("cifar", 3, 3), ("vit-tiny", 1, 2)] {
+        let set = |key: &str, n: i64| (key.to_owned(), n.into());
+        let flags = vec![set("optim.micro_batch", micro_batch), set("optim.batch_size", batch)];
+        let config = Config::resolve(preset, None, flags).expect("a preset");
+        let len_keep = config.model.num_patches() / 4;
+        let right = batch as f64 * Cost { config: &config.model, len_keep }.flops_per_image();
+        let (method, name) = (Pretrain::METHOD, preset.to_owned());
+        let plan = Plan::<Pretrain> { config, method, name, threads: 1, secs: 0.1 };
+        let works = plan.products().expect("memory for a step");
         let flops: f64 = works.iter().map(|work| 2.0 * (work.times * work.multiplications()) as f64).sum();
-        let right = batch as f64 * Cost { config: &config, len_keep }.flops_per_image();
         assert!((flops - right).abs() <= 1e-9 * right, "{preset}: {flops} for {right}");
     }
 }
@@ -220,7 +224,7 @@ fn a_steps_products_have_the_operations_that_the_shapes_say() {
 #[test]
 fn a_forecast_is_the_formula_by_hand() {
     let figures = Figures { device_gflops: 1000.0, gbps: 10.0, latency_secs: 1e-4, cpu_gflops: 100.0 };
-    let work = |shape, weight| Work { name: "w".into(), shape, batch: 1, times: 3, weight };
+    let work = |shape, weight| Work { shape, batch: 1, times: 3, weight };
     // 2·10⁹ operations: 2 ms there, 20 ms here. 4 MB up (8 MB where B travels, too), 4 MB down: 0.4 ms (0.8 ms).
     let kept = work([1000, 1000, 1000], true).predict(&figures);
     let close = |found: f64, right: f64| assert!((found - right).abs() < 1e-12, "{found} for {right}");

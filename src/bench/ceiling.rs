@@ -1,0 +1,27 @@
+//! What large products reach on this machine: the limit that a step's speed is compared with.
+
+use crate::exec::Backend;
+use ndarray::Array2;
+use std::time::Instant;
+
+/// GFLOP/s of large square products, one on every thread at the same time; the best of several tries.
+pub(super) fn gemm_ceiling(backend: Backend, threads: usize) -> f64 {
+    const SIDE: usize = 512;
+    const PRODUCTS: usize = 24;
+    let backend = backend.build::<f32>();
+    let mut best = 0.0f64;
+    for _ in 0..6 {
+        let start = Instant::now();
+        rayon::broadcast(|_| {
+            let (a, b) = (Array2::from_elem((SIDE, SIDE), 0.5f32), Array2::from_elem((SIDE, SIDE), 0.25));
+            let mut c = Array2::zeros((SIDE, SIDE));
+            for _ in 0..PRODUCTS {
+                backend.gemm(1.0, a.view(), b.view(), 0.0, c.view_mut());
+            }
+            std::hint::black_box(c);
+        });
+        let flops = 2.0 * (SIDE * SIDE * SIDE * PRODUCTS * threads) as f64;
+        best = best.max(flops / start.elapsed().as_secs_f64() / 1e9);
+    }
+    best
+}
