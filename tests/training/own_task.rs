@@ -5,7 +5,8 @@ use crate::common::Place;
 use crate::common::run::{StopAfter, log};
 use ndarray::{Array1, Array2, Axis};
 use vit_mae::Result;
-use vit_mae::checkpoint::Named;
+use vit_mae::checkpoint::verify::verify;
+use vit_mae::checkpoint::{Checkpoint, Named};
 use vit_mae::data::{Batch, LoaderConfig};
 use vit_mae::draw::report::Report;
 use vit_mae::optim::{Group, groups};
@@ -17,7 +18,7 @@ use vit_mae::train::metrics::Record;
 use vit_mae::train::source::Source;
 use vit_mae::train::step::sum;
 use vit_mae::train::task::{Effort, EvalCx, Findings, Opened, StepCx, StepInfo, Task, Validation};
-use vit_mae::train::{Run, RunDir};
+use vit_mae::train::{Run, RunDir, save};
 
 params! {
     /// A pixel value for each column: what an image's columns are, on average.
@@ -165,4 +166,14 @@ fn a_task_of_ones_own_learns_and_resumes_to_the_same_bits() {
         let bytes = |out: &str| place.read(&format!("{out}/checkpoint/{file}.safetensors"));
         assert!(bytes("parts") == bytes("whole"), "{file}");
     }
+
+    let checkpoint = Checkpoint::open(&place.path("whole")).unwrap();
+    assert!(verify(&checkpoint.dir).unwrap()[0].is_sound());
+    let mut moments = |extras| {
+        let adamw = &mut parts.learner.adamw;
+        save::load_moments(&checkpoint.optimizer, adamw, None, extras)
+    };
+    moments(None).unwrap();
+    let error = moments(Some(Vec::new())).unwrap_err().to_string();
+    assert!(error.contains("unexpected: slow.bias, slow.weight"), "{error}");
 }

@@ -2,54 +2,63 @@
 
 use super::log::Log;
 use super::probe::{Activations, Gradients};
-use super::yardstick::Yardstick;
+use super::yardstick::{FEWEST_IMAGES, Yardstick, affordable};
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
-use crate::checkpoint::{Checkpoint, State, dir, tensors};
+use crate::checkpoint::{State, dir, tensors};
 use crate::config::Settings;
-use crate::models::mae::Mae;
+use crate::data::{Batch, Dataset, Loader};
 use crate::optim::AdamW;
-use crate::tasks::mae::load;
-use crate::tasks::{Config, Pretrain};
-use crate::train::source::{Source, measure};
-use crate::train::{Task, WorkerPool, save};
+use crate::params::{Params, Role};
+use crate::tasks::Pretrain;
+use crate::train::source::Source;
+use crate::train::task::Opened;
+use crate::train::{Task, memory, save};
+use std::any::Any;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How often a checkpoint is opened again if a run that is going on replaced it meanwhile.
 const TRIES: usize = 3;
 
 /// All that can be known about a run. A part that could not be had says why.
-pub struct Evidence {
+pub struct Evidence<T: Task> {
     /// The run directory.
     pub run: PathBuf,
     /// What the run was trained with: the checkpoint's settings, or without a checkpoint `config.toml`.
-    pub config: Config,
+    pub config: T::Config,
     /// What `config.toml` says, or why it cannot be read.
-    pub config_file: std::result::Result<Config, String>,
+    pub config_file: std::result::Result<T::Config, String>,
     /// What `metrics.jsonl` says.
     pub log: Log,
     /// The checkpoint, or why there is none.
-    pub saved: std::result::Result<Saved, Absent>,
+    pub saved: std::result::Result<Saved<T>, Absent>,
     /// The images, or why there are none.
     pub data: std::result::Result<Data, String>,
-    /// The loss beside trivial predictors, recomputed.
+    /// The typical size of a weight of the blocks' widest matrix at the start; none if it cannot be had.
+    pub smallest_start: Option<f64>,
+    /// The scores beside those of trivial predictors, recomputed.
     pub yardstick: std::result::Result<Yardstick, String>,
     /// The gradient of a batch.
     pub gradients: std::result::Result<Gradients, String>,
-    /// What the units and heads do on that batch.
+    /// What the units and heads do on that batch, in pre-training.
     pub activations: std::result::Result<Activations, String>,
 }
 
 /// A checkpoint, opened as far as it goes.
-pub struct Saved {
+pub struct Saved<T: Task> {
     /// Where the run stood.
     pub state: State,
-    /// The weights.
-    pub model: Mae<f32>,
-    /// The weights the run began with, recomputed from its seed.
-    pub initial: Mae<f32>,
+    /// The weights that are kept and judged.
+    pub model: T::Model,
+    /// The weights in training, where the kept ones are their moving average.
+    pub in_training: Option<T::Model>,
+    /// The weights the run began with, made again, or why they cannot be.
+    pub initial: std::result::Result<T::Model, String>,
     /// The optimiser's moments, or why they cannot be had.
-    pub adamw: std::result::Result<AdamW<Mae<f32>>, String>,
+    pub adamw: std::result::Result<AdamW<T::Model>, String>,
+    /// The file of the moments, or why it cannot be opened.
+    moments: std::result::Result<tensors::File, String>,
     /// What is wrong with files that could be read all the same.
     pub damage: Vec<String>,
 }
@@ -64,24 +73,23 @@ pub struct Absent {
 
 /// The images of the run.
 pub struct Data {
-    /// Training and held-out images.
+    /// Its splits.
     pub source: Source,
+    /// What the run learns from.
+    pub train: Arc<dyn Dataset>,
     /// What tells this training data from other data.
     pub digest: u32,
 }
 
-impl Evidence {
-    /// Looks at the run at `path`. `data` takes the place of the data's path where the data has moved.
-    ///
-    /// # Errors
-    /// If `path` is no run: it has neither readable settings nor a checkpoint.
-    pub fn gather(path: &Path, data: Option<&Path>) -> Result<Self> {
-        let run = run_dir(path)?;
-        let saved = open(&run);
+impl<T: Task> Evidence<T> {
+    /// Looks at a run directory. `data` takes the place of the data's path where the data has moved; `path` is named if
+    /// this is no run.
+    pub(super) fn gather(run: PathBuf, path: &Path, data: Option<&Path>) -> Result<Self> {
+        let mut saved: std::result::Result<Saved<T>, Absent> = open(&run);
         let config_path = run.join("config.toml");
-        let config_file = read_text(&config_path).and_then(|text| Config::from_toml(&text, &config_path));
+        let config_file = read_text(&config_path).and_then(|text| T::Config::from_toml(&text, &config_path));
         let trained_with =
-            saved.as_ref().ok().and_then(|s| Config::from_toml(&s.state.config_toml, &run).ok());
+            saved.as_ref().ok().and_then(|s| T::Config::from_toml(&s.state.config_toml, &run).ok());
         let mut config = match (trained_with, &config_file) {
             (Some(config), _) => config,
             (None, Ok(config)) => config.clone(),
@@ -91,12 +99,19 @@ impl Evidence {
             }
         };
         if let Some(data) = data {
-            config.data.path = Some(data.to_path_buf());
+            config.data_mut().path = Some(data.to_path_buf());
         }
-        let data = Data::open(&mut config).map_err(|error| error.to_string());
+        let (mut task, data) = match Data::open::<T>(&mut config) {
+            Ok((task, data)) => (Ok(task), Ok(data)),
+            Err(error) => (Err(error.to_string()), Err(error.to_string())),
+        };
+        if let Ok(saved) = &mut saved {
+            saved.read_moments(&config, task.as_mut().ok());
+        }
         let mut evidence = Self {
             log: Log::read(&run.join("metrics.jsonl")),
             config_file: config_file.map_err(|error| error.to_string()),
+            smallest_start: smallest_start::<T>(saved.as_ref().ok().map(|saved| &saved.model), &config),
             run,
             config,
             saved,
@@ -108,14 +123,24 @@ impl Evidence {
         if let (true, Ok(saved)) = (evidence.log.epochs.is_empty(), &evidence.saved) {
             evidence.log.epochs.clone_from(&saved.state.history);
         }
-        let workers = WorkerPool::new(evidence.config.run.gemm);
-        evidence.yardstick = Yardstick::measure(&evidence, &workers);
-        (evidence.gradients, evidence.activations) = super::probe::measure(&evidence, &workers);
+        let batch = super::probe::batch(&evidence);
+        if let Some(evidence) = (&mut evidence as &mut dyn Any).downcast_mut::<Evidence<Pretrain>>() {
+            let batch = batch.as_ref().map_err(Clone::clone);
+            evidence.activations = batch.and_then(|batch| Activations::measure(evidence, batch));
+        }
+        let known = task.as_ref().map_err(Clone::clone);
+        evidence.gradients = batch.and_then(|batch| Gradients::measure(&evidence, known?, batch));
+        evidence.yardstick = task.and_then(|task| Yardstick::measure(&evidence, task));
         Ok(evidence)
     }
 
+    /// The same, if this is a run of pre-training.
+    pub(super) fn of_pretraining(&self) -> Option<&Evidence<Pretrain>> {
+        (self as &dyn Any).downcast_ref()
+    }
+
     /// The checkpoint, or words on why it is missing.
-    pub fn saved(&self) -> std::result::Result<&Saved, String> {
+    pub fn saved(&self) -> std::result::Result<&Saved<T>, String> {
         self.saved.as_ref().map_err(|absent| absent.why.clone())
     }
 
@@ -128,8 +153,8 @@ impl Evidence {
     /// Optimiser steps in an epoch, from the data, or else from what was logged.
     pub fn steps_per_epoch(&self) -> Option<u64> {
         if let Ok(data) = &self.data {
-            let samples = data.source.train.len() * Pretrain::loader(&self.config).repeats;
-            let optim = &self.config.optim;
+            let samples = data.train.len() * T::loader(&self.config).repeats;
+            let optim = self.config.optim();
             return Some((samples / optim.batch_size / optim.accum_iter) as u64).filter(|&steps| steps > 0);
         }
         if let Some(epoch) = self.log.epochs.last() {
@@ -140,39 +165,91 @@ impl Evidence {
 
     /// Optimiser steps of the whole run.
     pub fn steps_planned(&self) -> Option<u64> {
-        Some(self.steps_per_epoch()?.saturating_mul(self.config.optim.epochs))
+        Some(self.steps_per_epoch()?.saturating_mul(self.config.optim().epochs))
     }
 
     /// The last learning rate: logged, or else of the checkpoint's place in the schedule.
     pub fn last_lr(&self) -> f64 {
         let scheduled = || {
             let epoch = self.saved.as_ref().map_or(0, |saved| saved.state.epoch);
-            self.config.schedule().lr_at(epoch as f64)
+            self.config.optim().schedule().lr_at(epoch as f64)
         };
         self.log.steps.last().map_or_else(scheduled, |step| step.lr)
     }
 }
 
+impl<T: Task> Saved<T> {
+    /// The weights that the optimiser updates.
+    pub(super) fn trained(&self) -> &T::Model {
+        self.in_training.as_ref().unwrap_or(&self.model)
+    }
+
+    /// Reads the moments, the weights in training, and into the task what it keeps beside them; without its data there is
+    /// no task.
+    fn read_moments(&mut self, config: &T::Config, task: Option<&mut T>) {
+        let [beta1, beta2] = config.optim().betas;
+        let mut adamw = AdamW::new(&self.model, (beta1, beta2));
+        let mut in_training = T::ema_decay(config).map(|_| self.model.clone());
+        let loaded = self.moments.as_ref().map_err(Clone::clone).and_then(|file| {
+            save::load_moments(file, &mut adamw, in_training.as_mut(), task.map(T::extras_mut))
+                .map_err(|error| error.to_string())
+        });
+        self.in_training = in_training.filter(|_| loaded.is_ok());
+        self.adamw = loaded.map(|()| adamw);
+    }
+}
+
 impl Data {
-    fn open(config: &mut Config) -> Result<Self> {
-        let source = Pretrain::source(config)?;
-        measure(&*source.train, &mut config.data, config.model.in_chans)?;
-        let digest = source.train.digest()?;
-        Ok(Self { source, digest })
+    /// The images and the task on them; the test split is left alone.
+    fn open<T: Task>(config: &mut T::Config) -> Result<(T, Self)> {
+        let source = T::source(config)?;
+        let left_alone = || Err("not looked at".to_owned());
+        let mut used = Source { test: left_alone(), ..source.clone() };
+        let wanted = config.run().held_out_images;
+        if T::Config::TASK == <Pretrain as Task>::Config::TASK {
+            // Its yardstick takes as many validation images as it can afford.
+            used.validation = left_alone();
+        }
+        config.run_mut().held_out_images = wanted.min(affordable::<T>(config, FEWEST_IMAGES));
+        let Opened { task, train, digest, .. } = T::open(used, config)?;
+        config.run_mut().held_out_images = wanted;
+        Ok((task, Self { source, train, digest }))
     }
 
     /// The first `count` images of an epoch as training sees them, with their samples' addresses.
-    pub(super) fn batch(&self, config: &Config, epoch: u64, count: usize) -> Result<crate::data::Batch> {
-        let mut loading = Pretrain::loader(config);
-        loading.batch_size = count.min(self.source.train.len() * loading.repeats);
-        let loader = crate::data::Loader::new(self.source.train.clone(), loading)?;
+    pub(super) fn batch<T: Task>(&self, config: &T::Config, epoch: u64, count: usize) -> Result<Batch> {
+        let mut loading = T::loader(config);
+        loading.batch_size = count.min(self.train.len() * loading.repeats);
+        let loader = Loader::new(self.train.clone(), loading)?;
         let first = loader.epoch(epoch, 0).next();
         first.unwrap_or_else(|| Err(Error::setting("data", "at least one batch", "none")))
     }
 }
 
+/// The text of the settings that tell a run's task, and where it stands: the checkpoint's, or else `config.toml`'s.
+pub(super) fn settings(run: &Path) -> (String, PathBuf) {
+    let state = dir::find(run).map(|folder| folder.join(dir::STATE));
+    let saved = state.and_then(|path| Ok((State::read(&path)?.config_toml, path)));
+    saved.unwrap_or_else(|_| {
+        let path = run.join("config.toml");
+        (read_text(&path).unwrap_or_default(), path)
+    })
+}
+
+/// Xavier's distribution has the standard deviation √(2 / (in + out)), and the widest matrix of the blocks decides.
+fn smallest_start<T: Task>(model: Option<&T::Model>, config: &T::Config) -> Option<f64> {
+    let Some(model) = model else {
+        memory::require_weights(T::memory(config, 1).parameters).ok()?;
+        return smallest_start::<T>(Some(&T::blank(config)), config);
+    };
+    let tensors = model.tensors().into_iter();
+    let matrices = tensors.filter(|t| t.role == Role::Weight && t.name.contains("blocks."));
+    let widest = matrices.map(|t| t.shape.iter().sum::<usize>()).max()?;
+    Some((2.0 / widest as f64).sqrt())
+}
+
 /// The run directory that `path` means: itself, or the folder around a checkpoint.
-fn run_dir(path: &Path) -> Result<PathBuf> {
+pub(super) fn run_dir(path: &Path) -> Result<PathBuf> {
     let is_run = |dir: &Path| dir.join("config.toml").is_file();
     if !path.is_dir() {
         let found = if path.exists() { "a file" } else { "nothing of this name" };
@@ -185,10 +262,11 @@ fn run_dir(path: &Path) -> Result<PathBuf> {
 }
 
 /// The checkpoint of a run, again if it was replaced while being read.
-fn open(run: &Path) -> std::result::Result<Saved, Absent> {
+fn open<T: Task>(run: &Path) -> std::result::Result<Saved<T>, Absent> {
     let mut opened = open_once(run);
     for _ in 1..TRIES {
-        let step = |opened: &std::result::Result<Saved, Absent>| opened.as_ref().ok().map(|s| s.state.step);
+        let step =
+            |opened: &std::result::Result<Saved<T>, Absent>| opened.as_ref().ok().map(|s| s.state.step);
         let now = dir::find(run).and_then(|dir| State::read(&dir.join(dir::STATE))).ok().map(|s| s.step);
         if now == step(&opened) {
             break;
@@ -198,7 +276,7 @@ fn open(run: &Path) -> std::result::Result<Saved, Absent> {
     opened
 }
 
-fn open_once(run: &Path) -> std::result::Result<Saved, Absent> {
+fn open_once<T: Task>(run: &Path) -> std::result::Result<Saved<T>, Absent> {
     let folder = match dir::find(run) {
         Ok(folder) => folder,
         Err(_) if !run.join(dir::NAME).exists() => {
@@ -211,9 +289,9 @@ fn open_once(run: &Path) -> std::result::Result<Saved, Absent> {
 }
 
 /// Reads what can be read: a wrong checksum is noted, and the numbers are looked at all the same.
-fn read(folder: &Path) -> Result<Saved> {
+fn read<T: Task>(folder: &Path) -> Result<Saved<T>> {
     let state = State::read(&folder.join(dir::STATE))?;
-    let config = Config::from_toml(&state.config_toml, folder)?;
+    let mut config = T::Config::from_toml(&state.config_toml, folder)?;
     let mut damage = Vec::new();
     let mut check = |file: &tensors::File, written: u32| -> Result<()> {
         let found = file.checksum()?;
@@ -228,23 +306,14 @@ fn read(folder: &Path) -> Result<Saved> {
     }
     let weights = tensors::File::open(folder.join(dir::MODEL))?;
     check(&weights, state.checksums.model)?;
-    let model = load::model_from(&weights, &config.model)?;
+    let model = T::load(&weights, &config)?;
     let moments = tensors::File::open(folder.join(dir::OPTIMIZER)).and_then(|moments| {
         check(&moments, state.checksums.optimizer)?;
         Ok(moments)
     });
-    let [beta1, beta2] = config.optim.betas;
-    let adamw = moments.and_then(|optimizer| {
-        let mut adamw = AdamW::new(&model, (beta1, beta2));
-        let (dir, state) = (folder.to_path_buf(), state.clone());
-        save::load_moments(
-            &Checkpoint { dir, state, model: weights, optimizer },
-            &mut adamw,
-            None,
-            Vec::new(),
-        )?;
-        Ok(adamw)
-    });
-    let initial = Mae::initialised(config.model, state.seed);
-    Ok(Saved { state, model, initial, adamw: adamw.map_err(|error| error.to_string()), damage })
+    config.run_mut().seed = state.seed;
+    let initial = T::start_again(&config).and_then(|start| T::model(&config, &start));
+    let (initial, moments) = (initial.map_err(|e| e.to_string()), moments.map_err(|e| e.to_string()));
+    let adamw = Err("they are not read yet".to_owned());
+    Ok(Saved { state, model, in_training: None, initial, adamw, moments, damage })
 }

@@ -53,7 +53,7 @@ impl Start {
     pub fn from_checkpoint(dir: &Path) -> Result<Self> {
         let (model, config, checkpoint) = load::load(dir)?;
         let mut adamw = adamw(&model, &config);
-        save::load_moments(&checkpoint, &mut adamw, None, Vec::new())?;
+        save::load_moments(&checkpoint.optimizer, &mut adamw, None, Some(Vec::new()))?;
         let finite = |params: &Mae<f32>, path: &Path, prefix: &str| match clip::first_not_finite(params) {
             Some(name) => {
                 Err(Error::input(path, format!("{prefix}{name}"), "finite numbers", "NaN or an infinity"))

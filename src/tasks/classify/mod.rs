@@ -32,7 +32,7 @@ use crate::train::memory::{self, StepMemory};
 use crate::train::metrics::{Measured, Record, ValidationRecord};
 use crate::train::save;
 use crate::train::source::{self, Source};
-use crate::train::task::{Effort, EvalCx, Findings, Opened, StepCx, Task, Validation};
+use crate::train::task::{Effort, EvalCx, Findings, Opened, StepCx, Task, Trivial, Validation};
 use std::path::Path;
 use step::{How, Labelled};
 
@@ -137,6 +137,23 @@ impl Task for Classify {
         let scores = Named::scores([("accuracy", metrics.top1_share()), ("loss", metrics.cross_entropy())]);
         self.validated = Some(metrics);
         Ok(Some(Validation { scores, details: Some(details) }))
+    }
+
+    /// The most frequent class, by its accuracy, and all classes alike, by their cross-entropy: `ln K`.
+    fn trivial_predictors(&self) -> Result<Vec<Trivial>> {
+        let Some(set) = &self.images.validation else { return Ok(Vec::new()) };
+        let mut images = vec![0_u32; set.classes().len()];
+        set.labels()?.into_iter().for_each(|label| images[label] += 1);
+        let most = f64::from(images.iter().copied().max().unwrap_or(0)) / set.len() as f64;
+        let uniform = (images.len() as f64).ln();
+        Ok(vec![
+            Trivial { score: "accuracy", predicting: "the most frequent class", value: most },
+            Trivial { score: "loss", predicting: "every class alike", value: uniform },
+        ])
+    }
+
+    fn flops_per_image(config: &FinetuneConfig) -> f64 {
+        config.model.flops_per_image()
     }
 
     /// The confusion matrix of the validation images.

@@ -15,6 +15,8 @@ use crate::base::{Error, Result};
 use crate::checkpoint::Named;
 use crate::data::{Augment, Batch, LoaderConfig};
 use crate::draw::report::Report;
+use crate::models::mae::cost::Cost;
+use crate::models::mae::masking::len_keep;
 use crate::models::mae::reconstruct::Stats;
 use crate::models::mae::{Mae, Mask};
 use crate::optim::{Group, groups};
@@ -112,6 +114,11 @@ impl Task for Pretrain {
         let Some(set) = &self.validation else { return Ok(None) };
         let loss = set.loss(cx.model, cx.workers)?;
         Ok(Some(Validation { scores: Named::scores([("loss", loss)]), details: None }))
+    }
+
+    fn flops_per_image(config: &Config) -> f64 {
+        let len_keep = len_keep(config.model.num_patches(), config.mask.mask_ratio);
+        Cost { config: &config.model, len_keep }.flops_per_image()
     }
 
     fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()> {
