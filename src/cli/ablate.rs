@@ -1,9 +1,10 @@
 //! `vit-mae ablate`.
 
 use super::device::DeviceFlags;
-use super::flags::{over_environment, print_config};
+use super::flags::print_config;
 use super::progress::{self, Progress};
-use super::{assignments, outln, stderr, whole};
+use super::settings::{assignments, over_environment, path, whole};
+use super::{outln, stderr};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,7 +132,7 @@ impl Args {
         }
         let mut pretrain = assignments(&self.set)?;
         pretrain.extend(self.device.overrides());
-        let path = self.data.as_deref().map(super::path).transpose()?;
+        let path = self.data.as_deref().map(path).transpose()?;
         pretrain.extend(path.map(|path| ("data.path".to_owned(), path)));
         let epochs = |flag, epochs: Option<u64>| epochs.map(|n| whole(flag, n)).transpose();
         let key = || "optim.epochs".to_owned();

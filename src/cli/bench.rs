@@ -2,8 +2,9 @@
 
 use super::bench_gpu;
 use super::device::DeviceFlags;
-use super::flags::{over_environment, print_config};
+use super::flags::print_config;
 use super::outln;
+use super::settings::{assignments, choice, over_environment, whole};
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::bench::{Measurement, Plan};
@@ -90,13 +91,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !(args.secs > 0.0 && args.secs <= 86_400.0) {
         return Err(Error::setting("--secs", "more than 0 and at most a day", args.secs));
     }
-    let mut overrides = super::assignments(&args.set)?;
+    let mut overrides = assignments(&args.set)?;
     overrides.extend(args.device.overrides());
     if let Some(size) = args.batch_size {
-        overrides.push(("optim.batch_size".to_owned(), super::whole("--batch-size", size)?));
+        overrides.push(("optim.batch_size".to_owned(), whole("--batch-size", size)?));
     }
     if let Some(backend) = args.gemm {
-        overrides.push(("run.gemm".to_owned(), super::choice(&backend)));
+        overrides.push(("run.gemm".to_owned(), choice(&backend)));
     }
     let resolved = Config::layered(&args.preset, args.config.as_deref(), &over_environment(overrides)?)?;
     if args.print_config {

@@ -1,6 +1,6 @@
 //! Flags that say where large products run.
 
-use super::flags::{Override, over_environment};
+use super::settings::{Override, over_environment};
 use super::stderr;
 use toml::Value;
 use vit_mae::Result;

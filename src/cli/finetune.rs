@@ -1,12 +1,14 @@
 //! `vit-mae finetune`.
 
 use super::device::print_engine;
-use super::flags::{LabelledData, Training, over_environment, print_config, train};
-use super::{choice, outln, print_skipped, whole};
+use super::flags::{LabelledData, Training, print_config, train};
+use super::settings::{Override, choice, over_environment, pair, path, sides, whole};
+use super::{outln, print_skipped};
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::Result;
-use vit_mae::config::{Overrides, Resolved, Settings};
+use vit_mae::config::resolve::changed;
+use vit_mae::config::{Overrides, Resolved};
 use vit_mae::models::classify::Pooling;
 use vit_mae::optim::groups;
 use vit_mae::tasks::classify::{Outcome, Start, recipes};
@@ -106,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         });
     }
     let run = if let Some(path) = &args.resume {
-        Run::<Classify>::resume(RunDir::open(path)?, |before| Ok(before.changed(file, &overrides)?.config))
+        Run::<Classify>::resume(RunDir::open(path)?, |before| Ok(changed(before, file, &overrides)?.config))
             .map_err(|error| overrides.name_variable(error))?
     } else {
         args.begin(file, &overrides)?
@@ -215,14 +217,14 @@ impl Args {
     }
 
     /// The flags that were given, as settings.
-    fn overrides(&self) -> Result<Vec<(String, Value)>> {
+    fn overrides(&self) -> Result<Vec<Override>> {
         let mut all = self.training.overrides()?;
         let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
-        put("data.path", self.labelled.data.as_deref().map(super::path).transpose()?);
+        put("data.path", self.labelled.data.as_deref().map(path).transpose()?);
         put("data.format", self.labelled.format.clone().map(Value::from));
         put("data.skip_bad_images", self.labelled.skip_bad_images.then(|| true.into()));
-        put("data.crop", super::pair("--crop", &self.crop)?);
-        put("model.img_size", super::sides("--img-size", &self.img_size)?);
+        put("data.crop", pair("--crop", &self.crop)?);
+        put("model.img_size", sides("--img-size", &self.img_size)?);
         put("model.pooling", self.pooling.map(|p| choice(&p)));
         put("finetune.tune_blocks", self.tune_blocks.map(|n| whole("--tune-blocks", n)).transpose()?);
         for (key, value) in [

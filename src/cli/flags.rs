@@ -2,23 +2,14 @@
 
 use super::device::DeviceFlags;
 use super::progress::Progress;
-use super::{assignments, whole};
+use super::settings::{Override, assignments, over_environment, whole};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::config::overrides::Variable;
-use vit_mae::config::{Overrides, Resolved, Settings};
-use vit_mae::tasks::all_keys;
+use vit_mae::config::{Resolved, Settings};
 use vit_mae::train::{Run, RunDir, Task};
 use vit_mae::{Error, Result};
-
-/// A setting's key and value.
-pub(crate) type Override = (String, Value);
-
-/// Flags over the settings in the environment.
-pub(crate) fn over_environment(flags: Vec<Override>) -> Result<Overrides> {
-    Overrides::new(std::env::vars_os(), flags, &all_keys())
-}
 
 /// What `--print-config` prints.
 pub(crate) fn print_config<S: Settings>(resolved: &Resolved<S>) -> Result<()> {

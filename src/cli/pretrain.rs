@@ -1,12 +1,13 @@
 //! `vit-mae pretrain`.
 
 use super::device::print_engine;
-use super::flags::{Training, over_environment, print_config, train};
-use super::{choice, count, outln, pair, path, print_skipped, sides, whole};
+use super::flags::{Training, print_config, train};
+use super::settings::{Override, choice, over_environment, pair, path, sides, whole};
+use super::{count, outln, print_skipped};
 use std::path::PathBuf;
 use toml::Value;
 use vit_mae::Result;
-use vit_mae::config::Settings;
+use vit_mae::config::resolve::changed;
 use vit_mae::exec::Backend;
 use vit_mae::mae::Strategy;
 use vit_mae::optim::groups;
@@ -117,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let run = if let Some(path) = &args.resume {
         let run = RunDir::open(path)?;
         command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
-        Run::<Pretrain>::resume(run, |before| Ok(before.changed(file, &overrides)?.config))
+        Run::<Pretrain>::resume(run, |before| Ok(changed(before, file, &overrides)?.config))
             .map_err(|error| overrides.name_variable(error))?
     } else {
         RunDir::check(args.training.out.as_deref(), args.training.overwrite)?;
@@ -194,7 +195,7 @@ fn conclude(run: &Run<Pretrain>, outcome: &Outcome) {
 
 impl Args {
     /// The flags that were given, as settings.
-    fn overrides(&self) -> Result<Vec<(String, Value)>> {
+    fn overrides(&self) -> Result<Vec<Override>> {
         let mut all = self.training.overrides()?;
         let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
         put("data.path", self.data.as_deref().map(path).transpose()?);

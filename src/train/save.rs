@@ -60,7 +60,8 @@ pub fn save<P: Params<f32>>(
     let numbers = copies * model.count() + extra().map(|(_, _, data)| data.len()).sum::<usize>();
     Checkpoint::write(place, state, (size_of::<f32>() * numbers) as u64, |weights, moments| {
         let beside = averaged.map(|_| entries(model, TRAINED)).into_iter().flatten();
-        let optimizer = entries(&adamw.m, FIRST).chain(entries(&adamw.v, SECOND)).chain(beside).chain(extra());
+        let optimizer =
+            entries(&adamw.m, FIRST).chain(entries(&adamw.v, SECOND)).chain(beside).chain(extra());
         Ok(Checksums {
             model: tensors::write_on(place.disk, weights, entries(averaged.unwrap_or(model), ""), &about)?,
             optimizer: tensors::write_on(place.disk, moments, optimizer, &steps)?,

@@ -6,6 +6,7 @@
 
 use super::evidence::Evidence;
 use super::log::Log;
+use super::rates::LOWER;
 use super::words::{count, number, percent};
 use super::{Finding, rates};
 use crate::config::Settings;
@@ -31,10 +32,6 @@ const STILL_LEARNING: f64 = 0.3;
 const STILL: f64 = 0.005;
 /// A step's loss that differs from its neighbours' by this share, as a standard deviation, is noisy.
 const NOISY: f64 = 0.25;
-
-/// What to try against a loss that rises.
-pub(super) const LOWER: &str =
-    "lower the learning rate (--blr), warm up longer (--warmup-epochs), or clip the gradient (--clip-grad 1)";
 
 /// A mean over several logged steps.
 struct Block {
@@ -174,7 +171,7 @@ pub(super) fn plateau<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let (ninth, last) =
         (mean(&blocks[n - 2 * (n / 10).max(1)..n - (n / 10).max(1)]), mean(&blocks[n - (n / 10).max(1)..]));
     let lately = (ninth - last) / ninth;
-    if lately > 0.02 && super::loss::progress(evidence) >= 1.0 {
+    if lately > 0.02 && evidence.progress() >= 1.0 {
         return vec![
             Finding::note(format!("{text}; over its last tenth by {}", percent(lately)))
                 .advising("train for more epochs (--epochs): the loss was still falling at the end"),

@@ -1,25 +1,19 @@
 //! What the doctor looks at: settings, log, checkpoint and data of a run, each of which may be missing.
 
+use super::data::Data;
 use super::log::Log;
-use super::probe::{Activations, Gradients};
-use super::yardstick::{FEWEST_IMAGES, Yardstick, affordable};
+use super::probe::{self, Activations, Gradients};
+use super::saved::{self, Absent, Saved};
+use super::yardstick::Yardstick;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
-use crate::checkpoint::{State, dir, tensors};
+use crate::checkpoint::{State, dir};
 use crate::config::Settings;
-use crate::data::{Batch, Dataset, Loader};
-use crate::optim::AdamW;
 use crate::params::{Params, Role};
 use crate::tasks::Pretrain;
-use crate::train::source::Source;
-use crate::train::task::Opened;
-use crate::train::{Task, memory, save};
+use crate::train::{Task, memory};
 use std::any::Any;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-/// How often a checkpoint is opened again if a run that is going on replaced it meanwhile.
-const TRIES: usize = 3;
 
 /// All that can be known about a run. A part that could not be had says why.
 pub struct Evidence<T: Task> {
@@ -45,47 +39,11 @@ pub struct Evidence<T: Task> {
     pub activations: std::result::Result<Activations, String>,
 }
 
-/// A checkpoint, opened as far as it goes.
-pub struct Saved<T: Task> {
-    /// Where the run stood.
-    pub state: State,
-    /// The weights that are kept and judged.
-    pub model: T::Model,
-    /// The weights in training, where the kept ones are their moving average.
-    pub in_training: Option<T::Model>,
-    /// The weights the run began with, made again, or why they cannot be.
-    pub initial: std::result::Result<T::Model, String>,
-    /// The optimiser's moments, or why they cannot be had.
-    pub adamw: std::result::Result<AdamW<T::Model>, String>,
-    /// The file of the moments, or why it cannot be opened.
-    moments: std::result::Result<tensors::File, String>,
-    /// What is wrong with files that could be read all the same.
-    pub damage: Vec<String>,
-}
-
-/// Why there is no checkpoint.
-pub struct Absent {
-    /// In words.
-    pub why: String,
-    /// Whether there is one that cannot be used, rather than none.
-    pub damaged: bool,
-}
-
-/// The images of the run.
-pub struct Data {
-    /// Its splits.
-    pub source: Source,
-    /// What the run learns from.
-    pub train: Arc<dyn Dataset>,
-    /// What tells this training data from other data.
-    pub digest: u32,
-}
-
 impl<T: Task> Evidence<T> {
     /// Looks at a run directory. `data` takes the place of the data's path where the data has moved; `path` is named if
     /// this is no run.
     pub(super) fn gather(run: PathBuf, path: &Path, data: Option<&Path>) -> Result<Self> {
-        let mut saved: std::result::Result<Saved<T>, Absent> = open(&run);
+        let mut saved: std::result::Result<Saved<T>, Absent> = saved::open(&run);
         let config_path = run.join("config.toml");
         let config_file = read_text(&config_path).and_then(|text| T::Config::from_toml(&text, &config_path));
         let trained_with =
@@ -123,15 +81,29 @@ impl<T: Task> Evidence<T> {
         if let (true, Ok(saved)) = (evidence.log.epochs.is_empty(), &evidence.saved) {
             evidence.log.epochs.clone_from(&saved.state.history);
         }
-        let batch = super::probe::batch(&evidence);
-        if let Some(evidence) = (&mut evidence as &mut dyn Any).downcast_mut::<Evidence<Pretrain>>() {
-            let batch = batch.as_ref().map_err(Clone::clone);
-            evidence.activations = batch.and_then(|batch| Activations::measure(evidence, batch));
-        }
-        let known = task.as_ref().map_err(Clone::clone);
-        evidence.gradients = batch.and_then(|batch| Gradients::measure(&evidence, known?, batch));
-        evidence.yardstick = task.and_then(|task| Yardstick::measure(&evidence, task));
+        evidence.measure(task);
         Ok(evidence)
+    }
+
+    /// Measures what needs the weights and images.
+    fn measure(&mut self, task: std::result::Result<T, String>) {
+        let config = &self.config;
+        let batch = self.saved().and_then(|saved| probe::batch(config, saved, self.data()?));
+        let of_batch = |e: &Evidence<Pretrain>| {
+            Ok(Activations::measure(&e.config, e.saved()?, batch.as_ref().map_err(Clone::clone)?))
+        };
+        let activations = self.of_pretraining().map_or_else(|| Err(String::new()), of_batch);
+        let gradients = batch.and_then(|batch| {
+            let task = task.as_ref().map_err(Clone::clone)?;
+            Ok(Gradients::measure(config, self.saved()?, task, batch))
+        });
+        let yardstick = match self.of_pretraining() {
+            Some(e) => e.data().and_then(|data| {
+                Yardstick::of_pretraining(&e.config, e.saved.as_ref().ok(), data).map_err(|e| e.to_string())
+            }),
+            None => task.and_then(|task| Yardstick::of_task(config, self.saved()?, &self.run, task)),
+        };
+        (self.activations, self.gradients, self.yardstick) = (activations, gradients, yardstick);
     }
 
     /// The same, if this is a run of pre-training.
@@ -142,6 +114,11 @@ impl<T: Task> Evidence<T> {
     /// The checkpoint, or words on why it is missing.
     pub fn saved(&self) -> std::result::Result<&Saved<T>, String> {
         self.saved.as_ref().map_err(|absent| absent.why.clone())
+    }
+
+    /// The images, or words on why they are missing.
+    fn data(&self) -> std::result::Result<&Data, String> {
+        self.data.as_ref().map_err(Clone::clone)
     }
 
     /// Optimiser steps done, by the log or the checkpoint, whichever is further.
@@ -168,6 +145,12 @@ impl<T: Task> Evidence<T> {
         Some(self.steps_per_epoch()?.saturating_mul(self.config.optim().epochs))
     }
 
+    /// The fraction of the run that is done; 1 where that cannot be known.
+    pub(super) fn progress(&self) -> f64 {
+        let planned = self.steps_planned().filter(|&planned| planned > 0);
+        planned.map_or(1.0, |planned| self.steps_done() as f64 / planned as f64)
+    }
+
     /// The last learning rate: logged, or else of the checkpoint's place in the schedule.
     pub fn last_lr(&self) -> f64 {
         let scheduled = || {
@@ -175,54 +158,6 @@ impl<T: Task> Evidence<T> {
             self.config.optim().schedule().lr_at(epoch as f64)
         };
         self.log.steps.last().map_or_else(scheduled, |step| step.lr)
-    }
-}
-
-impl<T: Task> Saved<T> {
-    /// The weights that the optimiser updates.
-    pub(super) fn trained(&self) -> &T::Model {
-        self.in_training.as_ref().unwrap_or(&self.model)
-    }
-
-    /// Reads the moments, the weights in training, and into the task what it keeps beside them; without its data there is
-    /// no task.
-    fn read_moments(&mut self, config: &T::Config, task: Option<&mut T>) {
-        let [beta1, beta2] = config.optim().betas;
-        let mut adamw = AdamW::new(&self.model, (beta1, beta2));
-        let mut in_training = T::ema_decay(config).map(|_| self.model.clone());
-        let loaded = self.moments.as_ref().map_err(Clone::clone).and_then(|file| {
-            save::load_moments(file, &mut adamw, in_training.as_mut(), task.map(T::extras_mut))
-                .map_err(|error| error.to_string())
-        });
-        self.in_training = in_training.filter(|_| loaded.is_ok());
-        self.adamw = loaded.map(|()| adamw);
-    }
-}
-
-impl Data {
-    /// The images and the task on them; the test split is left alone.
-    fn open<T: Task>(config: &mut T::Config) -> Result<(T, Self)> {
-        let source = T::source(config)?;
-        let left_alone = || Err("not looked at".to_owned());
-        let mut used = Source { test: left_alone(), ..source.clone() };
-        let wanted = config.run().held_out_images;
-        if T::Config::TASK == <Pretrain as Task>::Config::TASK {
-            // Its yardstick takes as many validation images as it can afford.
-            used.validation = left_alone();
-        }
-        config.run_mut().held_out_images = wanted.min(affordable::<T>(config, FEWEST_IMAGES));
-        let Opened { task, train, digest, .. } = T::open(used, config)?;
-        config.run_mut().held_out_images = wanted;
-        Ok((task, Self { source, train, digest }))
-    }
-
-    /// The first `count` images of an epoch as training sees them, with their samples' addresses.
-    pub(super) fn batch<T: Task>(&self, config: &T::Config, epoch: u64, count: usize) -> Result<Batch> {
-        let mut loading = T::loader(config);
-        loading.batch_size = count.min(self.train.len() * loading.repeats);
-        let loader = Loader::new(self.train.clone(), loading)?;
-        let first = loader.epoch(epoch, 0).next();
-        first.unwrap_or_else(|| Err(Error::setting("data", "at least one batch", "none")))
     }
 }
 
@@ -259,61 +194,4 @@ pub(super) fn run_dir(path: &Path) -> Result<PathBuf> {
         path.parent().filter(|around| !is_run(path) && path.join(dir::STATE).exists() && is_run(around));
     let run = around.unwrap_or(path);
     Ok(if run.as_os_str().is_empty() { PathBuf::from(".") } else { run.to_path_buf() })
-}
-
-/// The checkpoint of a run, again if it was replaced while being read.
-fn open<T: Task>(run: &Path) -> std::result::Result<Saved<T>, Absent> {
-    let mut opened = open_once(run);
-    for _ in 1..TRIES {
-        let step =
-            |opened: &std::result::Result<Saved<T>, Absent>| opened.as_ref().ok().map(|s| s.state.step);
-        let now = dir::find(run).and_then(|dir| State::read(&dir.join(dir::STATE))).ok().map(|s| s.step);
-        if now == step(&opened) {
-            break;
-        }
-        opened = open_once(run);
-    }
-    opened
-}
-
-fn open_once<T: Task>(run: &Path) -> std::result::Result<Saved<T>, Absent> {
-    let folder = match dir::find(run) {
-        Ok(folder) => folder,
-        Err(_) if !run.join(dir::NAME).exists() => {
-            let why = "there is no checkpoint yet".to_owned();
-            return Err(Absent { why, damaged: false });
-        }
-        Err(error) => return Err(Absent { why: error.to_string(), damaged: true }),
-    };
-    read(&folder).map_err(|error| Absent { why: error.to_string(), damaged: true })
-}
-
-/// Reads what can be read: a wrong checksum is noted, and the numbers are looked at all the same.
-fn read<T: Task>(folder: &Path) -> Result<Saved<T>> {
-    let state = State::read(&folder.join(dir::STATE))?;
-    let mut config = T::Config::from_toml(&state.config_toml, folder)?;
-    let mut damage = Vec::new();
-    let mut check = |file: &tensors::File, written: u32| -> Result<()> {
-        let found = file.checksum()?;
-        if found != written {
-            let path = file.path().display();
-            damage.push(format!("{path} has the checksum {found:08x}, and {written:08x} was written"));
-        }
-        Ok(())
-    };
-    if crc32fast::hash(state.config_toml.as_bytes()) != state.config_digest {
-        return Err(Error::input(folder, "config digest", "that of the settings beside it", "another"));
-    }
-    let weights = tensors::File::open(folder.join(dir::MODEL))?;
-    check(&weights, state.checksums.model)?;
-    let model = T::load(&weights, &config)?;
-    let moments = tensors::File::open(folder.join(dir::OPTIMIZER)).and_then(|moments| {
-        check(&moments, state.checksums.optimizer)?;
-        Ok(moments)
-    });
-    config.run_mut().seed = state.seed;
-    let initial = T::start_again(&config).and_then(|start| T::model(&config, &start));
-    let (initial, moments) = (initial.map_err(|e| e.to_string()), moments.map_err(|e| e.to_string()));
-    let adamw = Err("they are not read yet".to_owned());
-    Ok(Saved { state, model, in_training: None, initial, adamw, moments, damage })
 }

@@ -3,7 +3,7 @@
 use super::evidence::Evidence;
 use super::words::number;
 use super::yardstick::Yardstick;
-use super::{Finding, curve, fit, rates};
+use super::{Finding, fit, rates};
 use crate::checkpoint::Named;
 use crate::tasks::Pretrain;
 use crate::train::Task;
@@ -72,7 +72,7 @@ fn trivial_scores<T: Task>(evidence: &Evidence<T>, yardstick: &Yardstick) -> Vec
         let below = |factor: f64| missed.is_finite() && missed <= factor * trivial;
         Some(match text {
             text if below(BARELY) => Finding::ok(text),
-            text if progress(evidence) < BEGINNING => {
+            text if evidence.progress() < BEGINNING => {
                 Finding::note(format!("{text}: the run has hardly begun"))
             }
             text if below(NO_BETTER) => Finding::warning(format!("{text}: barely better"), &advice),
@@ -97,7 +97,7 @@ fn trivial_losses(evidence: &Evidence<Pretrain>) -> Vec<Finding> {
         return vec![Finding::not_done("no loss is known yet")];
     };
     if !loss.is_finite() {
-        let advice = rates::advice(evidence, curve::LOWER);
+        let advice = rates::advice(evidence, rates::LOWER);
         return vec![Finding::problem(format!("the {of} is not finite"), &advice)];
     }
     let (name, constant) = match (&evidence.yardstick, known_zero(evidence)) {
@@ -107,7 +107,7 @@ fn trivial_losses(evidence: &Evidence<Pretrain>) -> Vec<Finding> {
     };
     let at_most = if evidence.yardstick.is_err() { " at most" } else { "" };
     let text = format!("the {of} is {}; predicting {name} gives{at_most} {}", number(loss), number(constant));
-    let early = progress(evidence) < BEGINNING;
+    let early = evidence.progress() < BEGINNING;
     let copy = evidence.yardstick.as_ref().ok().map(|y| y.trivial[2].value);
     if loss > NO_BETTER * constant {
         if early {
@@ -147,12 +147,6 @@ fn best_constant(yardstick: &Yardstick) -> (&'static str, f64) {
     let [zero, mean] = [&yardstick.trivial[0], &yardstick.trivial[1]];
     let best = if zero.value <= mean.value { zero } else { mean };
     (best.predicting, best.value)
-}
-
-/// The share of the run that is done; 1 where that cannot be known.
-pub(super) fn progress<T: Task>(evidence: &Evidence<T>) -> f64 {
-    let planned = evidence.steps_planned().filter(|&planned| planned > 0);
-    planned.map_or(1.0, |planned| evidence.steps_done() as f64 / planned as f64)
 }
 
 /// The checkpoint's weights give the validation scores that the log has for their step.

@@ -5,6 +5,7 @@
 //! thresholds and the reasons for them are in `docs/doctor.md`.
 
 mod curve;
+mod data;
 pub mod evidence;
 mod files;
 mod fit;
@@ -13,6 +14,7 @@ mod loss;
 mod masks;
 pub mod probe;
 pub mod rates;
+mod saved;
 mod signals;
 mod weights;
 mod words;

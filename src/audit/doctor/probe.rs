@@ -1,7 +1,7 @@
 //! One batch of training images sent through the checkpoint: gradients, and what units and heads do.
 
-use super::evidence::Evidence;
-use super::yardstick::affordable;
+use super::data::{Data, affordable};
+use super::saved::Saved;
 use crate::base::sync::lock;
 use crate::config::Settings;
 use crate::data::Batch;
@@ -10,7 +10,7 @@ use crate::exec::probe::Probe;
 use crate::models::mae::{MaeConfig, Mask};
 use crate::optim::clip;
 use crate::params::Params;
-use crate::tasks::Pretrain;
+use crate::tasks::{Config, Pretrain};
 use crate::train::task::StepCx;
 use crate::train::{Task, WorkerPool};
 use ndarray::{ArrayViewD, Axis, Ix2};
@@ -80,13 +80,10 @@ impl Head {
 }
 
 /// The images that an epoch begins with, as training sees them.
-pub(super) fn batch<T: Task>(evidence: &Evidence<T>) -> Result<Batch, String> {
-    let saved = evidence.saved()?;
-    let data = evidence.data.as_ref().map_err(Clone::clone)?;
+pub(super) fn batch<T: Task>(config: &T::Config, saved: &Saved<T>, data: &Data) -> Result<Batch, String> {
     if let Some(name) = clip::first_not_finite(saved.trained()) {
         return Err(format!("{name} is not finite, and so is all that follows from it"));
     }
-    let config = &evidence.config;
     let affordable = affordable::<T>(config, FEWEST_IMAGES) / 3;
     let count = config.optim().batch_size.min(MOST_IMAGES).min(affordable).max(1);
     data.batch::<T>(config, saved.state.epoch, count).map_err(|error| error.to_string())
@@ -94,23 +91,21 @@ pub(super) fn batch<T: Task>(evidence: &Evidence<T>) -> Result<Batch, String> {
 
 impl Gradients {
     /// The gradient as training computes it.
-    pub(super) fn measure<T: Task>(evidence: &Evidence<T>, task: &T, batch: Batch) -> Result<Self, String> {
-        let (saved, config, images) = (evidence.saved()?, &evidence.config, batch.samples.len());
-        let workers = &WorkerPool::new(config.run().gemm);
+    pub(super) fn measure<T: Task>(config: &T::Config, saved: &Saved<T>, task: &T, batch: Batch) -> Self {
+        let (images, workers) = (batch.samples.len(), &WorkerPool::new(config.run().gemm));
         let cx = StepCx { config, epoch: saved.state.epoch, workers };
         let (loss, grad) = task.loss_and_grad(saved.trained(), batch, &cx);
         let groups = T::groups(config, saved.trained());
         let trained = grad.tensors().into_iter().zip(&groups).filter(|(_, group)| group.trained);
         let norm = |data: &[f32]| data.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
         let of_tensor = trained.map(|(t, _)| (t.name, norm(t.data))).collect();
-        Ok(Self { images, loss, norm: clip::norm(&grad, &groups), of_tensor })
+        Self { images, loss, norm: clip::norm(&grad, &groups), of_tensor }
     }
 }
 
 impl Activations {
     /// What a masked autoencoder does.
-    pub(super) fn measure(evidence: &Evidence<Pretrain>, batch: &Batch) -> Result<Self, String> {
-        let (saved, config) = (evidence.saved()?, &evidence.config);
+    pub(super) fn measure(config: &Config, saved: &Saved<Pretrain>, batch: &Batch) -> Self {
         let masking = config.masking();
         let mask = |&sample: &u64| masking.mask(saved.state.seed, saved.state.epoch, sample);
         let masks: Vec<Mask> = batch.samples.iter().map(mask).collect();
@@ -120,7 +115,7 @@ impl Activations {
         for (images, masks) in batch.views[0].axis_chunks_iter(Axis(0), chunk).zip(masks.chunks(chunk)) {
             saved.model.infer(images, masks, &mut cx).recycle(&mut cx);
         }
-        Ok(watcher.seen())
+        watcher.seen()
     }
 }
 

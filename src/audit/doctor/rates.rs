@@ -1,8 +1,8 @@
 //! Learning rate, weight decay and update ratio: how far a step moves a weight, relative to its size.
 
 use super::Finding;
-use super::evidence::{Evidence, Saved};
-use super::weights::{TINY, pairs, rms};
+use super::evidence::Evidence;
+use super::saved::Saved;
 use super::words::{listed, median, number, percent};
 use crate::config::Settings;
 use crate::optim::{AdamW, Group};
@@ -21,6 +21,13 @@ const STANDSTILL: f64 = 1e-3;
 const LARGE_UPDATE: f64 = 0.1;
 /// AdamW's `ε`.
 const EPS: f64 = 1e-8;
+
+/// What starts smaller than this starts from nothing, as a classifier's head does, and has no size to compare with.
+pub(super) const TINY: f64 = 5e-3;
+
+/// What to try against a loss that rises.
+pub(super) const LOWER: &str =
+    "lower the learning rate (--blr), warm up longer (--warmup-epochs), or clip the gradient (--clip-grad 1)";
 
 /// One group of tensors: a part of the model and a role.
 #[derive(Clone, Debug, Serialize)]
@@ -95,7 +102,7 @@ fn tensor_rows<T: Task>(saved: &Saved<T>, config: &T::Config) -> Vec<Row> {
     let moments = saved.adamw.as_ref().ok().filter(|adamw| adamw.steps > 0);
     let groups = T::groups(config, &saved.model);
     let directions = moments.map(|adamw| directions(saved, adamw, &groups, config));
-    let rows = pairs(saved).zip(groups).enumerate().filter(|(_, (_, group))| group.trained);
+    let rows = saved.pairs().zip(groups).enumerate().filter(|(_, (_, group))| group.trained);
     rows.map(|(i, ((now, start), group))| {
         let (size, first) = (rms(now.data), start.map_or(0.0, |start| rms(start.data)));
         Row {
@@ -279,4 +286,10 @@ pub(super) fn updates<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
         return vec![Finding::note(format!("{text}, but {}", listed(&large)))];
     }
     vec![Finding::ok(text)]
+}
+
+/// Root mean square.
+pub(super) fn rms(data: &[f32]) -> f64 {
+    let sum: f64 = data.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    (sum / data.len().max(1) as f64).sqrt()
 }

@@ -1,8 +1,9 @@
 //! Are the weights alive: finite, not constant, not where they started, of a sensible size?
 
-use super::evidence::{Evidence, Saved};
+use super::evidence::Evidence;
+use super::rates::{TINY, rms};
 use super::words::{count, listed, number};
-use super::{Finding, curve, rates};
+use super::{Finding, rates};
 use crate::params::{Params, Role, Tensor};
 use crate::train::Task;
 
@@ -13,9 +14,6 @@ const EXPLOSION: f64 = 100.0;
 
 /// A value of a position table may be off by the rounding of another machine.
 const TABLE_ERROR: f32 = 1e-6;
-
-/// What starts smaller than this starts from nothing, as a classifier's head does, and has no size to compare with.
-pub(super) const TINY: f64 = 5e-3;
 
 const RETRAIN: &str = "train again, or go back to an earlier checkpoint: these weights cannot be repaired";
 
@@ -57,7 +55,7 @@ pub(super) fn dead<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let mut found = Vec::new();
     let (mut constant, mut untouched, mut tables) = (Vec::new(), Vec::new(), Vec::new());
     let groups = T::groups(&evidence.config, &saved.model);
-    for ((now, start), group) in pairs(saved).zip(&groups) {
+    for ((now, start), group) in saved.pairs().zip(&groups) {
         let start = start.map(|start| start.data);
         let first = now.data.first().copied().unwrap_or_default();
         let alike = now.data.len() > 1 && now.data.iter().all(|&x| x == first);
@@ -120,7 +118,8 @@ pub(super) fn norms<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
         Err(why) => return vec![Finding::not_done(why)],
     };
     // Biases start at 0, so only matrices, tokens and the scales of norms have a size to compare with.
-    let mut ratios: Vec<(f64, String)> = pairs(saved)
+    let mut ratios: Vec<(f64, String)> = saved
+        .pairs()
         .zip(T::groups(&evidence.config, &saved.model))
         .filter(|(_, group)| group.trained)
         .filter_map(|((now, start), _)| Some((rms(now.data), rms(start?.data), now.name)))
@@ -143,7 +142,7 @@ pub(super) fn norms<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
         number(most.0),
         most.1
     );
-    let high = rates::advice(evidence, curve::LOWER);
+    let high = rates::advice(evidence, rates::LOWER);
     let low = "lower the weight decay (--weight-decay)".to_owned();
     let one = |factor: f64| {
         let high = (most.0 > factor).then(|| high.clone());
@@ -156,18 +155,4 @@ pub(super) fn norms<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
         return vec![Finding::warning(range, &advice)];
     }
     vec![Finding::ok(range)]
-}
-
-/// Each tensor now, and at the start where that is known.
-pub(super) fn pairs<T: Task>(
-    saved: &Saved<T>,
-) -> impl Iterator<Item = (Tensor<'_, f32>, Option<Tensor<'_, f32>>)> {
-    let mut start = saved.initial.iter().flat_map(Params::tensors);
-    saved.model.tensors().into_iter().map(move |now| (now, start.next()))
-}
-
-/// Root mean square.
-pub(super) fn rms(data: &[f32]) -> f64 {
-    let sum: f64 = data.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-    (sum / data.len().max(1) as f64).sqrt()
 }

@@ -1,6 +1,7 @@
 //! `vit-mae audit trace`.
 
-use crate::cli::{assignments, outln, start_threads, whole};
+use crate::cli::settings::{assignments, whole};
+use crate::cli::{outln, start_threads};
 use std::path::PathBuf;
 use vit_mae::audit::trace::{self, Batch, Start, Trace};
 use vit_mae::tasks::Config;
