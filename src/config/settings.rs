@@ -21,6 +21,9 @@ pub trait Settings: Clone + Serialize + DeserializeOwned {
     /// How it learns.
     fn optim(&self) -> &OptimConfig;
 
+    /// The same, to be changed.
+    fn optim_mut(&mut self) -> &mut OptimConfig;
+
     /// What it learns from.
     fn data(&self) -> &DataConfig;
 
@@ -98,6 +101,10 @@ macro_rules! shared_sections {
     () => {
         fn optim(&self) -> &$crate::config::sections::OptimConfig {
             &self.optim
+        }
+
+        fn optim_mut(&mut self) -> &mut $crate::config::sections::OptimConfig {
+            &mut self.optim
         }
 
         fn data(&self) -> &$crate::config::sections::DataConfig {

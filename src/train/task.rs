@@ -11,6 +11,7 @@ use crate::checkpoint::{Named, tensors};
 use crate::config::settings::Settings;
 use crate::data::{Batch, Dataset, LoaderConfig};
 use crate::draw::report::Report;
+use crate::models::vit::{Stack, VitConfig};
 use crate::optim::Group;
 use crate::params::{Params, Tensor, TensorMut};
 use serde::Serialize;
@@ -47,6 +48,9 @@ pub trait Task: Sized + Send + Sync + 'static {
 
     /// What is in memory during a training step on so many threads.
     fn memory(config: &Self::Config, threads: usize) -> StepMemory;
+
+    /// What its model is made of.
+    fn architecture(config: &Self::Config) -> Architecture;
 
     /// The model that training starts with.
     ///
@@ -173,6 +177,21 @@ pub struct StepInfo {
     pub epoch: f64,
     /// Images that it takes.
     pub images: usize,
+}
+
+/// What a model is made of: a trunk, and what stands beside it.
+#[derive(Clone, Debug)]
+pub struct Architecture {
+    /// What kind of model it is.
+    pub kind: &'static str,
+    /// The trunk.
+    pub encoder: VitConfig,
+    /// The blocks of a decoder.
+    pub decoder: Option<Stack>,
+    /// Whether a target of pixels is normalised patch by patch.
+    pub norm_pix_loss: Option<bool>,
+    /// The names of the classes that it tells apart.
+    pub classes: Vec<String>,
 }
 
 /// A task on its data.

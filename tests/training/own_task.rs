@@ -17,7 +17,9 @@ use vit_mae::train::memory::StepMemory;
 use vit_mae::train::metrics::Record;
 use vit_mae::train::source::Source;
 use vit_mae::train::step::sum;
-use vit_mae::train::task::{Effort, EvalCx, Findings, Opened, StepCx, StepInfo, Task, Validation};
+use vit_mae::train::task::{
+    Architecture, Effort, EvalCx, Findings, Opened, StepCx, StepInfo, Task, Validation,
+};
 use vit_mae::train::{Run, RunDir, save};
 
 params! {
@@ -65,6 +67,10 @@ impl Task for Average {
 
     fn memory(config: &Config, threads: usize) -> StepMemory {
         config.memory(threads)
+    }
+
+    fn architecture(config: &Config) -> Architecture {
+        Architecture { kind: "mean column", ..Pretrain::architecture(config) }
     }
 
     /// Far from what is learnt: the mean of normalised images is about 0.

@@ -32,7 +32,7 @@ use crate::train::memory::{self, StepMemory};
 use crate::train::metrics::{Measured, Record, ValidationRecord};
 use crate::train::save;
 use crate::train::source::{self, Source};
-use crate::train::task::{Effort, EvalCx, Findings, Opened, StepCx, Task, Trivial, Validation};
+use crate::train::task::{Architecture, Effort, EvalCx, Findings, Opened, StepCx, Task, Trivial, Validation};
 use std::path::Path;
 use step::{How, Labelled};
 
@@ -70,6 +70,11 @@ impl Task for Classify {
 
     fn memory(config: &FinetuneConfig, threads: usize) -> StepMemory {
         config.memory(threads)
+    }
+
+    fn architecture(config: &FinetuneConfig) -> Architecture {
+        let (encoder, classes) = (config.model.vit(), config.finetune.classes.clone());
+        Architecture { kind: "classifier", encoder, decoder: None, norm_pix_loss: None, classes }
     }
 
     fn model(config: &FinetuneConfig, start: &Start) -> Result<Classifier<f32>> {

@@ -23,7 +23,7 @@ use crate::optim::{Group, groups};
 use crate::train::memory::StepMemory;
 use crate::train::metrics::Record;
 use crate::train::source::{Source, crop_area, loader, measure};
-use crate::train::task::{Effort, EvalCx, Findings, Opened, StepCx, Task, Validation};
+use crate::train::task::{Architecture, Effort, EvalCx, Findings, Opened, StepCx, Task, Validation};
 use gallery::Rows;
 use held_out::HeldOut;
 
@@ -85,6 +85,16 @@ impl Task for Pretrain {
 
     fn memory(config: &Config, threads: usize) -> StepMemory {
         config.memory(threads)
+    }
+
+    fn architecture(Config { model, .. }: &Config) -> Architecture {
+        Architecture {
+            kind: "masked autoencoder",
+            encoder: model.vit(),
+            decoder: Some(model.decoder_stack()),
+            norm_pix_loss: Some(model.norm_pix_loss),
+            classes: Vec::new(),
+        }
     }
 
     fn model(config: &Config, (): &()) -> Result<Mae<f32>> {
