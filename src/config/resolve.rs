@@ -2,9 +2,10 @@
 
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
+use crate::config::keys::keys;
 use crate::config::origins::{Origins, Resolved};
 use crate::config::overrides::{Overrides, Variable};
-use crate::config::settings::{Settings, keys, modernise, one_line};
+use crate::config::settings::{Settings, modernise, one_line};
 use std::marker::PhantomData;
 use std::path::Path;
 use toml::{Table, Value};

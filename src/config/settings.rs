@@ -141,23 +141,6 @@ pub(crate) fn modernise(table: &mut Table) -> bool {
     data.as_table_mut().is_some_and(|data| data.insert("val_fraction".to_owned(), fraction).is_none())
 }
 
-/// Every key of a kind of settings, those without a value included: `model.depth`, ….
-pub(crate) fn keys<S: Settings>() -> Vec<String> {
-    let in_section = |section: String| {
-        let keys = fields::<S>(|unknown| Table::from_iter([(section.clone(), unknown.into())]));
-        keys.into_iter().map(move |key| format!("{section}.{key}"))
-    };
-    fields::<S>(|unknown| unknown).into_iter().flat_map(in_section).collect()
-}
-
-/// The fields of a struct: those that serde offers when it meets an unknown one there.
-fn fields<S: Settings>(place: impl FnOnce(Table) -> Table) -> Vec<String> {
-    let unknown = Table::from_iter([("?".to_owned(), Value::from(true))]);
-    let Err(error) = place(unknown).try_into::<S>() else { return Vec::new() };
-    let offered = error.message().split_once("expected").map_or("", |(_, offered)| offered);
-    offered.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
 /// A TOML error without its drawing of the source line, with the line's number or the key.
 pub(crate) fn one_line(e: toml::de::Error, text: &str) -> String {
     let message = e.message().replace('\n', ", ");
