@@ -3,13 +3,12 @@
 use super::device::DeviceFlags;
 use super::flags::print_config;
 use super::progress::{self, Progress};
-use super::settings::{assignments, over_environment, path, whole};
+use super::settings::{assignments, given, over_environment, path, whole};
 use super::{outln, stderr};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use toml::Value;
 use vit_mae::config::Resolved;
 use vit_mae::sweep::{Ablation, AblationObserver, Axis, Judge, Plan, Row, table};
 use vit_mae::tasks::Config;
@@ -132,14 +131,13 @@ impl Args {
         }
         let mut pretrain = assignments(&self.set)?;
         pretrain.extend(self.device.overrides());
-        let path = self.data.as_deref().map(path).transpose()?;
-        pretrain.extend(path.map(|path| ("data.path".to_owned(), path)));
-        let epochs = |flag, epochs: Option<u64>| epochs.map(|n| whole(flag, n)).transpose();
-        let key = || "optim.epochs".to_owned();
-        pretrain.extend(epochs("--epochs", self.epochs)?.map(|n| (key(), n)));
-        let mut finetune: Vec<(String, Value)> = assignments(&self.finetune_set)?;
+        pretrain.extend(given([
+            ("data.path", path(self.data.as_ref())?),
+            ("optim.epochs", whole("--epochs", self.epochs)?),
+        ]));
+        let mut finetune = assignments(&self.finetune_set)?;
         finetune.extend(self.device.overrides());
-        finetune.extend(epochs("--finetune-epochs", self.finetune_epochs)?.map(|n| (key(), n)));
+        finetune.extend(given([("optim.epochs", whole("--finetune-epochs", self.finetune_epochs)?)]));
         let pretrain = over_environment(pretrain)?;
         let resolved = Config::layered(&self.preset, self.config.as_deref(), &pretrain)?;
         let plan = Plan {

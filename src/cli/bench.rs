@@ -4,7 +4,7 @@ use super::bench_gpu;
 use super::device::DeviceFlags;
 use super::flags::print_config;
 use super::outln;
-use super::settings::{assignments, choice, over_environment, whole};
+use super::settings::{assignments, choice, given, over_environment, whole};
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::bench::{Measurement, Plan};
@@ -93,12 +93,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let mut overrides = assignments(&args.set)?;
     overrides.extend(args.device.overrides());
-    if let Some(size) = args.batch_size {
-        overrides.push(("optim.batch_size".to_owned(), whole("--batch-size", size)?));
-    }
-    if let Some(backend) = args.gemm {
-        overrides.push(("run.gemm".to_owned(), choice(&backend)));
-    }
+    overrides.extend(given([
+        ("optim.batch_size", whole("--batch-size", args.batch_size)?),
+        ("run.gemm", choice(args.gemm)),
+    ]));
     let resolved = Config::layered(&args.preset, args.config.as_deref(), &over_environment(overrides)?)?;
     if args.print_config {
         return print_config(&resolved);

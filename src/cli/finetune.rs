@@ -2,7 +2,7 @@
 
 use super::device::print_engine;
 use super::flags::{LabelledData, Training, print_config, train};
-use super::settings::{Override, choice, over_environment, pair, path, sides, whole};
+use super::settings::{Override, choice, given, number, over_environment, pair, path, sides, whole};
 use super::{outln, print_skipped};
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -218,24 +218,21 @@ impl Args {
 
     /// The flags that were given, as settings.
     fn overrides(&self) -> Result<Vec<Override>> {
-        let mut all = self.training.overrides()?;
-        let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
-        put("data.path", self.labelled.data.as_deref().map(path).transpose()?);
-        put("data.format", self.labelled.format.clone().map(Value::from));
-        put("data.skip_bad_images", self.labelled.skip_bad_images.then(|| true.into()));
-        put("data.crop", pair("--crop", &self.crop)?);
-        put("model.img_size", sides("--img-size", &self.img_size)?);
-        put("model.pooling", self.pooling.map(|p| choice(&p)));
-        put("finetune.tune_blocks", self.tune_blocks.map(|n| whole("--tune-blocks", n)).transpose()?);
-        for (key, value) in [
-            ("finetune.label_share", self.labels),
-            ("data.val_fraction", self.val_fraction),
-            ("finetune.layer_decay", self.layer_decay),
-            ("finetune.ema_decay", self.ema),
-            ("finetune.drop_path", self.drop_path),
-        ] {
-            put(key, value.map(Value::from));
-        }
+        let (mut all, labelled) = (self.training.overrides()?, &self.labelled);
+        all.extend(given([
+            ("data.path", path(labelled.data.as_ref())?),
+            ("data.format", labelled.format.clone().map(Value::from)),
+            ("data.crop", pair("--crop", &self.crop)?),
+            ("data.skip_bad_images", labelled.skip_bad_images.then(|| true.into())),
+            ("data.val_fraction", number(self.val_fraction)),
+            ("model.img_size", sides("--img-size", &self.img_size)?),
+            ("model.pooling", choice(self.pooling)),
+            ("finetune.label_share", number(self.labels)),
+            ("finetune.tune_blocks", whole("--tune-blocks", self.tune_blocks)?),
+            ("finetune.layer_decay", number(self.layer_decay)),
+            ("finetune.drop_path", number(self.drop_path)),
+            ("finetune.ema_decay", number(self.ema)),
+        ]));
         Ok(all)
     }
 }
