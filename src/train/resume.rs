@@ -127,7 +127,10 @@ fn is_fixed<S: Settings>(key: &str) -> bool {
 }
 
 /// What differs between two configurations, by key.
-fn differences(before: &impl Settings, after: &impl Settings, step: u64) -> Result<Vec<Change>> {
+///
+/// # Errors
+/// Only if a number cannot be written in TOML.
+pub fn differences(before: &impl Settings, after: &impl Settings, step: u64) -> Result<Vec<Change>> {
     let (before, after) = (flat(&before.to_table()?), flat(&after.to_table()?));
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let value = |map: &BTreeMap<String, String>, key: &String| map.get(key).cloned().unwrap_or_default();

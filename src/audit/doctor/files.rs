@@ -3,13 +3,16 @@
 use super::evidence::Evidence;
 use super::words::{listed, number};
 use super::{Finding, Verdict};
+use crate::checkpoint::Change;
 use crate::config::Settings;
-use crate::train::Task;
 use crate::train::metrics::EpochRecord;
-use toml::Value;
+use crate::train::{Task, resume};
 
 const DAMAGED: &str = "restore the run directory from a copy, or train again: a damaged checkpoint is not \
                        to be trusted";
+
+/// What a resumed or moved run may well have changed.
+const MAY_DIFFER: [&str; 5] = ["run.", "data.path", "data.cache_mib", "optim.epochs", "optim.warmup_epochs"];
 
 /// Checkpoint and log can be read to the end.
 pub(super) fn files<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
@@ -111,35 +114,33 @@ pub(super) fn settings<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let Ok(trained) = T::Config::from_toml(&saved.state.config_toml, &evidence.run) else {
         return vec![Finding::not_done("the checkpoint's settings cannot be read")];
     };
-    let differing = differences(config, &trained);
-    let told = |section: &[&str]| -> Vec<String> {
-        let of = |name: &&String| section.iter().any(|s| name.starts_with(s));
-        differing.iter().filter(of).cloned().collect()
-    };
-    // What a resumed or moved run may well have changed.
-    let mut harmless = told(&["run.", "data.path", "data.cache_mib", "optim.epochs", "optim.warmup_epochs"]);
     // A resumed run has its changes in config.toml at once, and in the checkpoint with the next one.
-    let changed =
-        |name: &String| evidence.log.changes.iter().any(|c| name.starts_with(&format!("{} ", c.key)));
-    harmless.extend(differing.iter().filter(|name| changed(name)).cloned());
-    harmless.sort();
-    harmless.dedup();
-    let grave: Vec<String> = differing.iter().filter(|name| !harmless.contains(name)).cloned().collect();
+    let may_differ = |change: &Change| {
+        MAY_DIFFER.iter().any(|start| change.key.starts_with(start))
+            || evidence.log.changes.iter().any(|logged| logged.key == change.key)
+    };
+    let differing = resume::differences(&trained, config, 0).unwrap_or_default();
+    let (harmless, grave): (Vec<Change>, Vec<Change>) = differing.into_iter().partition(may_differ);
+    let told = |changes: &[Change]| {
+        let or_nothing = |value: &str| if value.is_empty() { "nothing" } else { value }.to_owned();
+        let one = |Change { key, from, to, .. }: &Change| {
+            format!("{key} is {}, and the checkpoint has {}", or_nothing(to), or_nothing(from))
+        };
+        listed(&changes.iter().map(one).collect::<Vec<_>>())
+    };
     let mut found = Vec::new();
     if !grave.is_empty() {
         let text = format!(
             "config.toml is not what the checkpoint was trained with: {}. The checks used the checkpoint's settings",
-            listed(&grave)
+            told(&grave)
         );
         let advice =
             "do not trust config.toml of this run: it was changed after training, or belongs to another run";
         found.push(Finding::problem(text, advice));
     }
     if !harmless.is_empty() {
-        found.push(Finding::note(format!(
-            "config.toml differs from the checkpoint's settings: {}",
-            listed(&harmless)
-        )));
+        let text = format!("config.toml differs from the checkpoint's settings: {}", told(&harmless));
+        found.push(Finding::note(text));
     }
     let changes: Vec<String> =
         evidence.log.changes.iter().map(|c| format!("{} after step {}", c.key, c.step)).collect();
@@ -155,30 +156,6 @@ pub(super) fn settings<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
         found.push(Finding::ok("config.toml says what the checkpoint was trained with"));
     }
     found
-}
-
-/// `section.key: a, and the checkpoint has b` for each setting that differs.
-fn differences<S: Settings>(config: &S, trained: &S) -> Vec<String> {
-    let flat = |config: &S| -> Vec<(String, Value)> {
-        let Ok(Value::Table(sections)) = Value::try_from(config) else { return Vec::new() };
-        let keys = sections.into_iter().filter_map(|(name, section)| match section {
-            Value::Table(section) => {
-                Some(section.into_iter().map(move |(key, v)| (format!("{name}.{key}"), v)))
-            }
-            _ => None,
-        });
-        keys.flatten().collect()
-    };
-    let (here, there) = (flat(config), flat(trained));
-    let value = |of: &[(String, Value)], key: &str| {
-        of.iter().find(|(k, _)| k == key).map_or("nothing".to_owned(), |(_, v)| v.to_string())
-    };
-    let mut keys: Vec<&String> = here.iter().chain(&there).map(|(key, _)| key).collect();
-    keys.sort();
-    keys.dedup();
-    let differing = keys.into_iter().map(|key| (key, value(&here, key), value(&there, key)));
-    let differing = differing.filter(|(_, a, b)| a != b);
-    differing.map(|(key, a, b)| format!("{key} is {a}, and the checkpoint has {b}")).collect()
 }
 
 /// The data is there and is the data of the run.
