@@ -160,7 +160,7 @@ fn describe(run: &Run<Classify>, threads: usize) {
         transfer.layer_decay,
     );
     print_engine(run.learner.workers.engine());
-    outln!("run      {}", run.journal.run.path().display());
+    outln!("run      {}", run.log.run.path().display());
     if let Err(why) = &images.test {
         outln!("note     no test split: {why}");
     }
@@ -176,10 +176,10 @@ fn conclude(run: &Run<Classify>, outcome: &Outcome) {
         outln!("{name:<44} {value:>9}");
     }
     print_skipped(&outcome.skipped);
-    let dir = super::quoted(&run.journal.run.path().to_string_lossy());
+    let dir = super::quoted(&run.log.run.path().to_string_lossy());
     outln!(
         "\nLook at   {}\n\nTry next  vit-mae eval --checkpoint {dir}",
-        run.journal.run.report_html().display()
+        run.log.run.report_html().display()
     );
 }
 

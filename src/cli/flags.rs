@@ -26,7 +26,7 @@ pub(crate) fn train<T: Task>(
     conclude: impl FnOnce(&Run<T>, &T::Outcome),
 ) -> Result<()> {
     if flags.tensorboard {
-        run.journal.show_on_tensorboard()?;
+        run.log.show_on_tensorboard()?;
     }
     if !flags.json {
         describe(&run);
@@ -35,7 +35,7 @@ pub(crate) fn train<T: Task>(
     let outcome = run.train(command, &mut progress)?;
     drop(progress);
     if flags.json {
-        return print_outcome(&run.journal.run, &outcome);
+        return print_outcome(&run.log.run, &outcome);
     }
     conclude(&run, &outcome);
     Ok(())

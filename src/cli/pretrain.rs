@@ -165,11 +165,11 @@ fn describe(run: &Run<Pretrain>, threads: usize) {
         threads,
     );
     print_engine(run.learner.workers.engine());
-    outln!("run      {}", run.journal.run.path().display());
+    outln!("run      {}", run.log.run.path().display());
     if run.steps_done() > 0 {
         outln!("resumed  after {}", count(run.steps_done(), "step"));
     }
-    for change in run.journal.changes.iter().filter(|change| change.step == run.steps_done()) {
+    for change in run.log.changes.iter().filter(|change| change.step == run.steps_done()) {
         outln!("changed  {} from {} to {}", change.key, or_none(&change.from), or_none(&change.to));
     }
     if let Some(why) = &run.learner.task.no_validation {
@@ -184,12 +184,12 @@ fn conclude(run: &Run<Pretrain>, outcome: &Outcome) {
         outln!("{name:<44} {value:>9}");
     }
     print_skipped(&outcome.skipped);
-    let dir = super::quoted(&run.journal.run.path().to_string_lossy());
+    let dir = super::quoted(&run.log.run.path().to_string_lossy());
     outln!(
         "\nLook at   {}\n          {}\n\nTry next  vit-mae reconstruct --checkpoint {dir} IMAGE… --out rebuilt.png\n          \
          vit-mae pretrain --mask-ratio 0.9",
-        run.journal.run.report_html().display(),
-        run.journal.run.reconstructions().display(),
+        run.log.run.report_html().display(),
+        run.log.run.reconstructions().display(),
     );
 }
 

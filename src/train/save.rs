@@ -1,7 +1,7 @@
 //! A run's checkpoint: the model under the reference's names, the optimiser's moments, where the run stands.
 
-use super::journal::Journal;
 use super::run_dir::RunDir;
+use super::run_log::RunLog;
 use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, Checksums, Place, State, tensors};
 use crate::config::settings::Settings;
@@ -17,13 +17,13 @@ const SMALL: usize = 1 << 24;
 ///
 /// # Errors
 /// If the log cannot be flushed, or a setting cannot be written in TOML.
-pub(crate) fn state(settings: &impl Settings, journal: &mut Journal) -> Result<State> {
+pub(crate) fn state(settings: &impl Settings, log: &mut RunLog) -> Result<State> {
     let config_toml = settings.to_toml()?;
     Ok(State {
         seed: settings.run().seed,
         config_digest: crc32fast::hash(config_toml.as_bytes()),
         config_toml,
-        ..journal.state()?
+        ..log.state()?
     })
 }
 

@@ -156,9 +156,9 @@ fn a_task_of_ones_own_learns_and_resumes_to_the_same_bits() {
     let mut whole = run(&place, "whole");
     let last = whole.train("", &mut StopAfter(u64::MAX)).unwrap();
     assert_eq!(whole.learner.task.updates, 9);
-    let first = whole.journal.history[0].train_loss;
+    let first = whole.log.history[0].train_loss;
     assert!(last < first, "{last} after {first}");
-    assert!(whole.journal.history[2].score("largest").unwrap() > 0.0);
+    assert!(whole.log.history[2].score("largest").unwrap() > 0.0);
     let slow = whole.learner.task.slow.weight.clone();
     assert!(slow != whole.learner.model.weight && slow.iter().any(|&w| w != 0.0));
 
