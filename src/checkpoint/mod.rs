@@ -23,4 +23,4 @@ pub use named::Named;
 pub use names::Layout;
 pub use renamed::Renamed;
 pub use state::{Change, Checksums, EpochRecord, LogMark, Position, State};
-pub use write::Place;
+pub use write::CheckpointTarget;

@@ -24,7 +24,7 @@ const SPARE_BYTES: u64 = 256 << 10;
 
 /// Where and how checkpoints are written.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct CheckpointTarget<'a> {
     /// The disk.
     pub disk: &'a dyn Disk,
     /// The run directory.
@@ -38,7 +38,7 @@ impl Checkpoint {
     /// returns the checksums, which go into the state; `payload_bytes` is what they will take.
     ///
     /// ```text
-    /// Checkpoint::write(place, state, payload_bytes, |model, optimizer| Ok(Checksums {
+    /// Checkpoint::write(target, state, payload_bytes, |model, optimizer| Ok(Checksums {
     ///     model: tensors::write_on(disk, model, weights, &about)?,
     ///     optimizer: tensors::write_on(disk, optimizer, moments, &about)?,
     /// }))
@@ -48,12 +48,12 @@ impl Checkpoint {
     /// If there is no room for it, or anything cannot be written. The previous checkpoint is then still
     /// found.
     pub fn write(
-        place: Place<'_>,
+        target: CheckpointTarget<'_>,
         mut state: State,
         payload_bytes: u64,
         write_tensors: impl FnOnce(&Path, &Path) -> Result<Checksums>,
     ) -> Result<()> {
-        let Place { disk, run, keep } = place;
+        let CheckpointTarget { disk, run, keep } = target;
         let (current, previous, partial) = (run.join(NAME), run.join(PREVIOUS), run.join(PARTIAL));
         keep::settle(disk, run, keep)?;
         check_room(disk, run, payload_bytes + SPARE_BYTES)?;

@@ -252,7 +252,7 @@ impl<T: Task> Run<T> {
         }
         log.skipped_images.extend(learner.loader.skipped());
         let state = State { step, data_digest: self.data_digest, ..save::state(&learner.config, log)? };
-        learner.write_checkpoint(save::place(&learner.config, &log.run), state)?;
+        learner.write_checkpoint(save::target(&learner.config, &log.run), state)?;
         log.saved = Some(step);
         Ok(())
     }

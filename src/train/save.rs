@@ -3,7 +3,7 @@
 use super::run_dir::RunDir;
 use super::run_log::RunLog;
 use crate::base::{Error, Result};
-use crate::checkpoint::{Checkpoint, Checksums, Place, State, tensors};
+use crate::checkpoint::{Checkpoint, CheckpointTarget, Checksums, State, tensors};
 use crate::config::settings::Settings;
 use crate::optim::AdamW;
 use crate::params::{Params, Tensor, TensorMut};
@@ -28,8 +28,8 @@ pub(crate) fn state(settings: &impl Settings, log: &mut RunLog) -> Result<State>
 }
 
 /// Where a run's checkpoints are written.
-pub(crate) fn place<'a>(settings: &impl Settings, run: &'a RunDir) -> Place<'a> {
-    Place { disk: run.disk(), run: run.path(), keep: settings.run().keep }
+pub(crate) fn target<'a>(settings: &impl Settings, run: &'a RunDir) -> CheckpointTarget<'a> {
+    CheckpointTarget { disk: run.disk(), run: run.path(), keep: settings.run().keep }
 }
 
 /// Prefix of AdamW's first moments in the file beside the weights.
@@ -46,7 +46,7 @@ const TRAINED: &str = "w.";
 /// # Errors
 /// If there is no room for it, or it cannot be written; the previous checkpoint is then still there.
 pub fn save<P: Params<f32>>(
-    place: Place<'_>,
+    target: CheckpointTarget<'_>,
     state: State,
     model: &P,
     adamw: &AdamW<P>,
@@ -58,13 +58,13 @@ pub fn save<P: Params<f32>>(
     let extra = || extras.iter().flat_map(|(prefix, tensors)| tensors.iter().map(move |t| entry(prefix, t)));
     let copies = 3 + usize::from(averaged.is_some());
     let numbers = copies * model.count() + extra().map(|(_, _, data)| data.len()).sum::<usize>();
-    Checkpoint::write(place, state, (size_of::<f32>() * numbers) as u64, |weights, moments| {
+    Checkpoint::write(target, state, (size_of::<f32>() * numbers) as u64, |weights, moments| {
         let beside = averaged.map(|_| entries(model, TRAINED)).into_iter().flatten();
         let optimizer =
             entries(&adamw.m, FIRST).chain(entries(&adamw.v, SECOND)).chain(beside).chain(extra());
         Ok(Checksums {
-            model: tensors::write_on(place.disk, weights, entries(averaged.unwrap_or(model), ""), &about)?,
-            optimizer: tensors::write_on(place.disk, moments, optimizer, &steps)?,
+            model: tensors::write_on(target.disk, weights, entries(averaged.unwrap_or(model), ""), &about)?,
+            optimizer: tensors::write_on(target.disk, moments, optimizer, &steps)?,
         })
     })
 }

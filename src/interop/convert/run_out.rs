@@ -92,7 +92,7 @@ impl<S: Settings, P: Params<f32>> Run<S, P> {
         let [beta1, beta2] = self.settings.optim().betas;
         let adamw = AdamW::new(&self.model, (beta1, beta2));
         let state = save::state(&self.settings, log)?;
-        save::save(save::place(&self.settings, &log.run), state, &self.model, &adamw, None, &[])
+        save::save(save::target(&self.settings, &log.run), state, &self.model, &adamw, None, &[])
     }
 }
 
