@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use vit_mae::config::Resolved;
-use vit_mae::sweep::{Ablation, AblationObserver, Axis, Judge, Plan, Row, table};
+use vit_mae::sweep::{Ablation, AblationObserver, Axis, EvalPlan, Plan, Row, table};
 use vit_mae::tasks::Config;
 use vit_mae::tasks::classify::recipes;
 use vit_mae::tasks::mae::presets;
@@ -143,7 +143,7 @@ impl Args {
         let plan = Plan {
             vary,
             seeds: (0..self.seeds).collect(),
-            judge: Judge {
+            judge: EvalPlan {
                 probe: !self.no_probe,
                 finetune: (!self.no_finetune).then(|| self.recipe.clone()),
                 label_share: self.labels,

@@ -222,7 +222,7 @@ impl Task for Classify {
 /// What a classifier makes of labelled images.
 fn evaluate(cx: &EvalCx<'_, Classify>, model: &Classifier<f32>, set: &dyn Dataset) -> Result<Evaluation> {
     let engine = cx.workers.engine();
-    cx.config.judge(model, &cx.config.input(), cx.run.path(), engine).evaluate(set, &())
+    cx.config.evaluator(model, &cx.config.input(), cx.run.path(), engine).evaluate(set, &())
 }
 
 /// The confusion matrix of the test images, and those on which the classifier is most confidently wrong.
@@ -237,8 +237,8 @@ fn draw_test(
     run.write(&run.confusion(), &png)?;
     let mut sheets = vec![("Confusion matrix of the test split".to_owned(), png)];
     let input = config.input();
-    let judge = config.judge(best, &input, run.path(), cx.workers.engine());
-    if let Some(png) = judge.wrong_sheet(evaluation, set)? {
+    let evaluator = config.evaluator(best, &input, run.path(), cx.workers.engine());
+    if let Some(png) = evaluator.wrong_sheet(evaluation, set)? {
         run.write(&run.wrong(), &png)?;
         sheets.push(("Most confidently wrong".to_owned(), png));
     }
