@@ -4,7 +4,7 @@ use super::data::{Data, FEWEST_IMAGES, affordable};
 use super::saved::Saved;
 use crate::checkpoint::Named;
 use crate::config::Settings;
-use crate::tasks::mae::held_out::HeldOut;
+use crate::tasks::mae::eval_set::EvalSet;
 use crate::tasks::{Config, Pretrain};
 use crate::train::task::{EvalCx, Trivial, Validation};
 use crate::train::{RunDir, Task, WorkerPool};
@@ -41,7 +41,7 @@ impl Yardstick {
             Err(_) => (&data.source.train, TRAINING_IMAGES.min(data.source.train.len())),
         };
         let count = wanted.min(affordable::<Pretrain>(config, FEWEST_IMAGES));
-        let set = HeldOut::new(config, set, count)?;
+        let set = EvalSet::new(config, set, count)?;
         let held_out = data.source.validation.is_ok();
         let loss = saved.map(|saved| set.loss(&saved.model, &workers)).transpose()?;
         let named = set.baselines(config.model.target(), &workers).named(config.model.norm_pix_loss);

@@ -1,8 +1,8 @@
 //! The task of He et al. (2022): rebuild the patches that were removed.
 
 pub mod config;
+pub mod eval_set;
 pub mod gallery;
-pub mod held_out;
 pub mod load;
 pub mod outcome;
 pub mod presets;
@@ -24,8 +24,8 @@ use crate::train::memory::StepMemory;
 use crate::train::metrics::Record;
 use crate::train::source::{Source, crop_area, loader, measure};
 use crate::train::task::{Architecture, Effort, EvalCx, Findings, Opened, StepCx, Task, Validation};
+use eval_set::EvalSet;
 use gallery::Rows;
-use held_out::HeldOut;
 
 /// Images on the sheet of reconstructions.
 const PICTURES: usize = 8;
@@ -37,10 +37,10 @@ pub struct Pretrain {
     /// Why there is no validation loss, if there is none.
     pub no_validation: Option<String>,
     /// What the best checkpoint is chosen by.
-    validation: Option<HeldOut>,
+    validation: Option<EvalSet>,
     /// What the report names the loss of, and nothing else looks at.
-    test: Option<HeldOut>,
-    pictured: HeldOut,
+    test: Option<EvalSet>,
+    pictured: EvalSet,
 }
 
 impl Task for Pretrain {
@@ -64,13 +64,13 @@ impl Task for Pretrain {
         measure(&*source.train, &mut config.data, config.model.in_chans)?;
         let count = config.run.held_out_images;
         let [validation, test] = [&source.validation, &source.test]
-            .map(|set| set.as_ref().ok().map(|set| HeldOut::new(config, set, count)).transpose());
+            .map(|set| set.as_ref().ok().map(|set| EvalSet::new(config, set, count)).transpose());
         let pictured = source.validation.as_ref().or(source.test.as_ref()).unwrap_or(&source.train);
         let task = Self {
             data: source.train.describe(),
             validation: validation?,
             test: test?,
-            pictured: HeldOut::new(config, pictured, PICTURES)?,
+            pictured: EvalSet::new(config, pictured, PICTURES)?,
             no_validation: source.validation.err(),
         };
         let skipped = task.skipped();
