@@ -62,7 +62,7 @@ const LEAST_SLOPE: f64 = 1.8;
 
 impl Directions {
     /// Tests one layer. `loss` and the gradients are those at the subject's weights.
-    pub(super) fn along(
+    fn along(
         &self,
         subject: &Subject,
         layer: &Layer,
@@ -89,6 +89,27 @@ impl Directions {
             Direction { numbers, derivative, error, slope: taylor, passed }
         };
         (0..self.count).map(one).collect()
+    }
+}
+
+impl Subject {
+    /// Moves each layer's weights together in `count` random directions.
+    pub fn directions(
+        &self,
+        settings: &Directions,
+        layers: &[Layer],
+        done: &(impl Fn() + Sync),
+    ) -> Vec<(String, Vec<Direction>)> {
+        let mut grad = self.model.zeros_like();
+        let cx = &mut Exec::new(&settings.engine).split(true);
+        let (loss, output, cache) = self.loss(&self.model, self.images.view(), cx);
+        let dimages = self.backward(&self.model, cache, &output, &mut grad, cx);
+        let one = |layer: &Layer| {
+            let found = settings.along(self, layer, loss, &grad, &dimages);
+            done();
+            (layer.name.clone(), found)
+        };
+        layers.iter().filter(|layer| !self.is_fixed(layer)).map(one).collect()
     }
 }
 

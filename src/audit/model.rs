@@ -1,6 +1,5 @@
 //! Gradient checks of a whole model of any architecture, at initial or trained weights, layer by layer.
 
-use super::directions::{Direction, Directions};
 use super::gradcheck::GradCheck;
 use super::report::Report;
 use crate::base::rng::{Purpose, rng, uniform};
@@ -99,27 +98,8 @@ impl Subject {
         layers.par_iter().map(one).collect()
     }
 
-    /// Moves each layer's weights together in `count` random directions.
-    pub fn directions(
-        &self,
-        settings: &Directions,
-        layers: &[Layer],
-        done: &(impl Fn() + Sync),
-    ) -> Vec<(String, Vec<Direction>)> {
-        let mut grad = self.model.zeros_like();
-        let cx = &mut Exec::new(&settings.engine).split(true);
-        let (loss, output, cache) = self.loss(&self.model, self.images.view(), cx);
-        let dimages = self.backward(&self.model, cache, &output, &mut grad, cx);
-        let one = |layer: &Layer| {
-            let found = settings.along(self, layer, loss, &grad, &dimages);
-            done();
-            (layer.name.clone(), found)
-        };
-        layers.iter().filter(|layer| !self.is_fixed(layer)).map(one).collect()
-    }
-
     /// Whether a layer has nothing but position tables.
-    fn is_fixed(&self, layer: &Layer) -> bool {
+    pub(super) fn is_fixed(&self, layer: &Layer) -> bool {
         let tensors = self.model.tensors();
         let role = |name: &String| tensors.iter().find(|t| t.name == *name).map(|t| t.role);
         layer.tensors.iter().all(|name| role(name).is_some_and(|role| FIXED.contains(&role)))
@@ -137,7 +117,7 @@ impl Subject {
     }
 
     /// Adds the weights' gradient; returns the images', through the network and the target.
-    fn backward(
+    pub(super) fn backward(
         &self,
         model: &Mae<f64>,
         cache: MaeCache<f64>,

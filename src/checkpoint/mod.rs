@@ -16,8 +16,11 @@ pub mod values;
 pub mod verify;
 mod version_4;
 mod wrapping;
+mod write;
 
-pub use dir::{Checkpoint, Place};
+pub use dir::Checkpoint;
 pub use named::Named;
-pub use renamed::{Layout, Renamed};
+pub use names::Layout;
+pub use renamed::Renamed;
 pub use state::{Change, Checksums, EpochRecord, LogMark, Position, State};
+pub use write::CheckpointTarget;

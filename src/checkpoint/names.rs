@@ -10,6 +10,15 @@
 //! Rows 0 to D of `qkv` are the query's, D to 2D the key's, 2D to 3D the value's. A model that is an encoder and
 //! nothing else has no `vit.` in front of its names.
 
+/// How a file names its tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// As the reference; timm does the same for what it has.
+    Reference,
+    /// As Hugging Face's `transformers`.
+    Hf,
+}
+
 /// `qkv` is three tensors in a Hugging Face file.
 pub const THIRDS: usize = 3;
 

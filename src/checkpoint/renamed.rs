@@ -1,7 +1,7 @@
 //! A file of weights under another program's names, seen under the reference's: what is missing, unexpected or misshapen is
 //! an error, never a skip.
 
-use super::names::{self, Named, THIRDS};
+use super::names::{self, Layout, Named, THIRDS};
 use super::tensors::{File, listed};
 use super::values::Values;
 use super::wrapping::Wrapping;
@@ -9,15 +9,6 @@ use crate::base::{Error, Result};
 use crate::params::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-/// How a file names its tensors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// As the reference; timm does the same for what it has.
-    Reference,
-    /// As Hugging Face's `transformers`.
-    Hf,
-}
 
 /// A tensor to be filled: its name, its shape, its values.
 pub type Slot<'a> = (String, Vec<usize>, &'a mut [f32]);

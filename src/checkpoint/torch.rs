@@ -19,7 +19,7 @@ pub(super) fn is_pickle(path: &Path, head: [u8; 8]) -> bool {
 /// The refusal, with the two lines.
 pub(super) fn refused(path: &Path) -> Error {
     let to = match path.file_stem() {
-        Some(stem) if stem == "pytorch_model" => path.with_file_name(super::dir::MODEL), // where a folder has it
+        Some(stem) if stem == "pytorch_model" => path.with_file_name("model.safetensors"), // where a folder has it
         _ => path.with_extension("safetensors"),
     };
     let found = format!(

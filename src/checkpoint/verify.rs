@@ -100,7 +100,8 @@ fn describe(path: &Path, written: Option<u32>) -> Result<String> {
     Ok(format!("{} tensors, checksum {written:08x}", file.names().len()))
 }
 
-/// Every tensor of the model has two moments of its own shape, and there are no others.
+/// Every tensor of the model has two moments of its own shape, and there are no others. Trained weights beside a moving
+/// average and a task's own tensors have other names.
 fn both_moments(model: &tensors::File, optimizer: &tensors::File) -> Result<()> {
     for name in model.names() {
         for moment in ["m", "v"].map(|prefix| format!("{prefix}.{name}")) {
@@ -111,7 +112,8 @@ fn both_moments(model: &tensors::File, optimizer: &tensors::File) -> Result<()> 
             }
         }
     }
-    let (expected, found) = (2 * model.names().len(), optimizer.names().len());
+    let is_moment = |name: &&String| name.starts_with("m.") || name.starts_with("v.");
+    let (expected, found) = (2 * model.names().len(), optimizer.names().iter().filter(is_moment).count());
     if expected != found {
         return Err(Error::input(optimizer.path(), "tensors", expected.to_string(), found));
     }

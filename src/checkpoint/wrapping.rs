@@ -9,8 +9,7 @@
 //!
 //! Hugging Face's `vit.` is a part of its names, and is not taken off there.
 
-use super::names::PREFIX;
-use super::renamed::Layout;
+use super::names::{Layout, PREFIX};
 use super::tensors::listed;
 use crate::base::{Error, Result};
 use std::path::Path;

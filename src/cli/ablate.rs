@@ -1,16 +1,16 @@
 //! `vit-mae ablate`.
 
 use super::device::DeviceFlags;
-use super::flags::{over_environment, print_config};
+use super::flags::print_config;
 use super::progress::{self, Progress};
-use super::{assignments, outln, stderr, whole};
+use super::settings::{assignments, given, over_environment, path, whole};
+use super::{outln, stderr};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use toml::Value;
 use vit_mae::config::Resolved;
-use vit_mae::sweep::{Ablation, AblationObserver, Axis, Judge, Plan, Row, table};
+use vit_mae::sweep::{Ablation, AblationObserver, Axis, EvalPlan, Plan, Row, table};
 use vit_mae::tasks::Config;
 use vit_mae::tasks::classify::recipes;
 use vit_mae::tasks::mae::presets;
@@ -131,20 +131,19 @@ impl Args {
         }
         let mut pretrain = assignments(&self.set)?;
         pretrain.extend(self.device.overrides());
-        let path = self.data.as_deref().map(super::path).transpose()?;
-        pretrain.extend(path.map(|path| ("data.path".to_owned(), path)));
-        let epochs = |flag, epochs: Option<u64>| epochs.map(|n| whole(flag, n)).transpose();
-        let key = || "optim.epochs".to_owned();
-        pretrain.extend(epochs("--epochs", self.epochs)?.map(|n| (key(), n)));
-        let mut finetune: Vec<(String, Value)> = assignments(&self.finetune_set)?;
+        pretrain.extend(given([
+            ("data.path", path(self.data.as_ref())?),
+            ("optim.epochs", whole("--epochs", self.epochs)?),
+        ]));
+        let mut finetune = assignments(&self.finetune_set)?;
         finetune.extend(self.device.overrides());
-        finetune.extend(epochs("--finetune-epochs", self.finetune_epochs)?.map(|n| (key(), n)));
+        finetune.extend(given([("optim.epochs", whole("--finetune-epochs", self.finetune_epochs)?)]));
         let pretrain = over_environment(pretrain)?;
         let resolved = Config::layered(&self.preset, self.config.as_deref(), &pretrain)?;
         let plan = Plan {
             vary,
             seeds: (0..self.seeds).collect(),
-            judge: Judge {
+            judge: EvalPlan {
                 probe: !self.no_probe,
                 finetune: (!self.no_finetune).then(|| self.recipe.clone()),
                 label_share: self.labels,

@@ -2,9 +2,10 @@
 
 use super::bench_gpu;
 use super::device::DeviceFlags;
-use super::flags::{over_environment, print_config};
+use super::flags::print_config;
 use super::outln;
 use super::pretrain::methods;
+use super::settings::{assignments, choice, given, over_environment, whole};
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::bench::{Measurement, Plan};
@@ -97,14 +98,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !(args.secs > 0.0 && args.secs <= 86_400.0) {
         return Err(Error::setting("--secs", "more than 0 and at most a day", args.secs));
     }
-    let mut overrides = super::assignments(&args.set)?;
+    let mut overrides = assignments(&args.set)?;
     overrides.extend(args.device.overrides());
-    if let Some(size) = args.batch_size {
-        overrides.push(("optim.batch_size".to_owned(), super::whole("--batch-size", size)?));
-    }
-    if let Some(backend) = args.gemm {
-        overrides.push(("run.gemm".to_owned(), super::choice(&backend)));
-    }
+    overrides.extend(given([
+        ("optim.batch_size", whole("--batch-size", args.batch_size)?),
+        ("run.gemm", choice(args.gemm)),
+    ]));
     let overrides = over_environment(overrides)?;
     with_method(&args.method, Benching { args, overrides: &overrides, threads })
 }

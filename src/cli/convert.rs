@@ -1,6 +1,7 @@
 //! `vit-mae convert`.
 
-use super::{assignments, outln};
+use super::outln;
+use super::settings::assignments;
 use std::path::PathBuf;
 use vit_mae::Result;
 use vit_mae::interop::convert::{Conversion, Given, Report, Target, convert};

@@ -1,8 +1,7 @@
 //! Flags that say where large products run.
 
-use super::flags::{Override, over_environment};
+use super::settings::{Override, given, over_environment};
 use super::stderr;
-use toml::Value;
 use vit_mae::Result;
 use vit_mae::exec::Backend;
 use vit_mae::exec::device::Device;
@@ -27,9 +26,10 @@ pub(crate) struct DeviceFlags {
 impl DeviceFlags {
     /// As settings of training.
     pub(crate) fn overrides(self) -> impl Iterator<Item = Override> {
-        let device = self.device.map(|device| ("run.device", Value::from(device.to_string())));
-        let tf32 = self.tf32.then(|| ("run.tf32", Value::from(true)));
-        device.into_iter().chain(tf32).map(|(key, value)| (key.to_owned(), value))
+        given([
+            ("run.device", self.device.map(|device| device.to_string().into())),
+            ("run.tf32", self.tf32.then(|| true.into())),
+        ])
     }
 
     /// For a command that trains nothing: what the flags say, else the environment, else the CPU. The device that a

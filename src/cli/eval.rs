@@ -97,10 +97,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let skip = config.data.skip_bad_images || args.labelled.skip_bad_images;
     let (dataset, skipped) = readable(dataset, &input, skip)?;
     let engine = args.device.engine(config.run.gemm)?;
-    let judge = config.judge(&model, &input, &checkpoint.dir, &engine);
+    let evaluator = config.evaluator(&model, &input, &checkpoint.dir, &engine);
     let bar = ImagesBar::new();
     bar.begins(dataset.len());
-    let evaluation = judge.evaluate(&*dataset, &bar)?;
+    let evaluation = evaluator.evaluate(&*dataset, &bar)?;
     drop(bar);
     let classes = &config.finetune.classes;
     let report = Report {
@@ -121,7 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
         folder.write(FILES[0], json.as_bytes())?;
         folder.write(FILES[1], &confusion::draw(&evaluation.metrics, classes, &title)?)?;
-        if let Some(sheet) = judge.wrong_sheet(&evaluation, &*dataset)? {
+        if let Some(sheet) = evaluator.wrong_sheet(&evaluation, &*dataset)? {
             folder.write(FILES[2], &sheet)?;
         }
     }

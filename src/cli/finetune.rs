@@ -1,12 +1,13 @@
 //! `vit-mae finetune`.
 
-use super::flags::{LabelledData, Training, over_environment, print_config};
+use super::flags::{LabelledData, Training, print_config};
+use super::settings::{Override, choice, given, number, over_environment, pair, path, sides, whole};
 use super::training::train;
-use super::{choice, whole};
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::Result;
-use vit_mae::config::{Overrides, Resolved, Settings};
+use vit_mae::config::resolve::changed;
+use vit_mae::config::{Overrides, Resolved};
 use vit_mae::models::classify::Pooling;
 use vit_mae::tasks::classify::{Start, recipes};
 use vit_mae::tasks::{Classify, FinetuneConfig};
@@ -105,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         });
     }
     let run = if let Some(path) = &args.resume {
-        Run::<Classify>::resume(RunDir::open(path)?, |before| Ok(before.changed(file, &overrides)?.config))
+        Run::<Classify>::resume(RunDir::open(path)?, |before| Ok(changed(before, file, &overrides)?.config))
             .map_err(|error| overrides.name_variable(error))?
     } else {
         args.begin(file, &overrides)?
@@ -147,25 +148,22 @@ impl Args {
     }
 
     /// The flags that were given, as settings.
-    fn overrides(&self) -> Result<Vec<(String, Value)>> {
-        let mut all = self.training.overrides()?;
-        let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
-        put("data.path", self.labelled.data.as_deref().map(super::path).transpose()?);
-        put("data.format", self.labelled.format.clone().map(Value::from));
-        put("data.skip_bad_images", self.labelled.skip_bad_images.then(|| true.into()));
-        put("data.crop", super::pair("--crop", &self.crop)?);
-        put("model.img_size", super::sides("--img-size", &self.img_size)?);
-        put("model.pooling", self.pooling.map(|p| choice(&p)));
-        put("finetune.tune_blocks", self.tune_blocks.map(|n| whole("--tune-blocks", n)).transpose()?);
-        for (key, value) in [
-            ("finetune.label_share", self.labels),
-            ("data.val_fraction", self.val_fraction),
-            ("finetune.layer_decay", self.layer_decay),
-            ("finetune.ema_decay", self.ema),
-            ("finetune.drop_path", self.drop_path),
-        ] {
-            put(key, value.map(Value::from));
-        }
+    fn overrides(&self) -> Result<Vec<Override>> {
+        let (mut all, labelled) = (self.training.overrides()?, &self.labelled);
+        all.extend(given([
+            ("data.path", path(labelled.data.as_ref())?),
+            ("data.format", labelled.format.clone().map(Value::from)),
+            ("data.crop", pair("--crop", &self.crop)?),
+            ("data.skip_bad_images", labelled.skip_bad_images.then(|| true.into())),
+            ("data.val_fraction", number(self.val_fraction)),
+            ("model.img_size", sides("--img-size", &self.img_size)?),
+            ("model.pooling", choice(self.pooling)),
+            ("finetune.label_share", number(self.labels)),
+            ("finetune.tune_blocks", whole("--tune-blocks", self.tune_blocks)?),
+            ("finetune.layer_decay", number(self.layer_decay)),
+            ("finetune.drop_path", number(self.drop_path)),
+            ("finetune.ema_decay", number(self.ema)),
+        ]));
         Ok(all)
     }
 }

@@ -1,21 +1,11 @@
 //! Flags that several kinds of training share.
 
 use super::device::DeviceFlags;
-use super::{assignments, whole};
+use super::settings::{Override, assignments, given, number, over_environment, whole};
 use std::path::PathBuf;
-use toml::Value;
 use vit_mae::Result;
 use vit_mae::config::overrides::Variable;
-use vit_mae::config::{Overrides, Resolved, Settings};
-use vit_mae::tasks::all_keys;
-
-/// A setting's key and value.
-pub(crate) type Override = (String, Value);
-
-/// Flags over the settings in the environment.
-pub(crate) fn over_environment(flags: Vec<Override>) -> Result<Overrides> {
-    Overrides::new(std::env::vars_os(), flags, &all_keys())
-}
+use vit_mae::config::{Resolved, Settings};
 
 /// What `--print-config` prints.
 pub(crate) fn print_config<S: Settings>(resolved: &Resolved<S>) -> Result<()> {
@@ -114,26 +104,16 @@ impl Training {
     pub(crate) fn overrides(&self) -> Result<Vec<Override>> {
         let mut all = assignments(&self.set)?;
         all.extend(self.device.overrides());
-        let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
-        for (flag, key, value) in [
-            ("--batch-size", "optim.batch_size", self.batch_size),
-            ("--accum-iter", "optim.accum_iter", self.accum_iter),
-        ] {
-            put(key, value.map(|n| whole(flag, n)).transpose()?);
-        }
-        for (flag, key, value) in
-            [("--epochs", "optim.epochs", self.epochs), ("--seed", "run.seed", self.seed)]
-        {
-            put(key, value.map(|n| whole(flag, n)).transpose()?);
-        }
-        for (key, value) in [
-            ("optim.warmup_epochs", self.warmup_epochs),
-            ("optim.blr", self.blr),
-            ("optim.weight_decay", self.weight_decay),
-            ("optim.clip_grad", self.clip_grad),
-        ] {
-            put(key, value.map(Value::from));
-        }
+        all.extend(given([
+            ("optim.epochs", whole("--epochs", self.epochs)?),
+            ("optim.warmup_epochs", number(self.warmup_epochs)),
+            ("optim.batch_size", whole("--batch-size", self.batch_size)?),
+            ("optim.accum_iter", whole("--accum-iter", self.accum_iter)?),
+            ("optim.blr", number(self.blr)),
+            ("optim.weight_decay", number(self.weight_decay)),
+            ("optim.clip_grad", number(self.clip_grad)),
+            ("run.seed", whole("--seed", self.seed)?),
+        ]));
         Ok(all)
     }
 }

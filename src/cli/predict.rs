@@ -54,8 +54,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (model, config, checkpoint) = classify::load_best(&args.checkpoint)?;
     let input = config.input();
     let engine = args.device.engine(config.run.gemm)?;
-    let judge = config.judge(&model, &input, &checkpoint.dir, &engine);
-    let answers = args.images.iter().zip(judge.predict(&args.images, args.top)?);
+    let evaluator = config.evaluator(&model, &input, &checkpoint.dir, &engine);
+    let answers = args.images.iter().zip(evaluator.predict(&args.images, args.top)?);
     let answers: Vec<Answer> = answers.map(|(image, predictions)| Answer { image, predictions }).collect();
     if args.json {
         outln!("{}", super::json(&answers)?);

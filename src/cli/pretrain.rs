@@ -1,13 +1,14 @@
 //! `vit-mae pretrain`.
 
-use super::flags::{Training, over_environment, print_config};
+use super::flags::{Training, print_config};
+use super::settings::{Override, choice, given, number, over_environment, pair, path, sides, whole};
 use super::training::train;
-use super::{choice, pair, path, sides, whole};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::Result;
-use vit_mae::config::{Overrides, Settings};
+use vit_mae::config::Overrides;
+use vit_mae::config::resolve::changed;
 use vit_mae::exec::Backend;
 use vit_mae::mae::Strategy;
 use vit_mae::tasks::mae::config::OnNonfinite;
@@ -156,33 +157,30 @@ impl WithTask for Resuming<'_> {
             return print_config(&preview::<T::Config>(&run, file, overrides)?);
         }
         let command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
-        let run = Run::<T>::resume(run, |before| Ok(before.changed(file, overrides)?.config));
+        let run = Run::<T>::resume(run, |before| Ok(changed(before, file, overrides)?.config));
         train(run.map_err(|error| overrides.name_variable(error))?, &args.training, threads, &command)
     }
 }
 
 impl Args {
     /// The flags that were given, as settings.
-    fn overrides(&self) -> Result<Vec<(String, Value)>> {
+    fn overrides(&self) -> Result<Vec<Override>> {
         let mut all = self.training.overrides()?;
-        let mut put = |key: &str, value: Option<Value>| all.extend(value.map(|v| (key.to_owned(), v)));
-        put("data.path", self.data.as_deref().map(path).transpose()?);
-        put("data.format", self.format.clone().map(Value::from));
-        put("data.crop", pair("--crop", &self.crop)?);
-        put("data.skip_bad_images", self.skip_bad_images.then(|| true.into()));
-        put("model.img_size", sides("--img-size", &self.img_size)?);
-        for (flag, key, value) in [
-            ("--in-chans", "model.in_chans", self.in_chans),
-            ("--patch-size", "model.patch_size", self.patch_size),
-            ("--keep", "run.keep", self.keep),
-        ] {
-            put(key, value.map(|n| whole(flag, n)).transpose()?);
-        }
-        put("mask.mask_ratio", self.mask_ratio.map(Value::from));
-        put("model.norm_pix_loss", self.norm_pix_loss.map(Value::from));
-        put("mask.strategy", self.mask_strategy.map(|s| choice(&s)));
-        put("run.gemm", self.gemm.map(|b| choice(&b)));
-        put("run.on_nonfinite", self.on_nonfinite.map(|o| choice(&o)));
+        all.extend(given([
+            ("data.path", path(self.data.as_ref())?),
+            ("data.format", self.format.clone().map(Value::from)),
+            ("data.crop", pair("--crop", &self.crop)?),
+            ("data.skip_bad_images", self.skip_bad_images.then(|| true.into())),
+            ("model.img_size", sides("--img-size", &self.img_size)?),
+            ("model.in_chans", whole("--in-chans", self.in_chans)?),
+            ("model.patch_size", whole("--patch-size", self.patch_size)?),
+            ("model.norm_pix_loss", self.norm_pix_loss.map(Value::from)),
+            ("mask.mask_ratio", number(self.mask_ratio)),
+            ("mask.strategy", choice(self.mask_strategy)),
+            ("run.gemm", choice(self.gemm)),
+            ("run.keep", whole("--keep", self.keep)?),
+            ("run.on_nonfinite", choice(self.on_nonfinite)),
+        ]));
         Ok(all)
     }
 }

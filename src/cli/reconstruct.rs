@@ -13,7 +13,7 @@ use vit_mae::mae::{Mask, mask_from_file};
 use vit_mae::tasks::Config;
 use vit_mae::tasks::mae::gallery;
 use vit_mae::tasks::mae::gallery::Rows;
-use vit_mae::tasks::mae::{held_out, load};
+use vit_mae::tasks::mae::{eval_set, load};
 use vit_mae::train::WorkerPool;
 use vit_mae::{Error, Result};
 
@@ -148,5 +148,5 @@ fn masks(args: &Args, config: &Config) -> Result<Vec<Mask>> {
         return Ok(vec![mask_from_file(path, config.model.num_patches())?; count]);
     }
     let masking = config.masking();
-    Ok((0..count).map(|i| masking.mask(args.seed, held_out::EPOCH, i as u64)).collect())
+    Ok((0..count).map(|i| masking.mask(args.seed, eval_set::EPOCH, i as u64)).collect())
 }

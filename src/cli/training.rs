@@ -16,7 +16,7 @@ use vit_mae::{Error, Result};
 pub(crate) fn train<T: Task>(mut run: Run<T>, flags: &Training, threads: usize, command: &str) -> Result<()> {
     stderr::notes(&run.learner.task.notes());
     if flags.tensorboard {
-        run.journal.show_on_tensorboard()?;
+        run.log.show_on_tensorboard()?;
     }
     if !flags.json {
         describe(&run, threads);
@@ -25,7 +25,7 @@ pub(crate) fn train<T: Task>(mut run: Run<T>, flags: &Training, threads: usize, 
     let outcome = run.train(command, &mut progress)?;
     drop(progress);
     if flags.json {
-        return print_json(run.journal.run.path(), &outcome);
+        return print_json(run.log.run.path(), &outcome);
     }
     conclude(&run, &outcome);
     Ok(())
@@ -48,12 +48,12 @@ fn describe<T: Task>(run: &Run<T>, threads: usize) {
         optim.schedule().lr,
     );
     print_engine(learner.workers.engine());
-    outln!("run      {}", run.journal.run.path().display());
+    outln!("run      {}", run.log.run.path().display());
     if run.steps_done() > 0 {
         outln!("resumed  after {}", count(run.steps_done(), "step"));
     }
     let or_none = |value: &str| if value.is_empty() { "none".to_owned() } else { value.to_owned() };
-    for change in run.journal.changes.iter().filter(|change| change.step == run.steps_done()) {
+    for change in run.log.changes.iter().filter(|change| change.step == run.steps_done()) {
         outln!("changed  {} from {} to {}", change.key, or_none(&change.from), or_none(&change.to));
     }
 }
@@ -65,7 +65,7 @@ fn conclude<T: Task>(run: &Run<T>, outcome: &T::Outcome) {
         outln!("{name:<44} {value:>9}");
     }
     print_skipped(outcome.skipped());
-    let dir = &run.journal.run;
+    let dir = &run.log.run;
     outln!("\nLook at   {}", dir.report_html().display());
     if dir.reconstructions().is_dir() {
         outln!("          {}", dir.reconstructions().display());

@@ -1,5 +1,6 @@
 //! Settings: sections, layers of precedence, where each value came from, what the environment says.
 
+mod keys;
 pub mod moved;
 pub mod origins;
 pub mod overrides;
@@ -7,6 +8,7 @@ pub mod resolve;
 pub mod sections;
 pub mod settings;
 
+pub(crate) use keys::keys;
 pub use origins::Resolved;
 pub use overrides::Overrides;
 pub use settings::Settings;

@@ -2,15 +2,25 @@
 
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
+use crate::config::keys::keys;
 use crate::config::origins::{Origins, Resolved};
 use crate::config::overrides::{Overrides, Variable};
-use crate::config::settings::{Settings, keys, modernise};
+use crate::config::settings::{Settings, modernise, one_line};
 use std::marker::PhantomData;
 use std::path::Path;
 use toml::{Table, Value};
 
 /// The origin of what the command line says.
 const FLAG: &str = "flag";
+
+/// The settings of a run with a file, the environment and flags laid on top, as when it is resumed.
+///
+/// # Errors
+/// An unknown key, a value of the wrong type, a file that is not TOML, or settings that cannot work together;
+/// the error names the file, the variable or the flag.
+pub fn changed<S: Settings>(run: &S, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<S>> {
+    Layers::over(run.to_table()?).resolve(file, overrides)
+}
 
 /// Settings that grow layer by layer.
 pub(crate) struct Layers<S> {
@@ -175,19 +185,5 @@ fn merge(base: &mut Table, over: Table) {
                 base.insert(key, value);
             }
         }
-    }
-}
-
-/// A TOML error without its drawing of the source line, with the line's number or the key.
-pub(crate) fn one_line(e: toml::de::Error, text: &str) -> String {
-    let message = e.message().replace('\n', ", ");
-    if let Some(span) = e.span() {
-        let line = 1 + text.bytes().take(span.start).filter(|&b| b == b'\n').count();
-        return format!("{message}, in line {line}");
-    }
-    let shown = e.to_string();
-    match shown.lines().last().filter(|last| last.starts_with("in `")) {
-        Some(place) => format!("{message}, {place}"),
-        None => message,
     }
 }

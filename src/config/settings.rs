@@ -3,9 +3,6 @@
 
 use crate::base::{Error, Result};
 use crate::config::moved;
-use crate::config::origins::Resolved;
-use crate::config::overrides::Overrides;
-use crate::config::resolve::{Layers, one_line};
 use crate::config::sections::{DataConfig, OptimConfig, RunConfig};
 use crate::models::vit::VitConfig;
 use serde::Serialize;
@@ -48,15 +45,6 @@ pub trait Settings: Clone + Serialize + DeserializeOwned + Send + Sync {
     /// # Errors
     /// The first setting that cannot work.
     fn validate(&self) -> Result<()>;
-
-    /// These settings with a file, the environment and flags laid on top, as when a run is resumed.
-    ///
-    /// # Errors
-    /// An unknown key, a value of the wrong type, a file that is not TOML, or settings that cannot work together;
-    /// the error names the file, the variable or the flag.
-    fn changed(&self, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Self>> {
-        Layers::over(self.to_table()?).resolve(file, overrides)
-    }
 
     /// Reads the settings of a run, whose data is looked for from here and from where the run lies ([`moved::seen_from`]).
     ///
@@ -157,21 +145,18 @@ pub(crate) fn modernise(table: &mut Table) -> bool {
     data.as_table_mut().is_some_and(|data| data.insert("val_fraction".to_owned(), fraction).is_none())
 }
 
-/// Every key of a kind of settings, those without a value included: `model.depth`, ….
-pub(crate) fn keys<S: Settings>() -> Vec<String> {
-    let in_section = |section: String| {
-        let keys = fields::<S>(|unknown| Table::from_iter([(section.clone(), unknown.into())]));
-        keys.into_iter().map(move |key| format!("{section}.{key}"))
-    };
-    fields::<S>(|unknown| unknown).into_iter().flat_map(in_section).collect()
-}
-
-/// The fields of a struct: those that serde offers when it meets an unknown one there.
-fn fields<S: Settings>(place: impl FnOnce(Table) -> Table) -> Vec<String> {
-    let unknown = Table::from_iter([("?".to_owned(), Value::from(true))]);
-    let Err(error) = place(unknown).try_into::<S>() else { return Vec::new() };
-    let offered = error.message().split_once("expected").map_or("", |(_, offered)| offered);
-    offered.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+/// A TOML error without its drawing of the source line, with the line's number or the key.
+pub(crate) fn one_line(e: toml::de::Error, text: &str) -> String {
+    let message = e.message().replace('\n', ", ");
+    if let Some(span) = e.span() {
+        let line = 1 + text.bytes().take(span.start).filter(|&b| b == b'\n').count();
+        return format!("{message}, in line {line}");
+    }
+    let shown = e.to_string();
+    match shown.lines().last().filter(|last| last.starts_with("in `")) {
+        Some(place) => format!("{message}, {place}"),
+        None => message,
+    }
 }
 
 /// A kind of run in words.

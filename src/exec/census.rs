@@ -1,9 +1,10 @@
 //! Counting products instead of computing them: what a training step multiplies, asked of the step itself.
 
+use super::Backend;
 use super::cublas::cost::Work;
 use super::device::{Device, Gpu};
 use super::engine::Engine;
-use super::gemm::{Backend, Gemm};
+use super::gemm::Gemm;
 use super::kept::WeightRegistry;
 use crate::base::Real;
 use crate::base::sync::lock;

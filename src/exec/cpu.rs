@@ -1,10 +1,34 @@
-//! The two CPU backends behind [`Gemm`]: thin calls into the `gemm` and `matrixmultiply` crates.
+//! The two CPU backends behind [`Gemm`], and the choice of one: thin calls into the `gemm` and `matrixmultiply` crates.
 #![allow(unsafe_code, reason = "both crates take raw pointers; the views vouch for every element")]
 
 use super::gemm::Gemm;
 use crate::base::Real;
 use ndarray::{ArrayView2, ArrayViewMut2};
+use serde::{Deserialize, Serialize};
 use std::any::TypeId;
+use std::sync::Arc;
+
+/// The CPU backends that `--gemm` selects from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// The `gemm` crate: AVX2 and AVX-512 kernels chosen at run time; the fastest measured.
+    #[default]
+    Gemm,
+    /// The `matrixmultiply` crate: the portable reference.
+    Matrixmultiply,
+}
+
+impl Backend {
+    /// The backend itself.
+    #[must_use]
+    pub fn build<F: Real>(self) -> Arc<dyn Gemm<F>> {
+        match self {
+            Self::Gemm => Arc::new(GemmCrate),
+            Self::Matrixmultiply => Arc::new(MatrixMultiply),
+        }
+    }
+}
 
 /// The `gemm` crate, without its own threads.
 pub struct GemmCrate;

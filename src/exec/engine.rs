@@ -1,8 +1,9 @@
 //! What multiplies: a CPU backend, and a GPU for the large products if one was asked for. One value, opened once and
 //! handed on; clones share the device.
 
+use super::cpu::Backend;
 use super::device::{Device, Gpu};
-use super::gemm::{Backend, Gemm};
+use super::gemm::Gemm;
 use super::kept::{Version, WeightRegistry};
 use super::traffic::TransferStats;
 use crate::base::{Error, Real, Result};

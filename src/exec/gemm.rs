@@ -1,12 +1,8 @@
-//! The one seam through which every matrix product goes: the [`Gemm`] trait and the choice of backend.
+//! The one seam through which every matrix product goes: the [`Gemm`] trait.
 
-use super::cpu::{GemmCrate, MatrixMultiply};
 use super::kept::WeightRegistry;
 use super::traffic::TransferStats;
-use crate::base::Real;
 use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// What a device's driver said when a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,27 +41,5 @@ pub trait Gemm<F>: Send + Sync {
     /// What was copied so far.
     fn traffic(&self) -> TransferStats {
         TransferStats::default()
-    }
-}
-
-/// The CPU backends that `--gemm` selects from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Backend {
-    /// The `gemm` crate: AVX2 and AVX-512 kernels chosen at run time; the fastest measured.
-    #[default]
-    Gemm,
-    /// The `matrixmultiply` crate: the portable reference.
-    Matrixmultiply,
-}
-
-impl Backend {
-    /// The backend itself.
-    #[must_use]
-    pub fn build<F: Real>(self) -> Arc<dyn Gemm<F>> {
-        match self {
-            Self::Gemm => Arc::new(GemmCrate),
-            Self::Matrixmultiply => Arc::new(MatrixMultiply),
-        }
     }
 }

@@ -29,7 +29,7 @@ use probe::Probe;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
 
-pub use gemm::Backend;
+pub use cpu::Backend;
 
 /// The means by which one task computes: a product backend, a buffer pool and, when tracing, a probe.
 pub struct Exec<F: Real> {

@@ -15,7 +15,7 @@ pub mod figure;
 pub mod plan;
 pub mod table;
 
-pub use plan::{Axis, Judge, Plan};
+pub use plan::{Axis, EvalPlan, Plan};
 pub use table::Row;
 
 use crate::base::files::read_text;

@@ -27,7 +27,7 @@ pub struct Plan {
     /// Each point is run with each of these.
     pub seeds: Vec<u64>,
     /// What is judged at each point.
-    pub judge: Judge,
+    pub judge: EvalPlan,
     /// Pre-training, but for what is varied.
     pub pretrain: Config,
     /// Overrides of the fine-tuning recipe, by key.
@@ -49,7 +49,7 @@ pub struct Axis {
 /// How a pre-trained encoder is judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Judge {
+pub struct EvalPlan {
     /// By a linear probe and by its nearest neighbours.
     pub probe: bool,
     /// By fine-tuning with this recipe.

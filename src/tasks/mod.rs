@@ -15,7 +15,8 @@ pub use mae::{Config, Pretrain};
 pub use metrics::Metrics;
 
 use crate::base::{Error, Result};
-use crate::config::settings::{Settings, keys, task_of};
+use crate::config::keys;
+use crate::config::settings::{Settings, task_of};
 use crate::train::task::Task;
 use std::path::Path;
 

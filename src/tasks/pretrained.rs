@@ -34,7 +34,7 @@ impl Pretrained {
     /// If there is no checkpoint, it is damaged, or its tensors are not those of its own settings.
     pub fn open(dir: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(dir)?;
-        let Architecture { task, vit, data, run } = Architecture::of(&checkpoint)?;
+        let TrunkSettings { task, vit, data, run } = TrunkSettings::of(&checkpoint)?;
         let file = &checkpoint.model;
         save::check_promise(file.path(), vit.parameters(), file.elements()?)?;
         memory::require_weights(vit.parameters())?;
@@ -72,7 +72,7 @@ impl Pretrained {
 }
 
 /// What the settings of a checkpoint say about its trunk.
-pub struct Architecture {
+pub struct TrunkSettings {
     /// The task's or the method's name.
     pub task: &'static str,
     /// The trunk.
@@ -83,7 +83,7 @@ pub struct Architecture {
     pub run: RunConfig,
 }
 
-impl Architecture {
+impl TrunkSettings {
     /// Of a checkpoint of any task.
     ///
     /// # Errors
@@ -107,9 +107,9 @@ struct Reading<'a> {
 }
 
 impl WithTask for Reading<'_> {
-    type Output = Architecture;
+    type Output = TrunkSettings;
 
-    fn run<T: Task>(self) -> Result<Architecture> {
-        Ok(Architecture::from_settings(&T::Config::from_toml(self.toml, self.dir)?))
+    fn run<T: Task>(self) -> Result<TrunkSettings> {
+        Ok(TrunkSettings::from_settings(&T::Config::from_toml(self.toml, self.dir)?))
     }
 }

@@ -3,7 +3,6 @@
 pub mod chain;
 pub mod curves;
 pub mod input;
-pub mod journal;
 pub mod lock;
 pub mod logs;
 pub mod memory;
@@ -13,6 +12,7 @@ pub mod record;
 pub mod resume;
 pub mod run;
 pub mod run_dir;
+pub mod run_log;
 pub mod save;
 pub mod source;
 pub mod step;

@@ -7,6 +7,7 @@ use crate::base::{Error, Result};
 use crate::checkpoint::{Change, Checkpoint, dir};
 use crate::config::origins::{Origins, Resolved};
 use crate::config::overrides::Overrides;
+use crate::config::resolve::changed;
 use crate::config::settings::Settings;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -80,14 +81,14 @@ impl<S: Settings> Earlier<S> {
 /// The settings with which a run would go on under these overrides, and where each comes from; nothing is begun.
 ///
 /// # Errors
-/// As [`Earlier::new`], or as [`Settings::changed`].
+/// As [`Earlier::new`], or as [`changed`].
 pub fn preview<S: Settings>(run: &RunDir, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<S>> {
     let Some(checkpoint) = last_checkpoint(run)? else {
-        return first_config::<S>(run)?.changed(file, overrides);
+        return changed(&first_config::<S>(run)?, file, overrides);
     };
     let mut origins = Origins::default();
     let earlier = Earlier::new(checkpoint, |before: &S| {
-        let resolved = before.changed(file, overrides)?;
+        let resolved = changed(before, file, overrides)?;
         origins = resolved.origins;
         Ok(resolved.config)
     });
@@ -137,7 +138,10 @@ fn is_fixed<S: Settings>(key: &str) -> bool {
 }
 
 /// What differs between two configurations, by key.
-fn differences(before: &impl Settings, after: &impl Settings, step: u64) -> Result<Vec<Change>> {
+///
+/// # Errors
+/// Only if a number cannot be written in TOML.
+pub fn differences(before: &impl Settings, after: &impl Settings, step: u64) -> Result<Vec<Change>> {
     let (before, after) = (flat(&before.to_table()?), flat(&after.to_table()?));
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let value = |map: &BTreeMap<String, String>, key: &String| map.get(key).cloned().unwrap_or_default();

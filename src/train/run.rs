@@ -1,10 +1,10 @@
 //! A training run, the same for every task: epoch by epoch and step by step; then pictures, checkpoint and report.
 
 use super::curves;
-use super::journal::Journal;
 use super::metrics::{EpochRecord, Record, StepRecord};
 use super::resume::{self, Earlier};
 use super::run_dir::RunDir;
+use super::run_log::RunLog;
 use super::source::Source;
 use super::step::{Learner, StepOutcome};
 use super::task::{Effort, Findings, Opened, Task};
@@ -31,7 +31,7 @@ pub struct Run<T: Task> {
     /// The model in training.
     pub learner: Learner<T>,
     /// How far it is.
-    pub journal: Journal,
+    pub log: RunLog,
     data_digest: u32,
     resumed: bool,
 }
@@ -60,9 +60,9 @@ impl<T: Task> Run<T> {
         let learner = Learner::new(task, config, train, |config| T::model(config, start))?;
         let run = out()?;
         run.write(&run.config(), learner.config.to_toml()?.as_bytes())?;
-        let mut journal = Journal::begin(run)?;
-        journal.skipped_images.extend(skipped);
-        Ok(Self { learner, journal, data_digest, resumed: false })
+        let mut log = RunLog::begin(run)?;
+        log.skipped_images.extend(skipped);
+        Ok(Self { learner, log, data_digest, resumed: false })
     }
 
     /// Goes on with an interrupted or finished run, with the same bits as if it had never stopped. `change` may
@@ -102,9 +102,9 @@ impl<T: Task> Run<T> {
         earlier.check_data(data_digest)?;
         let mut learner = Learner::new(task, config, train, |config| Ok(T::blank(config)))?;
         learner.restore(&earlier.checkpoint)?;
-        let mut journal = Journal::resume(run, &earlier.checkpoint.state)?;
-        journal.skipped_images.extend(skipped);
-        let mut run = Self { learner, journal, data_digest, resumed: true };
+        let mut log = RunLog::resume(run, &earlier.checkpoint.state)?;
+        log.skipped_images.extend(skipped);
+        let mut run = Self { learner, log, data_digest, resumed: true };
         run.record_changes(&earlier)?;
         Ok(run)
     }
@@ -112,19 +112,19 @@ impl<T: Task> Run<T> {
     /// Writes down what was changed in a resumed run, in log and checkpoint, before a step is taken with it.
     fn record_changes(&mut self, earlier: &Earlier<T::Config>) -> Result<()> {
         for change in &earlier.changes {
-            self.journal.log(Record::Change(change.clone()))?;
-            self.journal.changes.push(change.clone());
+            self.log.add(Record::Change(change.clone()))?;
+            self.log.changes.push(change.clone());
         }
         if !earlier.changes.is_empty() {
             self.checkpoint()?;
         }
-        let run = &self.journal.run;
+        let run = &self.log.run;
         run.write(&run.config(), self.learner.config.to_toml()?.as_bytes())
     }
 
     /// Optimiser steps done.
     pub fn steps_done(&self) -> u64 {
-        self.journal.epoch * self.learner.steps_per_epoch() + self.journal.position.steps
+        self.log.epoch * self.learner.steps_per_epoch() + self.log.position.steps
     }
 
     /// Optimiser steps of the whole run.
@@ -142,32 +142,32 @@ impl<T: Task> Run<T> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.all_epochs(command, observer)));
         match outcome.unwrap_or_else(|panic| Err(panic_error(&*panic))) {
             Err(error @ (Error::Input { .. } | Error::Read { .. }))
-                if !self.resumed && self.journal.saved.is_none_or(|step| step == 0) =>
+                if !self.resumed && self.log.saved.is_none_or(|step| step == 0) =>
             {
-                self.journal.run.discard()?;
+                self.log.run.discard()?;
                 Err(error)
             }
-            Err(error) => Err(halted(&self.journal, error)),
+            Err(error) => Err(halted(&self.log, error)),
             outcome => outcome,
         }
     }
 
     fn all_epochs(&mut self, command: &str, observer: &mut dyn Observer) -> Result<T::Outcome> {
-        if self.journal.saved.is_none() {
+        if self.log.saved.is_none() {
             self.checkpoint()?;
         }
         let settings = self.learner.config.run().clone();
         let epochs = self.learner.config.optim().epochs;
-        while self.journal.epoch < epochs {
+        while self.log.epoch < epochs {
             let record = self.epoch(&settings, observer)?;
-            self.journal.finish_epoch(record.clone())?;
+            self.log.finish_epoch(record.clone())?;
             observer.epoch(&record);
             let due = |every: u64| record.epoch % every == 0 || record.epoch == epochs;
             if due(settings.pictures_every_epochs) {
-                self.learner.task.draw(&self.learner.eval_cx(&self.journal.run), record.epoch)?;
+                self.learner.task.draw(&self.learner.eval_cx(&self.log.run), record.epoch)?;
                 // The report may draw those of the last epoch anew.
                 if record.epoch < epochs {
-                    self.journal.show_pictures(record.epoch)?;
+                    self.log.show_pictures(record.epoch)?;
                 }
             }
             if due(settings.checkpoint_every_epochs) {
@@ -175,46 +175,46 @@ impl<T: Task> Run<T> {
             }
         }
         let outcome = self.report(command)?;
-        self.journal.show_pictures(epochs)?;
+        self.log.show_pictures(epochs)?;
         Ok(outcome)
     }
 
     /// One pass over the data, or what is left of it.
     fn epoch(&mut self, settings: &RunConfig, observer: &mut dyn Observer) -> Result<EpochRecord> {
-        let epoch = self.journal.epoch;
+        let epoch = self.log.epoch;
         let (steps, total) = (self.learner.steps_per_epoch(), self.steps_total());
-        let mut batches = self.learner.batches(epoch, self.journal.position.steps);
-        self.journal.start_clock(self.learner.loader.waited());
-        while self.journal.position.steps < steps {
-            let i = self.journal.position.steps;
+        let mut batches = self.learner.batches(epoch, self.log.position.steps);
+        self.log.start_clock(self.learner.loader.waited());
+        while self.log.position.steps < steps {
+            let i = self.log.position.steps;
             match self.learner.step(epoch, i, &mut batches, &|| observer.should_stop().is_some())? {
                 StepOutcome::Done(record) => {
-                    self.journal.count_step(record.loss);
+                    self.log.count_step(record.loss);
                     self.log_step(record.clone(), settings, total)?;
                     observer.step(&record, total);
                 }
                 StepOutcome::Skipped(record) => {
-                    self.journal.count_skipped();
-                    self.journal.log(Record::Skipped(record))?;
+                    self.log.count_skipped();
+                    self.log.add(Record::Skipped(record))?;
                 }
                 StepOutcome::Stopped => {}
             }
             if let Some(signal) = observer.should_stop() {
                 self.checkpoint()?;
-                let path = self.journal.run.path().to_path_buf();
+                let path = self.log.run.path().to_path_buf();
                 return Err(Error::Interrupted { run: path, step: self.steps_done(), signal });
             }
             if settings.checkpoint_every_steps.is_some_and(|every| self.steps_done().is_multiple_of(every)) {
                 self.checkpoint()?;
             }
         }
-        self.journal.read_clock(self.learner.loader.waited());
+        self.log.read_clock(self.learner.loader.waited());
         let images = steps as f64 * self.learner.images_per_step() as f64;
-        let validation = self.learner.evaluate(&self.journal.run, epoch + 1)?;
+        let validation = self.learner.evaluate(&self.log.run, epoch + 1)?;
         if let Some(details) = validation.as_ref().and_then(|validation| validation.details.clone()) {
-            self.journal.log(Record::Validation(details))?;
+            self.log.add(Record::Validation(details))?;
         }
-        let (at, mean_loss) = (self.journal.position, self.journal.mean_loss());
+        let (at, mean_loss) = (self.log.position, self.log.mean_loss());
         let nothing =
             || Error::NotFinite { step: self.steps_done(), tensor: "every loss of the epoch".into() };
         Ok(EpochRecord {
@@ -235,7 +235,7 @@ impl<T: Task> Run<T> {
             record.weights_digest = Some(chain::weights_digest(&self.learner.model));
         }
         if record.weights_digest.is_some() || record.step.is_multiple_of(settings.log_every_steps) {
-            self.journal.log(Record::Step(record))?;
+            self.log.add(Record::Step(record))?;
         }
         Ok(())
     }
@@ -243,23 +243,23 @@ impl<T: Task> Run<T> {
     /// Saves the run as it stands.
     fn checkpoint(&mut self) -> Result<()> {
         let step = self.steps_done();
-        let (learner, journal) = (&self.learner, &mut self.journal);
+        let (learner, log) = (&self.learner, &mut self.log);
         if let Some(tensor) = clip::first_not_finite(&learner.model) {
             return Err(Error::NotFinite { step, tensor });
         }
-        if journal.position.steps > 0 {
-            journal.read_clock(learner.loader.waited());
+        if log.position.steps > 0 {
+            log.read_clock(learner.loader.waited());
         }
-        journal.skipped_images.extend(learner.loader.skipped());
-        let state = State { step, data_digest: self.data_digest, ..save::state(&learner.config, journal)? };
-        learner.write_checkpoint(save::place(&learner.config, &journal.run), state)?;
-        journal.saved = Some(step);
+        log.skipped_images.extend(learner.loader.skipped());
+        let state = State { step, data_digest: self.data_digest, ..save::state(&learner.config, log)? };
+        learner.write_checkpoint(save::target(&learner.config, &log.run), state)?;
+        log.saved = Some(step);
         Ok(())
     }
 
     /// Judges the finished run, and writes `loss.svg` and `report.html`.
     fn report(&mut self, command: &str) -> Result<T::Outcome> {
-        let (run, records) = (&self.journal.run, &self.journal.records);
+        let (run, records) = (&self.log.run, &self.log.records);
         let effort = self.effort();
         let notes = self.notes(&effort);
         let Findings { outcome, references, mut report } =
@@ -278,17 +278,17 @@ impl<T: Task> Run<T> {
 
     /// What the whole run took.
     fn effort(&self) -> Effort {
-        let (journal, learner) = (&self.journal, &self.learner);
-        let last = journal.history.last().cloned().expect("at least one epoch was trained");
+        let (log, learner) = (&self.log, &self.learner);
+        let last = log.history.last().cloned().expect("at least one epoch was trained");
         let images = last.epoch as f64 * learner.steps_per_epoch() as f64 * learner.images_per_step() as f64;
-        let wall_secs = journal.wall_secs();
-        let mut skipped = journal.skipped_images.clone();
+        let wall_secs = log.wall_secs();
+        let mut skipped = log.skipped_images.clone();
         skipped.extend(learner.loader.skipped());
         Effort {
             last,
             images_per_s: images / wall_secs,
             wall_secs,
-            skipped_steps: journal.history.iter().map(|epoch| epoch.skipped_steps).sum(),
+            skipped_steps: log.history.iter().map(|epoch| epoch.skipped_steps).sum(),
             skipped: skipped.into_iter().collect(),
         }
     }
@@ -296,7 +296,7 @@ impl<T: Task> Run<T> {
     /// Remarks that any report may need.
     fn notes(&self, Effort { skipped_steps, skipped, .. }: &Effort) -> Vec<String> {
         let mut notes = vec![format!("Parameter groups: {}.", groups::summary(&self.learner.groups))];
-        notes.extend(self.journal.changes.iter().map(|change| {
+        notes.extend(self.log.changes.iter().map(|change| {
             let (key, from, to) = (&change.key, &change.from, &change.to);
             format!("Changed after step {}: {key} from {from} to {to}.", change.step)
         }));
@@ -310,8 +310,8 @@ impl<T: Task> Run<T> {
 
 /// An error together with the checkpoint that is on the disk: the last one, or one whose writing had got far
 /// enough before it failed.
-fn halted(journal: &Journal, error: Error) -> Error {
-    let run = journal.run.path().to_path_buf();
+fn halted(log: &RunLog, error: Error) -> Error {
+    let run = log.run.path().to_path_buf();
     let found = dir::find(&run).and_then(|folder| State::read(&folder.join(dir::STATE)));
     match (error, found) {
         (error @ Error::Interrupted { .. }, _) | (error, Err(_)) => error,

@@ -1,9 +1,9 @@
 //! A run's checkpoint: the model under the reference's names, the optimiser's moments, where the run stands.
 
-use super::journal::Journal;
 use super::run_dir::RunDir;
+use super::run_log::RunLog;
 use crate::base::{Error, Result};
-use crate::checkpoint::{Checkpoint, Checksums, Place, State, tensors};
+use crate::checkpoint::{Checkpoint, CheckpointTarget, Checksums, State, tensors};
 use crate::config::settings::Settings;
 use crate::optim::AdamW;
 use crate::params::{Params, Tensor, TensorMut};
@@ -17,22 +17,26 @@ const SMALL: usize = 1 << 24;
 ///
 /// # Errors
 /// If the log cannot be flushed, or a setting cannot be written in TOML.
-pub(crate) fn state(settings: &impl Settings, journal: &mut Journal) -> Result<State> {
+pub(crate) fn state(settings: &impl Settings, log: &mut RunLog) -> Result<State> {
     let config_toml = settings.to_toml()?;
     Ok(State {
         seed: settings.run().seed,
         config_digest: crc32fast::hash(config_toml.as_bytes()),
         config_toml,
-        ..journal.state()?
+        ..log.state()?
     })
 }
 
 /// Where a run's checkpoints are written.
-pub(crate) fn place<'a>(settings: &impl Settings, run: &'a RunDir) -> Place<'a> {
-    Place { disk: run.disk(), run: run.path(), keep: settings.run().keep }
+pub(crate) fn target<'a>(settings: &impl Settings, run: &'a RunDir) -> CheckpointTarget<'a> {
+    CheckpointTarget { disk: run.disk(), run: run.path(), keep: settings.run().keep }
 }
 
-/// Prefix of the trained weights in a checkpoint whose weights are their moving average.
+/// Prefix of AdamW's first moments in the file beside the weights.
+const FIRST: &str = "m.";
+/// Of its second moments.
+const SECOND: &str = "v.";
+/// Of the trained weights in a checkpoint whose weights are their moving average.
 const TRAINED: &str = "w.";
 
 /// Writes the checkpoint of a run, whole or not at all. `averaged` is the moving average of the weights, where one is
@@ -42,7 +46,7 @@ const TRAINED: &str = "w.";
 /// # Errors
 /// If there is no room for it, or it cannot be written; the previous checkpoint is then still there.
 pub fn save<P: Params<f32>>(
-    place: Place<'_>,
+    target: CheckpointTarget<'_>,
     state: State,
     model: &P,
     adamw: &AdamW<P>,
@@ -54,12 +58,13 @@ pub fn save<P: Params<f32>>(
     let extra = || extras.iter().flat_map(|(prefix, tensors)| tensors.iter().map(move |t| entry(prefix, t)));
     let copies = 3 + usize::from(averaged.is_some());
     let numbers = copies * model.count() + extra().map(|(_, _, data)| data.len()).sum::<usize>();
-    Checkpoint::write(place, state, (size_of::<f32>() * numbers) as u64, |weights, moments| {
+    Checkpoint::write(target, state, (size_of::<f32>() * numbers) as u64, |weights, moments| {
         let beside = averaged.map(|_| entries(model, TRAINED)).into_iter().flatten();
-        let optimizer = entries(&adamw.m, "m.").chain(entries(&adamw.v, "v.")).chain(beside).chain(extra());
+        let optimizer =
+            entries(&adamw.m, FIRST).chain(entries(&adamw.v, SECOND)).chain(beside).chain(extra());
         Ok(Checksums {
-            model: tensors::write_on(place.disk, weights, entries(averaged.unwrap_or(model), ""), &about)?,
-            optimizer: tensors::write_on(place.disk, moments, optimizer, &steps)?,
+            model: tensors::write_on(target.disk, weights, entries(averaged.unwrap_or(model), ""), &about)?,
+            optimizer: tensors::write_on(target.disk, moments, optimizer, &steps)?,
         })
     })
 }
@@ -107,7 +112,7 @@ pub fn restore<P: Params<f32>>(
         Some(average) => (average, Some(model)),
     };
     tensors::load_into(&checkpoint.model, slots(weights, "").collect())?;
-    load_moments(checkpoint, adamw, trained, extras)
+    load_moments(&checkpoint.optimizer, adamw, trained, Some(extras))
 }
 
 /// Refuses settings that promise far more numbers than a file holds.
@@ -130,24 +135,35 @@ pub fn load_weights<P: Params<f32>>(file: &tensors::File, model: &mut P) -> Resu
     tensors::load_into(file, slots(model, "").collect())
 }
 
-/// The optimiser's moments and step count, and the trained weights where they lie beside them.
+/// The optimiser's moments and step count from its file, the trained weights where they lie beside them, and a task's
+/// `extras`; where the task is not there, whatever else the file holds is taken for them.
 ///
 /// # Errors
 /// If they are not those of this model.
 pub fn load_moments<P: Params<f32>>(
-    checkpoint: &Checkpoint,
+    file: &tensors::File,
     adamw: &mut AdamW<P>,
     trained: Option<&mut P>,
-    extras: Vec<(&'static str, Vec<TensorMut<'_, f32>>)>,
+    extras: Option<Vec<(&'static str, Vec<TensorMut<'_, f32>>)>>,
 ) -> Result<()> {
-    let file = &checkpoint.optimizer;
     let steps = file.metadata().remove("adamw_steps").unwrap_or_default();
     adamw.steps = steps
         .parse()
         .map_err(|_| Error::input(file.path(), "adamw_steps", "a number of steps", format!("`{steps}`")))?;
+    let mut unknown = Vec::new();
+    if extras.is_none() {
+        let own = |name: &String| [FIRST, SECOND, TRAINED].iter().any(|prefix| name.starts_with(prefix));
+        for name in file.names().into_iter().filter(|name| !own(name)) {
+            unknown.push((file.shape(&name)?.to_vec(), file.read(&name)?, name));
+        }
+    }
     let trained = trained.into_iter().flat_map(|model| slots(model, TRAINED));
-    let moments = slots(&mut adamw.m, "m.").chain(slots(&mut adamw.v, "v."));
-    let extras =
-        extras.into_iter().flat_map(|(prefix, tensors)| tensors.into_iter().map(move |t| slot(prefix, t)));
-    tensors::load_into(file, moments.chain(trained).chain(extras).collect())
+    let moments = slots(&mut adamw.m, FIRST).chain(slots(&mut adamw.v, SECOND));
+    let extras = extras
+        .into_iter()
+        .flatten()
+        .flat_map(|(prefix, tensors)| tensors.into_iter().map(move |t| slot(prefix, t)));
+    let unknown =
+        unknown.iter_mut().map(|(shape, data, name)| (name.clone(), shape.clone(), data.as_mut_slice()));
+    tensors::load_into(file, moments.chain(trained).chain(extras).chain(unknown).collect())
 }

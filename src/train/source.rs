@@ -14,6 +14,7 @@ use std::sync::Arc;
 const STATS_IMAGES: usize = 1000;
 
 /// The images of a run. No image is in two of its splits.
+#[derive(Clone)]
 pub struct Source {
     /// What the model learns from.
     pub train: Arc<dyn Dataset>,

@@ -7,7 +7,7 @@ use super::source::open_loader;
 use super::task::{EvalCx, Losses, StepCx, StepInfo, Task, Validation};
 use super::workers::WorkerPool;
 use crate::base::{Error, Real, Result};
-use crate::checkpoint::{Checkpoint, Place, State};
+use crate::checkpoint::{Checkpoint, CheckpointTarget, State};
 use crate::config::sections::{OnNonfinite, OptimConfig};
 use crate::config::settings::Settings;
 use crate::data::{Batch, Dataset, Loader};
@@ -294,8 +294,8 @@ impl<T: Task> Learner<T> {
     ///
     /// # Errors
     /// If it cannot be written; the previous one is then still there.
-    pub fn write_checkpoint(&self, place: Place<'_>, state: State) -> Result<()> {
-        save::save(place, state, &self.model, &self.adamw, self.averaged.as_ref(), &self.task.extras())
+    pub fn write_checkpoint(&self, target: CheckpointTarget<'_>, state: State) -> Result<()> {
+        save::save(target, state, &self.model, &self.adamw, self.averaged.as_ref(), &self.task.extras())
     }
 
     /// Takes weights, moments, moving average and the task's extras from a checkpoint.

@@ -1,22 +1,24 @@
 //! What a kind of training says of itself. `Run` makes a run of it: the loop, checkpoints, log, report.
 
-use super::memory::StepMemory;
+use super::memory::{self, StepMemory};
 use super::metrics::{EpochRecord, Record, ValidationRecord};
 use super::run_dir::RunDir;
+use super::save;
 use super::source::Source;
 use super::workers::WorkerPool;
 use crate::base::Result;
-use crate::checkpoint::Named;
+use crate::checkpoint::{Named, tensors};
 use crate::config::settings::Settings;
 use crate::data::{Batch, Dataset, LoaderConfig};
 use crate::draw::report::Report;
+use crate::models::vit::{Stack, VitConfig};
 use crate::optim::Group;
 use crate::params::{Params, Tensor, TensorMut};
 use serde::Serialize;
 use std::sync::Arc;
 
 /// A task: what is learnt from which data, by which loss, and how it is judged.
-pub trait Task: Sized + Send + Sync {
+pub trait Task: Sized + Send + Sync + 'static {
     /// Its settings.
     type Config: Settings;
     /// Its model.
@@ -56,6 +58,9 @@ pub trait Task: Sized + Send + Sync {
     /// What is in memory during a training step on so many threads.
     fn memory(config: &Self::Config, threads: usize) -> StepMemory;
 
+    /// What its model is made of.
+    fn architecture(config: &Self::Config) -> Architecture;
+
     /// The model that training starts with.
     ///
     /// # Errors
@@ -64,6 +69,20 @@ pub trait Task: Sized + Send + Sync {
 
     /// A model whose weights are about to be read from a checkpoint.
     fn blank(config: &Self::Config) -> Self::Model;
+
+    /// A model with the weights of a file.
+    ///
+    /// # Errors
+    /// If the file's tensors are not the model's. Settings that promise far more than the file holds are refused before
+    /// the model is made, so that they do not fill the memory.
+    fn load(file: &tensors::File, config: &Self::Config) -> Result<Self::Model> {
+        let parameters = Self::memory(config, 1).parameters;
+        save::check_promise(file.path(), parameters, file.elements()?)?;
+        memory::require_weights(parameters)?;
+        let mut model = Self::blank(config);
+        save::load_weights(file, &mut model)?;
+        Ok(model)
+    }
 
     /// Where a run with these settings started.
     ///
@@ -106,6 +125,19 @@ pub trait Task: Sized + Send + Sync {
     /// # Errors
     /// If one of them cannot be read.
     fn evaluate(&mut self, cx: &EvalCx<'_, Self>, step: u64, epoch: u64) -> Result<Option<Validation>>;
+
+    /// What predictors that learn nothing reach on the validation images, in scores of [`Task::evaluate`].
+    ///
+    /// # Errors
+    /// If the images cannot be used.
+    fn trivial_predictors(&self) -> Result<Vec<Trivial>> {
+        Ok(Vec::new())
+    }
+
+    /// Floating-point operations of an image's training step, about; 0 where that is not known.
+    fn flops_per_image(_config: &Self::Config) -> f64 {
+        0.0
+    }
 
     /// Draws what the model does after an epoch that was just evaluated.
     ///
@@ -206,6 +238,21 @@ pub struct StepInfo {
     pub images: usize,
 }
 
+/// What a model is made of: a trunk, and what stands beside it.
+#[derive(Clone, Debug)]
+pub struct Architecture {
+    /// What kind of model it is.
+    pub kind: &'static str,
+    /// The trunk.
+    pub encoder: VitConfig,
+    /// The blocks of a decoder.
+    pub decoder: Option<Stack>,
+    /// Whether a target of pixels is normalised patch by patch.
+    pub norm_pix_loss: Option<bool>,
+    /// The names of the classes that it tells apart.
+    pub classes: Vec<String>,
+}
+
 /// A task on its data.
 pub struct Opened<T> {
     /// The task.
@@ -225,6 +272,17 @@ pub struct Validation {
     pub scores: Named,
     /// Further figures, for a record of their own in the log.
     pub details: Option<ValidationRecord>,
+}
+
+/// A predictor that learns nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trivial {
+    /// The score.
+    pub score: &'static str,
+    /// What is predicted.
+    pub predicting: &'static str,
+    /// What that reaches.
+    pub value: f64,
 }
 
 /// What a finished run reached.

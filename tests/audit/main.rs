@@ -8,6 +8,8 @@ mod forge;
 mod gradcheck;
 mod gradcheck_command;
 mod junit;
+#[path = "../common/labelled.rs"]
+mod labelled;
 mod parity;
 mod parity_command;
 mod planted_bugs;

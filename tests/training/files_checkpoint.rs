@@ -10,7 +10,8 @@ use vit_mae::base::disk::Os;
 use vit_mae::checkpoint::dir::{MODEL, NAME, OPTIMIZER, PARTIAL, PREVIOUS, STATE, find};
 use vit_mae::checkpoint::verify::verify;
 use vit_mae::checkpoint::{
-    Change, Checkpoint, Checksums, EpochRecord, LogMark, Named, Place, Position, State, keep, tensors,
+    Change, Checkpoint, CheckpointTarget, Checksums, EpochRecord, LogMark, Named, Position, State, keep,
+    tensors,
 };
 
 const WEIGHT: [f32; 6] = [0.1, -2.5, 3.0e-38, f32::MAX, -0.0, 7.0];
@@ -57,12 +58,12 @@ fn state(step: u64) -> State {
     }
 }
 
-fn place(run: &Path) -> Place<'_> {
-    Place { disk: &Os, run, keep: 1 }
+fn target(run: &Path) -> CheckpointTarget<'_> {
+    CheckpointTarget { disk: &Os, run, keep: 1 }
 }
 
 fn write_checkpoint(run: &Path, step: u64) {
-    Checkpoint::write(place(run), state(step), 0, |model, optimizer| {
+    Checkpoint::write(target(run), state(step), 0, |model, optimizer| {
         Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
     })
     .unwrap();
@@ -211,7 +212,7 @@ fn a_checkpoint_opens_from_the_run_and_from_itself() {
 fn every_flipped_bit_and_every_truncation_is_refused() {
     let run = crate::common::memory_dir();
     let small = |path: &Path| tensors::write(path, [("w".to_owned(), vec![2], &BIAS[..])], &BTreeMap::new());
-    Checkpoint::write(place(run.path()), state(10), 0, |model, optimizer| {
+    Checkpoint::write(target(run.path()), state(10), 0, |model, optimizer| {
         Ok(Checksums { model: small(model)?, optimizer: small(optimizer)? })
     })
     .unwrap();
@@ -254,8 +255,8 @@ fn verifying_judges_every_checkpoint_of_a_run_and_every_file() {
             tensors::write(path, tensors, &about())
         };
         let config_digest = crc32fast::hash(b"seed = 42\n");
-        let place = Place { keep: 3, ..place(run.path()) };
-        Checkpoint::write(place, State { config_digest, ..state(step) }, 0, |model, optimizer| {
+        let target = CheckpointTarget { keep: 3, ..target(run.path()) };
+        Checkpoint::write(target, State { config_digest, ..state(step) }, 0, |model, optimizer| {
             Ok(Checksums { model: write(model, &["w"])?, optimizer: write(optimizer, &["m.w", "v.w"])? })
         })
         .unwrap();
@@ -280,8 +281,8 @@ fn the_last_checkpoints_and_the_best_are_kept() {
     for (step, loss) in (1..).zip(losses) {
         let mut state = State { position: Position::default(), ..state(step) };
         state.history[0].scores = Named::scores([("loss", loss)]);
-        let place = Place { keep: 2, ..place(run.path()) };
-        Checkpoint::write(place, state, 0, |model, optimizer| {
+        let target = CheckpointTarget { keep: 2, ..target(run.path()) };
+        Checkpoint::write(target, state, 0, |model, optimizer| {
             Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
         })
         .unwrap();
@@ -296,7 +297,7 @@ fn the_last_checkpoints_and_the_best_are_kept() {
 fn files_of_two_checkpoints_do_not_mix() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_checkpoint(a.path(), 10);
-    Checkpoint::write(place(b.path()), state(10), 0, |model, optimizer| {
+    Checkpoint::write(target(b.path()), state(10), 0, |model, optimizer| {
         let other = [("x".to_owned(), vec![2], &BIAS[..])];
         Ok(Checksums { model: tensors::write(model, other, &about())?, optimizer: write_model(optimizer) })
     })
@@ -341,7 +342,7 @@ fn a_resealed_hostile_state_does_not_allocate_what_it_claims() {
 fn a_failed_write_leaves_the_previous_checkpoint() {
     let run = tempfile::tempdir().unwrap();
     write_checkpoint(run.path(), 10);
-    let failed = Checkpoint::write(place(run.path()), state(20), 0, |model, _| {
+    let failed = Checkpoint::write(target(run.path()), state(20), 0, |model, _| {
         write_model(model);
         Err(Error::write(model)(std::io::Error::other("disk full")))
     });
@@ -362,7 +363,7 @@ fn a_crash_between_the_renames_loses_nothing() {
     fs::create_dir(at(PARTIAL)).unwrap();
     assert_eq!(Checkpoint::open(run.path()).unwrap().state.step, 10);
     assert_eq!(Checkpoint::open(&at(NAME)).unwrap().state.step, 10);
-    let failed = Checkpoint::write(place(run.path()), state(20), 0, |model, _| {
+    let failed = Checkpoint::write(target(run.path()), state(20), 0, |model, _| {
         Err(Error::write(model)(std::io::Error::other("disk full")))
     });
     assert!(failed.is_err());

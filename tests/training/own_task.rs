@@ -5,7 +5,8 @@ use crate::common::Place;
 use crate::common::run::{StopAfter, log};
 use ndarray::{Array1, Array2, Axis};
 use vit_mae::Result;
-use vit_mae::checkpoint::Named;
+use vit_mae::checkpoint::verify::verify;
+use vit_mae::checkpoint::{Checkpoint, Named};
 use vit_mae::data::{Batch, LoaderConfig};
 use vit_mae::draw::report::Report;
 use vit_mae::optim::{Group, groups};
@@ -17,9 +18,9 @@ use vit_mae::train::metrics::Record;
 use vit_mae::train::source::Source;
 use vit_mae::train::step::sum;
 use vit_mae::train::task::{
-    Effort, EvalCx, Findings, Losses, Opened, Outcome, StepCx, StepInfo, Task, Validation,
+    Architecture, Effort, EvalCx, Findings, Losses, Opened, Outcome, StepCx, StepInfo, Task, Validation,
 };
-use vit_mae::train::{Run, RunDir};
+use vit_mae::train::{Run, RunDir, save};
 
 params! {
     /// A pixel value for each column: what an image's columns are, on average.
@@ -89,6 +90,10 @@ impl Task for Average {
 
     fn memory(config: &Config, threads: usize) -> StepMemory {
         config.memory(threads)
+    }
+
+    fn architecture(config: &Config) -> Architecture {
+        Architecture { kind: "mean column", ..Pretrain::architecture(config) }
     }
 
     /// Far from what is learnt: the mean of normalised images is about 0.
@@ -175,9 +180,9 @@ fn a_task_of_ones_own_learns_and_resumes_to_the_same_bits() {
     let mut whole = run(&place, "whole");
     let LastLoss(last) = whole.train("", &mut StopAfter(u64::MAX)).unwrap();
     assert_eq!(whole.learner.task.updates, 9);
-    let first = whole.journal.history[0].train_loss;
+    let first = whole.log.history[0].train_loss;
     assert!(last < first, "{last} after {first}");
-    assert!(whole.journal.history[2].score("largest").unwrap() > 0.0);
+    assert!(whole.log.history[2].score("largest").unwrap() > 0.0);
     let slow = whole.learner.task.slow.weight.clone();
     assert!(slow != whole.learner.model.weight && slow.iter().any(|&w| w != 0.0));
 
@@ -191,4 +196,14 @@ fn a_task_of_ones_own_learns_and_resumes_to_the_same_bits() {
         let bytes = |out: &str| place.read(&format!("{out}/checkpoint/{file}.safetensors"));
         assert!(bytes("parts") == bytes("whole"), "{file}");
     }
+
+    let checkpoint = Checkpoint::open(&place.path("whole")).unwrap();
+    assert!(verify(&checkpoint.dir).unwrap()[0].is_sound());
+    let mut moments = |extras| {
+        let adamw = &mut parts.learner.adamw;
+        save::load_moments(&checkpoint.optimizer, adamw, None, extras)
+    };
+    moments(None).unwrap();
+    let error = moments(Some(Vec::new())).unwrap_err().to_string();
+    assert!(error.contains("unexpected: slow.bias, slow.weight"), "{error}");
 }

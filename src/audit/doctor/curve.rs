@@ -6,8 +6,11 @@
 
 use super::evidence::Evidence;
 use super::log::Log;
+use super::rates::LOWER;
 use super::words::{count, number, percent};
 use super::{Finding, rates};
+use crate::config::Settings;
+use crate::train::Task;
 
 /// Most blocks a curve is cut into.
 const BLOCKS: usize = 40;
@@ -30,10 +33,6 @@ const STILL: f64 = 0.005;
 /// A step's loss that differs from its neighbours' by this share, as a standard deviation, is noisy.
 const NOISY: f64 = 0.25;
 
-/// What to try against a loss that rises.
-pub(super) const LOWER: &str =
-    "lower the learning rate (--blr), warm up longer (--warmup-epochs), or clip the gradient (--clip-grad 1)";
-
 /// A mean over several logged steps.
 struct Block {
     first_step: u64,
@@ -41,7 +40,7 @@ struct Block {
     lr: f64,
 }
 
-fn blocks(evidence: &Evidence) -> Vec<Block> {
+fn blocks<T: Task>(evidence: &Evidence<T>) -> Vec<Block> {
     let steps = &evidence.log.steps;
     let size = (steps.len() / BLOCKS).max(BLOCK);
     let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / size as f64;
@@ -53,13 +52,13 @@ fn blocks(evidence: &Evidence) -> Vec<Block> {
     steps.chunks_exact(size).map(block).collect()
 }
 
-fn too_few(evidence: &Evidence) -> Vec<Finding> {
+fn too_few<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let text = format!("{} logged steps are too few to judge", evidence.log.steps.len());
     vec![Finding::not_done(text)]
 }
 
 /// The loss does not end far above its lowest.
-pub(super) fn divergence(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn divergence<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let losses = evidence.log.losses();
     let lower = rates::advice(evidence, LOWER);
     if let Some(r) = evidence.log.steps.iter().find(|r| !r.loss.is_finite() || !r.grad_norm.is_finite()) {
@@ -117,12 +116,12 @@ fn mean(blocks: &[Block]) -> f64 {
 }
 
 /// The loss does not jump up while the learning rate comes up.
-pub(super) fn warm_up(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn warm_up<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let steps = &evidence.log.steps;
     let (Some(per_epoch), true) = (evidence.steps_per_epoch(), steps.len() >= SMOOTH * BLOCK) else {
         return too_few(evidence);
     };
-    let optim = &evidence.config.optim;
+    let optim = evidence.config.optim();
     let warm_up = optim.warmup_epochs * per_epoch as f64;
     // Adam's second moment is a mean over about 1/(1 − β₂) steps; before that its estimate is noise (Ma and
     // Yarats 2021 recommend a linear warm-up over 2/(1 − β₂) steps).
@@ -150,7 +149,7 @@ pub(super) fn warm_up(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// The loss still falls while the rate is high, and has stopped falling at the end.
-pub(super) fn plateau(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn plateau<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let blocks = blocks(evidence);
     if blocks.len() < 4 * SMOOTH {
         return too_few(evidence);
@@ -172,7 +171,7 @@ pub(super) fn plateau(evidence: &Evidence) -> Vec<Finding> {
     let (ninth, last) =
         (mean(&blocks[n - 2 * (n / 10).max(1)..n - (n / 10).max(1)]), mean(&blocks[n - (n / 10).max(1)..]));
     let lately = (ninth - last) / ninth;
-    if lately > 0.02 && super::loss::progress(evidence) >= 1.0 {
+    if lately > 0.02 && evidence.progress() >= 1.0 {
         return vec![
             Finding::note(format!("{text}; over its last tenth by {}", percent(lately)))
                 .advising("train for more epochs (--epochs): the loss was still falling at the end"),
@@ -182,7 +181,7 @@ pub(super) fn plateau(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// How much the loss of a step differs from its neighbours'.
-pub(super) fn noise(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn noise<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let losses = evidence.log.losses();
     let tail = &losses[losses.len() / 2..];
     if tail.len() < 2 * BLOCK {
@@ -192,7 +191,9 @@ pub(super) fn noise(evidence: &Evidence) -> Vec<Finding> {
     let share = deviation / (tail.iter().sum::<f64>() / tail.len() as f64);
     let text =
         format!("a step's loss differs by {} (standard deviation) from its neighbours'", percent(share));
-    if share > NOISY {
+    // A cross-entropy near 0 is no scale.
+    let matters = evidence.of_pretraining().is_some() || deviation > NOISY * losses[0];
+    if share > NOISY && matters {
         let advice = "larger batches (--batch-size) or --accum-iter make steps less noisy";
         return vec![Finding::warning(text, advice)];
     }

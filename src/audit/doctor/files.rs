@@ -3,16 +3,19 @@
 use super::evidence::Evidence;
 use super::words::{listed, number};
 use super::{Finding, Verdict};
+use crate::checkpoint::Change;
 use crate::config::Settings;
-use crate::tasks::Config;
 use crate::train::metrics::EpochRecord;
-use toml::Value;
+use crate::train::{Task, resume};
 
 const DAMAGED: &str = "restore the run directory from a copy, or train again: a damaged checkpoint is not \
                        to be trusted";
 
+/// What a resumed or moved run may well have changed.
+const MAY_DIFFER: [&str; 5] = ["run.", "data.path", "data.cache_mib", "optim.epochs", "optim.warmup_epochs"];
+
 /// Checkpoint and log can be read to the end.
-pub(super) fn files(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn files<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let mut found = Vec::new();
     match &evidence.saved {
         Ok(saved) => found.extend(saved.damage.iter().map(|damage| Finding::problem(damage, DAMAGED))),
@@ -55,18 +58,18 @@ pub(super) fn files(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// Whether an epoch is logged after which the run saves itself.
-fn expects_checkpoint(evidence: &Evidence) -> bool {
+fn expects_checkpoint<T: Task>(evidence: &Evidence<T>) -> bool {
     let epochs = evidence.log.epochs.last().map_or(0, |r| r.epoch);
     // The last epoch's record is a moment older than its checkpoint.
-    epochs > evidence.config.run.checkpoint_every_epochs || epochs >= evidence.config.optim.epochs
+    epochs > evidence.config.run().checkpoint_every_epochs || epochs >= evidence.config.optim().epochs
 }
 
 /// The log goes as far as the checkpoint, and says the same of each epoch.
-fn log_beside_checkpoint(evidence: &Evidence) -> Option<Finding> {
+fn log_beside_checkpoint<T: Task>(evidence: &Evidence<T>) -> Option<Finding> {
     let (saved, log) = (evidence.saved.as_ref().ok()?, &evidence.log);
     let advice = "do not trust the log of this run: it was cut, changed, or belongs to another run";
     let last = log.last_step();
-    if log.lines > 0 && saved.state.step >= last.saturating_add(evidence.config.run.log_every_steps) {
+    if log.lines > 0 && saved.state.step >= last.saturating_add(evidence.config.run().log_every_steps) {
         let text =
             format!("metrics.jsonl ends at step {last}, before the checkpoint's step {}", saved.state.step);
         return Some(Finding::problem(text, advice));
@@ -77,17 +80,22 @@ fn log_beside_checkpoint(evidence: &Evidence) -> Option<Finding> {
     let history = &saved.state.history;
     let pair = log.epochs.iter().filter_map(|r| Some((r, history.iter().find(|h| h.epoch == r.epoch)?)));
     let (logged, kept) = pair.into_iter().find(|(logged, kept)| !same(logged, kept))?;
+    let told = |record: &EpochRecord| {
+        let others = record.scores.validation().filter(|(name, _)| *name != "loss");
+        let others = others.map(|(name, score)| format!("{name} {}", number(score)));
+        [number(record.train_loss)].into_iter().chain(others).collect::<Vec<_>>().join(", ")
+    };
     let text = format!(
         "epoch {}: metrics.jsonl has the training loss {}, and the checkpoint remembers {}",
         logged.epoch,
-        number(logged.train_loss),
-        number(kept.train_loss)
+        told(logged),
+        told(kept)
     );
     Some(Finding::problem(text, advice))
 }
 
 /// `config.toml` says what the checkpoint was trained with.
-pub(super) fn settings(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn settings<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let config = match &evidence.config_file {
         Ok(config) => config,
         Err(why) => {
@@ -103,47 +111,45 @@ pub(super) fn settings(evidence: &Evidence) -> Vec<Finding> {
             "there is no checkpoint whose settings could be compared with config.toml",
         )];
     };
-    let Ok(trained) = Config::from_toml(&saved.state.config_toml, &evidence.run) else {
+    let Ok(trained) = T::Config::from_toml(&saved.state.config_toml, &evidence.run) else {
         return vec![Finding::not_done("the checkpoint's settings cannot be read")];
     };
-    let differing = differences(config, &trained);
-    let told = |section: &[&str]| -> Vec<String> {
-        let of = |name: &&String| section.iter().any(|s| name.starts_with(s));
-        differing.iter().filter(of).cloned().collect()
-    };
-    // What a resumed or moved run may well have changed.
-    let mut harmless = told(&["run.", "data.path", "data.cache_mib", "optim.epochs", "optim.warmup_epochs"]);
     // A resumed run has its changes in config.toml at once, and in the checkpoint with the next one.
-    let changed =
-        |name: &String| evidence.log.changes.iter().any(|c| name.starts_with(&format!("{} ", c.key)));
-    harmless.extend(differing.iter().filter(|name| changed(name)).cloned());
-    harmless.sort();
-    harmless.dedup();
-    let grave: Vec<String> = differing.iter().filter(|name| !harmless.contains(name)).cloned().collect();
+    let may_differ = |change: &Change| {
+        MAY_DIFFER.iter().any(|start| change.key.starts_with(start))
+            || evidence.log.changes.iter().any(|logged| logged.key == change.key)
+    };
+    let differing = resume::differences(&trained, config, 0).unwrap_or_default();
+    let (harmless, grave): (Vec<Change>, Vec<Change>) = differing.into_iter().partition(may_differ);
+    let told = |changes: &[Change]| {
+        let or_nothing = |value: &str| if value.is_empty() { "nothing" } else { value }.to_owned();
+        let one = |Change { key, from, to, .. }: &Change| {
+            format!("{key} is {}, and the checkpoint has {}", or_nothing(to), or_nothing(from))
+        };
+        listed(&changes.iter().map(one).collect::<Vec<_>>())
+    };
     let mut found = Vec::new();
     if !grave.is_empty() {
         let text = format!(
             "config.toml is not what the checkpoint was trained with: {}. The checks used the checkpoint's settings",
-            listed(&grave)
+            told(&grave)
         );
         let advice =
             "do not trust config.toml of this run: it was changed after training, or belongs to another run";
         found.push(Finding::problem(text, advice));
     }
     if !harmless.is_empty() {
-        found.push(Finding::note(format!(
-            "config.toml differs from the checkpoint's settings: {}",
-            listed(&harmless)
-        )));
+        let text = format!("config.toml differs from the checkpoint's settings: {}", told(&harmless));
+        found.push(Finding::note(text));
     }
     let changes: Vec<String> =
         evidence.log.changes.iter().map(|c| format!("{} after step {}", c.key, c.step)).collect();
     if !changes.is_empty() {
         found.push(Finding::note(format!("settings were changed on the way: {}", listed(&changes))));
     }
-    if saved.state.seed != trained.run.seed {
+    if saved.state.seed != trained.run().seed {
         let text =
-            format!("the checkpoint's seed is {}, its settings say {}", saved.state.seed, trained.run.seed);
+            format!("the checkpoint's seed is {}, its settings say {}", saved.state.seed, trained.run().seed);
         found.push(Finding::problem(text, DAMAGED));
     }
     if found.is_empty() {
@@ -152,32 +158,8 @@ pub(super) fn settings(evidence: &Evidence) -> Vec<Finding> {
     found
 }
 
-/// `section.key: a, and the checkpoint has b` for each setting that differs.
-fn differences(config: &Config, trained: &Config) -> Vec<String> {
-    let flat = |config: &Config| -> Vec<(String, Value)> {
-        let Ok(Value::Table(sections)) = Value::try_from(config) else { return Vec::new() };
-        let keys = sections.into_iter().filter_map(|(name, section)| match section {
-            Value::Table(section) => {
-                Some(section.into_iter().map(move |(key, v)| (format!("{name}.{key}"), v)))
-            }
-            _ => None,
-        });
-        keys.flatten().collect()
-    };
-    let (here, there) = (flat(config), flat(trained));
-    let value = |of: &[(String, Value)], key: &str| {
-        of.iter().find(|(k, _)| k == key).map_or("nothing".to_owned(), |(_, v)| v.to_string())
-    };
-    let mut keys: Vec<&String> = here.iter().chain(&there).map(|(key, _)| key).collect();
-    keys.sort();
-    keys.dedup();
-    let differing = keys.into_iter().map(|key| (key, value(&here, key), value(&there, key)));
-    let differing = differing.filter(|(_, a, b)| a != b);
-    differing.map(|(key, a, b)| format!("{key} is {a}, and the checkpoint has {b}")).collect()
-}
-
 /// The data is there and is the data of the run.
-pub(super) fn data(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn data<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let data = match &evidence.data {
         Ok(data) => data,
         Err(why) => {
@@ -202,7 +184,7 @@ pub(super) fn data(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// How far the run got.
-pub(super) fn progress(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn progress<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let done = evidence.steps_done();
     let Some(planned) = evidence.steps_planned() else {
         return vec![Finding::note(format!(

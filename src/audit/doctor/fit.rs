@@ -3,6 +3,7 @@
 use super::Finding;
 use super::evidence::Evidence;
 use super::words::number;
+use crate::train::Task;
 use crate::train::metrics::EpochRecord;
 
 /// A validation loss so many times its lowest is getting worse …
@@ -19,9 +20,12 @@ const SMALL: f64 = 0.02;
 /// What to try against learning by heart.
 pub(super) const MORE_DATA: &str = "more images, crops (--crop 0.2,1), a smaller model, fewer epochs or a higher --mask-ratio: \
                          the model learns its training images by heart";
+/// The same for a task without masks.
+pub(super) const LESS_TRAINING: &str = "more images, more augmentation, a smaller model or fewer epochs: the model learns its \
+                             training images by heart";
 
 /// The validation loss has not risen from its lowest, and is near the training loss.
-pub(super) fn over_fitting(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn over_fitting<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let epochs: &[EpochRecord] = &evidence.log.epochs;
     let held_out: Vec<(u64, f64)> = epochs.iter().filter_map(|r| Some((r.epoch, r.score("loss")?))).collect();
     let (Some(&(_, now)), Some(last)) = (held_out.last(), epochs.last()) else {
@@ -44,6 +48,13 @@ pub(super) fn over_fitting(evidence: &Evidence) -> Vec<Finding> {
     );
     let rose = |factor: f64| now > factor * lowest.1 && now - lowest.1 > SMALL && train < now;
     let gap = |factor: f64| now > factor * train && now - train > SMALL;
+    // A classifier's cross-entropy may rise while it still gets better, and starts from other targets than in training.
+    if last.scores.validation().next().is_some_and(|(name, _)| name != "loss") {
+        if rose(MUCH_WORSE) {
+            return vec![Finding::warning(format!("{text}: it begins to over-fit"), LESS_TRAINING)];
+        }
+        return vec![Finding::ok(text)];
+    }
     if rose(MUCH_WORSE) || gap(WIDE_GAP) {
         return vec![Finding::problem(format!("{text}: over-fitted"), MORE_DATA)];
     }

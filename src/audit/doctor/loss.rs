@@ -2,7 +2,12 @@
 
 use super::evidence::Evidence;
 use super::words::number;
-use super::{Finding, curve, fit, rates};
+use super::yardstick::Yardstick;
+use super::{Finding, fit, rates};
+use crate::checkpoint::Named;
+use crate::tasks::Pretrain;
+use crate::train::Task;
+use crate::train::task::Trivial;
 
 /// A loss above this share of a constant prediction's is no better than it.
 const NO_BETTER: f64 = 0.98;
@@ -14,20 +19,23 @@ const BEGINNING: f64 = 0.15;
 const SAME_LOSS: f64 = 1e-3;
 
 /// The loss and those of trivial predictors, by name.
-pub(super) fn losses(evidence: &Evidence) -> Vec<(String, f64)> {
+pub(super) fn losses<T: Task>(evidence: &Evidence<T>) -> Vec<(String, f64)> {
     let mut losses = Vec::new();
-    losses.extend(evidence.log.epochs.last().map(|r| ("training loss, last epoch".to_owned(), r.train_loss)));
-    let held_out = evidence.log.epochs.last().and_then(|r| r.score("loss"));
-    losses.extend(held_out.map(|loss| ("validation loss, last epoch".to_owned(), loss)));
+    if let Some(last) = evidence.log.epochs.last() {
+        losses.push(("training loss, last epoch".to_owned(), last.train_loss));
+        let scores = last.scores.validation();
+        losses.extend(scores.map(|(name, score)| (format!("validation {name}, last epoch"), score)));
+    }
     if let Ok(yardstick) = &evidence.yardstick {
         let images = if yardstick.held_out { "validation" } else { "training" };
-        let of_weights = yardstick
-            .loss
-            .map(|loss| (format!("the checkpoint on {} {images} images", yardstick.images), loss));
-        losses.extend(of_weights);
-        let named = yardstick.baselines.named(evidence.config.model.norm_pix_loss);
-        losses.extend(named.map(|(name, loss)| (format!("… predicting {name}"), loss)));
-    } else if let Some(zero) = known_zero(evidence) {
+        let of = |name: &str| if name == "loss" { String::new() } else { format!("{name} of ") };
+        for (name, score) in yardstick.scores.iter().flat_map(Named::validation) {
+            let what = format!("{}the checkpoint on {} {images} images", of(name), yardstick.images);
+            losses.push((what, score));
+        }
+        let trivial = yardstick.trivial.iter();
+        losses.extend(trivial.map(|t| (format!("… {}predicting {}", of(t.score), t.predicting), t.value)));
+    } else if let Some(zero) = evidence.of_pretraining().and_then(known_zero) {
         losses.push(("… predicting each patch's own mean, at most".to_owned(), zero));
     }
     losses
@@ -35,39 +43,72 @@ pub(super) fn losses(evidence: &Evidence) -> Vec<(String, f64)> {
 
 /// Under `norm_pix_loss` predicting 0 gives (P − 1)/P at most: the target's variance is 1
 /// with divisor P − 1, and the loss divides by P. Patches of one colour, whose target is 0, make it less.
-fn known_zero(evidence: &Evidence) -> Option<f64> {
+fn known_zero(evidence: &Evidence<Pretrain>) -> Option<f64> {
     let model = &evidence.config.model;
     let p = model.patch_len() as f64;
     model.norm_pix_loss.then(|| (p - 1.0) / p)
 }
 
 /// The loss is below those of predictors that learn nothing.
-pub(super) fn trivial_predictors(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn trivial_predictors<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
+    match (evidence.of_pretraining(), &evidence.yardstick) {
+        (Some(evidence), _) => trivial_losses(evidence),
+        (None, Ok(yardstick)) => trivial_scores(evidence, yardstick),
+        (None, Err(why)) => vec![Finding::not_done(why)],
+    }
+}
+
+/// Every score is better than that of a predictor that learns nothing; it is the first one that counts.
+fn trivial_scores<T: Task>(evidence: &Evidence<T>, yardstick: &Yardstick) -> Vec<Finding> {
+    let first = yardstick.scores.iter().flat_map(Named::validation).next().map(|(name, _)| name);
+    let advice = rates::advice(evidence, "train longer (--epochs), or try another learning rate (--blr)");
+    let finding = |&Trivial { score: name, predicting, value }: &Trivial| {
+        let score = yardstick.score(name)?;
+        let (now, then) = (number(score), number(value));
+        let text =
+            format!("the validation {name} of the checkpoint is {now}; predicting {predicting} gives {then}");
+        // A loss, or what a fraction lacks of 1.
+        let [missed, trivial] = [score, value].map(|x| if name == "loss" { x } else { 1.0 - x });
+        let below = |factor: f64| missed.is_finite() && missed <= factor * trivial;
+        Some(match text {
+            text if below(BARELY) => Finding::ok(text),
+            text if evidence.progress() < BEGINNING => {
+                Finding::note(format!("{text}: the run has hardly begun"))
+            }
+            text if below(NO_BETTER) => Finding::warning(format!("{text}: barely better"), &advice),
+            text if Some(name) == first => Finding::problem(format!("{text}: nothing is learnt"), &advice),
+            text => Finding::warning(format!("{text}: it is sure where it is wrong"), fit::LESS_TRAINING),
+        })
+    };
+    yardstick.trivial.iter().filter_map(finding).collect()
+}
+
+/// The loss is below those of predictors that learn nothing.
+fn trivial_losses(evidence: &Evidence<Pretrain>) -> Vec<Finding> {
     let measured = evidence.yardstick.as_ref().ok().and_then(|y| {
         let of = if y.held_out {
             "validation loss of the checkpoint"
         } else {
             "checkpoint's loss on training images"
         };
-        Some((y.loss?, of))
+        Some((y.score("loss")?, of))
     });
     let Some((loss, of)) = measured.or_else(|| evidence.log.last_loss()) else {
         return vec![Finding::not_done("no loss is known yet")];
     };
     if !loss.is_finite() {
-        let advice = rates::advice(evidence, curve::LOWER);
+        let advice = rates::advice(evidence, rates::LOWER);
         return vec![Finding::problem(format!("the {of} is not finite"), &advice)];
     }
-    let norm_pix_loss = evidence.config.model.norm_pix_loss;
     let (name, constant) = match (&evidence.yardstick, known_zero(evidence)) {
-        (Ok(yardstick), _) => yardstick.best_constant(norm_pix_loss),
+        (Ok(yardstick), _) => best_constant(yardstick),
         (Err(_), Some(zero)) => ("each patch's own mean", zero),
         (Err(why), None) => return vec![Finding::not_done(why)],
     };
     let at_most = if evidence.yardstick.is_err() { " at most" } else { "" };
     let text = format!("the {of} is {}; predicting {name} gives{at_most} {}", number(loss), number(constant));
-    let early = progress(evidence) < BEGINNING;
-    let copy = evidence.yardstick.as_ref().ok().map(|y| y.baselines.nearest_visible);
+    let early = evidence.progress() < BEGINNING;
+    let copy = evidence.yardstick.as_ref().ok().map(|y| y.trivial[2].value);
     if loss > NO_BETTER * constant {
         if early {
             return vec![Finding::note(format!("{text}: the run has hardly begun"))];
@@ -101,14 +142,15 @@ pub(super) fn trivial_predictors(evidence: &Evidence) -> Vec<Finding> {
     }
 }
 
-/// The share of the run that is done; 1 where that cannot be known.
-pub(super) fn progress(evidence: &Evidence) -> f64 {
-    let planned = evidence.steps_planned().filter(|&planned| planned > 0);
-    planned.map_or(1.0, |planned| evidence.steps_done() as f64 / planned as f64)
+/// The one with the lower loss of the two that predict one thing everywhere.
+fn best_constant(yardstick: &Yardstick) -> (&'static str, f64) {
+    let [zero, mean] = [&yardstick.trivial[0], &yardstick.trivial[1]];
+    let best = if zero.value <= mean.value { zero } else { mean };
+    (best.predicting, best.value)
 }
 
-/// The checkpoint's weights give the held-out loss that the log has for their step.
-pub(super) fn logged_loss(evidence: &Evidence) -> Vec<Finding> {
+/// The checkpoint's weights give the validation scores that the log has for their step.
+pub(super) fn logged_loss<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let saved = match evidence.saved() {
         Ok(saved) => saved,
         Err(why) => return vec![Finding::not_done(why)],
@@ -122,19 +164,29 @@ pub(super) fn logged_loss(evidence: &Evidence) -> Vec<Finding> {
     }
     let step = saved.state.step;
     let logged = evidence.log.epochs.iter().chain(&saved.state.history).find(|r| r.step == step);
-    let Some((logged, recomputed)) = logged.and_then(|r| r.score("loss")).zip(yardstick.loss) else {
-        return vec![Finding::not_done(format!(
-            "no validation loss was logged at step {step}, where the checkpoint stands"
-        ))];
-    };
+    let scores = yardstick.scores.iter().flat_map(Named::validation);
+    let both = |(name, now)| Some((name, logged?.score(name)?, now));
+    let both: Vec<(&str, f64, f64)> = scores.filter_map(both).collect();
+    if both.is_empty() {
+        let text = format!("no validation loss was logged at step {step}, where the checkpoint stands");
+        return vec![Finding::not_done(text)];
+    }
     if !yardstick.as_logged {
         let text = format!("the logged loss is of more images than the {} looked at here", yardstick.images);
         return vec![Finding::not_done(text)];
     }
-    let text = format!("logged {} at step {step}, recomputed {}", number(logged), number(recomputed));
-    if (logged - recomputed).abs() <= SAME_LOSS * logged.abs() {
-        return vec![Finding::ok(text)];
-    }
-    let advice = "do not trust this run: its weights, masks, validation images or settings are not those that were logged";
-    vec![Finding::problem(text, advice)]
+    let finding = |(name, logged, recomputed): (&str, f64, f64)| {
+        let loss = name == "loss";
+        let (of, one_image) = if loss { ("", 0.0) } else { (name, 1.0 / yardstick.images.max(1) as f64) };
+        let text =
+            format!("{of} logged {} at step {step}, recomputed {}", number(logged), number(recomputed));
+        let text = text.trim_start();
+        // On another machine one image may fall on the other side.
+        if (logged - recomputed).abs() <= (SAME_LOSS * logged.abs()).max(1.001 * one_image) {
+            return Finding::ok(text);
+        }
+        let advice = "do not trust this run: its weights, masks, validation images or settings are not those that were logged";
+        Finding::problem(text, advice)
+    };
+    both.into_iter().map(finding).collect()
 }

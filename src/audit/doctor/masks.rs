@@ -4,6 +4,7 @@ use super::Finding;
 use super::evidence::Evidence;
 use super::words::{number, percent};
 use crate::models::mae::Strategy;
+use crate::tasks::Pretrain;
 
 /// Samples looked at.
 const SAMPLES: u64 = 4096;
@@ -17,7 +18,7 @@ const ROUNDING: f64 = 0.02;
 const USUAL: std::ops::RangeInclusive<f64> = 0.4..=0.9;
 
 /// The share of patches removed, and whether each place has its turn.
-pub(super) fn masks(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn masks(evidence: &Evidence<Pretrain>) -> Vec<Finding> {
     let (masking, seed) = (evidence.config.masking(), evidence.config.run.seed);
     let places = evidence.config.model.num_patches();
     let mut removed = vec![0u64; places];

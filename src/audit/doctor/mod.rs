@@ -1,10 +1,11 @@
 //! The doctor: whether a run is healthy, in plain words, each verdict with its number and its threshold.
 //!
 //! [`Evidence`] gathers what there is (settings, log, checkpoint, data) and measures what needs the model;
-//! each check is a function from it to findings; the table `CHECKS` lists them, causes before symptoms. The
+//! each check is a function from it to findings; the table `Check::ALL` lists them, causes before symptoms. The
 //! thresholds and the reasons for them are in `docs/doctor.md`.
 
 mod curve;
+mod data;
 pub mod evidence;
 mod files;
 mod fit;
@@ -13,6 +14,7 @@ mod loss;
 mod masks;
 pub mod probe;
 pub mod rates;
+mod saved;
 mod signals;
 mod weights;
 mod words;
@@ -21,8 +23,10 @@ pub mod yardstick;
 pub use evidence::Evidence;
 
 use crate::base::Result;
+use crate::tasks::{self, WithTask};
+use crate::train::Task;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How a check ended, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -99,36 +103,38 @@ impl Finding {
 }
 
 /// A question that the doctor asks.
-struct Check {
+struct Check<T: Task> {
     name: &'static str,
-    look: fn(&Evidence) -> Vec<Finding>,
+    look: fn(&Evidence<T>) -> Vec<Finding>,
 }
 
 /// All checks, causes before symptoms: in this order advice of the same weight is given.
 #[rustfmt::skip]
-const CHECKS: &[Check] = &[
-    Check { name: "files", look: files::files },
-    Check { name: "settings", look: files::settings },
-    Check { name: "data", look: files::data },
-    Check { name: "learning rate", look: rates::learning_rate },
-    Check { name: "finite weights", look: weights::finite },
-    Check { name: "dead weights", look: weights::dead },
-    Check { name: "schedule", look: rates::schedule },
-    Check { name: "warm-up", look: curve::warm_up },
-    Check { name: "divergence", look: curve::divergence },
-    Check { name: "norms", look: weights::norms },
-    Check { name: "updates", look: rates::updates },
-    Check { name: "trivial predictors", look: loss::trivial_predictors },
-    Check { name: "logged loss", look: loss::logged_loss },
-    Check { name: "over-fitting", look: fit::over_fitting },
-    Check { name: "gradients", look: signals::gradients },
-    Check { name: "MLP units", look: signals::units },
-    Check { name: "attention", look: signals::attention },
-    Check { name: "plateau", look: curve::plateau },
-    Check { name: "noise", look: curve::noise },
-    Check { name: "masks", look: masks::masks },
-    Check { name: "progress", look: files::progress },
-];
+impl<T: Task> Check<T> {
+    const ALL: &[Self] = &[
+        Check { name: "files", look: files::files },
+        Check { name: "settings", look: files::settings },
+        Check { name: "data", look: files::data },
+        Check { name: "learning rate", look: rates::learning_rate },
+        Check { name: "finite weights", look: weights::finite },
+        Check { name: "dead weights", look: weights::dead },
+        Check { name: "schedule", look: rates::schedule },
+        Check { name: "warm-up", look: curve::warm_up },
+        Check { name: "divergence", look: curve::divergence },
+        Check { name: "norms", look: weights::norms },
+        Check { name: "updates", look: rates::updates },
+        Check { name: "trivial predictors", look: loss::trivial_predictors },
+        Check { name: "logged loss", look: loss::logged_loss },
+        Check { name: "over-fitting", look: fit::over_fitting },
+        Check { name: "gradients", look: signals::gradients },
+        Check { name: "MLP units", look: |e| e.of_pretraining().map_or_else(Vec::new, signals::units) },
+        Check { name: "attention", look: |e| e.of_pretraining().map_or_else(Vec::new, signals::attention) },
+        Check { name: "plateau", look: curve::plateau },
+        Check { name: "noise", look: curve::noise },
+        Check { name: "masks", look: |e| e.of_pretraining().map_or_else(Vec::new, masks::masks) },
+        Check { name: "progress", look: files::progress },
+    ];
+}
 
 /// What the doctor says about a run.
 #[derive(Clone, Debug, Serialize)]
@@ -149,7 +155,7 @@ pub struct Report {
     pub advice: Vec<String>,
     /// Learning rate, decay and update ratio of each group of tensors.
     pub groups: Vec<rates::GroupRow>,
-    /// The last loss, and those of trivial predictors on the same patches.
+    /// The last loss and scores, and those of trivial predictors on the same images.
     pub losses: Vec<(String, f64)>,
 }
 
@@ -166,23 +172,40 @@ impl Report {
 /// # Errors
 /// If `path` is no run: it has neither readable settings nor a checkpoint.
 pub fn examine(path: &Path, data: Option<&Path>) -> Result<Report> {
-    let evidence = Evidence::gather(path, data)?;
-    let mut findings = Vec::new();
-    for check in CHECKS {
-        let found = (check.look)(&evidence).into_iter();
-        findings.extend(found.map(|finding| Finding { check: check.name, ..finding }));
+    let run = evidence::run_dir(path)?;
+    let (settings, at) = evidence::settings(&run);
+    tasks::with_task_of(&settings, &at, Examining { run, path, data })
+}
+
+/// An examination of a run whose task is known.
+struct Examining<'a> {
+    run: PathBuf,
+    path: &'a Path,
+    data: Option<&'a Path>,
+}
+
+impl WithTask for Examining<'_> {
+    type Output = Report;
+
+    fn run<T: Task>(self) -> Result<Report> {
+        let evidence = Evidence::<T>::gather(self.run, self.path, self.data)?;
+        let mut findings = Vec::new();
+        for check in Check::ALL {
+            let found = (check.look)(&evidence).into_iter();
+            findings.extend(found.map(|finding| Finding { check: check.name, ..finding }));
+        }
+        Ok(Report {
+            run: evidence.run.display().to_string(),
+            step: evidence.steps_done(),
+            steps_planned: evidence.steps_planned(),
+            verdict: findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::NotDone),
+            summary: summary(&findings),
+            advice: advice(&findings),
+            groups: rates::rows(&evidence),
+            losses: loss::losses(&evidence),
+            findings,
+        })
     }
-    Ok(Report {
-        run: evidence.run.display().to_string(),
-        step: evidence.steps_done(),
-        steps_planned: evidence.steps_planned(),
-        verdict: findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::NotDone),
-        summary: summary(&findings),
-        advice: advice(&findings),
-        groups: rates::rows(&evidence),
-        losses: loss::losses(&evidence),
-        findings,
-    })
 }
 
 /// What to try: worst findings first, of these causes before symptoms, nothing twice.

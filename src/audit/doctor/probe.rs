@@ -1,15 +1,18 @@
 //! One batch of training images sent through the checkpoint: gradients, and what units and heads do.
 
-use super::evidence::Evidence;
-use super::yardstick::affordable;
+use super::data::{Data, affordable};
+use super::saved::Saved;
 use crate::base::sync::lock;
+use crate::config::Settings;
+use crate::data::Batch;
 use crate::exec::Exec;
 use crate::exec::probe::Probe;
-use crate::models::mae::{Mae, Mask};
-use crate::optim::{clip, groups};
+use crate::models::mae::{MaeConfig, Mask};
+use crate::optim::clip;
 use crate::params::Params;
-use crate::tasks::mae::step;
-use crate::train::WorkerPool;
+use crate::tasks::{Config, Pretrain};
+use crate::train::task::{Losses, StepCx, StepInfo};
+use crate::train::{Task, WorkerPool};
 use ndarray::{ArrayViewD, Axis, Ix2};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -76,47 +79,46 @@ impl Head {
     }
 }
 
-/// Measures both, on the images that an epoch begins with.
-pub(super) fn measure(
-    evidence: &Evidence,
-    workers: &WorkerPool<f32, Mae<f32>>,
-) -> (Result<Gradients, String>, Result<Activations, String>) {
-    let prepared = evidence.saved().and_then(|saved| {
-        let data = evidence.data.as_ref().map_err(Clone::clone)?;
-        if let Some(name) = clip::first_not_finite(&saved.model) {
-            return Err(format!("{name} is not finite, and so is all that follows from it"));
-        }
-        let config = &evidence.config;
-        let count =
-            config.optim.batch_size.min(MOST_IMAGES).min(affordable(config, FEWEST_IMAGES) / 3).max(1);
-        let epoch = saved.state.epoch;
-        let mut batch = data.batch(config, epoch, count).map_err(|error| error.to_string())?;
-        let masking = config.masking();
-        let mask = |&sample: &u64| masking.mask(saved.state.seed, epoch, sample);
-        let masks: Vec<Mask> = batch.samples.iter().map(mask).collect();
-        Ok((&saved.model, batch.views.swap_remove(0), masks))
-    });
-    let (model, images, masks) = match prepared {
-        Ok(prepared) => prepared,
-        Err(why) => return (Err(why.clone()), Err(why)),
-    };
-    let micro_batch = evidence.config.optim.micro_batch;
-    let (loss, grad) = step::loss_and_gradient(model, images.view(), &masks, micro_batch, workers);
-    let groups = groups::pretraining(model, 0.0);
-    let trained = grad.tensors().into_iter().zip(&groups).filter(|(_, group)| group.trained);
-    let norm = |data: &[f32]| data.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
-    let gradients = Gradients {
-        images: masks.len(),
-        loss,
-        norm: clip::norm(&grad, &groups),
-        of_tensor: trained.map(|(t, _)| (t.name, norm(t.data))).collect(),
-    };
-    let watcher = Watcher::new(evidence);
-    let mut cx = Exec::new(evidence.config.run.gemm).split(true).with_probe(watcher.clone());
-    for (images, masks) in images.axis_chunks_iter(Axis(0), micro_batch).zip(masks.chunks(micro_batch)) {
-        model.infer(images, masks, &mut cx).recycle(&mut cx);
+/// The images that an epoch begins with, as training sees them.
+pub(super) fn batch<T: Task>(config: &T::Config, saved: &Saved<T>, data: &Data) -> Result<Batch, String> {
+    if let Some(name) = clip::first_not_finite(saved.trained()) {
+        return Err(format!("{name} is not finite, and so is all that follows from it"));
     }
-    (Ok(gradients), Ok(watcher.seen()))
+    let affordable = affordable::<T>(config, FEWEST_IMAGES) / 3;
+    let count = config.optim().batch_size.min(MOST_IMAGES).min(affordable).max(1);
+    data.batch::<T>(config, saved.state.epoch, count).map_err(|error| error.to_string())
+}
+
+impl Gradients {
+    /// The gradient as training computes it.
+    pub(super) fn measure<T: Task>(config: &T::Config, saved: &Saved<T>, task: &mut T, batch: Batch) -> Self {
+        let (images, workers) = (batch.samples.len(), &WorkerPool::new(config.run().gemm));
+        let epoch = saved.state.epoch;
+        let info = StepInfo { step: saved.state.step + 1, epoch: epoch as f64, images };
+        let cx = StepCx { config, epoch, info, workers };
+        let (Losses { loss, .. }, grad) = task.loss_and_grad(saved.trained(), batch, &cx);
+        let groups = T::groups(config, saved.trained());
+        let trained = grad.tensors().into_iter().zip(&groups).filter(|(_, group)| group.trained);
+        let norm = |data: &[f32]| data.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+        let of_tensor = trained.map(|(t, _)| (t.name, norm(t.data))).collect();
+        Self { images, loss, norm: clip::norm(&grad, &groups), of_tensor }
+    }
+}
+
+impl Activations {
+    /// What a masked autoencoder does.
+    pub(super) fn measure(config: &Config, saved: &Saved<Pretrain>, batch: &Batch) -> Self {
+        let masking = config.masking();
+        let mask = |&sample: &u64| masking.mask(saved.state.seed, saved.state.epoch, sample);
+        let masks: Vec<Mask> = batch.samples.iter().map(mask).collect();
+        let watcher = Watcher::new(&config.model);
+        let mut cx = Exec::new(config.run.gemm).split(true).with_probe(watcher.clone());
+        let chunk = config.optim.micro_batch;
+        for (images, masks) in batch.views[0].axis_chunks_iter(Axis(0), chunk).zip(masks.chunks(chunk)) {
+            saved.model.infer(images, masks, &mut cx).recycle(&mut cx);
+        }
+        watcher.seen()
+    }
 }
 
 /// Listens to the forward pass and keeps sums instead of copies.
@@ -128,8 +130,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(evidence: &Evidence) -> Self {
-        let model = &evidence.config.model;
+    fn new(model: &MaeConfig) -> Self {
         Self { heads: model.num_heads, decoder_heads: model.decoder_num_heads, seen: Arc::default() }
     }
 

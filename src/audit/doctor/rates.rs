@@ -1,12 +1,13 @@
 //! Learning rate, weight decay and update ratio: how far a step moves a weight, relative to its size.
 
 use super::Finding;
-use super::evidence::{Evidence, Saved};
-use super::weights::{pairs, rms};
+use super::evidence::Evidence;
+use super::saved::Saved;
 use super::words::{listed, median, number, percent};
-use crate::optim::{AdamW, groups};
+use crate::config::Settings;
+use crate::optim::{AdamW, Group};
 use crate::params::{Params, Role, Tensor};
-use crate::tasks::Config;
+use crate::train::Task;
 use serde::Serialize;
 
 /// One step moves a weight by about the learning rate. Where that is this share of the weight's typical
@@ -20,6 +21,13 @@ const STANDSTILL: f64 = 1e-3;
 const LARGE_UPDATE: f64 = 0.1;
 /// AdamW's `ε`.
 const EPS: f64 = 1e-8;
+
+/// What starts smaller than this starts from nothing, as a classifier's head does, and has no size to compare with.
+pub(super) const TINY: f64 = 5e-3;
+
+/// What to try against a loss that rises.
+pub(super) const LOWER: &str =
+    "lower the learning rate (--blr), warm up longer (--warmup-epochs), or clip the gradient (--clip-grad 1)";
 
 /// One group of tensors: a part of the model and a role.
 #[derive(Clone, Debug, Serialize)]
@@ -36,7 +44,7 @@ pub struct GroupRow {
     pub lr: f64,
     /// Root mean square of the weights, median over the tensors.
     pub rms: f64,
-    /// The same beside the start; none where the start is 0.
+    /// The same beside the start; none where the start is as good as 0, or cannot be had.
     pub rms_beside_start: Option<f64>,
     /// `‖update‖ / ‖weight‖` of the last step, median over the tensors; none without moments.
     pub update_ratio: Option<f64>,
@@ -58,9 +66,9 @@ struct Row {
 }
 
 /// The table of groups; empty without a checkpoint.
-pub(super) fn rows(evidence: &Evidence) -> Vec<GroupRow> {
+pub(super) fn rows<T: Task>(evidence: &Evidence<T>) -> Vec<GroupRow> {
     let Ok(saved) = &evidence.saved else { return Vec::new() };
-    let (lr, peak) = (evidence.last_lr(), evidence.config.schedule().lr);
+    let (lr, peak) = (evidence.last_lr(), evidence.config.optim().schedule().lr);
     let rows = tensor_rows(saved, &evidence.config);
     let mut names: Vec<&str> = Vec::new();
     for row in &rows {
@@ -90,19 +98,19 @@ pub(super) fn rows(evidence: &Evidence) -> Vec<GroupRow> {
 }
 
 /// What is known of each trained tensor.
-fn tensor_rows(saved: &Saved, config: &Config) -> Vec<Row> {
+fn tensor_rows<T: Task>(saved: &Saved<T>, config: &T::Config) -> Vec<Row> {
     let moments = saved.adamw.as_ref().ok().filter(|adamw| adamw.steps > 0);
-    let directions = moments.map(|adamw| directions(saved, adamw, config));
-    let groups = groups::pretraining(&saved.model, config.optim.weight_decay);
-    let rows = pairs(saved).zip(groups).enumerate().filter(|(_, (_, group))| group.trained);
+    let groups = T::groups(config, &saved.model);
+    let directions = moments.map(|adamw| directions(saved, adamw, &groups, config));
+    let rows = saved.pairs().zip(groups).enumerate().filter(|(_, (_, group))| group.trained);
     rows.map(|(i, ((now, start), group))| {
-        let (size, first) = (rms(now.data), rms(start.data));
+        let (size, first) = (rms(now.data), start.map_or(0.0, |start| rms(start.data)));
         Row {
             group: group_name(&now),
             numbers: now.data.len(),
             decay: group.weight_decay,
             rms: size,
-            beside_start: (first > 0.0).then(|| size / first),
+            beside_start: (first > TINY).then(|| size / first),
             ratio: directions.as_ref().map(|d| d[i] * group.lr_scale / size).filter(|r| r.is_finite()),
             name: now.name,
         }
@@ -111,11 +119,15 @@ fn tensor_rows(saved: &Saved, config: &Config) -> Vec<Row> {
 }
 
 /// The root mean square of `m̂ / (√v̂ + ε) + λ w` of each tensor: what a step subtracts, divided by `η`.
-fn directions(saved: &Saved, adamw: &AdamW<crate::models::mae::Mae<f32>>, config: &Config) -> Vec<f64> {
-    let [beta1, beta2] = config.optim.betas;
+fn directions<T: Task>(
+    saved: &Saved<T>,
+    adamw: &AdamW<T::Model>,
+    groups: &[Group],
+    config: &T::Config,
+) -> Vec<f64> {
+    let [beta1, beta2] = config.optim().betas;
     let steps = adamw.steps as f64;
     let (first, second) = (1.0 - beta1.powf(steps), 1.0 - beta2.powf(steps));
-    let groups = groups::pretraining(&saved.model, config.optim.weight_decay);
     let (ms, vs) = (adamw.m.tensors(), adamw.v.tensors());
     let direction = |i: usize, w: &Tensor<f32>| {
         let squares = w.data.iter().zip(ms[i].data).zip(vs[i].data).map(|((&w, &m), &v)| {
@@ -124,11 +136,15 @@ fn directions(saved: &Saved, adamw: &AdamW<crate::models::mae::Mae<f32>>, config
         });
         (squares.sum::<f64>() / w.data.len() as f64).sqrt()
     };
-    saved.model.tensors().iter().enumerate().map(|(i, w)| direction(i, w)).collect()
+    saved.trained().tensors().iter().enumerate().map(|(i, w)| direction(i, w)).collect()
 }
 
 fn group_name(tensor: &Tensor<f32>) -> String {
-    let decoder = tensor.name.starts_with("decoder") || tensor.name == "mask_token";
+    let part = match tensor.name.as_str() {
+        name if name.starts_with("decoder") || name == "mask_token" => "decoder",
+        name if name.starts_with("head.") => "head",
+        _ => "encoder",
+    };
     let role = match tensor.role {
         Role::Weight => "weights",
         Role::Bias => "biases",
@@ -136,7 +152,7 @@ fn group_name(tensor: &Tensor<f32>) -> String {
         Role::Token => "token",
         Role::Position => "positions",
     };
-    format!("{} {role}", if decoder { "decoder" } else { "encoder" })
+    format!("{part} {role}")
 }
 
 /// How the learning rate stands to the weights that it moves.
@@ -149,11 +165,11 @@ enum Rate {
 }
 
 /// The highest rate, its share of the smallest typical weight at the start, and the verdict on it.
-fn rate(evidence: &Evidence) -> (Rate, f64, f64) {
-    let schedule = evidence.config.schedule();
+fn rate<T: Task>(evidence: &Evidence<T>) -> (Rate, f64, f64) {
+    let schedule = evidence.config.optim().schedule();
     let logged = evidence.log.steps.iter().map(|r| r.lr).fold(0.0, f64::max);
     let highest = schedule.lr.max(schedule.min_lr).max(logged);
-    let share = highest / smallest_start(evidence);
+    let share = highest / evidence.smallest_start.unwrap_or(f64::NAN);
     let never = evidence.log.steps.len() > 1 && logged == 0.0;
     let steps = evidence.steps_planned().unwrap_or(evidence.steps_done()) as f64;
     let rate = match share {
@@ -169,11 +185,12 @@ fn rate(evidence: &Evidence) -> (Rate, f64, f64) {
 
 /// What to try for a symptom that a wrong learning rate explains: the same words wherever the rate itself is
 /// wrong, so that one cause is one piece of advice; `otherwise` where it is not.
-pub(super) fn advice(evidence: &Evidence, otherwise: &str) -> String {
+pub(super) fn advice<T: Task>(evidence: &Evidence<T>, otherwise: &str) -> String {
     let blr = || {
-        let optim = &evidence.config.optim;
+        let optim = evidence.config.optim();
         // The absolute rate that moves a weight by a tenth of its size, per 256 images.
-        0.1 * smallest_start(evidence) * 256.0 / (optim.batch_size * optim.accum_iter) as f64
+        0.1 * evidence.smallest_start.unwrap_or(f64::NAN) * 256.0
+            / (optim.batch_size * optim.accum_iter) as f64
     };
     match rate(evidence).0 {
         Rate::Zero => "set a learning rate above 0 (--blr)".to_owned(),
@@ -187,8 +204,11 @@ pub(super) fn advice(evidence: &Evidence, otherwise: &str) -> String {
 }
 
 /// The learning rate beside the size of the weights it moves.
-pub(super) fn learning_rate(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn learning_rate<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let (rate, highest, share) = rate(evidence);
+    if share.is_nan() {
+        return vec![Finding::not_done("it cannot be known how large the weights started")];
+    }
     let text = format!(
         "at most {}, which moves a weight by {} of its typical initial size in a step",
         number(highest),
@@ -208,22 +228,13 @@ pub(super) fn learning_rate(evidence: &Evidence) -> Vec<Finding> {
     vec![finding]
 }
 
-/// The smallest typical initial size of a matrix: Xavier's law has the deviation √(2 / (in + out)), and the
-/// widest matrix of each half decides.
-fn smallest_start(evidence: &Evidence) -> f64 {
-    let model = &evidence.config.model;
-    let stacks = [model.vit().stack(), model.decoder_stack()];
-    let widest = stacks.map(|stack| stack.width + stack.hidden().max(3 * stack.width));
-    (2.0 / widest[0].max(widest[1]) as f64).sqrt()
-}
-
 /// The logged rates are those of the schedule.
-pub(super) fn schedule(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn schedule<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let steps = &evidence.log.steps;
     if steps.is_empty() {
         return vec![Finding::not_done("no step is logged")];
     }
-    let schedule = evidence.config.schedule();
+    let schedule = evidence.config.optim().schedule();
     let scale = schedule.lr.max(schedule.min_lr);
     let wrong = steps.iter().find(|r| (r.lr - schedule.lr_at(r.epoch)).abs() > 1e-6 * scale);
     match wrong {
@@ -245,12 +256,12 @@ pub(super) fn schedule(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// How much of the weights the last step changed.
-pub(super) fn updates(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn updates<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let saved = match evidence.saved() {
         Ok(saved) => saved,
         Err(why) => return vec![Finding::not_done(why)],
     };
-    let peak = evidence.config.schedule().lr;
+    let peak = evidence.config.optim().schedule().lr;
     let rows = tensor_rows(saved, &evidence.config);
     // Biases and norms may well be near 0; a share of their size says little.
     let weights = rows.iter().filter(|row| row.group.ends_with("weights"));
@@ -275,4 +286,10 @@ pub(super) fn updates(evidence: &Evidence) -> Vec<Finding> {
         return vec![Finding::note(format!("{text}, but {}", listed(&large)))];
     }
     vec![Finding::ok(text)]
+}
+
+/// Root mean square.
+pub(super) fn rms(data: &[f32]) -> f64 {
+    let sum: f64 = data.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    (sum / data.len().max(1) as f64).sqrt()
 }

@@ -4,6 +4,8 @@ use super::evidence::Evidence;
 use super::probe::{Activations, Head, Units};
 use super::words::{count, listed, median, number, percent};
 use super::{Finding, rates};
+use crate::tasks::Pretrain;
+use crate::train::Task;
 use std::collections::BTreeMap;
 
 /// The batch's gradient may differ from the logged ones by this factor.
@@ -24,7 +26,7 @@ const PEAKED: f64 = 0.98;
 const COLLAPSED: f64 = 0.5;
 
 /// Every tensor gets a gradient, of the size that was logged.
-pub(super) fn gradients(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn gradients<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let gradients = match &evidence.gradients {
         Ok(gradients) => gradients,
         Err(why) => return vec![Finding::not_done(why)],
@@ -44,10 +46,11 @@ pub(super) fn gradients(evidence: &Evidence) -> Vec<Finding> {
         format!("on a batch of {} the gradient's norm is {}", gradients.images, number(gradients.norm));
     if !zero.is_empty() {
         let text = format!("{text}, and 0 for {}: {}", count(zero.len(), "tensor"), listed(&zero));
-        return vec![Finding::problem(
-            text,
-            "find the layer that lets nothing through: see dead weights, MLP units, attention",
-        )];
+        let advice = match evidence.of_pretraining() {
+            Some(_) => "find the layer that lets nothing through: see dead weights, MLP units, attention",
+            None => "find the layer that lets nothing through: see dead weights",
+        };
+        return vec![Finding::problem(text, advice)];
     }
     let steps = &evidence.log.steps;
     let tail = &steps[steps.len() - (steps.len() / 4).min(200).max(steps.len().min(10))..];
@@ -64,7 +67,7 @@ pub(super) fn gradients(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// The hidden units of the MLPs fire.
-pub(super) fn units(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn units(evidence: &Evidence<Pretrain>) -> Vec<Finding> {
     let mlps = match seen(evidence) {
         Ok(seen) if !seen.mlps.is_empty() => &seen.mlps,
         Ok(_) => return vec![Finding::not_done("the forward pass showed no MLP")],
@@ -92,7 +95,7 @@ pub(super) fn units(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// The heads of the attentions tell tokens apart.
-pub(super) fn attention(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn attention(evidence: &Evidence<Pretrain>) -> Vec<Finding> {
     let attentions = match seen(evidence) {
         Ok(seen) if !seen.attentions.is_empty() => &seen.attentions,
         Ok(_) => return vec![Finding::not_done("the forward pass showed no attention")],
@@ -124,7 +127,7 @@ pub(super) fn attention(evidence: &Evidence) -> Vec<Finding> {
     if collapsed > 0 { vec![Finding::note(text)] } else { vec![Finding::ok(text)] }
 }
 
-fn seen(evidence: &Evidence) -> Result<&Activations, String> {
+fn seen(evidence: &Evidence<Pretrain>) -> Result<&Activations, String> {
     evidence.activations.as_ref().map_err(Clone::clone)
 }
 

@@ -1,9 +1,11 @@
 //! Are the weights alive: finite, not constant, not where they started, of a sensible size?
 
-use super::evidence::{Evidence, Saved};
+use super::evidence::Evidence;
+use super::rates::{TINY, rms};
 use super::words::{count, listed, number};
-use super::{Finding, curve, rates};
+use super::{Finding, rates};
 use crate::params::{Params, Role, Tensor};
+use crate::train::Task;
 
 /// A matrix whose root mean square left its initial law by this factor is noted as drifting.
 const DRIFT: f64 = 10.0;
@@ -16,7 +18,7 @@ const TABLE_ERROR: f32 = 1e-6;
 const RETRAIN: &str = "train again, or go back to an earlier checkpoint: these weights cannot be repaired";
 
 /// No weight, no moment is NaN or infinite.
-pub(super) fn finite(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn finite<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let saved = match evidence.saved() {
         Ok(saved) => saved,
         Err(why) => return vec![Finding::not_done(why)],
@@ -31,6 +33,9 @@ pub(super) fn finite(evidence: &Evidence) -> Vec<Finding> {
         }
     };
     look("", saved.model.tensors());
+    if let Some(in_training) = &saved.in_training {
+        look("in training, ", in_training.tensors());
+    }
     if let Ok(adamw) = &saved.adamw {
         look("first moment of ", adamw.m.tensors());
         look("second moment of ", adamw.v.tensors());
@@ -42,24 +47,27 @@ pub(super) fn finite(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// No trained tensor is constant or still what it was at the start; fixed tables are as computed.
-pub(super) fn dead(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn dead<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let saved = match evidence.saved() {
         Ok(saved) => saved,
         Err(why) => return vec![Finding::not_done(why)],
     };
     let mut found = Vec::new();
     let (mut constant, mut untouched, mut tables) = (Vec::new(), Vec::new(), Vec::new());
-    for (now, start) in pairs(saved) {
+    let groups = T::groups(&evidence.config, &saved.model);
+    for ((now, start), group) in saved.pairs().zip(&groups) {
+        let start = start.map(|start| start.data);
         let first = now.data.first().copied().unwrap_or_default();
         let alike = now.data.len() > 1 && now.data.iter().all(|&x| x == first);
-        if now.role == Role::Position {
+        if !group.trained {
             // Sine and cosine come from the system's library, whose last bit may differ elsewhere.
-            if now.data.iter().zip(start.data).any(|(a, b)| (a - b).abs() > TABLE_ERROR || a.is_nan()) {
+            let mut both = now.data.iter().zip(start.into_iter().flatten());
+            if both.any(|(a, b)| (a - b).abs() > TABLE_ERROR || a.is_nan()) {
                 tables.push(now.name);
             }
         } else if alike && matches!(now.role, Role::Weight | Role::Token) {
             constant.push(format!("{} (all {})", now.name, number(f64::from(first))));
-        } else if now.data == start.data {
+        } else if start == Some(now.data) {
             untouched.push(now.name);
         } else if alike {
             constant.push(format!("{} (all {})", now.name, number(f64::from(first))));
@@ -74,13 +82,14 @@ pub(super) fn dead(evidence: &Evidence) -> Vec<Finding> {
         found.push(Finding::problem(text, RETRAIN));
     }
     if !tables.is_empty() {
-        let text = format!("not the fixed sine-cosine table: {}", listed(&tables));
-        found.push(Finding::problem(
-            text,
-            "find out what wrote these weights: training never changes the position tables",
-        ));
+        let (what, which) = match evidence.of_pretraining() {
+            Some(_) => ("not the fixed sine-cosine table", "the position tables"),
+            None => ("not trained, and not what they were at the start", "them"),
+        };
+        let advice = format!("find out what wrote these weights: training never changes {which}");
+        found.push(Finding::problem(format!("{what}: {}", listed(&tables)), &advice));
     }
-    let all = saved.model.tensors().iter().filter(|t| t.role != Role::Position).count();
+    let all = groups.iter().filter(|group| group.trained).count();
     // The first step has learning rate 0 under warm-up.
     if saved.state.step > 1 && !untouched.is_empty() {
         let n = untouched.len();
@@ -92,7 +101,9 @@ pub(super) fn dead(evidence: &Evidence) -> Vec<Finding> {
         let advice = rates::advice(evidence, "find out why no gradient reaches these tensors: see gradients");
         found.push(Finding::problem(text, &advice));
     }
-    if found.is_empty() {
+    if let Err(why) = &saved.initial {
+        found.push(Finding::not_done(format!("what the weights were at the start is not known: {why}")));
+    } else if found.is_empty() {
         found.push(Finding::ok(
             "no tensor is constant, all trained ones have moved from their initial values",
         ));
@@ -101,21 +112,28 @@ pub(super) fn dead(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// The size of each matrix beside its size at the start.
-pub(super) fn norms(evidence: &Evidence) -> Vec<Finding> {
+pub(super) fn norms<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let saved = match evidence.saved() {
         Ok(saved) => saved,
         Err(why) => return vec![Finding::not_done(why)],
     };
     // Biases start at 0, so only matrices, tokens and the scales of norms have a size to compare with.
-    let mut ratios: Vec<(f64, String)> = pairs(saved)
-        .filter(|(now, _)| now.role != Role::Position)
-        .map(|(now, start)| (rms(now.data), rms(start.data), now.name))
-        .filter(|(now, start, _)| *start > 0.0 && now.is_finite())
+    let mut ratios: Vec<(f64, String)> = saved
+        .pairs()
+        .zip(T::groups(&evidence.config, &saved.model))
+        .filter(|(_, group)| group.trained)
+        .filter_map(|((now, start), _)| Some((rms(now.data), rms(start?.data), now.name)))
+        .filter(|(now, start, _)| *start > TINY && now.is_finite())
         .map(|(now, start, name)| (now / start, name))
         .collect();
     ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (Some(least), Some(most)) = (ratios.first(), ratios.last()) else {
-        return vec![Finding::not_done("no tensor has a size to compare with")];
+        return match &saved.initial {
+            Err(why) => vec![Finding::not_done(why)],
+            // A head alone starts from nothing.
+            Ok(_) if evidence.of_pretraining().is_none() => Vec::new(),
+            Ok(_) => vec![Finding::not_done("no tensor has a size to compare with")],
+        };
     };
     let range = format!(
         "root mean square beside the start: {} times ({}) to {} times ({})",
@@ -124,7 +142,7 @@ pub(super) fn norms(evidence: &Evidence) -> Vec<Finding> {
         number(most.0),
         most.1
     );
-    let high = rates::advice(evidence, curve::LOWER);
+    let high = rates::advice(evidence, rates::LOWER);
     let low = "lower the weight decay (--weight-decay)".to_owned();
     let one = |factor: f64| {
         let high = (most.0 > factor).then(|| high.clone());
@@ -137,15 +155,4 @@ pub(super) fn norms(evidence: &Evidence) -> Vec<Finding> {
         return vec![Finding::warning(range, &advice)];
     }
     vec![Finding::ok(range)]
-}
-
-/// Each tensor now and at the start.
-pub(super) fn pairs(saved: &Saved) -> impl Iterator<Item = (Tensor<'_, f32>, Tensor<'_, f32>)> {
-    saved.model.tensors().into_iter().zip(saved.initial.tensors())
-}
-
-/// Root mean square.
-pub(super) fn rms(data: &[f32]) -> f64 {
-    let sum: f64 = data.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-    (sum / data.len().max(1) as f64).sqrt()
 }

@@ -1,71 +1,87 @@
-//! The loss of the checkpoint's weights beside those of trivial predictors, on the same removed patches.
+//! The scores of the checkpoint's weights beside those of trivial predictors, on the same images and removed patches.
 
-use super::evidence::Evidence;
-use crate::models::mae::Mae;
-use crate::models::mae::baseline::Baselines;
-use crate::models::mae::cost::Cost;
-use crate::models::mae::masking::len_keep;
-use crate::tasks::Config;
-use crate::tasks::mae::held_out::HeldOut;
-use crate::train::WorkerPool;
+use super::data::{Data, FEWEST_IMAGES, affordable};
+use super::saved::Saved;
+use crate::checkpoint::Named;
+use crate::config::Settings;
+use crate::tasks::mae::eval_set::EvalSet;
+use crate::tasks::{Config, Pretrain};
+use crate::train::task::{EvalCx, Trivial, Validation};
+use crate::train::{RunDir, Task, WorkerPool};
+use std::path::Path;
 
-/// Floating-point operations that measuring a loss may take: some seconds on a few cores.
-const BUDGET_FLOP: f64 = 1e12;
-/// Fewer images say too little about a mean.
-const FEWEST_IMAGES: usize = 32;
 /// Training images that are looked at where there are no held-out ones.
 const TRAINING_IMAGES: usize = 256;
 
-/// Losses on a fixed set of images with fixed masks.
+/// Scores on a fixed set of images, in pre-training with fixed masks.
 #[derive(Clone, Debug)]
 pub struct Yardstick {
     /// Images looked at.
     pub images: usize,
-    /// Whether these are the held-out images of the run, all of them: then `loss` can be compared with the log.
+    /// Whether these are the held-out images of the run, all of them: then the scores can be compared with the log.
     pub as_logged: bool,
     /// Whether these are held-out images, rather than training images.
     pub held_out: bool,
-    /// The loss of the checkpoint's weights; none without a checkpoint.
-    pub loss: Option<f64>,
+    /// The scores of the checkpoint's weights; none without a checkpoint.
+    pub scores: Option<Named>,
     /// What trivial predictors reach.
-    pub baselines: Baselines,
+    pub trivial: Vec<Trivial>,
 }
 
 impl Yardstick {
-    /// Measures on the held-out images, or without them on training images without augmentation.
-    pub(super) fn measure(evidence: &Evidence, workers: &WorkerPool<f32, Mae<f32>>) -> Result<Self, String> {
-        let data = evidence.data.as_ref().map_err(Clone::clone)?;
-        let config = &evidence.config;
+    /// On the validation images, or without them on training images without augmentation.
+    pub(super) fn of_pretraining(
+        config: &Config,
+        saved: Option<&Saved<Pretrain>>,
+        data: &Data,
+    ) -> crate::Result<Self> {
+        let workers = WorkerPool::new(config.run.gemm);
         let (set, wanted) = match &data.source.validation {
             Ok(set) => (set, config.run.held_out_images.min(set.len())),
             Err(_) => (&data.source.train, TRAINING_IMAGES.min(data.source.train.len())),
         };
-        let count = wanted.min(affordable(config, FEWEST_IMAGES));
-        let set = HeldOut::new(config, set, count).map_err(|error| error.to_string())?;
+        let count = wanted.min(affordable::<Pretrain>(config, FEWEST_IMAGES));
+        let set = EvalSet::new(config, set, count)?;
         let held_out = data.source.validation.is_ok();
-        let loss = evidence.saved.as_ref().ok().map(|saved| set.loss(&saved.model, workers));
+        let loss = saved.map(|saved| set.loss(&saved.model, &workers)).transpose()?;
+        let named = set.baselines(config.model.target(), &workers).named(config.model.norm_pix_loss);
+        let trivial = |(predicting, value)| Trivial { score: "loss", predicting, value };
         Ok(Self {
             images: set.masks.len(),
             as_logged: held_out && count == wanted,
             held_out,
-            loss: loss.transpose().map_err(|error| error.to_string())?,
-            baselines: set.baselines(config.model.target(), workers),
+            scores: loss.map(|loss| Named::scores([("loss", loss)])),
+            trivial: named.map(trivial).into(),
         })
     }
 
-    /// The trivial predictor with the lowest loss among those that predict one thing everywhere.
-    #[must_use]
-    pub fn best_constant(&self, norm_pix_loss: bool) -> (&'static str, f64) {
-        let [zero, mean, _] = self.baselines.named(norm_pix_loss);
-        if zero.1 <= mean.1 { zero } else { mean }
+    /// As the task itself evaluates after each epoch.
+    pub(super) fn of_task<T: Task>(
+        config: &T::Config,
+        saved: &Saved<T>,
+        run: &Path,
+        mut task: T,
+    ) -> Result<Self, String> {
+        let said = |error: crate::Error| error.to_string();
+        let trivial = task.trivial_predictors().map_err(said)?;
+        let (wanted, affordable) = (config.run().held_out_images, affordable::<T>(config, FEWEST_IMAGES));
+        let (workers, run) = (&WorkerPool::new(config.run().gemm), &RunDir::look_at(run).map_err(said)?);
+        let cx = EvalCx { config, model: &saved.model, workers, run };
+        let evaluated = task.evaluate(&cx, saved.state.step, saved.state.epoch).map_err(said)?;
+        let Validation { scores, details } = evaluated.ok_or("there are no validation images")?;
+        let images = details.and_then(|details| usize::try_from(details.images).ok());
+        Ok(Self {
+            images: images.unwrap_or(wanted.min(affordable)),
+            as_logged: wanted <= affordable || images.is_some_and(|images| images < affordable),
+            held_out: true,
+            scores: Some(scores),
+            trivial,
+        })
     }
-}
 
-/// How many images a forward pass can take within the budget, at least `fewest`.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-pub(super) fn affordable(config: &Config, fewest: usize) -> usize {
-    let len_keep = len_keep(config.model.num_patches(), config.mask.mask_ratio);
-    let step = Cost { config: &config.model, len_keep }.flops_per_image();
-    // A step is a forward pass and a backward pass of twice its cost.
-    ((3.0 * BUDGET_FLOP / step) as usize).max(fewest)
+    /// A score of the checkpoint's weights.
+    #[must_use]
+    pub fn score(&self, name: &str) -> Option<f64> {
+        self.scores.as_ref()?.validation().find(|(known, _)| *known == name).map(|(_, score)| score)
+    }
 }

@@ -1,7 +1,6 @@
 //! What a checkpoint is: architecture, every tensor with its role and statistics, and where it comes from.
 
 mod bare;
-mod classifier;
 pub mod stats;
 
 use crate::base::Result;
@@ -10,8 +9,8 @@ use crate::config::Settings;
 use crate::models::vit::Stack;
 use crate::optim::groups::{self, Group};
 use crate::params::{Params, Role, Tensor};
-use crate::tasks::FinetuneConfig;
-use crate::tasks::mae::load;
+use crate::tasks::{self, WithTask};
+use crate::train::task::{self, Task};
 use serde::Serialize;
 use stats::Stats;
 use std::collections::BTreeMap;
@@ -149,30 +148,42 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
 }
 
 fn checkpoint(path: &Path) -> Result<Inspection> {
-    let state = State::read(&dir::find(path)?.join(dir::STATE))?;
-    if FinetuneConfig::wrote(&state.config_toml) { classifier::inspect(path) } else { autoencoder(path) }
+    let checkpoint = Checkpoint::open(path)?;
+    let (settings, state) = (checkpoint.state.config_toml.clone(), checkpoint.dir.join(dir::STATE));
+    tasks::with_task_of(&settings, &state, Inspecting(checkpoint))
 }
 
-fn autoencoder(path: &Path) -> Result<Inspection> {
-    let (model, config, checkpoint) = load::load(path)?;
-    let config = &config.model;
-    let numbers = config.parameters();
-    let architecture = Architecture {
-        kind: "masked autoencoder",
-        img_size: Some(config.img_size),
-        in_chans: config.in_chans,
-        patch_size: config.patch_size,
-        num_patches: config.num_patches(),
-        encoder: Transformer::of(config.vit().stack()),
-        decoder: Some(Transformer::of(config.decoder_stack())),
-        norm_pix_loss: Some(config.norm_pix_loss),
-        classes: Vec::new(),
-        parameters: numbers.all,
-        trained: numbers.trained,
-        encoder_parameters: numbers.encoder,
-    };
-    let tensors = rows(&model, &groups::pretraining(&model, 1.0), config.depth);
-    Ok(Inspection { provenance: provenance(&checkpoint)?, path: checkpoint.dir, architecture, tensors })
+/// An inspection of a checkpoint whose task is known.
+struct Inspecting(Checkpoint);
+
+impl WithTask for Inspecting {
+    type Output = Inspection;
+
+    fn run<T: Task>(self) -> Result<Inspection> {
+        let Self(checkpoint) = self;
+        let mut config = T::Config::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?;
+        let model = T::load(&checkpoint.model, &config)?;
+        // Decay falls on a tensor or not, whether or not this run has any.
+        config.optim_mut().weight_decay = 1.0;
+        let groups = T::groups(&config, &model);
+        let task::Architecture { kind, encoder, decoder, norm_pix_loss, classes } = T::architecture(&config);
+        let architecture = Architecture {
+            kind,
+            img_size: Some(encoder.img_size),
+            in_chans: encoder.in_chans,
+            patch_size: encoder.patch_size,
+            num_patches: encoder.num_patches(),
+            encoder: Transformer::of(encoder.stack()),
+            decoder: decoder.map(Transformer::of),
+            norm_pix_loss,
+            classes,
+            parameters: model.count(),
+            trained: groups.iter().filter(|group| group.trained).map(|group| group.len).sum(),
+            encoder_parameters: encoder.parameters(),
+        };
+        let tensors = rows(&model, &groups, encoder.depth);
+        Ok(Inspection { provenance: provenance(&checkpoint)?, path: checkpoint.dir, architecture, tensors })
+    }
 }
 
 /// Where a checkpoint comes from.

@@ -6,7 +6,7 @@ use crate::models::mae::cost::Cost;
 use crate::models::mae::masking::len_keep;
 use crate::models::mae::{Mae, Mask};
 use crate::optim::{AdamW, clip};
-use crate::tasks::mae::{held_out, load};
+use crate::tasks::mae::{eval_set, load};
 use crate::tasks::{Config, Pretrain};
 use crate::train::memory::{available_bytes, gibibytes};
 use crate::train::source::measure;
@@ -53,7 +53,7 @@ impl Start {
     pub fn from_checkpoint(dir: &Path) -> Result<Self> {
         let (model, config, checkpoint) = load::load(dir)?;
         let mut adamw = adamw(&model, &config);
-        save::load_moments(&checkpoint, &mut adamw, None, Vec::new())?;
+        save::load_moments(&checkpoint.optimizer, &mut adamw, None, Some(Vec::new()))?;
         let finite = |params: &Mae<f32>, path: &Path, prefix: &str| match clip::first_not_finite(params) {
             Some(name) => {
                 Err(Error::input(path, format!("{prefix}{name}"), "finite numbers", "NaN or an infinity"))
@@ -132,7 +132,7 @@ impl Batch {
         let images = stack(Axis(0), &views).expect("input images share the model's shape");
         let masking = config.masking();
         let noise: Vec<Vec<f64>> =
-            (0..sources.len()).map(|i| masking.noise(seed, held_out::EPOCH, i as u64)).collect();
+            (0..sources.len()).map(|i| masking.noise(seed, eval_set::EPOCH, i as u64)).collect();
         let keep = len_keep(config.model.num_patches(), config.mask.mask_ratio);
         let masks = noise.iter().map(|noise| Mask::from_noise(noise, keep)).collect();
         Ok(Self { images, sources, noise, masks })

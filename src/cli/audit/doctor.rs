@@ -12,6 +12,8 @@ Examples:
   vit-mae audit doctor runs/0001 --data /mnt/images  the images have moved
   vit-mae audit doctor runs/0001 --json | jq .advice
 
+RUN is of any kind: pre-training or fine-tuning. A check that means nothing for its kind is left out.
+
 Verdicts: ok, note, warning, problem; \"not done\" where something is missing, such as the images.
 Exit codes: 0 no problem, 1 a problem, 2 not a run.";
 

@@ -3,7 +3,8 @@
 use super::gradcheck_print::{Section, kill_matrix, print_directions, print_sections};
 use super::junit::{Case, JUnit, Suite, Verdict};
 use super::ticker::Ticker;
-use crate::cli::{assignments, outln, start_threads};
+use crate::cli::settings::assignments;
+use crate::cli::{outln, start_threads};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! `vit-mae audit trace`.
 
-use crate::cli::{assignments, outln, start_threads, whole};
+use crate::cli::settings::{assignments, given, whole};
+use crate::cli::{outln, start_threads};
 use std::path::PathBuf;
 use vit_mae::audit::trace::{self, Batch, Start, Trace};
 use vit_mae::tasks::Config;
@@ -97,7 +98,7 @@ fn start(args: &Args) -> Result<Start> {
     }
     let preset = args.preset.as_deref().unwrap_or(presets::DEFAULT);
     let mut overrides = assignments(&args.set)?;
-    overrides.push(("run.seed".to_owned(), whole("--seed", args.seed)?));
+    overrides.extend(given([("run.seed", whole("--seed", Some(args.seed))?)]));
     let config = Config::resolve(preset, args.config.as_deref(), overrides)?;
     let name = match &args.config {
         Some(path) => path.display().to_string(),

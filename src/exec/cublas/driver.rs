@@ -10,8 +10,9 @@
 use super::Offload;
 use super::blas::{Blas, Call, Op, Place, SLOTS, Slot};
 use crate::base::Real;
+use crate::exec::cpu::Backend;
 use crate::exec::device::{Device, Gpu};
-use crate::exec::gemm::{Backend, Failure, Gemm};
+use crate::exec::gemm::{Failure, Gemm};
 use cudarc::cublas::sys::{cublasMath_t, cublasOperation_t, cublasSetMathMode};
 use cudarc::cublas::{CudaBlas, result as cublas};
 use cudarc::driver::result as cuda;

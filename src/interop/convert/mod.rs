@@ -3,6 +3,7 @@
 mod hf_in;
 mod hf_out;
 mod keys;
+mod open;
 mod run_out;
 pub mod shapes;
 pub mod source;

@@ -10,8 +10,8 @@ use crate::optim::AdamW;
 use crate::params::Params;
 use crate::tasks::classify::{FinetuneConfig, recipes};
 use crate::tasks::mae::config::Config;
-use crate::train::journal::Journal;
 use crate::train::run_dir::RunDir;
+use crate::train::run_log::RunLog;
 use crate::train::save;
 use toml::{Table, Value};
 
@@ -80,19 +80,19 @@ impl<S: Settings, P: Params<f32>> Run<S, P> {
     fn write(&self, ask: &Conversion) -> Result<(usize, usize)> {
         let run = RunDir::create(Some(ask.destination.clone()), ask.overwrite)?;
         run.write(&run.config(), self.settings.to_toml()?.as_bytes())?;
-        let mut journal = Journal::begin(run)?;
-        let written = self.write_checkpoint(&mut journal);
+        let mut log = RunLog::begin(run)?;
+        let written = self.write_checkpoint(&mut log);
         if written.is_err() {
-            journal.run.discard()?;
+            log.run.discard()?;
         }
         written.map(|()| (self.model.tensors().len(), self.model.count()))
     }
 
-    fn write_checkpoint(&self, journal: &mut Journal) -> Result<()> {
+    fn write_checkpoint(&self, log: &mut RunLog) -> Result<()> {
         let [beta1, beta2] = self.settings.optim().betas;
         let adamw = AdamW::new(&self.model, (beta1, beta2));
-        let state = save::state(&self.settings, journal)?;
-        save::save(save::place(&self.settings, &journal.run), state, &self.model, &adamw, None, &[])
+        let state = save::state(&self.settings, log)?;
+        save::save(save::target(&self.settings, &log.run), state, &self.model, &adamw, None, &[])
     }
 }
 

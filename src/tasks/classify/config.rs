@@ -11,7 +11,7 @@ use crate::data::AugmentConfig;
 use crate::exec::engine::Engine;
 use crate::models::classify::{Classifier, ClassifierConfig};
 use crate::models::vit::VitConfig;
-use crate::tasks::classify::evaluate::Judge;
+use crate::tasks::classify::evaluate::Evaluator;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
 use serde::{Deserialize, Serialize};
@@ -106,16 +106,16 @@ impl FinetuneConfig {
         Input::of(&self.data, (self.model.img_size, self.model.in_chans))
     }
 
-    /// A classifier with these settings as a judge of images; `checkpoint` is where its weights come from.
+    /// A classifier with these settings, to evaluate images; `checkpoint` is where its weights come from.
     #[must_use]
-    pub fn judge<'a>(
+    pub fn evaluator<'a>(
         &'a self,
         model: &'a Classifier<f32>,
         input: &'a Input,
         checkpoint: &'a Path,
         engine: &'a Engine,
-    ) -> Judge<'a> {
-        Judge { model, input, classes: &self.finetune.classes, engine, checkpoint }
+    ) -> Evaluator<'a> {
+        Evaluator { model, input, classes: &self.finetune.classes, engine, checkpoint }
     }
 
     /// What is in memory during a training step on so many threads.

@@ -22,7 +22,7 @@ const WRONG_SHOWN: usize = 24;
 const COLUMNS: usize = 6;
 
 /// A classifier with what else is needed to use it.
-pub struct Judge<'a> {
+pub struct Evaluator<'a> {
     /// The model.
     pub model: &'a Classifier<f32>,
     /// How an image becomes what it sees.
@@ -52,7 +52,7 @@ pub struct Prediction {
     pub probability: f64,
 }
 
-impl Judge<'_> {
+impl Evaluator<'_> {
     /// `[N, K]`: the logits of a data set, on all threads; its labels are not looked at.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Judge<'_> {
     /// Judges a labelled data set: classes are those of the same name, and the data may lack some of the head's.
     ///
     /// # Errors
-    /// If an image has no label or a class that the head does not have, or as [`Judge::logits`].
+    /// If an image has no label or a class that the head does not have, or as [`Evaluator::logits`].
     pub fn evaluate(&self, dataset: &dyn Dataset, listener: &dyn Listener) -> Result<Evaluation> {
         let labels = labels_among(self.classes, dataset)?;
         let logits = self.logits(dataset, listener)?;
@@ -83,7 +83,7 @@ impl Judge<'_> {
     /// The `top` most probable classes of each picture, the most probable first.
     ///
     /// # Errors
-    /// The first picture that cannot be read or brought to the model's size, or as [`Judge::logits`].
+    /// The first picture that cannot be read or brought to the model's size, or as [`Evaluator::logits`].
     pub fn predict(&self, pictures: &[PathBuf], top: usize) -> Result<Vec<Vec<Prediction>>> {
         let workers = WorkerPool::<f32, Classifier<f32>>::new(self.engine);
         let split = pictures.len() < rayon::current_num_threads();

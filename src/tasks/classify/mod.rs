@@ -32,7 +32,9 @@ use crate::train::memory::{self, StepMemory};
 use crate::train::metrics::{Measured, Record, ValidationRecord};
 use crate::train::save;
 use crate::train::source::{self, Source};
-use crate::train::task::{Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Validation};
+use crate::train::task::{
+    Architecture, Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Trivial, Validation,
+};
 use std::path::Path;
 use std::sync::Arc;
 use step::{How, Labelled};
@@ -105,6 +107,11 @@ impl Task for Classify {
         config.memory(threads)
     }
 
+    fn architecture(config: &FinetuneConfig) -> Architecture {
+        let (encoder, classes) = (config.model.vit(), config.finetune.classes.clone());
+        Architecture { kind: "classifier", encoder, decoder: None, norm_pix_loss: None, classes }
+    }
+
     fn model(config: &FinetuneConfig, start: &Start) -> Result<Classifier<f32>> {
         start.classifier(config)
     }
@@ -174,6 +181,23 @@ impl Task for Classify {
         Ok(Some(Validation { scores, details: Some(details) }))
     }
 
+    /// The most frequent class, by its accuracy, and all classes alike, by their cross-entropy: `ln K`.
+    fn trivial_predictors(&self) -> Result<Vec<Trivial>> {
+        let Some(set) = &self.images.validation else { return Ok(Vec::new()) };
+        let mut images = vec![0_u32; set.classes().len()];
+        set.labels()?.into_iter().for_each(|label| images[label] += 1);
+        let most = f64::from(images.iter().copied().max().unwrap_or(0)) / set.len() as f64;
+        let uniform = (images.len() as f64).ln();
+        Ok(vec![
+            Trivial { score: "accuracy", predicting: "the most frequent class", value: most },
+            Trivial { score: "loss", predicting: "every class alike", value: uniform },
+        ])
+    }
+
+    fn flops_per_image(config: &FinetuneConfig) -> f64 {
+        config.model.flops_per_image()
+    }
+
     /// The confusion matrix of the validation images.
     fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()> {
         let Some(metrics) = &self.validated else { return Ok(()) };
@@ -235,7 +259,7 @@ impl Task for Classify {
 /// What a classifier makes of labelled images.
 fn evaluate(cx: &EvalCx<'_, Classify>, model: &Classifier<f32>, set: &dyn Dataset) -> Result<Evaluation> {
     let engine = cx.workers.engine();
-    cx.config.judge(model, &cx.config.input(), cx.run.path(), engine).evaluate(set, &())
+    cx.config.evaluator(model, &cx.config.input(), cx.run.path(), engine).evaluate(set, &())
 }
 
 /// The confusion matrix of the test images, and those on which the classifier is most confidently wrong.
@@ -250,8 +274,8 @@ fn draw_test(
     run.write(&run.confusion(), &png)?;
     let mut sheets = vec![("Confusion matrix of the test split".to_owned(), png)];
     let input = config.input();
-    let judge = config.judge(best, &input, run.path(), cx.workers.engine());
-    if let Some(png) = judge.wrong_sheet(evaluation, set)? {
+    let evaluator = config.evaluator(best, &input, run.path(), cx.workers.engine());
+    if let Some(png) = evaluator.wrong_sheet(evaluation, set)? {
         run.write(&run.wrong(), &png)?;
         sheets.push(("Most confidently wrong".to_owned(), png));
     }

@@ -9,7 +9,7 @@ use crate::models::classify::Classifier;
 use crate::models::mae::encoder::Encoder;
 use crate::models::vit::VitConfig;
 use crate::tasks::mae::{Config, presets};
-use crate::tasks::pretrained::{Architecture, Pretrained};
+use crate::tasks::pretrained::{Pretrained, TrunkSettings};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -43,7 +43,7 @@ impl Start {
     /// # Errors
     /// If there is no checkpoint of one, or it is damaged.
     pub fn architecture_of(run: &Path) -> Result<Self> {
-        let Architecture { vit, data, .. } = Architecture::of(&Checkpoint::open(run)?)?;
+        let TrunkSettings { vit, data, .. } = TrunkSettings::of(&Checkpoint::open(run)?)?;
         Ok(Self { vit, data, pretrained: None })
     }
 

@@ -1,8 +1,8 @@
 //! The task of He et al. (2022): rebuild the patches that were removed.
 
 pub mod config;
+pub mod eval_set;
 pub mod gallery;
-pub mod held_out;
 pub mod load;
 pub mod outcome;
 pub mod presets;
@@ -15,15 +15,19 @@ use crate::base::{Error, Result};
 use crate::checkpoint::Named;
 use crate::data::{Augment, Batch, Dataset, LoaderConfig};
 use crate::draw::report::Report;
+use crate::models::mae::cost::Cost;
+use crate::models::mae::masking::len_keep;
 use crate::models::mae::reconstruct::Stats;
 use crate::models::mae::{Mae, Mask};
 use crate::optim::{Group, groups};
 use crate::train::memory::StepMemory;
 use crate::train::metrics::Record;
 use crate::train::source::{Source, crop_area, loader, measure};
-use crate::train::task::{Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Validation};
+use crate::train::task::{
+    Architecture, Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Validation,
+};
+use eval_set::EvalSet;
 use gallery::Rows;
-use held_out::HeldOut;
 use std::sync::Arc;
 
 /// Images on the sheet of reconstructions.
@@ -36,10 +40,10 @@ pub struct Pretrain {
     /// Why there is no validation loss, if there is none.
     no_validation: Option<String>,
     /// What the best checkpoint is chosen by.
-    validation: Option<HeldOut>,
+    validation: Option<EvalSet>,
     /// What the report names the loss of, and nothing else looks at.
-    test: Option<HeldOut>,
-    pictured: HeldOut,
+    test: Option<EvalSet>,
+    pictured: EvalSet,
 }
 
 impl Task for Pretrain {
@@ -92,13 +96,13 @@ impl Task for Pretrain {
         measure(&*source.train, &mut config.data, config.model.in_chans)?;
         let count = config.run.held_out_images;
         let [validation, test] = [&source.validation, &source.test]
-            .map(|set| set.as_ref().ok().map(|set| HeldOut::new(config, set, count)).transpose());
+            .map(|set| set.as_ref().ok().map(|set| EvalSet::new(config, set, count)).transpose());
         let pictured = source.validation.as_ref().or(source.test.as_ref()).unwrap_or(&source.train);
         let task = Self {
             train: source.train.clone(),
             validation: validation?,
             test: test?,
-            pictured: HeldOut::new(config, pictured, PICTURES)?,
+            pictured: EvalSet::new(config, pictured, PICTURES)?,
             no_validation: source.validation.err(),
         };
         let skipped = task.skipped();
@@ -113,6 +117,16 @@ impl Task for Pretrain {
 
     fn memory(config: &Config, threads: usize) -> StepMemory {
         config.memory(threads)
+    }
+
+    fn architecture(Config { model, .. }: &Config) -> Architecture {
+        Architecture {
+            kind: "masked autoencoder",
+            encoder: model.vit(),
+            decoder: Some(model.decoder_stack()),
+            norm_pix_loss: Some(model.norm_pix_loss),
+            classes: Vec::new(),
+        }
     }
 
     fn model(config: &Config, (): &()) -> Result<Mae<f32>> {
@@ -143,6 +157,11 @@ impl Task for Pretrain {
         let Some(set) = &self.validation else { return Ok(None) };
         let loss = set.loss(cx.model, cx.workers)?;
         Ok(Some(Validation { scores: Named::scores([("loss", loss)]), details: None }))
+    }
+
+    fn flops_per_image(config: &Config) -> f64 {
+        let len_keep = len_keep(config.model.num_patches(), config.mask.mask_ratio);
+        Cost { config: &config.model, len_keep }.flops_per_image()
     }
 
     fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()> {

@@ -3,6 +3,7 @@
 
 mod curves;
 mod damage;
+mod finetuned;
 mod healthy;
 mod sick;
 

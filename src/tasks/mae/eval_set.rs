@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub const EPOCH: u64 = u64::MAX;
 
 /// A fixed selection of images with fixed masks.
-pub struct HeldOut {
+pub struct EvalSet {
     /// `[B, C, H, W]`, normalised.
     pub images: Array4<f32>,
     /// One an image.
@@ -26,7 +26,7 @@ pub struct HeldOut {
     micro_batch: usize,
 }
 
-impl HeldOut {
+impl EvalSet {
     /// At most `count` evenly spaced images of a data set; with `data.skip_bad_images` those that cannot be
     /// read are left out.
     ///

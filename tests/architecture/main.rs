@@ -1,5 +1,8 @@
-//! Claim: the rooms lie as `docs/architecture.md` draws them. Imports point down its list, never up; every source
-//! file says in its first line what it is and stays short; `unsafe` lives in `exec` alone.
+//! Claim: the rooms lie as `docs/architecture.md` draws them. Imports point down its list, never up, and files inside a
+//! room form no circle; every source file says in its first line what it is and stays short; `unsafe` lives in `exec`
+//! alone.
+
+mod circles;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,11 +32,15 @@ fn floor(module: &str) -> Option<usize> {
     ROOMS.iter().position(|modules| modules.contains(&module))
 }
 
+/// A source text without its comments.
+fn code(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
 /// The modules of this crate that a source text names: `x` of each `crate::x`, also in
 /// `use crate::{x, y::z}`. Comments do not count.
 fn imports(text: &str) -> Vec<String> {
-    let code: String =
-        text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let code = code(text);
     let mut found = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
@@ -41,7 +48,7 @@ fn imports(text: &str) -> Vec<String> {
             continue; // `$crate::` belongs to a macro's user
         }
         match rest.strip_prefix('{') {
-            Some(group) => found.extend(group_heads(group)),
+            Some(group) => found.extend(group_parts(group).into_iter().map(head)),
             None => found.push(head(rest)),
         }
     }
@@ -53,9 +60,9 @@ fn head(path: &str) -> String {
     path.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
-/// The first identifiers of `a, b::{c, d}, e}…`.
-fn group_heads(group: &str) -> Vec<String> {
-    let (mut depth, mut start, mut heads) = (1, 0, Vec::new());
+/// `a`, `b::{c, d}` and `e` of `a, b::{c, d}, e}…`.
+fn group_parts(group: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut parts) = (1, 0, Vec::new());
     for (i, c) in group.char_indices() {
         match c {
             '{' => depth += 1,
@@ -63,15 +70,15 @@ fn group_heads(group: &str) -> Vec<String> {
             _ => {}
         }
         if (c == ',' && depth == 1) || depth == 0 {
-            heads.push(head(&group[start..i]));
+            parts.push(group[start..i].trim());
             start = i + 1;
         }
         if depth == 0 {
             break;
         }
     }
-    heads.retain(|head| !head.is_empty());
-    heads
+    parts.retain(|part| !part.is_empty());
+    parts
 }
 
 /// What a file of `module` may not import.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// The memory of a run; knows no model.
 #[derive(Debug)]
-pub struct Journal {
+pub struct RunLog {
     /// Where everything is written.
     pub run: RunDir,
     /// Whole epochs done.
@@ -35,8 +35,8 @@ pub struct Journal {
     earlier_secs: f64,
 }
 
-impl Journal {
-    /// The journal of a new run, with an empty log.
+impl RunLog {
+    /// That of a new run, with an empty log file.
     ///
     /// # Errors
     /// If the log cannot be written.
@@ -45,17 +45,17 @@ impl Journal {
         Ok(Self::with(run, log, Vec::new(), &State::default()))
     }
 
-    /// The journal as it was when a checkpoint was written.
+    /// As it was when a checkpoint was written.
     ///
     /// # Errors
     /// If the log is not the one that the checkpoint belongs to, or cannot be written.
     pub fn resume(run: RunDir, state: &State) -> Result<Self> {
         let (log, records) = Writer::resume(run.disk(), &run.metrics(), state.log)?;
-        let mut journal = Self { saved: Some(state.step), ..Self::with(run, log, records, state) };
-        if !journal.run.event_files()?.is_empty() {
-            journal.board = Some(Board::begin(&journal.run, &journal.records, state.step)?);
+        let mut run_log = Self { saved: Some(state.step), ..Self::with(run, log, records, state) };
+        if !run_log.run.event_files()?.is_empty() {
+            run_log.board = Some(Board::begin(&run_log.run, &run_log.records, state.step)?);
         }
-        Ok(journal)
+        Ok(run_log)
     }
 
     /// Shows the run on TensorBoard, too, from its beginning on. A resumed run that was shown before already is.
@@ -103,7 +103,7 @@ impl Journal {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn log(&mut self, record: Record) -> Result<()> {
+    pub fn add(&mut self, record: Record) -> Result<()> {
         let record = self.log.append(record)?;
         if let Some(board) = &mut self.board {
             board.show(&record)?;
@@ -151,7 +151,7 @@ impl Journal {
         self.epoch = record.epoch;
         self.position = Position::default();
         self.history.push(record.clone());
-        self.log(Record::Epoch(record))
+        self.add(Record::Epoch(record))
     }
 
     /// Seconds spent on the run so far, over all resumptions.
@@ -159,7 +159,7 @@ impl Journal {
         self.earlier_secs + self.started.elapsed().as_secs_f64()
     }
 
-    /// The part of a checkpoint's state that is the journal's. What the log holds so far is then on the disk: a
+    /// The part of a checkpoint's state that is its own. What the log holds so far is then on the disk: a
     /// checkpoint never counts lines that a power cut could take back.
     ///
     /// # Errors
