@@ -35,6 +35,9 @@ pub struct Renamed {
     unknown: Vec<String>,
 }
 
+/// What the names begin with of that which stands behind an encoder in pre-training and fine-tuning.
+const BESIDE: [&str; 5] = ["decoder_", "head.", "projector.", "predictor.", "lm_head."];
+
 impl Renamed {
     /// Looks through the names of a file; what a wrapper of the model put in front of them does not count.
     ///
@@ -94,11 +97,10 @@ impl Renamed {
         listed(&names.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// Leaves out what a plain encoder does not have: decoder, head, the pooler of a `ViTModel`. Returns the names in the
+    /// Leaves out what a plain encoder does not have: decoder, heads, the pooler of a `ViTModel`. Returns the names in the
     /// file.
     pub fn leave_encoder(&mut self) -> Vec<String> {
-        let beside =
-            |name: &str| name.starts_with("decoder_") || name.starts_with("head.") || name == "mask_token";
+        let beside = |name: &str| name == "mask_token" || BESIDE.iter().any(|part| name.starts_with(part));
         let mut left_out = Vec::new();
         self.tensors.retain(|name, stored| {
             let kept = !beside(name);

@@ -1,19 +1,22 @@
 //! `vit-mae ablate`.
 
 use super::device::DeviceFlags;
-use super::flags::print_config;
+use super::pretrain::methods;
 use super::progress::{self, Progress};
 use super::settings::{assignments, given, over_environment, path, whole};
 use super::{outln, stderr};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use vit_mae::config::Resolved;
-use vit_mae::sweep::{Ablation, AblationObserver, Axis, EvalPlan, Plan, Row, table};
-use vit_mae::tasks::Config;
+use toml::Table;
+use vit_mae::config::{Overrides, Settings, keys};
+use vit_mae::sweep::{Ablation, AblationObserver, Axis, EvalPlan, METHOD, Plan, Row, table};
+use vit_mae::tasks::all_keys;
 use vit_mae::tasks::classify::recipes;
 use vit_mae::tasks::mae::presets;
+use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
 use vit_mae::train::Observer;
 use vit_mae::{Error, Result};
 
@@ -24,6 +27,7 @@ Examples:
   vit-mae ablate --vary decoder-depth=1,2,4 --labels 0.1 --no-probe --out depth
   vit-mae ablate --vary norm-pix=true,false --no-finetune --out target
   vit-mae ablate --vary mask-strategy=random,grid,block --out strategy
+  vit-mae ablate --vary method=mae,supervised --labels 0.1 --out methods
   vit-mae ablate --resume ratio                            go on after an interruption
 
 Every value is pre-trained with every seed, then judged by a linear probe, by its nearest neighbours and by fine-tuning. \
@@ -37,7 +41,7 @@ does not reach fine-tuning, which --finetune-set changes.";
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
-    /// mask-ratio, mask-strategy, decoder-depth, decoder-width, norm-pix, epochs or section.key, and its values
+    /// method, mask-ratio, mask-strategy, decoder-depth, decoder-width, norm-pix, epochs or section.key, and its values
     #[arg(long, value_name = "NAME=V,V,…", required_unless_present = "resume")]
     vary: Option<String>,
     /// Run every point with so many seeds: 0, 1, …
@@ -53,6 +57,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     labels: f64,
 
+    /// How encoders are pre-trained, unless that is what is varied
+    #[arg(long, default_value = "mae", value_parser = methods())]
+    method: String,
     /// Pre-training starts from these settings
     #[arg(long, default_value = presets::DEFAULT)]
     preset: String,
@@ -102,9 +109,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
     if args.print_config {
-        let (plan, mut resolved) = args.plan()?;
-        resolved.origins.set(&plan.vary.key, "varied by --vary");
-        return print_config(&resolved);
+        let (_, texts) = args.plan()?;
+        outln!("{}", texts.join("\n").trim_end());
+        return Ok(());
     }
     let ablation = match (&args.resume, &args.out) {
         (Some(folder), _) => Ablation::open(folder)?,
@@ -123,8 +130,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 impl Args {
-    /// The plan, and where the settings of pre-training came from.
-    fn plan(&self) -> Result<(Plan, Resolved<Config>)> {
+    /// The plan, and each method's settings of pre-training with where they came from, in TOML.
+    fn plan(&self) -> Result<(Plan, Vec<String>)> {
         let vary = Axis::parse(self.vary.as_deref().unwrap_or_default())?;
         if !(1..=1000).contains(&self.seeds) {
             return Err(Error::setting("--seeds", "1 to 1000", self.seeds));
@@ -138,8 +145,18 @@ impl Args {
         let mut finetune = assignments(&self.finetune_set)?;
         finetune.extend(self.device.overrides());
         finetune.extend(given([("optim.epochs", whole("--finetune-epochs", self.finetune_epochs)?)]));
-        let pretrain = over_environment(pretrain)?;
-        let resolved = Config::layered(&self.preset, self.config.as_deref(), &pretrain)?;
+        let (pretrain, several) = (over_environment(pretrain)?, vary.key == METHOD);
+        let methods: Vec<String> = match several {
+            true => vary.values.iter().map(Axis::label).collect(),
+            false => vec![self.method.clone()],
+        };
+        let (mut settings, mut texts) = (BTreeMap::new(), Vec::new());
+        for method in methods {
+            let with = Resolving { args: self, overrides: &pretrain, vary: &vary.key, several };
+            let (table, text) = with_method(&method, with)?;
+            texts.push(if several { format!("# {method}\n\n{text}") } else { text });
+            settings.insert(method, table);
+        }
         let plan = Plan {
             vary,
             seeds: (0..self.seeds).collect(),
@@ -148,10 +165,35 @@ impl Args {
                 finetune: (!self.no_finetune).then(|| self.recipe.clone()),
                 label_share: self.labels,
             },
-            pretrain: resolved.config.clone(),
+            pretrain: settings,
             finetune,
         };
-        Ok((plan, resolved))
+        Ok((plan, texts))
+    }
+}
+
+/// The settings of pre-training by one method.
+struct Resolving<'a> {
+    args: &'a Args,
+    overrides: &'a Overrides,
+    vary: &'a str,
+    /// Whether other methods are tried as well: then a setting that only others have is theirs alone.
+    several: bool,
+}
+
+impl WithMethod for Resolving<'_> {
+    type Output = (Table, String);
+
+    fn run<M: Method>(self) -> Result<Self::Output> {
+        let Self { args, overrides, vary, several } = self;
+        let (all, own) = (all_keys(), keys::<M::Config>());
+        let mut overrides = overrides.clone();
+        overrides.flags.retain(|(key, _)| !several || own.contains(key) || !all.contains(key));
+        let mut resolved = M::layered(&args.preset, args.config.as_deref(), &overrides)?;
+        if !several {
+            resolved.origins.set(vary, "varied by --vary");
+        }
+        Ok((resolved.config.to_table()?, resolved.to_toml()?))
     }
 }
 

@@ -79,6 +79,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     norm_pix_loss: Option<bool>,
 
+    /// With --method supervised: use this fraction of the labels, class by class
+    #[arg(long, value_name = "FRACTION")]
+    labels: Option<f64>,
     /// Share of patches to remove, between 0 and 1 [preset nano: 0.75]
     #[arg(long)]
     mask_ratio: Option<f64>,
@@ -175,6 +178,7 @@ impl Args {
             ("model.in_chans", whole("--in-chans", self.in_chans)?),
             ("model.patch_size", whole("--patch-size", self.patch_size)?),
             ("model.norm_pix_loss", self.norm_pix_loss.map(Value::from)),
+            ("finetune.label_share", number(self.labels)),
             ("mask.mask_ratio", number(self.mask_ratio)),
             ("mask.strategy", choice(self.mask_strategy)),
             ("run.gemm", choice(self.gemm)),

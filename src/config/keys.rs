@@ -7,7 +7,8 @@ use serde::forward_to_deserialize_any;
 use std::cell::Cell;
 
 /// Every key of a kind of settings: `model.depth`, ….
-pub(crate) fn keys<S: Settings>() -> Vec<String> {
+#[must_use]
+pub fn keys<S: Settings>() -> Vec<String> {
     let fields = Cell::new(&[][..]);
     let asked = Asked(&fields);
     let _ = S::deserialize(asked);

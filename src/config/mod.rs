@@ -8,7 +8,7 @@ pub mod resolve;
 pub mod sections;
 pub mod settings;
 
-pub(crate) use keys::keys;
+pub use keys::keys;
 pub use origins::Resolved;
 pub use overrides::Overrides;
 pub use settings::Settings;

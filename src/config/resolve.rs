@@ -22,6 +22,15 @@ pub fn changed<S: Settings>(run: &S, file: Option<&Path>, overrides: &Overrides)
     Layers::over(run.to_table()?).resolve(file, overrides)
 }
 
+/// Settings as a table with some of them changed, for another run: unlike in a run that is under way, warm-up keeps its
+/// fraction of the epochs.
+///
+/// # Errors
+/// An unknown key, a value of the wrong type, or settings that cannot work together.
+pub fn varied<S: Settings>(settings: Table, flags: Vec<(String, Value)>) -> Result<S> {
+    Ok(Layers::new(settings, "").resolve(None, &flags.into())?.config)
+}
+
 /// Settings that grow layer by layer.
 pub(crate) struct Layers<S> {
     table: Table,

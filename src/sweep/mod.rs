@@ -15,18 +15,20 @@ pub mod figure;
 pub mod plan;
 pub mod table;
 
-pub use plan::{Axis, EvalPlan, Plan};
+pub use plan::{Axis, EvalPlan, METHOD, Plan, Point};
 pub use table::Row;
 
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir};
+use crate::config::Settings;
+use crate::config::sections::{DataConfig, RunConfig};
 use crate::models::classify::Pooling;
 use crate::tasks::classify::{Classify, Start};
 use crate::tasks::knn::Knn;
+use crate::tasks::pretraining::{Method, WithMethod, with_method};
 use crate::tasks::probe::head::Optimizer;
 use crate::tasks::probe::{Probing, probe};
-use crate::tasks::{Config, Pretrain};
 use crate::train::RunDir;
 use crate::train::run::{Observer, Run};
 use crate::train::run_dir::write_atomic;
@@ -123,7 +125,9 @@ impl Ablation {
         fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
         let pretrained = folder.join("pretrain");
         let pretraining = format!("{name}, seed {seed}: pre-training");
-        pretrain(&pretrained, &pretraining, self.plan.config(value, seed)?, observer)?;
+        let point = self.plan.point(value, seed)?;
+        let (method, out) = (point.method, &pretrained);
+        let (data, run) = with_method(method, Pretraining { out, name: &pretraining, point, observer })?;
         let last = State::read(&dir::find(&pretrained)?.join(dir::STATE))?;
         let mut row = Row {
             value: label,
@@ -136,7 +140,7 @@ impl Ablation {
             finetune_secs: None,
         };
         if self.plan.judge.probe {
-            let (report, _) = probe(&self.probing(&pretrained, seed)?, &())?;
+            let (report, _) = probe(&self.probing(&pretrained, &data, &run, seed)?, &())?;
             row.probe = Some(report.judged().top1);
             row.knn = report.knn.map(|knn| knn.summary.top1);
         }
@@ -174,8 +178,8 @@ impl Ablation {
     }
 
     /// A linear probe on the class token, and at most 20 neighbours: fewer where there are few labels.
-    fn probing(&self, pretrained: &Path, seed: u64) -> Result<Probing> {
-        let images = Source::of(&self.plan.pretrain.data)?.train.len() as f64;
+    fn probing(&self, pretrained: &Path, data: &DataConfig, run: &RunConfig, seed: u64) -> Result<Probing> {
+        let images = Source::of(data)?.train.len() as f64;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
         let half = (images * self.plan.judge.label_share / 2.0) as usize;
         let knn = Knn::default();
@@ -183,7 +187,7 @@ impl Ablation {
             checkpoint: pretrained.to_path_buf(),
             data: None,
             format: None,
-            skip_bad_images: self.plan.pretrain.data.skip_bad_images,
+            skip_bad_images: data.skip_bad_images,
             label_share: self.plan.judge.label_share,
             val_fraction: 0.1,
             pooling: Pooling::Class,
@@ -196,7 +200,7 @@ impl Ablation {
             sweep: false,
             seed,
             knn: Some(Knn { k: knn.k.min(half.max(1)), ..knn }),
-            offloading: self.plan.pretrain.run.offloading(),
+            offloading: run.offloading(),
         })
     }
 
@@ -211,18 +215,36 @@ impl Ablation {
     }
 }
 
-/// Pre-trains, or goes on where it was interrupted, or does nothing if it is done.
-fn pretrain(out: &Path, name: &str, config: Config, observer: &mut dyn AblationObserver) -> Result<()> {
-    let epochs = config.optim.epochs;
-    if is_complete(out, epochs) {
-        return Ok(());
+/// A run of pre-training: begun, gone on with where it was interrupted, or left alone if it is done.
+struct Pretraining<'a> {
+    out: &'a Path,
+    name: &'a str,
+    point: Point<'a>,
+    observer: &'a mut dyn AblationObserver,
+}
+
+impl WithMethod for Pretraining<'_> {
+    /// What it learnt from, and where it ran.
+    type Output = (DataConfig, RunConfig);
+
+    fn run<M: Method>(self) -> Result<Self::Output> {
+        let Self { out, name, point, observer } = self;
+        let config: M::Config = point.config()?;
+        let (epochs, output) = (config.optim().epochs, (config.data().clone(), config.run().clone()));
+        if is_complete(out, epochs) {
+            return Ok(output);
+        }
+        let mut run = match RunDir::open(out) {
+            Ok(run) => Run::<M>::resume(run, |before| Ok(before.clone()))?,
+            Err(_) => {
+                let start = M::start_again(&config)?;
+                Run::<M>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
+            }
+        };
+        let mut watch = observer.begins(name, epochs, run.steps_total());
+        run.train("", &mut *watch)?;
+        Ok(output)
     }
-    let mut run = match RunDir::open(out) {
-        Ok(run) => Run::<Pretrain>::resume(run, |before| Ok(before.clone()))?,
-        Err(_) => Run::<Pretrain>::new(config, &(), || RunDir::create(Some(out.to_path_buf()), true))?,
-    };
-    let mut watch = observer.begins(name, epochs, run.steps_total());
-    run.train("", &mut *watch).map(drop)
 }
 
 /// Whether a run has done all of its epochs.

@@ -2,14 +2,22 @@
 
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
+use crate::config::Settings;
+use crate::config::resolve::varied;
+use crate::tasks::FinetuneConfig;
 use crate::tasks::classify::Start;
-use crate::tasks::{Config, FinetuneConfig};
+use crate::tasks::pretraining::{Method, WithMethod, with_method};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
-use toml::Value;
+use toml::{Table, Value};
+
+/// What is no setting of a method but which one it is.
+pub const METHOD: &str = "method";
 
 /// Names for the settings that are varied most, as the flags of `pretrain` have them.
-const NAMES: [(&str, &str); 6] = [
+const NAMES: [(&str, &str); 7] = [
+    ("method", METHOD),
     ("mask-ratio", "mask.mask_ratio"),
     ("mask-strategy", "mask.strategy"),
     ("decoder-depth", "model.decoder_depth"),
@@ -28,8 +36,8 @@ pub struct Plan {
     pub seeds: Vec<u64>,
     /// What is judged at each point.
     pub judge: EvalPlan,
-    /// Pre-training, but for what is varied.
-    pub pretrain: Config,
+    /// Settings of pre-training, but for what is varied: of each method that is tried.
+    pub pretrain: BTreeMap<String, Table>,
     /// Overrides of the fine-tuning recipe, by key.
     pub finetune: Vec<(String, Value)>,
 }
@@ -104,14 +112,44 @@ fn whole(seed: u64) -> Result<Value> {
     seed.map(Value::from)
 }
 
-impl Plan {
-    /// The settings of pre-training at one point.
+/// Pre-training at one value with one seed.
+pub struct Point<'a> {
+    /// How.
+    pub method: &'a str,
+    settings: &'a Table,
+    flags: Vec<(String, Value)>,
+}
+
+impl Point<'_> {
+    /// Its settings, which are the method's.
     ///
     /// # Errors
     /// If the value cannot be that of this setting.
-    pub fn config(&self, value: &Value, seed: u64) -> Result<Config> {
-        let flags = vec![(self.vary.key.clone(), value.clone()), ("run.seed".to_owned(), whole(seed)?)];
-        self.pretrain.varied(flags)
+    pub fn config<S: Settings>(&self) -> Result<S> {
+        varied(self.settings.clone(), self.flags.clone())
+    }
+}
+
+impl Plan {
+    /// One value with one seed.
+    ///
+    /// # Errors
+    /// If there is no such method.
+    pub fn point<'a>(&'a self, value: &'a Value, seed: u64) -> Result<Point<'a>> {
+        let mut flags = vec![("run.seed".to_owned(), whole(seed)?)];
+        let method = if self.vary.key == METHOD {
+            value.as_str().unwrap_or_default()
+        } else {
+            flags.push((self.vary.key.clone(), value.clone()));
+            self.pretrain.keys().next().map_or("", String::as_str)
+        };
+        let settings = self.pretrain.get(method);
+        let settings = settings.ok_or_else(|| Error::setting("--vary", "methods of pre-training", value))?;
+        if settings.contains_key("finetune") {
+            // It learns from labels, so it has no more of them than those that judge it.
+            flags.push(("finetune.label_share".to_owned(), self.judge.label_share.into()));
+        }
+        Ok(Point { method, settings, flags })
     }
 
     /// Checks every point, so that none fails after hours for a reason that could have been known.
@@ -123,12 +161,9 @@ impl Plan {
         if !(share > 0.0 && share <= 1.0) {
             return Err(Error::setting("--labels", "more than 0, at most 1", share));
         }
-        self.pretrain.run.engine()?;
         for (value, seed) in self.points() {
-            let config = self.config(value, seed)?;
-            if let Some(recipe) = &self.judge.finetune {
-                self.finetuning(recipe, &Start::scratch(&config), seed)?;
-            }
+            let point = self.point(value, seed)?;
+            with_method(point.method, Checking { plan: self, point, seed })?;
         }
         Ok(())
     }
@@ -167,6 +202,26 @@ impl Plan {
     /// Only if a number cannot be written in TOML.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| Error::setting("settings", "numbers that TOML can hold", e))
+    }
+}
+
+/// A point whose settings are looked at before anything runs.
+struct Checking<'a> {
+    plan: &'a Plan,
+    point: Point<'a>,
+    seed: u64,
+}
+
+impl WithMethod for Checking<'_> {
+    type Output = ();
+
+    fn run<M: Method>(self) -> Result<()> {
+        let config: M::Config = self.point.config()?;
+        config.run().engine()?;
+        if let Some(recipe) = &self.plan.judge.finetune {
+            self.plan.finetuning(recipe, &Start::scratch(&config), self.seed)?;
+        }
+        Ok(())
     }
 }
 

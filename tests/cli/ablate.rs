@@ -62,6 +62,31 @@ fn a_choice_can_be_varied_and_judges_left_out() {
     );
 }
 
+/// Each method has settings of its own; one that is taught by labels has as many of them as those that judge.
+#[test]
+fn methods_are_compared_and_a_setting_of_one_is_its_own() {
+    let place = place();
+    let args = [
+        "ablate",
+        "--vary",
+        "method=mae,supervised",
+        "--seeds",
+        "1",
+        "--config",
+        "trunk.toml",
+        "--data",
+        "set",
+    ];
+    let more =
+        ["--epochs", "1", "--no-finetune", "--labels", "0.5", "--set", "mask.mask_ratio=0.5", "--out", "out"];
+    let table = place.done(&[&args[..], &more].concat());
+    assert!(table.contains("| mae | 1 |") && table.contains("| supervised | 1 |"), "{table}");
+    let settings = |method: &str| place.text(&format!("out/method={method}/seed-0/pretrain/config.toml"));
+    assert!(settings("mae").contains("mask_ratio = 0.5"));
+    assert!(settings("supervised").contains("label_share = 0.5"));
+    place.refused(&[&args[..2], &["method=mae,magic", "--out", "new"]].concat(), &["--method", "magic"]);
+}
+
 #[test]
 fn bad_input_is_refused_before_anything_is_run() {
     let place = place();

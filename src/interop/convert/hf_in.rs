@@ -38,7 +38,8 @@ pub(super) fn open(folder: &Path) -> Result<Source> {
     };
     architecture.validate().map_err(|error| about_key(&keys, error))?;
     preprocessor(folder, &mut about)?;
-    Ok(Source { from: "Hugging Face folder", weights, architecture, complete: true, about })
+    let left_out = Vec::new();
+    Ok(Source { from: "Hugging Face folder", weights, architecture, complete: true, about, left_out })
 }
 
 /// The file of weights, which must be one file, and not a pickle.

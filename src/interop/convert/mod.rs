@@ -114,7 +114,10 @@ pub fn convert(ask: &Conversion) -> Result<Report> {
     check_destination(ask)?;
     let settings = ask.given.settings()?;
     let mut source = Source::open(&ask.source, settings.as_ref())?;
-    let left_out = if ask.encoder_only { source.keep_encoder()? } else { Vec::new() };
+    let mut left_out = std::mem::take(&mut source.left_out);
+    if ask.encoder_only {
+        left_out.extend(source.keep_encoder()?);
+    }
     ask.given.complete(&mut source.about)?;
     ask.check(&source)?;
     let documents = match ask.to {

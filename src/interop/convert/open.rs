@@ -10,6 +10,7 @@ use crate::config::settings::Settings;
 use crate::models::classify::{ClassifierConfig, Pooling};
 use crate::tasks::classify::FinetuneConfig;
 use crate::tasks::mae::config::Config;
+use crate::tasks::pretrained::TrunkSettings;
 use std::path::Path;
 
 impl Source {
@@ -42,20 +43,31 @@ impl Source {
     }
 }
 
-/// The checkpoint of a run, of whichever kind.
+/// The checkpoint of a run of any task. Of models that other programs have no name for, the encoder is taken.
 fn checkpoint(found: &Path) -> Result<Source> {
-    let Checkpoint { dir, state, model, .. } = Checkpoint::open(found)?;
-    let (architecture, data, mask_ratio, classes) = if FinetuneConfig::wrote(&state.config_toml) {
-        let config = FinetuneConfig::from_toml(&state.config_toml, &dir)?;
-        (Architecture::Classifier(config.model), config.data, None, config.finetune.classes)
+    let checkpoint = Checkpoint::open(found)?;
+    let (text, dir) = (&checkpoint.state.config_toml, &checkpoint.dir);
+    let (mut mask_ratio, mut classes) = (None, Vec::new());
+    let (architecture, data) = if FinetuneConfig::wrote(text) {
+        let config = FinetuneConfig::from_toml(text, dir)?;
+        classes = config.finetune.classes;
+        (Architecture::Classifier(config.model), config.data)
+    } else if Config::wrote(text) {
+        let config = Config::from_toml(text, dir)?;
+        mask_ratio = Some(config.mask.mask_ratio);
+        (Architecture::Mae(config.model), config.data)
     } else {
-        let config = Config::from_toml(&state.config_toml, &dir)?;
-        (Architecture::Mae(config.model), config.data, Some(config.mask.mask_ratio), Vec::new())
+        let TrunkSettings { vit, data, .. } = TrunkSettings::of(&checkpoint)?;
+        (Architecture::Encoder(vit), data)
     };
     let DataConfig { mean, std, .. } = data;
     let about = About { mean, std, mask_ratio, classes };
-    let weights = Renamed::new(model, Layout::Reference)?;
-    Ok(Source { from: "run", weights, architecture, complete: true, about })
+    let mut weights = Renamed::new(checkpoint.model, Layout::Reference)?;
+    let left_out = match architecture {
+        Architecture::Encoder(_) => weights.leave_encoder(),
+        _ => Vec::new(),
+    };
+    Ok(Source { from: "run", weights, architecture, complete: true, about, left_out })
 }
 
 /// A file under the reference's or timm's names.
@@ -89,5 +101,12 @@ fn bare(path: &Path, settings: Option<&Config>) -> Result<Source> {
         (about.mean, about.std) = (data.mean.clone(), data.std.clone());
         about.mask_ratio = Some(mask.mask_ratio);
     }
-    Ok(Source { from: "file", weights, architecture, complete: settings.is_some(), about })
+    Ok(Source {
+        from: "file",
+        weights,
+        architecture,
+        complete: settings.is_some(),
+        about,
+        left_out: Vec::new(),
+    })
 }

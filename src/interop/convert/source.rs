@@ -71,6 +71,8 @@ pub struct Source {
     pub complete: bool,
     /// What else is known.
     pub about: About,
+    /// Tensors of the source that have no place in the architecture.
+    pub left_out: Vec<String>,
 }
 
 impl Source {

@@ -65,15 +65,6 @@ impl Config {
         Layers::new(table, &format!("preset {preset}")).resolve(file, overrides)
     }
 
-    /// These settings with some of them changed, for another run: unlike in a run that is under way, warm-up keeps its
-    /// share of the epochs.
-    ///
-    /// # Errors
-    /// As [`Config::resolve`].
-    pub fn varied(&self, overrides: Vec<(String, Value)>) -> Result<Self> {
-        Ok(Layers::new(self.to_table()?, "").resolve(None, &overrides.into())?.config)
-    }
-
     /// How an image becomes what the model sees in evaluation.
     #[must_use]
     pub fn input(&self) -> Input {
