@@ -34,7 +34,7 @@ use crate::train::save;
 use crate::train::source::{self, Source};
 use crate::train::task::{Architecture, Effort, EvalCx, Findings, Opened, StepCx, Task, Trivial, Validation};
 use std::path::Path;
-use step::{How, Labelled};
+use step::{Labelled, StepOptions};
 
 /// Fine-tuning for classification.
 pub struct Classify {
@@ -105,7 +105,7 @@ impl Task for Classify {
         cx: &StepCx<'_, Self>,
     ) -> (f64, Classifier<f32>) {
         let (config, epoch) = (cx.config, cx.epoch);
-        let how = How {
+        let options = StepOptions {
             seed: config.run.seed,
             epoch,
             drop_path: DropPath { rate: config.finetune.drop_path, depth: config.model.depth },
@@ -117,11 +117,11 @@ impl Task for Classify {
         let targets = cross_entropy::targets(&labels, config.model.num_classes, config.augment.smoothing);
         let [height, width] = config.model.img_size;
         // The first sample's address is as good as a number: no other batch of the epoch begins with it.
-        let mix = config.augment.mixing().draw(height, width, how.seed, epoch, batch.samples[0]);
+        let mix = config.augment.mixing().draw(height, width, options.seed, epoch, batch.samples[0]);
         mix.images(&mut batch.views[0]);
         let targets = mix.targets(&targets);
         let (images, targets, samples) = (batch.views[0].view(), targets.view(), &batch.samples[..]);
-        step::loss_and_gradient(model, &Labelled { images, targets, samples }, &how, cx.workers)
+        step::loss_and_gradient(model, &Labelled { images, targets, samples }, &options, cx.workers)
     }
 
     fn evaluate(&mut self, cx: &EvalCx<'_, Self>, step: u64, epoch: u64) -> Result<Option<Validation>> {
