@@ -55,7 +55,7 @@ pub struct Direction {
 const TAYLOR: f64 = 1e-3;
 /// As in [`super::GradCheck::floor`]: the difference quotient's own uncertainty, over the tolerance.
 const FLOOR: f64 = 1e-3;
-/// Remainders below this share of the loss are rounding.
+/// Remainders below this fraction of the loss are rounding.
 const ROUNDING: f64 = 1e-13;
 /// Between the slope of a wrong gradient, 1, and that of a right one, 2 or more.
 const LEAST_SLOPE: f64 = 1.8;

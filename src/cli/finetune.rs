@@ -59,14 +59,14 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     labelled: LabelledData,
-    /// Use this share of the labels, class by class
-    #[arg(long, value_name = "SHARE")]
+    /// Use this fraction of the labels, class by class
+    #[arg(long, value_name = "FRACTION")]
     labels: Option<f64>,
     /// Hold out this fraction of the labelled images to choose the best epoch, if the data has no validation split; 0 for
     /// the last epoch
     #[arg(long, visible_alias = "val-share", value_name = "FRACTION")]
     val_fraction: Option<f64>,
-    /// Random resized crops of this share of the area, for example 0.6,1
+    /// Random resized crops of this fraction of the area, for example 0.6,1
     #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', num_args = 1)]
     crop: Vec<f64>,
     /// Height and width of the images in pixels; positions are interpolated to it [default: the checkpoint's]

@@ -52,7 +52,7 @@ pub fn add_partials<F: Real>(partials: &[F], sums: &mut [F]) {
 }
 
 /// How many rows, or columns, of an output `length` long one task of a split product computes, of a product with
-/// `multiplications` in all: a power-of-two share, and all of them if the product is small.
+/// `multiplications` in all: a power-of-two fraction, and all of them if the product is small.
 ///
 /// At least 192: each task packs the whole other operand again, which then costs little, and both backends block
 /// the inner dimension as they do without splitting, which small products change (the `gemm` crate up to 64 rows

@@ -176,7 +176,7 @@ impl Ablation {
     /// A linear probe on the class token, and at most 20 neighbours: fewer where there are few labels.
     fn probing(&self, pretrained: &Path, seed: u64) -> Result<Probing> {
         let images = Source::of(&self.plan.pretrain.data)?.train.len() as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a length")]
         let half = (images * self.plan.judge.label_share / 2.0) as usize;
         let knn = Knn::default();
         Ok(Probing {

@@ -24,13 +24,13 @@ const SIGMAS: f64 = 5.0;
 const DIVERGED: f64 = 1.5;
 /// … or at least has risen.
 const RISEN: f64 = 1.15;
-/// A rise counts only if it is this share of the loss at the start: near 0, factors mean nothing.
+/// A rise counts only if it is this fraction of the loss at the start: near 0, factors mean nothing.
 const OF_START: f64 = 0.05;
 /// The lowest rate, relative to the highest, at which a loss that stands still is remarkable.
 const STILL_LEARNING: f64 = 0.3;
 /// A loss that falls by less than this over a third of the run stands still.
 const STILL: f64 = 0.005;
-/// A step's loss that differs from its neighbours' by this share, as a standard deviation, is noisy.
+/// A step's loss that differs from its neighbours' by this fraction, as a standard deviation, is noisy.
 const NOISY: f64 = 0.25;
 
 /// A mean over several logged steps.

@@ -17,7 +17,7 @@ const ROUNDING: f64 = 0.02;
 /// Below and above, the task is known to be too easy or too hard (He et al. 2022, Figure 5).
 const USUAL: std::ops::RangeInclusive<f64> = 0.4..=0.9;
 
-/// The share of patches removed, and whether each place has its turn.
+/// The fraction of patches removed, and whether each place has its turn.
 pub(super) fn masks(evidence: &Evidence<Pretrain>) -> Vec<Finding> {
     let (masking, seed) = (evidence.config.masking(), evidence.config.run.seed);
     let places = evidence.config.model.num_patches();

@@ -6,7 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::{real, rounded};
 use crate::base::rng::{below, uniform};
 
-/// The share of the image's area that is erased.
+/// The fraction of the image's area that is erased.
 const AREA: (f64, f64) = (0.02, 1.0 / 3.0);
 /// The range of a rectangle's height / width.
 const ASPECT: (f64, f64) = (0.3, 1.0 / 0.3);
