@@ -39,7 +39,7 @@ impl Default for Directions {
 /// The result for one direction.
 #[derive(Clone, Debug, Serialize)]
 pub struct Direction {
-    /// Numbers moved together.
+    /// Elements moved together.
     pub numbers: usize,
     /// The central difference along the direction.
     pub derivative: f64,
@@ -147,7 +147,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// How many numbers move, and `⟨∇loss, v⟩`.
+    /// How many elements move, and `⟨∇loss, v⟩`.
     fn slope(&self, grad: &Mae<f64>, dimages: &Array4<f64>) -> (usize, f64) {
         let (mut numbers, mut slope) = (0, 0.0);
         let mut add = |g: &f64, v: f64| (numbers, slope) = (numbers + 1, slope + g * v);

@@ -114,7 +114,7 @@ impl Renamed {
         left_out
     }
 
-    /// How many numbers the tensors hold, by their shapes.
+    /// How many elements the tensors hold, by their shapes.
     ///
     /// # Errors
     /// Never: every name comes from the file.

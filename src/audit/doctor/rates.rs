@@ -36,7 +36,7 @@ pub struct GroupRow {
     pub group: String,
     /// Tensors in it.
     pub tensors: usize,
-    /// Numbers in it.
+    /// Elements in them.
     pub numbers: usize,
     /// Weight decay.
     pub weight_decay: f64,
