@@ -75,7 +75,7 @@ impl<F: Real> Mlp<F> {
     }
 }
 
-/// `GELU(h) = h Φ(h)` and, written over `h`, `GELU′(h) = Φ(h) + h φ(h)`; `Φ`, `φ` of the normal law.
+/// `GELU(h) = h Φ(h)` and, written over `h`, `GELU′(h) = Φ(h) + h φ(h)`; `Φ`, `φ` of the normal distribution.
 ///
 /// The reference uses this exact ("erf") form, not the tanh approximation.
 pub fn gelu<F: Real>(mut h: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, Array2<F>) {

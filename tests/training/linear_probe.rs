@@ -1,5 +1,5 @@
 //! Claim: a linear probe is trained as `train::probe` says: it learns what is linear, its choice of a learning rate is the
-//! best of those tried, its initial weights follow the reference's law, and SGD is the formula in `optim::sgd`.
+//! best of those tried, its initial weights follow the reference's distribution, and SGD is the formula in `optim::sgd`.
 
 use ndarray::{Array2, Axis};
 use vit_mae::base::Real;
@@ -84,7 +84,7 @@ fn the_sweep_takes_the_rate_that_is_most_often_right_and_reports_all() {
 
 /// With a learning rate of next to nothing the weights stay what they were: normal with a deviation of 0.01, biases 0.
 #[test]
-fn a_probe_starts_from_the_references_law() {
+fn a_probe_starts_from_the_references_distribution() {
     let config = ProbeConfig { blr: 1e-30, epochs: 1, warmup_epochs: 0.0, ..CONFIG };
     let wide = Labelled { features: numbers(100, 500, 7), labels: (0..100).map(|i| i % 10).collect() };
     let probe = config.train(&wide, 10, Backend::default()).unwrap();
