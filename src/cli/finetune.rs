@@ -26,7 +26,7 @@ Examples:
   vit-mae finetune --checkpoint runs/0001 --tune-blocks 0   the head alone
   vit-mae finetune --resume runs/0002                       go on after an interruption, with the same bits
 
-Settings are resolved as recipe < what the checkpoint gives (architecture, data, its mean and deviation) < --config \
+Settings are resolved as recipe < what the checkpoint gives (architecture, data, its mean and standard deviation) < --config \
 file < environment (VIT_MAE_OPTIM__EPOCHS=3 is optim.epochs) < flags; --print-config shows the result. Part of the \
 labelled images is held out (--val-fraction) and chooses the best epoch; the test split is judged once, at the end.";
 

@@ -41,7 +41,7 @@ pub fn init<F: Real>(model: &mut impl Params<F>, seed: u64) {
     }
 }
 
-/// Fills one tensor with normal numbers, at the address of its name: a head's weight, whose deviation the task decides.
+/// Fills one tensor with normal numbers, at the address of its name: a head's weight, whose standard deviation the task decides.
 ///
 /// # Panics
 /// If the standard deviation is not a positive number.

@@ -5,7 +5,7 @@
 //! mask-ratio=0.75/seed-0/
 //!   pretrain/  finetune/           two run directories
 //!   row.json                       what this run was worth; its point is done
-//! results.csv  results.md          every run; mean and deviation over the seeds
+//! results.csv  results.md          every run; mean and standard deviation over the seeds
 //! figure.svg                       the same as a picture
 //! ```
 //!

@@ -82,7 +82,7 @@ fn the_sweep_takes_the_rate_that_is_most_often_right_and_reports_all() {
     assert_eq!(ProbeConfig { blr: CONFIG.blr, ..chosen }, CONFIG);
 }
 
-/// With a learning rate of next to nothing the weights stay what they were: normal with a deviation of 0.01, biases 0.
+/// With a learning rate of next to nothing the weights stay what they were: normal with a standard deviation of 0.01, biases 0.
 #[test]
 fn a_probe_starts_from_the_references_distribution() {
     let config = ProbeConfig { blr: 1e-30, epochs: 1, warmup_epochs: 0.0, ..CONFIG };
@@ -92,7 +92,7 @@ fn a_probe_starts_from_the_references_distribution() {
     let n = weights.len() as f64;
     let mean = weights.iter().sum::<f64>() / n;
     let std = (weights.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / n).sqrt();
-    // Of 5000 draws the mean has a deviation of 1.4e-4, the standard deviation one of 1e-4.
+    // Of 5000 draws the mean has a standard deviation of 1.4e-4, the standard deviation one of 1e-4.
     assert!(mean.abs() < 7e-4 && (std - 0.01).abs() < 5e-4, "{mean} {std}");
     assert!(probe.head.bias.iter().all(|b| b.abs() < 1e-20));
     assert_eq!(probe.norm.num_batches_tracked, 2);

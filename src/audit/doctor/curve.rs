@@ -96,7 +96,7 @@ pub(super) fn divergence<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
         lowest.0,
         number(last)
     );
-    // The deviation of the difference of two means.
+    // The standard deviation of the difference of two means.
     let averaged = SMOOTH * losses.len() / blocks.len();
     let deviation = Log::noise(&losses[losses.len() / 2..]) * (2.0 / averaged as f64).sqrt();
     let rise = last - lowest.1;

@@ -10,7 +10,7 @@ use crate::tasks::Pretrain;
 const SAMPLES: u64 = 4096;
 /// Epochs they are spread over.
 const EPOCHS: u64 = 4;
-/// Deviations of a binomial count beyond which a place is not removed as often as the others.
+/// Standard deviations of a binomial count beyond which a place is not removed as often as the others.
 const SIGMAS: f64 = 6.0;
 /// The ratio asked for and the one that whole patches allow may differ by this much unmentioned.
 const ROUNDING: f64 = 0.02;
