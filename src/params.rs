@@ -105,7 +105,7 @@ pub trait Params<F: Real>: Clone + Send + Sync {
         self.tensors().into_iter().map(|t| (t.name, t.shape)).collect()
     }
 
-    /// How many numbers the layer holds.
+    /// How many elements the layer holds.
     fn count(&self) -> usize {
         self.tensors().iter().map(|t| t.data.len()).sum()
     }

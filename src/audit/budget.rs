@@ -11,7 +11,7 @@ use crate::train::memory::available_bytes;
 
 /// The most floating-point operations that a check of single elements may take: some ten minutes of a core.
 const MOST_FLOPS: f64 = 5e12;
-/// Models of fewer numbers are built to count the elements of their tensors; in larger ones tensors are taken to
+/// Models of fewer parameters are built to count the elements of their tensors; in larger ones tensors are taken to
 /// have as many as are asked for.
 const SMALL: usize = 10_000_000;
 /// Models in f64 that are alive at once: weights, gradient, moved weights, and one to spare.

@@ -39,7 +39,7 @@ impl Default for Directions {
 /// The result for one direction.
 #[derive(Clone, Debug, Serialize)]
 pub struct Direction {
-    /// Numbers moved together.
+    /// Elements moved together.
     pub numbers: usize,
     /// The central difference along the direction.
     pub derivative: f64,
@@ -55,7 +55,7 @@ pub struct Direction {
 const TAYLOR: f64 = 1e-3;
 /// As in [`super::GradCheck::floor`]: the difference quotient's own uncertainty, over the tolerance.
 const FLOOR: f64 = 1e-3;
-/// Remainders below this share of the loss are rounding.
+/// Remainders below this fraction of the loss are rounding.
 const ROUNDING: f64 = 1e-13;
 /// Between the slope of a wrong gradient, 1, and that of a right one, 2 or more.
 const LEAST_SLOPE: f64 = 1.8;
@@ -147,7 +147,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// How many numbers move, and `⟨∇loss, v⟩`.
+    /// How many elements move, and `⟨∇loss, v⟩`.
     fn slope(&self, grad: &Mae<f64>, dimages: &Array4<f64>) -> (usize, f64) {
         let (mut numbers, mut slope) = (0, 0.0);
         let mut add = |g: &f64, v: f64| (numbers, slope) = (numbers + 1, slope + g * v);

@@ -64,7 +64,7 @@ impl Subject {
         Self::new(exact, config, images, seed)
     }
 
-    /// Images of independent pixels with mean 0 and deviation 1, masked as in training.
+    /// Images of independent pixels with mean 0 and standard deviation 1, masked as in training.
     fn new(model: Mae<f64>, config: &Config, images: usize, seed: u64) -> Self {
         let [height, width] = config.model.img_size;
         let mut pixels = Array4::zeros((images, config.model.in_chans, height, width));

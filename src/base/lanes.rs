@@ -26,13 +26,13 @@ pub trait Lanes: Copy {
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
 
-    /// The first numbers of `from`.
+    /// The first elements of `from`.
     ///
     /// # Panics
     /// If there are fewer than a vector's.
     fn load<S: Simd>(simd: S, from: &[Self]) -> Self::Vector<S>;
 
-    /// As many numbers of a vector as `to` holds, at most all of them.
+    /// As many elements of a vector as `to` holds, at most all of them.
     fn store<S: Simd>(simd: S, to: &mut [Self], x: Self::Vector<S>);
 }
 

@@ -20,8 +20,8 @@ pub trait Real: NdFloat + Lanes + Sum + Default + 'static {
     #[must_use]
     fn exp_row(self) -> Self;
 
-    /// The normal law's distribution and density, `(Φ(x), φ(x))`, which GELU and its derivative are
-    /// made of. Exact to rounding in f64, [`super::math::normal_f32`] in f32.
+    /// Distribution function and density of the standard normal distribution, `(Φ(x), φ(x))`, which GELU and its
+    /// derivative are made of. Exact to rounding in f64, [`super::math::normal_f32`] in f32.
     #[must_use]
     fn normal(self) -> (Self, Self);
 }

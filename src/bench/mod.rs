@@ -1,4 +1,4 @@
-//! What a training step costs on this machine: images per second, share of the possible, memory, and where
+//! What a training step costs on this machine: images per second, fraction of the possible, memory, and where
 //! the time goes. The step is training's own, on a batch that was prepared before the clock starts.
 
 mod ceiling;
@@ -72,7 +72,7 @@ pub struct Measurement {
     pub predicted_bytes: u64,
     /// Numbers in the model.
     pub parameters: usize,
-    /// Share of one thread's time per kind of layer.
+    /// Fraction of one thread's time per kind of layer.
     pub time_shares: Vec<(String, f64)>,
     /// On a GPU: what its own figures predict, and what a step copied.
     #[serde(skip_serializing_if = "Option::is_none")]

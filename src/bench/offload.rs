@@ -30,7 +30,7 @@ pub struct Forecast {
     /// The large ones on the device, the others on the CPU. Copies of one product overlap with another's multiplication, so
     /// the device takes as long as the slower of the two takes in sum.
     pub mixed_secs: f64,
-    /// The share of `mixed_secs` that is spent in waiting for copies alone.
+    /// The fraction of `mixed_secs` that is spent in waiting for copies alone.
     pub waiting_share: f64,
     /// Smallest product of this step that gains on the device; none if none does.
     pub gains_from: Option<usize>,

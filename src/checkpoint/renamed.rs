@@ -116,7 +116,7 @@ impl Renamed {
         left_out
     }
 
-    /// How many numbers the tensors hold, by their shapes.
+    /// How many elements the tensors hold, by their shapes.
     ///
     /// # Errors
     /// Never: every name comes from the file.

@@ -304,7 +304,7 @@ impl File {
         })
     }
 
-    /// Hands a tensor's bytes to `take`, block by block; a number is never cut in two.
+    /// Hands a tensor's bytes to `take`, block by block; an element is never cut in two.
     fn blocks(&self, info: &TensorInfo, mut take: impl FnMut(&[u8])) -> Result<()> {
         let (start, end) = info.data_offsets;
         let mut file = &self.inner;

@@ -19,7 +19,7 @@ pub enum Values<'a, F> {
 }
 
 impl<F: Real> Values<'_, F> {
-    /// How many numbers there are.
+    /// How many elements there are.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -50,7 +50,7 @@ impl<F: Real> Values<'_, F> {
         self.len() * one
     }
 
-    /// Writes the numbers, little-endian, some at a time.
+    /// Writes the elements, little-endian, some at a time.
     pub(super) fn pour(&self, out: &mut impl Write) -> std::io::Result<()> {
         let numbers = BLOCK_BYTES / size_of::<f64>();
         match self {

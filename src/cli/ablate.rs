@@ -53,8 +53,8 @@ pub(crate) struct Args {
     /// Do not fine-tune
     #[arg(long, conflicts_with = "no_probe")]
     no_finetune: bool,
-    /// Use this share of the labels, class by class
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    /// Use this fraction of the labels, class by class
+    #[arg(long, value_name = "FRACTION", default_value_t = 1.0)]
     labels: f64,
 
     /// How encoders are pre-trained, unless that is what is varied

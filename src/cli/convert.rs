@@ -19,7 +19,7 @@ safetensors file with the names of facebookresearch/mae or timm. Every tensor mu
 leaves out decoder, head and pooler. A .pth file is answered with the two lines of Python that convert it.
 
 A file's shapes do not tell the number of heads: --to hf and --to run need --preset or --config then. Mean and standard \
-deviation of the pixels come from the run, the folder's preprocessor_config.json, or --mean and --std.";
+standard deviation of the pixels come from the run, the folder's preprocessor_config.json, or --mean and --std.";
 
 /// Flags of `vit-mae convert`.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]

@@ -24,7 +24,7 @@ Examples:
   vit-mae finetune --checkpoint runs/0001 --tune-blocks 0   the head alone
   vit-mae finetune --resume runs/0002                       go on after an interruption, with the same bits
 
-Settings are resolved as recipe < what the checkpoint gives (architecture, data, its mean and deviation) < --config \
+Settings are resolved as recipe < what the checkpoint gives (architecture, data, its mean and standard deviation) < --config \
 file < environment (VIT_MAE_OPTIM__EPOCHS=3 is optim.epochs) < flags; --print-config shows the result. Part of the \
 labelled images is held out (--val-fraction) and chooses the best epoch; the test split is judged once, at the end.";
 
@@ -57,14 +57,14 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     labelled: LabelledData,
-    /// Use this share of the labels, class by class
-    #[arg(long, value_name = "SHARE")]
+    /// Use this fraction of the labels, class by class
+    #[arg(long, value_name = "FRACTION")]
     labels: Option<f64>,
     /// Hold out this fraction of the labelled images to choose the best epoch, if the data has no validation split; 0 for
     /// the last epoch
     #[arg(long, visible_alias = "val-share", value_name = "FRACTION")]
     val_fraction: Option<f64>,
-    /// Random resized crops of this share of the area, for example 0.6,1
+    /// Random resized crops of this fraction of the area, for example 0.6,1
     #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', num_args = 1)]
     crop: Vec<f64>,
     /// Height and width of the images in pixels; positions are interpolated to it [default: the checkpoint's]

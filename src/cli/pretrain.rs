@@ -59,7 +59,7 @@ pub(crate) struct Args {
     /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, folder
     #[arg(long)]
     format: Option<String>,
-    /// Random resized crops of this share of the area, for example 0.2,1
+    /// Random resized crops of this fraction of the area, for example 0.2,1
     #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', num_args = 1)]
     crop: Vec<f64>,
     /// Skip images that cannot be read (they are counted and listed) instead of stopping
@@ -82,7 +82,7 @@ pub(crate) struct Args {
     /// With --method supervised: use this fraction of the labels, class by class
     #[arg(long, value_name = "FRACTION")]
     labels: Option<f64>,
-    /// Share of patches to remove, between 0 and 1 [preset nano: 0.75]
+    /// Fraction of patches to remove, between 0 and 1 [preset nano: 0.75]
     #[arg(long)]
     mask_ratio: Option<f64>,
     /// Which patches are removed [preset nano: random]

@@ -45,8 +45,8 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     labelled: LabelledData,
-    /// Use this share of the labels, class by class
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    /// Use this fraction of the labels, class by class
+    #[arg(long, value_name = "FRACTION", default_value_t = 1.0)]
     labels: f64,
     /// Hold out this fraction of the labelled images for validation, if the data has no validation split
     #[arg(long, visible_alias = "val-share", value_name = "FRACTION", default_value_t = 0.1)]

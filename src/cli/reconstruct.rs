@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// The picture to draw
     #[arg(long, value_name = "FILE.png")]
     out: PathBuf,
-    /// Share of patches to remove [default: as in training]
+    /// Fraction of patches to remove [default: as in training]
     #[arg(long, conflicts_with = "mask_file")]
     mask_ratio: Option<f64>,
     /// Draws the masks

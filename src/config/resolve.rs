@@ -163,7 +163,7 @@ impl<S: Settings> Layers<S> {
         self.table.get("optim").and_then(Value::as_table).cloned()
     }
 
-    /// A layer that changes the number of epochs and does not speak of warm-up keeps warm-up's share.
+    /// A layer that changes the number of epochs and does not speak of warm-up keeps warm-up's fraction.
     fn keep_warmup_share(&mut self, before: Option<&Table>, origin: &str, sets: impl Fn(&str) -> bool) {
         if !self.scale_warmup || !sets("epochs") || sets("warmup_epochs") {
             return;

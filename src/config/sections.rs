@@ -26,7 +26,7 @@ pub struct DataConfig {
     /// `idx`, `cifar`, `npy`, `webdataset`, `parquet` or `folder`; recognised from the path if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// Random resized crops of this share of the area, `[smallest, largest]`; none if absent.
+    /// Random resized crops of this fraction of the area, `[smallest, largest]`; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop: Option<[f64; 2]>,
     /// Whether every second image, at random, is mirrored.

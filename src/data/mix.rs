@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! mixup   x_b ← λ x_b + (1 − λ) x_{B−1−b}                          Zhang et al. 2018, λ ~ Beta(α, α)
-//! cutmix  x_b ← x_{B−1−b} inside of a box, x_b outside             Yun et al. 2019, 1 − λ = the box's share
+//! cutmix  x_b ← x_{B−1−b} inside of a box, x_b outside             Yun et al. 2019, 1 − λ = the box's fraction
 //! both    q_b ← λ q_b + (1 − λ) q_{B−1−b}
 //! ```
 //!
@@ -26,9 +26,9 @@ pub struct Mixing {
     pub mixup_alpha: f64,
     /// `α` of cutmix's λ; 0 never takes cutmix.
     pub cutmix_alpha: f64,
-    /// The share of batches that are mixed.
+    /// The fraction of batches that are mixed.
     pub prob: f64,
-    /// If both are possible: the share of mixed batches that take cutmix.
+    /// If both are possible: the fraction of mixed batches that take cutmix.
     pub switch_prob: f64,
 }
 
@@ -75,7 +75,7 @@ fn beta(alpha: f64, rng: &mut impl Rng) -> f64 {
     Beta::new(alpha, alpha).expect("a positive parameter").sample(rng)
 }
 
-/// A box of about the share `1 − λ` of the image around a random pixel; what reaches out of the image is cut off.
+/// A box of about `1 − λ` of the image around a random pixel; what reaches out of the image is cut off.
 ///
 /// Its sides are those of the image times `√(1 − λ)`, truncated; an odd side has its larger half behind the pixel.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ √(1 − λ) ≤ 1")]
@@ -102,7 +102,7 @@ pub enum Mix {
 }
 
 impl Mix {
-    /// The share of an image that stays its own, `λ`; of cutmix exactly what is outside of the box.
+    /// The fraction of an image that stays its own, `λ`; of cutmix exactly what is outside of the box.
     #[must_use]
     pub fn lambda(&self) -> f64 {
         match self {

@@ -2,7 +2,7 @@
 //!
 //! Where labels count ([`labelled_split`]) the choice is by class.
 //!
-//! Each class has a random order of its own, drawn from `rng(seed, Split, class, 0)`. A share of the labels is
+//! Each class has a random order of its own, drawn from `rng(seed, Split, class, 0)`. A fraction of the labels is
 //! the front of every order, so the 1 % of a seed are part of its 10 %. Of each order, evenly spread places
 //! validate whatever is kept: an image that trains with 1 % of the labels does not validate with 10 %.
 
@@ -20,7 +20,7 @@ pub const LABELLED: &str =
 pub struct TrainValidation {
     /// To learn from.
     pub train: Vec<usize>,
-    /// To choose settings and checkpoints by; empty if the share is 0.
+    /// To choose settings and checkpoints by; empty if the fraction is 0.
     pub validation: Vec<usize>,
 }
 
@@ -46,15 +46,15 @@ pub fn validation_split(images: usize, fraction: f64, most: usize, seed: u64) ->
     TrainValidation { train, validation }
 }
 
-/// Keeps the share `label_share` of each class, and of what was kept takes the share `validation_share` out for
+/// Keeps the fraction `label_share` of each class, and of what was kept takes the fraction `validation_share` out for
 /// validation.
 ///
 /// Of a class of `n` images `k = round(label_share · n)` are kept and `v = round(validation_share · k)`
 /// validate, halves rounded up; `k − v` train.
 ///
 /// # Errors
-/// If a share is out of range (`0 < label_share ≤ 1`, `0 ≤ validation_share < 1`), an image has no label, or a
-/// class is left without an image to train on or, unless its share is 0, without one to validate by. The
+/// If a fraction is out of range (`0 < label_share ≤ 1`, `0 ≤ validation_share < 1`), an image has no label, or a
+/// class is left without an image to train on or, unless its fraction is 0, without one to validate by. The
 /// message names the class and the numbers.
 pub fn labelled_split(
     dataset: &dyn Dataset,
@@ -74,7 +74,7 @@ pub fn labelled_split(
         let order = permutation(&mut rng(seed, Purpose::Split, class as u64, 0), images.len());
         let (mut train, mut validation) = (Vec::new(), Vec::new());
         for (place, &at) in order[..kept].iter().enumerate() {
-            // Where the rounded share grows: evenly spread places, `v` of them among the first `k`.
+            // Where the rounded fraction grows: evenly spread places, `v` of them among the first `k`.
             let validates = rounded(validation_share, place + 1) > rounded(validation_share, place);
             let part = if validates { &mut validation } else { &mut train };
             part.push(images[at]);
@@ -85,8 +85,8 @@ pub fn labelled_split(
                 _ => (VALIDATION_SHARE, validation_share),
             };
             let expected = match validation_share {
-                0.0 => "a share that leaves each class an image to train on",
-                _ => "a share that leaves each class an image to train on and one to validate by",
+                0.0 => "a fraction that leaves each class an image to train on",
+                _ => "a fraction that leaves each class an image to train on and one to validate by",
             };
             let (n, name) = (images.len(), &dataset.classes()[class]);
             let (to_train, to_validate) = (train.len(), validation.len());
@@ -107,7 +107,7 @@ pub fn labelled_split(
 const LABEL_SHARE: &str = "finetune.label_share";
 const VALIDATION_SHARE: &str = "data.val_fraction";
 
-/// `round(share · n)`, halves up.
+/// `round(fraction · n)`, halves up.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ share ≤ 1")]
 fn rounded(share: f64, n: usize) -> usize {
     (share * n as f64).round() as usize

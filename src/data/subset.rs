@@ -1,4 +1,4 @@
-//! Some images of a data set, as a data set of its own: a share of the labels, or what is held out.
+//! Some images of a data set, as a data set of its own: a fraction of the labels, or what is held out.
 
 use std::sync::Arc;
 

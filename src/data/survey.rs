@@ -1,4 +1,4 @@
-//! What a data set holds: sizes, channels, classes, the mean and deviation of its pixels, and which images are bad.
+//! What a data set holds: sizes, channels, classes, the mean and standard deviation of its pixels, and which images are bad.
 
 use super::stats::Moments;
 use super::{ChannelStats, Dataset, Image};

@@ -13,7 +13,7 @@ pub trait Gemm<F>: Send + Sync {
     /// `C ← α·A·B + β·C` for any strides; with `β = 0`, `C` is written without being read.
     ///
     /// `A: [m, k]`, `B: [k, n]`, `C: [m, n]`; a transpose is a view with swapped strides. Runs on the
-    /// calling thread. Where a caller splits rows or columns at [`super::bands::product_part`]'s borders, the bits of
+    /// calling thread. Where a caller splits rows or columns at [`super::row_blocks::product_part`]'s borders, the bits of
     /// every element stay what they are without splitting (`tests/exec/products.rs`).
     fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, c: ArrayViewMut2<F>);
 

@@ -1,8 +1,7 @@
-//! Where the work is carried out: matrix products, recycled buffers, row bands, and the tracing probe.
+//! Where the work is carried out: matrix products, recycled buffers, row blocks, and the tracing probe.
 //!
 //! Layers say *what* is computed; [`Exec`] is handed to them and decides *how*. There are no globals.
 
-pub mod bands;
 pub mod census;
 pub mod cpu;
 pub mod cublas;
@@ -13,6 +12,7 @@ pub mod kept;
 pub mod kernel;
 pub mod pool;
 pub mod probe;
+pub mod row_blocks;
 pub mod rows;
 pub mod small;
 pub mod timing;
@@ -53,7 +53,7 @@ impl<F: Real> Exec<F> {
     }
 
     /// Whether products and row loops themselves spread over rayon's threads. That changes no bits:
-    /// the borders are fixed by the shapes (see [`bands`]).
+    /// the borders are fixed by the shapes (see [`row_blocks`]).
     #[must_use]
     pub fn split(mut self, split: bool) -> Self {
         self.split = split;
@@ -117,7 +117,7 @@ impl<F: Real> Exec<F> {
         let gemm = self.backend();
         let longer = m.max(n);
         let divide = self.split && gemm.divisible([m, k, n]);
-        let part = if divide { bands::product_part(longer, m * n * k) } else { longer };
+        let part = if divide { row_blocks::product_part(longer, m * n * k) } else { longer };
         if part >= longer {
             gemm.gemm(alpha, a, b, beta, c);
         } else if m >= n {
@@ -138,12 +138,12 @@ impl<F: Real> Exec<F> {
 
     /// Runs a row kernel on each task, in parallel with [`Exec::split`], with the machine's widest vectors.
     pub fn rows<T: Send>(&self, tasks: impl Iterator<Item = T>, kernel: impl Kernel<T>) {
-        bands::each(self.split, tasks, |task| kernel::widest(&kernel, task));
+        row_blocks::each(self.split, tasks, |task| kernel::widest(&kernel, task));
     }
 
     /// Runs `work` on each task, in parallel with [`Exec::split`]. Tasks must not depend on each other.
     pub fn each<T: Send>(&self, tasks: impl Iterator<Item = T>, work: impl Fn(T) + Sync + Send) {
-        bands::each(self.split, tasks, work);
+        row_blocks::each(self.split, tasks, work);
     }
 
     /// `y += x`, element by element.
@@ -152,14 +152,14 @@ impl<F: Real> Exec<F> {
     /// If the shapes differ.
     pub fn add_assign<S: Data<Elem = F>>(&self, y: &mut Array2<F>, x: &ArrayBase<S, Ix2>) {
         assert_eq!(y.dim(), x.dim(), "a residual has its branch's shape");
-        self.rows(bands::of_mut(y).zip(bands::of(x)), Add);
+        self.rows(row_blocks::of_mut(y).zip(row_blocks::of(x)), Add);
     }
 
-    /// `sums[j] += Σ_r x[r, j]`, summed per band of rows and then in the order of the bands.
+    /// `sums[j] += Σ_r x[r, j]`, summed per block of rows and then in the order of the row blocks.
     pub fn add_column_sums(&self, x: &ArrayView2<F>, sums: &mut [F]) {
-        let mut partial = vec![F::zero(); sums.len() * bands::count(x.nrows())];
-        self.rows(bands::of(x).zip(partial.chunks_mut(sums.len().max(1))), AddRows);
-        bands::add_partials(&partial, sums);
+        let mut partial = vec![F::zero(); sums.len() * row_blocks::count(x.nrows())];
+        self.rows(row_blocks::of(x).zip(partial.chunks_mut(sums.len().max(1))), AddRows);
+        row_blocks::add_partials(&partial, sums);
     }
 
     // ── tracing ─────────────────────────────────────────────────────────────────────────────────

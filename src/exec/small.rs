@@ -12,7 +12,7 @@ use std::array::from_fn;
 use std::mem::MaybeUninit;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
-/// Columns of `C` that are computed together are at most two vectors, of at most 16 numbers each.
+/// Columns of `C` that are computed together are at most two vectors, of at most 16 elements each.
 const PANEL: usize = 2 * 16;
 /// The longest inner dimension for which a panel of `B` fits its buffer on the stack (16 KiB in f64).
 const LONGEST: usize = 64;
@@ -146,7 +146,7 @@ impl<F: Real> WithSimd for Product<F> {
 /// Side of the squares that the compiler transposes in registers.
 const SQUARE: usize = 4;
 
-/// The panel row by row in `packed`, filled up with zeros to whole vectors of `width` numbers together.
+/// The panel row by row in `packed`, filled up with zeros to whole vectors of `width` elements together.
 ///
 /// # Safety
 /// The panel has `k` rows and `columns` columns.

@@ -16,7 +16,7 @@ pub struct BatchNorm<F> {
     pub running_var: Array1<F>,
     /// Batches that went into them.
     pub num_batches_tracked: u64,
-    /// The share of a new batch in the running statistics.
+    /// The fraction of a new batch in the running statistics.
     pub momentum: f64,
     /// `ε`.
     pub eps: f64,

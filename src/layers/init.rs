@@ -1,4 +1,4 @@
-//! Initial values: the reference's law for each tensor, addressed by the tensor's name.
+//! Initial values: the reference's distribution for each tensor, addressed by the tensor's name.
 
 use crate::base::Real;
 use crate::base::rng::{Purpose, rng, uniform};
@@ -11,7 +11,7 @@ const TOKEN_STD: f64 = 0.02;
 
 /// Fills every tensor but the position tables, which have no randomness.
 ///
-/// | role | law |
+/// | role | distribution |
 /// | --- | --- |
 /// | `Weight` `[out, in…]` | uniform in ±√(6 / (out + in)), Xavier; `in` counts all inputs of the kernel |
 /// | `Bias` | 0; of the patch projection uniform in ±1/√in, the convolution's default that the reference keeps |
@@ -41,7 +41,7 @@ pub fn init<F: Real>(model: &mut impl Params<F>, seed: u64) {
     }
 }
 
-/// Fills one tensor with normal numbers, at the address of its name: a head's weight, whose deviation the task decides.
+/// Fills one tensor with normal numbers, at the address of its name: a head's weight, whose standard deviation the task decides.
 ///
 /// # Panics
 /// If the standard deviation is not a positive number.

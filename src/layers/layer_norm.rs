@@ -2,7 +2,7 @@
 
 use crate::base::Real;
 use crate::exec::kernel::Kernel;
-use crate::exec::{Exec, bands, rows};
+use crate::exec::{Exec, row_blocks, rows};
 use crate::params;
 use ndarray::{Array1, Array2, ArrayView2};
 
@@ -53,8 +53,10 @@ impl<F: Real> LayerNorm<F> {
         let (gamma, beta) = (slice(&self.weight), slice(&self.bias));
         assert_eq!(d, gamma.len(), "layer norm of width {} given {:?}", gamma.len(), x.dim());
         let (mut x_hat, mut y, mut inv_std) = (x, cx.take(r, d), cx.take(r, 1));
-        let bands = bands::of_mut(&mut x_hat).zip(bands::of_mut(&mut y)).zip(bands::of_mut(&mut inv_std));
-        let rows = bands.map(|((x_hat, y), inv_std)| ForwardRows { x_hat, y, inv_std });
+        let blocks = row_blocks::of_mut(&mut x_hat)
+            .zip(row_blocks::of_mut(&mut y))
+            .zip(row_blocks::of_mut(&mut inv_std));
+        let rows = blocks.map(|((x_hat, y), inv_std)| ForwardRows { x_hat, y, inv_std });
         cx.rows(rows, Forward { gamma, beta, eps: F::of(self.eps) });
         (y, LayerNormCache { x_hat, inv_std })
     }
@@ -74,10 +76,10 @@ impl<F: Real> LayerNorm<F> {
         let (r, d) = x_hat.dim();
         let gamma = slice(&self.weight);
         let mut dx = cx.take(r, d);
-        // One row of [dγ, dβ] a band, added below in the order of the bands.
-        let mut partials = vec![F::zero(); bands::count(r) * 2 * d];
-        let inputs = bands::of(&dy).zip(bands::of(&x_hat)).zip(bands::of(&inv_std));
-        let outputs = bands::of_mut(&mut dx).zip(partials.chunks_exact_mut(2 * d));
+        // One row of [dγ, dβ] a row block, added below in the order of the row blocks.
+        let mut partials = vec![F::zero(); row_blocks::count(r) * 2 * d];
+        let inputs = row_blocks::of(&dy).zip(row_blocks::of(&x_hat)).zip(row_blocks::of(&inv_std));
+        let outputs = row_blocks::of_mut(&mut dx).zip(partials.chunks_exact_mut(2 * d));
         let rows = inputs.zip(outputs).map(|(((dy, x_hat), inv_std), (dx, partial))| {
             let (dgamma, dbeta) = partial.split_at_mut(d);
             BackwardRows { dy, x_hat, inv_std, dx, dgamma, dbeta }
@@ -86,8 +88,8 @@ impl<F: Real> LayerNorm<F> {
         let (dgamma, dbeta) = (grad.weight.as_slice_mut(), grad.bias.as_slice_mut());
         let (dgamma, dbeta) = (dgamma.expect("contiguous"), dbeta.expect("contiguous"));
         for partial in partials.chunks_exact(2 * d) {
-            bands::add_partials(&partial[..d], dgamma);
-            bands::add_partials(&partial[d..], dbeta);
+            row_blocks::add_partials(&partial[..d], dgamma);
+            row_blocks::add_partials(&partial[d..], dbeta);
         }
         cx.recycle(x_hat);
         cx.recycle(inv_std);
@@ -101,7 +103,7 @@ struct Forward<'a, F> {
     eps: F,
 }
 
-/// A band of rows.
+/// A block of rows.
 struct ForwardRows<'a, F> {
     /// `x`, which `x̂` is written over.
     x_hat: &'a mut [F],
@@ -112,11 +114,11 @@ struct ForwardRows<'a, F> {
 
 impl<F: Real> Kernel<ForwardRows<'_, F>> for Forward<'_, F> {
     #[inline(always)]
-    fn run(&self, band: ForwardRows<F>) {
+    fn run(&self, block: ForwardRows<F>) {
         let d = self.gamma.len();
         let n = F::of(d as f64);
-        for (r, inv_std) in band.inv_std.iter_mut().enumerate() {
-            let (x_hat, y) = (&mut band.x_hat[r * d..][..d], &mut band.y[r * d..][..d]);
+        for (r, inv_std) in block.inv_std.iter_mut().enumerate() {
+            let (x_hat, y) = (&mut block.x_hat[r * d..][..d], &mut block.y[r * d..][..d]);
             let mean = rows::sum(x_hat) / n;
             for h in &mut *x_hat {
                 *h -= mean;
@@ -134,7 +136,7 @@ struct Backward<'a, F> {
     gamma: &'a [F],
 }
 
-/// A band of rows, and its part of `dγ` and `dβ`.
+/// A block of rows, and its part of `dγ` and `dβ`.
 struct BackwardRows<'a, F> {
     dy: &'a [F],
     x_hat: &'a [F],
@@ -146,13 +148,14 @@ struct BackwardRows<'a, F> {
 
 impl<F: Real> Kernel<BackwardRows<'_, F>> for Backward<'_, F> {
     #[inline(always)]
-    fn run(&self, band: BackwardRows<F>) {
+    fn run(&self, block: BackwardRows<F>) {
         let d = self.gamma.len();
         let n = F::of(d as f64);
-        for (r, &inv_std) in band.inv_std.iter().enumerate() {
-            let (dy, x_hat) = (&band.dy[r * d..][..d], &band.x_hat[r * d..][..d]);
-            let dx = &mut band.dx[r * d..][..d];
-            for (((dg, db), &dy), &h) in band.dgamma.iter_mut().zip(band.dbeta.iter_mut()).zip(dy).zip(x_hat)
+        for (r, &inv_std) in block.inv_std.iter().enumerate() {
+            let (dy, x_hat) = (&block.dy[r * d..][..d], &block.x_hat[r * d..][..d]);
+            let dx = &mut block.dx[r * d..][..d];
+            for (((dg, db), &dy), &h) in
+                block.dgamma.iter_mut().zip(block.dbeta.iter_mut()).zip(dy).zip(x_hat)
             {
                 // y = γ ⊙ x̂ + β
                 *dg += dy * h;

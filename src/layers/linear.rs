@@ -1,7 +1,7 @@
 //! Linear: `y = x Wᵀ + b`, the layer that every other layer is made of.
 
 use crate::base::Real;
-use crate::exec::{Exec, bands};
+use crate::exec::{Exec, row_blocks};
 use crate::params;
 use ndarray::{Array1, Array2, ArrayView2};
 
@@ -44,7 +44,7 @@ impl<F: Real> Linear<F> {
     pub fn forward(&self, x: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, LinearCache<F>) {
         let mut y = cx.take(x.nrows(), self.bias.len());
         let bias = self.bias.as_slice().expect("a vector is contiguous");
-        cx.each(bands::of_mut(&mut y), |y| {
+        cx.each(row_blocks::of_mut(&mut y), |y| {
             for row in y.chunks_exact_mut(bias.len()) {
                 row.copy_from_slice(bias);
             }

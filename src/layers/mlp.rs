@@ -3,7 +3,7 @@
 use super::linear::{Linear, LinearCache};
 use crate::base::Real;
 use crate::exec::kernel::{Kernel, Multiply};
-use crate::exec::{Exec, bands};
+use crate::exec::{Exec, row_blocks};
 use crate::params;
 use ndarray::{Array2, ArrayView2};
 
@@ -66,7 +66,7 @@ impl<F: Real> Mlp<F> {
         let mut dh = self.fc2.backward(fc2, dy, &mut grad.fc2, cx);
         cx.trace_gradient("act", &dh);
         // a = GELU(h)  ⇒  dh = GELU′(h) ⊙ da
-        cx.rows(bands::of_mut(&mut dh).zip(bands::of(&slope)), Multiply);
+        cx.rows(row_blocks::of_mut(&mut dh).zip(row_blocks::of(&slope)), Multiply);
         cx.trace_gradient("fc1", &dh);
         let dx = self.fc1.backward(fc1, dh.view(), &mut grad.fc1, cx);
         cx.recycle(dh);
@@ -75,12 +75,12 @@ impl<F: Real> Mlp<F> {
     }
 }
 
-/// `GELU(h) = h Φ(h)` and, written over `h`, `GELU′(h) = Φ(h) + h φ(h)`; `Φ`, `φ` of the normal law.
+/// `GELU(h) = h Φ(h)` and, written over `h`, `GELU′(h) = Φ(h) + h φ(h)`; `Φ`, `φ` of the normal distribution.
 ///
 /// The reference uses this exact ("erf") form, not the tanh approximation.
 pub fn gelu<F: Real>(mut h: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, Array2<F>) {
     let mut a = cx.take(h.nrows(), h.ncols());
-    cx.rows(bands::of_mut(&mut h).zip(bands::of_mut(&mut a)), Gelu);
+    cx.rows(row_blocks::of_mut(&mut h).zip(row_blocks::of_mut(&mut a)), Gelu);
     (a, h)
 }
 

@@ -2,8 +2,8 @@
 
 use super::groups::Group;
 use crate::base::Real;
-use crate::exec::bands;
 use crate::exec::kernel::{self, Kernel};
+use crate::exec::row_blocks;
 use crate::params::Params;
 
 /// First and second moments of every tensor, and the number of steps taken.
@@ -76,7 +76,7 @@ impl<P> AdamW<P> {
             root_correction2: F::of(correction2.sqrt()),
             eps: F::of(self.eps),
         };
-        bands::each(true, tasks.into_iter(), |task| kernel::widest(&kernel, task));
+        row_blocks::each(true, tasks.into_iter(), |task| kernel::widest(&kernel, task));
     }
 }
 

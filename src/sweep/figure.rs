@@ -8,7 +8,7 @@ use plotters::prelude::*;
 
 const WIDTH: u32 = 960;
 const PANEL: u32 = 340;
-/// Half the width of an error bar's ends, as a share of the axis.
+/// Half the width of an error bar's ends, as a fraction of the axis.
 const CAP: f64 = 0.008;
 
 /// Panels one below the other: the mean over the seeds as a line, its standard deviation as bars, single runs as faint

@@ -5,7 +5,7 @@
 //! mask-ratio=0.75/seed-0/
 //!   pretrain/  finetune/           two run directories
 //!   row.json                       what this run was worth; its point is done
-//! results.csv  results.md          every run; mean and deviation over the seeds
+//! results.csv  results.md          every run; mean and standard deviation over the seeds
 //! figure.svg                       the same as a picture
 //! ```
 //!
@@ -180,7 +180,7 @@ impl Ablation {
     /// A linear probe on the class token, and at most 20 neighbours: fewer where there are few labels.
     fn probing(&self, pretrained: &Path, data: &DataConfig, run: &RunConfig, seed: u64) -> Result<Probing> {
         let images = Source::of(data)?.train.len() as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a length")]
         let half = (images * self.plan.judge.label_share / 2.0) as usize;
         let knn = Knn::default();
         Ok(Probing {

@@ -63,7 +63,7 @@ pub struct EvalPlan {
     /// By fine-tuning with this recipe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finetune: Option<String>,
-    /// Share of the labels that both may use.
+    /// Fraction of the labels that both may use.
     pub label_share: f64,
 }
 

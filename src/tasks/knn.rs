@@ -34,7 +34,7 @@ impl Default for Knn {
 }
 
 impl Knn {
-    /// `scores: [M, K]` of `queries: [M, D]`, the logarithm of each class's share of the votes:
+    /// `scores: [M, K]` of `queries: [M, D]`, the logarithm of each class's fraction of the votes:
     ///
     /// ```text
     /// s_i = cos(query, bank_i)         vote_i = e^(s_i / τ) for the k largest s_i

@@ -94,13 +94,13 @@ impl Metrics {
         self.confusion.sum()
     }
 
-    /// Share of images whose true class has the highest logit: the accuracy.
+    /// Fraction of images whose true class has the highest logit: the accuracy.
     #[must_use]
     pub fn top1_share(&self) -> f64 {
         share(self.top1, self.images()).unwrap_or(0.0)
     }
 
-    /// Share of images whose true class has one of the five highest logits; 1 with five classes or fewer.
+    /// Fraction of images whose true class has one of the five highest logits; 1 with five classes or fewer.
     #[must_use]
     pub fn top5_share(&self) -> f64 {
         share(self.top5, self.images()).unwrap_or(0.0)
@@ -124,13 +124,13 @@ impl Metrics {
         self.confusion.column(class).sum()
     }
 
-    /// Share of a class's images that were predicted as it; none if it has no images.
+    /// Fraction of a class's images that were predicted as it; none if it has no images.
     #[must_use]
     pub fn recall(&self, class: usize) -> Option<f64> {
         share(self.confusion[[class, class]], self.of_class(class))
     }
 
-    /// Share of the images predicted as a class that are of it; none if nothing was predicted as it.
+    /// Fraction of the images predicted as a class that are of it; none if nothing was predicted as it.
     #[must_use]
     pub fn precision(&self, class: usize) -> Option<f64> {
         share(self.confusion[[class, class]], self.predicted_as(class))

@@ -9,7 +9,7 @@ use crate::models::mae::cost::Cost;
 
 /// What the program itself takes: code, libraries, stacks, allocator.
 const PROGRAM_BYTES: u64 = 12 << 20;
-/// Bytes of a number.
+/// Bytes of an element.
 const F32: usize = size_of::<f32>();
 /// Weights, and AdamW's two moments.
 const WEIGHTS_AND_MOMENTS: usize = 3;
@@ -19,7 +19,7 @@ const WEIGHTS_AND_MOMENTS: usize = 3;
 pub struct StepMemory {
     /// Numbers in the model.
     pub parameters: usize,
-    /// Arrays of as many numbers that stay: weights, moments, a moving average.
+    /// Arrays of as many elements that stay: weights, moments, a moving average.
     pub copies: usize,
     /// Images in an iteration.
     pub batch_size: usize,

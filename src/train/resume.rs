@@ -31,7 +31,7 @@ pub const FIXED: &[&str] = &[
 
 /// A run as it was left, and as it shall go on.
 #[derive(Debug)]
-pub struct Earlier<S> {
+pub struct ResumePoint<S> {
     /// The last checkpoint.
     pub checkpoint: Checkpoint,
     /// The settings from here on.
@@ -40,7 +40,7 @@ pub struct Earlier<S> {
     pub changes: Vec<Change>,
 }
 
-impl<S: Settings> Earlier<S> {
+impl<S: Settings> ResumePoint<S> {
     /// The run that a checkpoint is of, with changed settings.
     ///
     /// # Errors
@@ -81,18 +81,18 @@ impl<S: Settings> Earlier<S> {
 /// The settings with which a run would go on under these overrides, and where each comes from; nothing is begun.
 ///
 /// # Errors
-/// As [`Earlier::new`], or as [`changed`].
+/// As [`ResumePoint::new`], or as [`changed`].
 pub fn preview<S: Settings>(run: &RunDir, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<S>> {
     let Some(checkpoint) = last_checkpoint(run)? else {
         return changed(&first_config::<S>(run)?, file, overrides);
     };
     let mut origins = Origins::default();
-    let earlier = Earlier::new(checkpoint, |before: &S| {
+    let point = ResumePoint::new(checkpoint, |before: &S| {
         let resolved = changed(before, file, overrides)?;
         origins = resolved.origins;
         Ok(resolved.config)
     });
-    let config = earlier.map_err(|error| overrides.name_variable(error))?.config;
+    let config = point.map_err(|error| overrides.name_variable(error))?.config;
     Ok(Resolved { config, origins })
 }
 

@@ -2,7 +2,7 @@
 
 use super::curves;
 use super::metrics::{EpochRecord, Record, StepRecord};
-use super::resume::{self, Earlier};
+use super::resume::{self, ResumePoint};
 use super::run_dir::RunDir;
 use super::run_log::RunLog;
 use super::source::Source;
@@ -96,26 +96,26 @@ impl<T: Task> Run<T> {
             let start = T::start_again(&config)?;
             return Self::on(source(&config)?, config, &start, || Ok(run));
         };
-        let earlier = Earlier::new(checkpoint, change)?;
-        let mut config = earlier.config.clone();
+        let point = ResumePoint::new(checkpoint, change)?;
+        let mut config = point.config.clone();
         let Opened { task, train, digest: data_digest, skipped } = T::open(source(&config)?, &mut config)?;
-        earlier.check_data(data_digest)?;
+        point.check_data(data_digest)?;
         let mut learner = Learner::new(task, config, train, |config| Ok(T::blank(config)))?;
-        learner.restore(&earlier.checkpoint)?;
-        let mut log = RunLog::resume(run, &earlier.checkpoint.state)?;
+        learner.restore(&point.checkpoint)?;
+        let mut log = RunLog::resume(run, &point.checkpoint.state)?;
         log.skipped_images.extend(skipped);
         let mut run = Self { learner, log, data_digest, resumed: true };
-        run.record_changes(&earlier)?;
+        run.record_changes(&point)?;
         Ok(run)
     }
 
     /// Writes down what was changed in a resumed run, in log and checkpoint, before a step is taken with it.
-    fn record_changes(&mut self, earlier: &Earlier<T::Config>) -> Result<()> {
-        for change in &earlier.changes {
+    fn record_changes(&mut self, point: &ResumePoint<T::Config>) -> Result<()> {
+        for change in &point.changes {
             self.log.add(Record::Change(change.clone()))?;
             self.log.changes.push(change.clone());
         }
-        if !earlier.changes.is_empty() {
+        if !point.changes.is_empty() {
             self.checkpoint()?;
         }
         let run = &self.log.run;

@@ -10,7 +10,7 @@ use crate::params::{Params, Tensor, TensorMut};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A model of so many numbers is made without a second thought.
+/// A model of so many parameters is made without a second thought.
 const SMALL: usize = 1 << 24;
 
 /// The state of a run but for its place in the training: step and data are the caller's.
@@ -74,7 +74,7 @@ fn entry<'a>(prefix: &str, tensor: &Tensor<'a, f32>) -> (String, Vec<usize>, &'a
     (format!("{prefix}{}", tensor.name), tensor.shape.clone(), tensor.data)
 }
 
-/// What is written of a model: names with a prefix, shapes, numbers.
+/// What is written of a model: names with a prefix, shapes, elements.
 fn entries<'a, P: Params<f32>>(
     params: &'a P,
     prefix: &'static str,
@@ -115,7 +115,7 @@ pub fn restore<P: Params<f32>>(
     load_moments(&checkpoint.optimizer, adamw, trained, Some(extras))
 }
 
-/// Refuses settings that promise far more numbers than a file holds.
+/// Refuses settings that promise far more parameters than a file holds.
 ///
 /// # Errors
 /// If they do; the error is the file's.

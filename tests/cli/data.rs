@@ -31,7 +31,7 @@ fn info_counts_and_measures_what_was_made() {
         split["classes"],
         serde_json::json!([{"name": "cat", "images": 2}, {"name": "dog", "images": 1}])
     );
-    // Levels 0, 1 and 0.2: mean 0.4, mean of squares 1.04 / 3, deviation √(1.04/3 − 0.16).
+    // Levels 0, 1 and 0.2: mean 0.4, mean of squares 1.04 / 3, standard deviation √(1.04/3 − 0.16).
     let near = |value: &Value, expected: f64| (value[0].as_f64().unwrap() - expected).abs() < 1e-6;
     assert!(near(&split["pixels"]["mean"], 0.4), "{split}");
     assert!(near(&split["pixels"]["std"], (1.04f64 / 3.0 - 0.16).sqrt()), "{split}");

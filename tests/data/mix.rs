@@ -45,7 +45,7 @@ proptest! {
             prop_assert_eq!(value, before[(from, c, y, x)]);
             own += usize::from(!inside);
         }
-        // λ is the share of pixels that are the image's own, counted.
+        // λ is the fraction of pixels that are the image's own, counted.
         prop_assert!((mix.lambda() - own as f64 / mixed.len() as f64).abs() < 1e-12);
     }
 

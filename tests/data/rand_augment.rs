@@ -108,7 +108,7 @@ fn magnitudes_are_normal_and_clipped() {
     let n = some.len() as f64;
     let mean = some.iter().sum::<f64>() / n;
     let std = (some.iter().map(|level| (level - mean).powi(2)).sum::<f64>() / n).sqrt();
-    // A thirtieth of the samples; mean 110 less half a level of truncation, deviation 200 · 0.09 · 0.5.
+    // A thirtieth of the samples; mean 110 less half a level of truncation, standard deviation 200 · 0.09 · 0.5.
     assert!((840.0..1160.0).contains(&n), "{n}");
     assert!((mean - 109.5).abs() < 1.5 && (std - 9.0).abs() < 1.1, "{mean} ± {std}");
     // 289 of 1000 magnitudes of 0 ± 2 are beyond 1.11, which brings the pixel below 180. Were they not clipped at 0,

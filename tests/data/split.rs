@@ -1,4 +1,4 @@
-//! Claim: a share of the labels is the same images for the same seed, every class has its part, training and
+//! Claim: a fraction of the labels is the same images for the same seed, every class has its part, training and
 //! validation never overlap, smaller shares lie within larger ones, and a subset shows exactly its images.
 
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@
 use ndarray::{Array1, Array2, Array4, ArrayView2, Axis, s};
 use vit_mae::Real;
 use vit_mae::base::rng::{Purpose, below, rng, uniform};
-use vit_mae::exec::{Backend, Exec, bands, rows};
+use vit_mae::exec::{Backend, Exec, row_blocks, rows};
 use vit_mae::layers::Block;
 use vit_mae::layers::init::init;
 use vit_mae::mae::masking::Masking;
@@ -43,7 +43,7 @@ fn same_bits<F: Real>(a: ArrayView2<F>, b: ArrayView2<F>, beta: f64) -> bool {
             assert!(split == whole, "{backend:?} {} {m}×{k} · {k}×{n}, {threads} threads", F::NAME);
         }
     }
-    bands::product_part(m.max(n), m * n * k) < m.max(n)
+    row_blocks::product_part(m.max(n), m * n * k) < m.max(n)
 }
 
 /// `x Wᵀ`, `dyᵀ x` and `dy W` of a linear layer `[rows, in] → [rows, out]`; how many of them were split.

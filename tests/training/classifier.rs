@@ -96,7 +96,7 @@ fn a_pre_trained_encoder_is_taken_over_number_by_number() {
     }
 }
 
-/// The reference's `trunc_normal_(std=2e-5)`; 4,800 numbers, so the deviation is known to 1 %.
+/// The reference's `trunc_normal_(std=2e-5)`; 4,800 numbers, so the standard deviation is known to 1 %.
 #[test]
 fn the_head_starts_near_zero() {
     let config = ClassifierConfig::new(&mae().vit(), 300, Pooling::Class);

@@ -15,7 +15,7 @@ struct Run {
     metrics: Vec<[Value; 5]>,
 }
 
-/// Trains 2 epochs of 3 steps on pictures of 64 patches, so that the decoder's rows make several bands.
+/// Trains 2 epochs of 3 steps on pictures of 64 patches, so that the decoder's rows make several row blocks.
 fn train(place: &Place, out: &str, args: &[&str]) -> Run {
     let size = ["--img-size", "16", "--data", "pictures", "--clip-grad", "0.5", "--crop", "0.5,1"];
     place.pretrain(&[&size[..], &["--out", out], args].concat());

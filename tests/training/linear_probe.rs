@@ -1,5 +1,5 @@
 //! Claim: a linear probe is trained as `train::probe` says: it learns what is linear, its choice of a learning rate is the
-//! best of those tried, its initial weights follow the reference's law, and SGD is the formula in `optim::sgd`.
+//! best of those tried, its initial weights follow the reference's distribution, and SGD is the formula in `optim::sgd`.
 
 use ndarray::{Array2, Axis};
 use vit_mae::base::Real;
@@ -82,9 +82,9 @@ fn the_sweep_takes_the_rate_that_is_most_often_right_and_reports_all() {
     assert_eq!(ProbeConfig { blr: CONFIG.blr, ..chosen }, CONFIG);
 }
 
-/// With a learning rate of next to nothing the weights stay what they were: normal with a deviation of 0.01, biases 0.
+/// With a learning rate of next to nothing the weights stay what they were: normal with a standard deviation of 0.01, biases 0.
 #[test]
-fn a_probe_starts_from_the_references_law() {
+fn a_probe_starts_from_the_references_distribution() {
     let config = ProbeConfig { blr: 1e-30, epochs: 1, warmup_epochs: 0.0, ..CONFIG };
     let wide = Labelled { features: numbers(100, 500, 7), labels: (0..100).map(|i| i % 10).collect() };
     let probe = config.train(&wide, 10, Backend::default()).unwrap();
@@ -92,7 +92,7 @@ fn a_probe_starts_from_the_references_law() {
     let n = weights.len() as f64;
     let mean = weights.iter().sum::<f64>() / n;
     let std = (weights.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / n).sqrt();
-    // Of 5000 draws the mean has a deviation of 1.4e-4, the standard deviation one of 1e-4.
+    // Of 5000 draws the mean has a standard deviation of 1.4e-4, the standard deviation one of 1e-4.
     assert!(mean.abs() < 7e-4 && (std - 0.01).abs() < 5e-4, "{mean} {std}");
     assert!(probe.head.bias.iter().all(|b| b.abs() < 1e-20));
     assert_eq!(probe.norm.num_batches_tracked, 2);

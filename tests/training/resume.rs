@@ -228,7 +228,7 @@ fn a_step_replayed_has_the_bits_of_the_log_also_across_a_change_of_settings() {
 #[test]
 fn single_bad_steps_are_skipped_and_counted_if_asked_for() {
     let place = Place::new();
-    // Dark pictures, and one whose brightness overflows with this deviation.
+    // Dark pictures, and one whose brightness overflows with this standard deviation.
     for i in 0..16 {
         let brightness = if i == 5 { 255 } else { 0 };
         let picture = image::GrayImage::from_pixel(8, 8, image::Luma([brightness]));

@@ -1,4 +1,4 @@
-//! Dot-product tests: `⟨Ax, y⟩ = ⟨x, Aᵀy⟩` for the linear maps that only move numbers, to 1e-12.
+//! Dot-product tests: `⟨Ax, y⟩ = ⟨x, Aᵀy⟩` for the linear maps that only move elements, to 1e-12.
 
 use super::shapes::{IMAGES, config, filled, masks, random};
 use crate::audit::gradcheck::GradCheck;

@@ -10,7 +10,7 @@ use crate::models::mae::{Decoder, Encoder, Mae};
 use ndarray::{Array2, Array4, arr0};
 
 pub(super) fn linear(check: &GradCheck) -> Report {
-    // 70 rows are two bands, one of them incomplete.
+    // 70 rows are two row blocks, one of them incomplete.
     check.layer(
         &filled(check, Linear::new(5, 3)),
         &random(check, (70, 5)),

@@ -3,7 +3,7 @@
 //! | kind | question | catches |
 //! | --- | --- | --- |
 //! | gradient | is the backward pass the derivative of the forward pass? | a mistake on one side |
-//! | adjoint | is `⟨Ax, y⟩ = ⟨x, Aᵀy⟩` for maps that only move numbers? | a row in the wrong place, to the last bit |
+//! | adjoint | is `⟨Ax, y⟩ = ⟨x, Aᵀy⟩` for maps that only move elements? | a row in the wrong place, to the last bit |
 //! | formula | is the forward pass the paper's formula, written as plain loops? | a mistake made on both sides |
 
 pub mod adjoints;

@@ -24,13 +24,13 @@ const SIGMAS: f64 = 5.0;
 const DIVERGED: f64 = 1.5;
 /// … or at least has risen.
 const RISEN: f64 = 1.15;
-/// A rise counts only if it is this share of the loss at the start: near 0, factors mean nothing.
+/// A rise counts only if it is this fraction of the loss at the start: near 0, factors mean nothing.
 const OF_START: f64 = 0.05;
 /// The lowest rate, relative to the highest, at which a loss that stands still is remarkable.
 const STILL_LEARNING: f64 = 0.3;
 /// A loss that falls by less than this over a third of the run stands still.
 const STILL: f64 = 0.005;
-/// A step's loss that differs from its neighbours' by this share, as a standard deviation, is noisy.
+/// A step's loss that differs from its neighbours' by this fraction, as a standard deviation, is noisy.
 const NOISY: f64 = 0.25;
 
 /// A mean over several logged steps.
@@ -96,7 +96,7 @@ pub(super) fn divergence<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
         lowest.0,
         number(last)
     );
-    // The deviation of the difference of two means.
+    // The standard deviation of the difference of two means.
     let averaged = SMOOTH * losses.len() / blocks.len();
     let deviation = Log::noise(&losses[losses.len() / 2..]) * (2.0 / averaged as f64).sqrt();
     let rise = last - lowest.1;

@@ -84,7 +84,7 @@ impl Log {
     }
 
     /// The standard deviation of a step's loss about its trend. Differences of neighbours have √2 times the
-    /// deviation of one loss, and hardly any trend.
+    /// standard deviation of one loss, and hardly any trend.
     pub(super) fn noise(losses: &[f64]) -> f64 {
         let squares = losses.windows(2).map(|w| (w[1] - w[0]).powi(2)).sum::<f64>();
         (squares / (2 * losses.len().saturating_sub(1).max(1)) as f64).sqrt()

@@ -9,11 +9,11 @@ use crate::tasks::Pretrain;
 use crate::train::Task;
 use crate::train::task::Trivial;
 
-/// A loss above this share of a constant prediction's is no better than it.
+/// A loss above this fraction of a constant prediction's is no better than it.
 const NO_BETTER: f64 = 0.98;
-/// Above this share it is barely better.
+/// Above this fraction it is barely better.
 const BARELY: f64 = 0.9;
-/// The share of a run in which a loss near the trivial ones is expected.
+/// The fraction of a run in which a loss near the trivial ones is expected.
 const BEGINNING: f64 = 0.15;
 /// The logged loss and the recomputed one may differ by the rounding of another machine, not by more.
 const SAME_LOSS: f64 = 1e-3;

@@ -10,14 +10,14 @@ use crate::tasks::Pretrain;
 const SAMPLES: u64 = 4096;
 /// Epochs they are spread over.
 const EPOCHS: u64 = 4;
-/// Deviations of a binomial count beyond which a place is not removed as often as the others.
+/// Standard deviations of a binomial count beyond which a place is not removed as often as the others.
 const SIGMAS: f64 = 6.0;
 /// The ratio asked for and the one that whole patches allow may differ by this much unmentioned.
 const ROUNDING: f64 = 0.02;
 /// Below and above, the task is known to be too easy or too hard (He et al. 2022, Figure 5).
 const USUAL: std::ops::RangeInclusive<f64> = 0.4..=0.9;
 
-/// The share of patches removed, and whether each place has its turn.
+/// The fraction of patches removed, and whether each place has its turn.
 pub(super) fn masks(evidence: &Evidence<Pretrain>) -> Vec<Finding> {
     let (masking, seed) = (evidence.config.masking(), evidence.config.run.seed);
     let places = evidence.config.model.num_patches();

@@ -72,7 +72,7 @@ impl Head {
         self.information / self.rows as f64
     }
 
-    /// The largest share of all attention that a single place among the tokens gets.
+    /// The largest fraction of all attention that a single place among the tokens gets.
     #[must_use]
     pub fn largest_share(&self) -> f64 {
         self.received.iter().fold(0.0, |most: f64, &sum| most.max(sum / self.rows as f64))

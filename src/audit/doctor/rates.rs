@@ -10,14 +10,14 @@ use crate::params::{Params, Role, Tensor};
 use crate::train::Task;
 use serde::Serialize;
 
-/// One step moves a weight by about the learning rate. Where that is this share of the weight's typical
+/// One step moves a weight by about the learning rate. Where that is this fraction of the weight's typical
 /// initial size, one step can replace the weight.
 const REPLACED: f64 = 1.0;
 /// Three times what the paper's largest model uses (2.4e-3 / 0.018 = 0.13 for `ViT-Huge`).
 const HIGH: f64 = 0.4;
-/// All steps together that move a weight by less than this share of its size leave the model as it was.
+/// All steps together that move a weight by less than this fraction of its size leave the model as it was.
 const STANDSTILL: f64 = 1e-3;
-/// An update of this share of the weights, step after step, is a hundred times the common rule of thumb, 1e-3.
+/// An update of this fraction of the weights, step after step, is a hundred times the common rule of thumb, 1e-3.
 const LARGE_UPDATE: f64 = 0.1;
 /// AdamW's `ε`.
 const EPS: f64 = 1e-8;
@@ -36,7 +36,7 @@ pub struct GroupRow {
     pub group: String,
     /// Tensors in it.
     pub tensors: usize,
-    /// Numbers in it.
+    /// Elements in them.
     pub numbers: usize,
     /// Weight decay.
     pub weight_decay: f64,
@@ -164,7 +164,7 @@ enum Rate {
     TooHigh,
 }
 
-/// The highest rate, its share of the smallest typical weight at the start, and the verdict on it.
+/// The highest rate, its fraction of the smallest typical weight at the start, and the verdict on it.
 fn rate<T: Task>(evidence: &Evidence<T>) -> (Rate, f64, f64) {
     let schedule = evidence.config.optim().schedule();
     let logged = evidence.log.steps.iter().map(|r| r.lr).fold(0.0, f64::max);
@@ -263,7 +263,7 @@ pub(super) fn updates<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     };
     let peak = evidence.config.optim().schedule().lr;
     let rows = tensor_rows(saved, &evidence.config);
-    // Biases and norms may well be near 0; a share of their size says little.
+    // Biases and norms may well be near 0; a fraction of their size says little.
     let weights = rows.iter().filter(|row| row.group.ends_with("weights"));
     let weights: Vec<(&Row, f64)> = weights.filter_map(|row| Some((row, peak * row.ratio?))).collect();
     if weights.is_empty() {

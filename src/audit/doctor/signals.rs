@@ -14,15 +14,15 @@ const FACTOR: f64 = 30.0;
 const OFF: f32 = -3.0;
 /// A unit whose input varies by less is a constant.
 const CONSTANT: f32 = 1e-6;
-/// The share of units that may be dead.
+/// The fraction of units that may be dead.
 const DEAD_UNITS: f64 = 0.5;
 /// Below so many nats from uniform a head is an average over all tokens.
 const UNIFORM: f64 = 1e-3;
-/// A place that gets this share of a head's attention gets all of it.
+/// A place that gets this fraction of a head's attention gets all of it.
 const ONE_TOKEN: f64 = 0.95;
 /// Queries that are this near to a single token each leave the softmax no gradient.
 const PEAKED: f64 = 0.98;
-/// The share of heads that may have collapsed.
+/// The fraction of heads that may have collapsed.
 const COLLAPSED: f64 = 0.5;
 
 /// Every tensor gets a gradient, of the size that was logged.

@@ -7,7 +7,7 @@ use super::{Finding, rates};
 use crate::params::{Params, Role, Tensor};
 use crate::train::Task;
 
-/// A matrix whose root mean square left its initial law by this factor is noted as drifting.
+/// A matrix whose root mean square left its initial distribution by this factor is noted as drifting.
 const DRIFT: f64 = 10.0;
 /// By this factor it has exploded or vanished.
 const EXPLOSION: f64 = 100.0;

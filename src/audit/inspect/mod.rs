@@ -51,7 +51,7 @@ pub struct Architecture {
     /// The names of the classes that a classifier tells apart.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
-    /// All numbers.
+    /// All parameters.
     pub parameters: usize,
     /// Those that are trained: all but position tables.
     pub trained: usize,

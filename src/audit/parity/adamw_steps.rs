@@ -62,7 +62,7 @@ pub(super) fn replay<F: Real, P: Params<F>>(
 }
 
 /// f64: by the largest error. f32: AdamW divides a gradient by its magnitude, so the rounding errors of tiny
-/// gradients grow to any share of a step. Of each tensor at most 0.1 % of the elements, or one, may be off
+/// gradients grow to any fraction of a step. Of each tensor at most 0.1 % of the elements, or one, may be off
 /// by more than a thousandth of `lr`, and all must be within `2 · lr · steps`. The key part of `qkv.bias`, whose
 /// true gradient is 0, is held to the latter only.
 fn compare_weights<F: Real, P: Params<F>>(

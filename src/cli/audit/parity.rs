@@ -170,7 +170,7 @@ fn print(comparison: &Comparison, quiet: bool) {
     outln!();
 }
 
-/// The tensor whose error is the largest share of its tolerance.
+/// The tensor whose error is the largest fraction of its tolerance.
 fn nearest(rows: &[Row]) -> Option<(f64, &Row)> {
     let share = |row: &Row| Some(row.max_abs_error? / row.tolerance.filter(|&allowed| allowed > 0.0)?);
     let shares = rows.iter().filter_map(|row| Some((share(row)?, row)));

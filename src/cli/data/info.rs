@@ -15,7 +15,7 @@ Examples:
   vit-mae data info 'shards/train-*.tar' --all
   vit-mae data info photos --json | jq '.splits[0].classes'
 
-Sizes, channels, mean and deviation are those of at most 1000 evenly spaced images a split, or of all with --all; \
+Sizes, channels, mean and standard deviation are those of at most 1000 evenly spaced images a split, or of all with --all; \
 classes are counted over all. docs/data.md has the formats.";
 
 /// How many images are looked at unless all are.

@@ -11,7 +11,7 @@ use vit_mae::{Error, Result};
 /// What can be asked about a data set.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Say what a data set holds: format, splits, sizes, classes, mean and deviation
+    /// Say what a data set holds: format, splits, sizes, classes, mean and standard deviation
     Info(info::Args),
     /// Decode every image and list those that cannot be read
     Verify(verify::Args),

@@ -16,12 +16,12 @@ pub fn shear_y(image: &mut Image, factor: f64, fill: &[u8]) {
     transform(image, [1.0, 0.0, 0.0, factor, 1.0, 0.0], fill);
 }
 
-/// Moves the image to the left by this share of its width.
+/// Moves the image to the left by this fraction of its width.
 pub fn translate_x(image: &mut Image, share: f64, fill: &[u8]) {
     transform(image, [1.0, 0.0, share * image.width as f64, 0.0, 1.0, 0.0], fill);
 }
 
-/// Moves the image up by this share of its height.
+/// Moves the image up by this fraction of its height.
 pub fn translate_y(image: &mut Image, share: f64, fill: &[u8]) {
     transform(image, [1.0, 0.0, 0.0, 0.0, 1.0, share * image.height as f64], fill);
 }

@@ -19,9 +19,9 @@ pub struct AugmentConfig {
     pub mixup_alpha: f64,
     /// `α` of cutmix's λ; 0 never takes cutmix.
     pub cutmix_alpha: f64,
-    /// The share of batches that are mixed.
+    /// The fraction of batches that are mixed.
     pub mix_prob: f64,
-    /// If both are possible: the share of mixed batches that take cutmix.
+    /// If both are possible: the fraction of mixed batches that take cutmix.
     pub mix_switch_prob: f64,
     /// Label smoothing: the mass that is spread over all classes.
     pub smoothing: f64,

@@ -6,14 +6,14 @@ use rand_distr::{Distribution, StandardNormal};
 use super::{real, rounded};
 use crate::base::rng::{below, uniform};
 
-/// The share of the image's area that is erased.
+/// The fraction of the image's area that is erased.
 const AREA: (f64, f64) = (0.02, 1.0 / 3.0);
 /// The range of a rectangle's height / width.
 const ASPECT: (f64, f64) = (0.3, 1.0 / 0.3);
 /// How often a rectangle that does not fit the image is drawn again.
 const TRIES: usize = 10;
 
-/// Erases a rectangle of `image`, `[C, height, width]` with mean 0 and deviation 1, with probability `prob`: each
+/// Erases a rectangle of `image`, `[C, height, width]` with mean 0 and standard deviation 1, with probability `prob`: each
 /// of its values becomes a standard normal number. The reference's mode "pixel" with one rectangle.
 ///
 /// `area ~ U(0.02, 1/3) · height · width`, `log aspect ~ U(log 0.3, log 1/0.3)`, `h = √(area · aspect)`,

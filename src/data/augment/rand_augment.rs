@@ -121,9 +121,9 @@ pub enum Op {
     ShearX(f64),
     /// [`affine::shear_y`] by a factor.
     ShearY(f64),
-    /// [`affine::translate_x`] by a share of the width.
+    /// [`affine::translate_x`] by a fraction of the width.
     TranslateX(f64),
-    /// [`affine::translate_y`] by a share of the height.
+    /// [`affine::translate_y`] by a fraction of the height.
     TranslateY(f64),
 }
 

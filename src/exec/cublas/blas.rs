@@ -72,10 +72,10 @@ pub trait Blas<F>: Send {
     /// As all methods here: what the driver says, such as that memory ran out.
     fn keep(&mut self, data: &[F], old: Option<Self::Weight>) -> Result<Self::Weight, Failure>;
 
-    /// Lets `fill` write `len` numbers into page-locked memory and queues their copy to the device.
+    /// Lets `fill` write `len` elements into page-locked memory and queues their copy to the device.
     fn upload(&mut self, to: Slot, len: usize, fill: &mut dyn FnMut(&mut [F])) -> Result<(), Failure>;
 
-    /// Queues a product behind the uploads of its operands. `C` begins with the first number of its slot, which is made
+    /// Queues a product behind the uploads of its operands. `C` begins with the first element of its slot, which is made
     /// as large as it must be.
     fn product(
         &mut self,
@@ -85,7 +85,7 @@ pub trait Blas<F>: Send {
         c: Slot,
     ) -> Result<(), Failure>;
 
-    /// Queues the copy of a slot's first `len` numbers to the host, behind the products that write it.
+    /// Queues the copy of a slot's first `len` elements to the host, behind the products that write it.
     fn download(&mut self, from: Slot, len: usize) -> Result<(), Failure>;
 
     /// Waits for the slot's download and shows what it brought.

@@ -211,13 +211,13 @@ impl<F: Real> Blas<F> for Lane {
         let slot = &mut self.slots[to.0];
         slot.uploaded.synchronize().map_err(driver)?; // the copy before has read the host's side
         let host = slot.host.as_mut().expect("grown").as_mut_ptr().map_err(driver)?;
-        // SAFETY: page-locked memory is aligned to pages and at least `len` numbers large; any bits are an `f32` or `f64`;
+        // SAFETY: page-locked memory is aligned to pages and at least `len` elements large; any bits are an `f32` or `f64`;
         // no copy is under way.
         let numbers = unsafe { std::slice::from_raw_parts_mut(host.cast::<F>(), len) };
         fill(numbers);
         self.up.wait(&slot.used).map_err(driver)?; // the product before has read the device's side
         let device = slot.device.as_ref().expect("grown").device_ptr(&self.up).0;
-        // SAFETY: both sides hold `len` numbers and stay until the lane has waited for its queues.
+        // SAFETY: both sides hold `len` elements and stay until the lane has waited for its queues.
         unsafe { cuda::memcpy_htod_async(device, numbers, self.up.cu_stream()) }.map_err(driver)?;
         slot.uploaded.record(&self.up).map_err(driver)
     }
@@ -268,7 +268,7 @@ impl<F: Real> Blas<F> for Lane {
         let slot = &self.slots[from.0];
         slot.downloaded.synchronize().map_err(driver)?;
         let host = slot.host.as_ref().expect("downloaded").as_ptr().map_err(driver)?;
-        // SAFETY: the copy is done, and brought `len` numbers.
+        // SAFETY: the copy is done, and brought `len` elements.
         take(unsafe { std::slice::from_raw_parts(host.cast::<F>(), slot.len) });
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::blas::{Call, Op};
 use crate::base::Real;
 use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2};
 
-/// How a matrix lies in memory: `ld` numbers from one line to the next. A line is a row, or with [`Op::T`] a column.
+/// How a matrix lies in memory: `ld` elements from one line to the next. A line is a row, or with [`Op::T`] a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) op: Op,

@@ -137,7 +137,7 @@ impl<F: Real> Batch<'_, F> {
     }
 }
 
-/// How much of a dimension one piece has, if `width` numbers are copied for each step along it.
+/// How much of a dimension one piece has, if `width` elements are copied for each step along it.
 fn piece(length: usize, width: usize) -> usize {
     let pieces = (length * width / PIECE).clamp(1, MOST_PIECES);
     length.div_ceil(pieces)

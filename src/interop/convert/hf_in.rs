@@ -1,4 +1,4 @@
-//! Reading a Hugging Face folder: the architecture from `config.json`, mean and deviation from `preprocessor_config.json`.
+//! Reading a Hugging Face folder: the architecture from `config.json`, mean and standard deviation from `preprocessor_config.json`.
 
 use super::keys::{Keys, shown};
 use super::shapes::mlp_ratio;
@@ -159,7 +159,7 @@ fn classes_of(keys: &Keys, count: usize) -> Result<Vec<String>> {
     Ok(names.unwrap_or_default())
 }
 
-/// Mean and deviation, where the folder says them.
+/// Mean and standard deviation, where the folder says them.
 fn preprocessor(folder: &Path, about: &mut About) -> Result<()> {
     let path = folder.join(PREPROCESSOR);
     if !path.exists() {

@@ -56,7 +56,7 @@ impl Documents {
     /// Says everything about a model that `transformers` wants to know.
     ///
     /// # Errors
-    /// If it has no such model, or mean and deviation are not known.
+    /// If it has no such model, or mean and standard deviation are not known.
     pub(super) fn new(architecture: &Architecture, about: &About) -> Result<Self> {
         let (config, size, channels) = match architecture {
             Architecture::Mae(config) => {

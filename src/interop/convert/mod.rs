@@ -191,7 +191,7 @@ impl Given {
         Config::resolve(preset, self.config.as_deref(), self.set.clone()).map(Some)
     }
 
-    /// Lets flags say mean and deviation.
+    /// Lets flags say mean and standard deviation.
     fn complete(&self, about: &mut About) -> Result<()> {
         for (flag, given, known) in
             [("--mean", &self.mean, &mut about.mean), ("--std", &self.std, &mut about.std)]
@@ -200,7 +200,7 @@ impl Given {
                 if numbers.iter().any(|x| !x.is_finite() || (flag == "--std" && *x <= 0.0)) {
                     return Err(Error::setting(
                         flag,
-                        "finite numbers, a deviation more than 0",
+                        "finite numbers, a standard deviation more than 0",
                         format!("{numbers:?}"),
                     ));
                 }

@@ -64,7 +64,7 @@ impl Imported {
         Ok(Self::Mae(Run { settings, model: Mae { encoder, ..fresh } }))
     }
 
-    /// Writes the directory. Returns how many tensors and numbers it holds.
+    /// Writes the directory. Returns how many tensors and parameters it holds.
     ///
     /// # Errors
     /// If it cannot be written; nothing is left of it then.

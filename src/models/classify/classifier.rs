@@ -14,7 +14,7 @@ use crate::params;
 use ndarray::{Array2, ArrayView2, ArrayView4, Axis, s};
 
 /// Standard deviation of the head's initial weights. (He et al. 2022, code: `trunc_normal_(std=2e-5)`, which cuts at
-/// ±2, a hundred thousand deviations away, so not at all.)
+/// ±2, a hundred thousand standard deviations away, so not at all.)
 const HEAD_STD: f64 = 2e-5;
 
 params! {

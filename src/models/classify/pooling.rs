@@ -149,7 +149,7 @@ impl<F: Real> Kernel<(&[F], &mut [F])> for Mean {
     }
 }
 
-/// Each patch's token gets its share, the class token 0.
+/// Each patch's token gets its part, the class token 0.
 struct MeanBackward;
 
 impl<F: Real> Kernel<(&mut [F], &[F])> for MeanBackward {

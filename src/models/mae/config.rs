@@ -7,7 +7,7 @@ use crate::models::vit::stack::{linear_parameters, norm_parameters};
 use crate::models::vit::{Stack, VitConfig};
 use serde::{Deserialize, Serialize};
 
-/// How many numbers a model consists of.
+/// How many parameters a model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameters {
     /// All of them.
@@ -61,7 +61,7 @@ impl MaeConfig {
         self.vit().num_patches()
     }
 
-    /// `P = p·p·C`, numbers in a patch.
+    /// `P = p·p·C`, elements of a patch.
     #[must_use]
     pub fn patch_len(&self) -> usize {
         self.vit().patch_len()

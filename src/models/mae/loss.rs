@@ -4,7 +4,7 @@ use super::masking::Masks;
 use super::patchify::{patchify, unpatchify};
 use crate::base::Real;
 use crate::exec::kernel::{self, Kernel};
-use crate::exec::{Exec, bands, rows};
+use crate::exec::{Exec, row_blocks, rows};
 use ndarray::{Array1, Array2, Array4, ArrayView4, Zip};
 
 /// Added to a patch's variance before the root (the reference's `1e-6`).
@@ -27,7 +27,7 @@ impl PixelTarget {
         let mut target = patchify(images, self.patch_size, cx);
         if self.norm_pix_loss {
             let len = target.ncols();
-            cx.rows(bands::of_mut(&mut target), Normalise { len });
+            cx.rows(row_blocks::of_mut(&mut target), Normalise { len });
         }
         target
     }
@@ -110,11 +110,11 @@ struct LossRows<'a, F> {
 
 impl<F: Real> Kernel<LossRows<'_, F>> for MeanSquares {
     #[inline(always)]
-    fn run(&self, band: LossRows<F>) {
+    fn run(&self, block: LossRows<F>) {
         let n = F::of(self.len as f64);
-        for (l, loss) in band.loss.iter_mut().enumerate() {
+        for (l, loss) in block.loss.iter_mut().enumerate() {
             let (pred, target) =
-                (&band.pred[l * self.len..][..self.len], &band.target[l * self.len..][..self.len]);
+                (&block.pred[l * self.len..][..self.len], &block.target[l * self.len..][..self.len]);
             *loss = rows::sum_of_two(pred, target, |p, t| (p - t) * (p - t)) / n;
         }
     }
@@ -140,13 +140,10 @@ pub fn backward<F: Real>(
     let len = pred.ncols();
     let scale = F::of(2.0 / (len * removed_in_batch) as f64);
     let removed: Vec<bool> = removed(masks).collect();
-    let inputs = bands::of(pred).zip(bands::of(target)).zip(removed.chunks(bands::BAND));
-    let rows = bands::of_mut(&mut dpred).zip(inputs).map(|(dpred, ((pred, target), removed))| BackwardRows {
-        dpred,
-        pred,
-        target,
-        removed,
-    });
+    let inputs = row_blocks::of(pred).zip(row_blocks::of(target)).zip(removed.chunks(row_blocks::ROWS));
+    let rows = row_blocks::of_mut(&mut dpred)
+        .zip(inputs)
+        .map(|(dpred, ((pred, target), removed))| BackwardRows { dpred, pred, target, removed });
     cx.rows(rows, Backward { len, scale });
     dpred
 }
@@ -156,7 +153,7 @@ struct Backward<F> {
     scale: F,
 }
 
-/// A band of patches, and whether each was removed.
+/// A block of patches, and whether each was removed.
 struct BackwardRows<'a, F> {
     dpred: &'a mut [F],
     pred: &'a [F],
@@ -166,11 +163,11 @@ struct BackwardRows<'a, F> {
 
 impl<F: Real> Kernel<BackwardRows<'_, F>> for Backward<F> {
     #[inline(always)]
-    fn run(&self, band: BackwardRows<F>) {
-        for (l, &removed) in band.removed.iter().enumerate() {
+    fn run(&self, block: BackwardRows<F>) {
+        for (l, &removed) in block.removed.iter().enumerate() {
             let (pred, target) =
-                (&band.pred[l * self.len..][..self.len], &band.target[l * self.len..][..self.len]);
-            let dpred = &mut band.dpred[l * self.len..][..self.len];
+                (&block.pred[l * self.len..][..self.len], &block.target[l * self.len..][..self.len]);
+            let dpred = &mut block.dpred[l * self.len..][..self.len];
             if removed {
                 for ((d, &p), &t) in dpred.iter_mut().zip(pred).zip(target) {
                     *d = self.scale * (p - t);

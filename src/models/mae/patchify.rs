@@ -27,7 +27,7 @@ pub fn patchify<F: Real>(images: ArrayView4<F>, p: usize, cx: &mut Exec<F>) -> A
     patches
 }
 
-/// The inverse of [`patchify`]: `[B·L, p·p·C] → [B, C, H, W]`. As `patchify` only moves numbers, this is
+/// The inverse of [`patchify`]: `[B·L, p·p·C] → [B, C, H, W]`. As `patchify` only moves elements, this is
 /// its adjoint, too.
 ///
 /// # Panics

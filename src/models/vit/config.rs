@@ -50,7 +50,7 @@ impl VitConfig {
         1 + self.num_patches()
     }
 
-    /// `P = p·p·C`, numbers in a patch.
+    /// `P = p·p·C`, elements of a patch.
     #[must_use]
     pub fn patch_len(&self) -> usize {
         self.patch_size * self.patch_size * self.in_chans

@@ -22,7 +22,7 @@ pub struct Stack {
     pub mlp_ratio: f64,
 }
 
-/// What a block on the tokens of an image holds, in numbers.
+/// What a block on the tokens of an image holds, in elements.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockMemory {
     /// Until the backward pass: two norms keep `x̂` and hand on `y`; qkv, the context, the probabilities; GELU's value and

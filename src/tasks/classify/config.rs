@@ -58,7 +58,7 @@ pub struct TransferConfig {
     /// Decay of a moving average of the weights, which then is what is judged and kept; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
-    /// Share of the training images whose labels are used, class by class.
+    /// Fraction of the training images whose labels are used, class by class.
     pub label_share: f64,
     /// The names of the classes, as the data has them.
     #[serde(default)]

@@ -1,7 +1,7 @@
 //! The confusion matrix as a picture: rows are true classes, columns what they were taken for.
 //!
 //! On white paper, whatever page it stands on; right in blue and wrong in orange, so that the diagonal is not needed to
-//! tell them apart; shades by the square root of the share, so that a few per cent can still be seen.
+//! tell them apart; shades by the square root of the fraction, so that a few per cent can still be seen.
 
 use crate::base::Result;
 use crate::draw::lettering::{
@@ -112,8 +112,8 @@ fn shown(metrics: &Metrics) -> Vec<usize> {
     classes
 }
 
-/// One cell, with its share in per cent where there is room.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is between 0 and 1")]
+/// One cell, with its fraction in per cent where there is room.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction is between 0 and 1")]
 fn cell(sheet: &mut RgbImage, (x, y): (u32, u32), side: u32, share: f64, right: bool) {
     let strength = (255.0 * share.sqrt()).round() as u8;
     let colour = if right { RIGHT } else { WRONG };
@@ -134,7 +134,7 @@ fn cell(sheet: &mut RgbImage, (x, y): (u32, u32), side: u32, share: f64, right: 
 fn explanation(metrics: &Metrics, names: &[String], shown: usize, limit: u32) -> Vec<String> {
     let percent = if shown <= WITH_NUMBERS { ", in %" } else { "" };
     let mut text = format!(
-        "Rows: true class. Columns: predicted class. Shade: share of the row's images{percent}; blue right, orange wrong."
+        "Rows: true class. Columns: predicted class. Shade: fraction of the row's images{percent}; blue right, orange wrong."
     );
     let (all, seen) = (names.len(), seen(metrics).len());
     if shown < seen {

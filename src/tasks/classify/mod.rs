@@ -37,7 +37,7 @@ use crate::train::task::{
 };
 use std::path::Path;
 use std::sync::Arc;
-use step::{How, Labelled};
+use step::{Labelled, StepOptions};
 
 /// Fine-tuning for classification.
 pub struct Classify {
@@ -140,7 +140,7 @@ impl Task for Classify {
         cx: &StepCx<'_, Self>,
     ) -> (Losses, Classifier<f32>) {
         let (config, epoch) = (cx.config, cx.epoch);
-        let how = How {
+        let options = StepOptions {
             seed: config.run.seed,
             epoch,
             drop_path: DropPath { rate: config.finetune.drop_path, depth: config.model.depth },
@@ -152,12 +152,12 @@ impl Task for Classify {
         let targets = cross_entropy::targets(&labels, config.model.num_classes, config.augment.smoothing);
         let [height, width] = config.model.img_size;
         // The first sample's address is as good as a number: no other batch of the epoch begins with it.
-        let mix = config.augment.mixing().draw(height, width, how.seed, epoch, batch.samples[0]);
+        let mix = config.augment.mixing().draw(height, width, options.seed, epoch, batch.samples[0]);
         mix.images(&mut batch.views[0]);
         let targets = mix.targets(&targets);
         let (images, targets, samples) = (batch.views[0].view(), targets.view(), &batch.samples[..]);
         let labelled = Labelled { images, targets, samples };
-        let (loss, grad) = step::loss_and_gradient(model, &labelled, &how, cx.workers);
+        let (loss, grad) = step::loss_and_gradient(model, &labelled, &options, cx.workers);
         (loss.into(), grad)
     }
 

@@ -24,7 +24,7 @@ impl Splits {
     /// unless the data has a validation split of its own.
     ///
     /// # Errors
-    /// If the data has no labels that can be used, its splits do not have the same classes, or a share cannot be taken.
+    /// If the data has no labels that can be used, its splits do not have the same classes, or a fraction cannot be taken.
     pub fn of(source: Source, data: &DataConfig, label_share: f64, seed: u64) -> Result<Self> {
         let Source { train: all, validation: own, test } = source;
         if let Some(problem) = all.label_problem() {

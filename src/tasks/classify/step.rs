@@ -19,7 +19,7 @@ pub struct Labelled<'a, F> {
 }
 
 /// How a step is taken.
-pub struct How {
+pub struct StepOptions {
     /// The run's seed.
     pub seed: u64,
     /// The epoch.
@@ -36,18 +36,18 @@ pub struct How {
 pub fn loss_and_gradient<F: Real>(
     model: &Classifier<F>,
     batch: &Labelled<F>,
-    how: &How,
+    options: &StepOptions,
     workers: &WorkerPool<F, Classifier<F>>,
 ) -> (f64, Classifier<F>) {
-    let (count, size) = (batch.samples.len(), how.micro_batch);
+    let (count, size) = (batch.samples.len(), options.micro_batch);
     let parts = batch.images.axis_chunks_iter(Axis(0), size).zip(batch.samples.chunks(size));
     let chunks: Vec<_> = parts.zip(batch.targets.axis_chunks_iter(Axis(0), size)).collect();
     let (loss_sum, grad) = sum(model, chunks.len(), workers, |i, grad, cx| {
         let ((images, samples), targets) = &chunks[i];
         let targets = targets.to_owned();
-        let branches = how.drop_path.draw(how.seed, how.epoch, samples);
+        let branches = options.drop_path.draw(options.seed, options.epoch, samples);
         let options =
-            ForwardOptions { tune_blocks: how.tune_blocks, drop_path: branches.as_ref(), taps: &[] };
+            ForwardOptions { tune_blocks: options.tune_blocks, drop_path: branches.as_ref(), taps: &[] };
         let (logits, cache) = model.forward(*images, &options, cx);
         let dlogits = cross_entropy::backward(&logits, &targets, count);
         if let Some(dpatches) = model.backward(cache, dlogits.view(), grad, cx) {

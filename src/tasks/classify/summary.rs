@@ -8,14 +8,14 @@ use serde::Serialize;
 pub struct Summary {
     /// Images judged.
     pub images: u64,
-    /// Share of them whose class was named first.
+    /// Fraction of them whose class was named first.
     pub top1: f64,
-    /// Share of them whose class was among the five named first.
+    /// Fraction of them whose class was among the five named first.
     pub top5: f64,
     /// Mean of `−log p` of the true class, in nats; none where scores are no logits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross_entropy: Option<f64>,
-    /// Mean over the classes that have images here of the share of a class's images that were right.
+    /// Mean over the classes that have images here of the fraction of a class's images that were right.
     pub mean_recall: f64,
     /// How many classes these are.
     pub classes_with_images: usize,
@@ -32,9 +32,9 @@ pub struct ClassSummary {
     pub class: String,
     /// Its images.
     pub images: u64,
-    /// Share of them that were predicted as it; none without images.
+    /// Fraction of them that were predicted as it; none without images.
     pub recall: Option<f64>,
-    /// Share of the images predicted as it that are of it; none if there are none.
+    /// Fraction of the images predicted as it that are of it; none if there are none.
     pub precision: Option<f64>,
 }
 

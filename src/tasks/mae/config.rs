@@ -41,13 +41,13 @@ pub struct Config {
 pub struct MaskConfig {
     /// How patches are chosen.
     pub strategy: Strategy,
-    /// Share of patches removed.
+    /// Fraction of patches removed.
     pub mask_ratio: f64,
 }
 
 impl Config {
     /// Resolves a preset, a file and overrides (`mask.mask_ratio`, value) in this order, and checks the
-    /// result. A file or overrides that change only the number of epochs keep the share of warm-up.
+    /// result. A file or overrides that change only the number of epochs keep the fraction of warm-up.
     ///
     /// # Errors
     /// An unknown preset or key, a value of the wrong type, a file that is not TOML, or settings that

@@ -1,4 +1,4 @@
-//! Position tables and the law of every initial value.
+//! Position tables and the distribution of every initial value.
 
 use super::golden::agrees;
 use vit_mae::mae::{Mae, MaeConfig};
@@ -19,9 +19,9 @@ fn interpolated_positions_are_the_references_in_f32() {
     agrees("posinterp_v.f32", 2);
 }
 
-/// Over 100 seeds each tensor's mean, spread and range are those of its law, as the reference's are.
+/// Over 100 seeds each tensor's mean, spread and range are those of its distribution, as the reference's are.
 #[test]
-fn initial_values_follow_the_references_laws() {
+fn initial_values_follow_the_references_distributions() {
     const SEEDS: usize = 100;
     let text =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/init_stats_v.json"));
@@ -34,27 +34,28 @@ fn initial_values_follow_the_references_laws() {
         (0..SEEDS).map(|seed| Mae::initialised(config.clone(), seed as u64)).collect();
 
     let walk = models[0].tensors();
-    let laws = all["params"].as_object().unwrap();
-    assert_eq!(walk.len(), laws.len(), "every tensor has a recorded law");
+    let distributions = all["params"].as_object().unwrap();
+    assert_eq!(walk.len(), distributions.len(), "every tensor has a recorded distribution");
     for (i, tensor) in walk.iter().enumerate() {
         let name = tensor.name.as_str();
-        let law = &laws[name];
-        let shape: Vec<u64> = law["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect();
+        let distribution = &distributions[name];
+        let shape: Vec<u64> =
+            distribution["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect();
         assert_eq!(shape, tensor.shape.iter().map(|&n| n as u64).collect::<Vec<_>>(), "{name}");
         let values: Vec<f64> = models.iter().flat_map(|m| m.tensors()[i].data.to_vec()).collect();
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let std = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
         let largest = values.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-        match law["law"].as_str().unwrap() {
+        match distribution["law"].as_str().unwrap() {
             "constant" => {
-                let value = law["value"].as_f64().unwrap();
+                let value = distribution["value"].as_f64().unwrap();
                 assert!(values.iter().all(|&x| x == value), "{name} is {value} everywhere");
             }
             "uniform" => {
-                let bound = law["bound"].as_f64().unwrap();
+                let bound = distribution["bound"].as_f64().unwrap();
                 let expected = bound / 3f64.sqrt();
-                // The standard error of a mean is σ/√n, of a uniform law's spread about 0.45 σ/√n; five of them.
+                // The standard error of a mean is σ/√n, of a uniform distribution's spread about 0.45 σ/√n; five of them.
                 assert!(mean.abs() < 5.0 * expected / n.sqrt(), "{name}: mean {mean}");
                 assert!((std - expected).abs() < 2.5 * expected / n.sqrt(), "{name}: std {std}, {expected}");
                 assert!(
@@ -63,18 +64,21 @@ fn initial_values_follow_the_references_laws() {
                 );
             }
             "normal" => {
-                let expected = law["std"].as_f64().unwrap();
+                let expected = distribution["std"].as_f64().unwrap();
                 assert!(mean.abs() < 5.0 * expected / n.sqrt(), "{name}: mean {mean}");
                 assert!((std - expected).abs() < 4.0 * expected / n.sqrt(), "{name}: std {std}");
-                assert!(largest > 2.5 * expected, "{name}: a normal law has tails, largest {largest}");
+                assert!(
+                    largest > 2.5 * expected,
+                    "{name}: a normal distribution has tails, largest {largest}"
+                );
             }
             "sincos" => {
                 for (key, ours) in [("mean", mean), ("std", std)] {
-                    let theirs = law["observed"][key].as_f64().unwrap();
+                    let theirs = distribution["observed"][key].as_f64().unwrap();
                     assert!((ours - theirs).abs() < 1e-6, "{name}: {key} {ours}, recorded {theirs}");
                 }
             }
-            other => panic!("{name}: unknown law {other}"),
+            other => panic!("{name}: unknown distribution {other}"),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) const BUGS: &[Bug] = &[
     bug(POOLING, "patches not zeroed under class pooling", "patches.fill(F::zero());", "();"),
     bug(
         POOLING,
-        "share of the tokens, not of the patches",
+        "fraction of the tokens, not of the patches",
         SHARE,
         "F::one() / F::of((1 + dpatches.len() / dmean.len()) as f64)",
     ),

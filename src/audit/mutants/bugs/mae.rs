@@ -53,7 +53,7 @@ pub(super) const BUGS: &[Bug] = &[
     bug(LOSS, "kept patches not zeroed", KEPT, "();"),
     bug(LOSS, "N for N − 1 in the normalised target", ALONG, "(&dt * &t).sum() / n"),
     bug(LOSS, "normalised target without mean(dt)", DTARGET, "*dt - t * along"),
-    bug(LOSS, "normalised target without its deviation's part", DTARGET, "*dt - dt_mean"),
+    bug(LOSS, "normalised target without its standard deviation's part", DTARGET, "*dt - dt_mean"),
     bug(LOSS, "mask inverted", "if removed", "if !removed"),
     bug(
         MODEL,
