@@ -269,6 +269,20 @@ impl File {
         Ok(values)
     }
 
+    /// A tensor of bytes, such as an image.
+    ///
+    /// # Errors
+    /// If there is no such tensor, it holds other numbers, or the file cannot be read.
+    pub fn read_u8(&self, name: &str) -> Result<Vec<u8>> {
+        let info = self.info(name)?;
+        if info.dtype != Dtype::U8 {
+            return Err(Error::input(&self.path, name, "numbers of type U8", info.dtype));
+        }
+        let mut values = Vec::new();
+        self.blocks(info, |block| values.extend_from_slice(block))?;
+        Ok(values)
+    }
+
     /// Checks that a tensor holds numbers that can be read.
     pub(super) fn check_real(&self, name: &str) -> Result<()> {
         self.real(name).map(|_| ())

@@ -1,26 +1,30 @@
 //! What happens to an image between its file and the model: random changes for training, one fixed resize and
 //! centre crop for evaluation.
 //!
-//! A sample's changes come in a fixed order from one generator: crop, flip, [`shift()`], [`rand_augment`], and after
-//! normalisation [`erase()`]. What is off draws nothing, so switching on a later one leaves the earlier as they were.
+//! A sample's changes come in a fixed order from one generator: crop, flip, [`shift()`], [`rand_augment`], [`photometric`], and
+//! after normalisation [`erase()`]. What is off draws nothing, so switching on a later one leaves the earlier as they were.
 
 use rand::Rng;
 
-use super::resample::{CropBox, crop_and_resize};
+use super::resample::{CropBox, Filter, crop_and_resize};
 use super::{Geometry, Image};
 use crate::base::rng::{below, uniform};
 use crate::base::{Error, Result};
 
 pub mod affine;
+pub mod blur;
 pub mod config;
 pub mod enhance;
 pub mod erase;
+pub mod hue;
+pub mod photometric;
 pub mod rand_augment;
 pub mod shift;
 pub mod tone;
 
 pub use config::AugmentConfig;
 pub use erase::erase;
+pub use photometric::Photometric;
 pub use rand_augment::RandAugment;
 pub use shift::shift;
 
@@ -30,26 +34,53 @@ pub struct Augment {
     /// The smallest and largest part of an image's area that a crop takes, (0.2, 1) in the reference's
     /// pre-training; `None` does not crop, for images that have the model's size.
     pub crop_area: Option<(f64, f64)>,
+    /// How a crop is resized.
+    pub filter: Filter,
     /// Whether every second image, at random, is mirrored.
     pub flip: bool,
     /// The most pixels that an image is shifted in each direction.
     pub pad_crop: Option<usize>,
     /// Random operations on tones, colours and geometry.
     pub rand_augment: Option<RandAugment>,
+    /// Random changes of colour and sharpness.
+    pub photometric: Option<Photometric>,
     /// How likely a rectangle of the normalised image is erased.
     pub erasing_prob: f64,
 }
 
 impl Augment {
     /// None at all.
-    pub const NONE: Self =
-        Self { crop_area: None, flip: false, pad_crop: None, rand_augment: None, erasing_prob: 0.0 };
+    pub const NONE: Self = Self {
+        crop_area: None,
+        filter: Filter::Bicubic,
+        flip: false,
+        pad_crop: None,
+        rand_augment: None,
+        photometric: None,
+        erasing_prob: 0.0,
+    };
 
     /// The reference's in pre-training, "random resized cropping and horizontal flipping" (He et al. 2022, §4 and
     /// table 8): crops of 0.2 to 1 of the area, and flips.
     pub const REFERENCE: Self = Self { crop_area: Some((0.2, 1.0)), flip: true, ..Self::NONE };
 
-    /// Refuses numbers out of range, and RandAugment on images that are neither grey nor in colour. Messages name
+    /// MoCo v3's two views of an image (Chen, Xie & He 2021, after BYOL): crops of `area`, (0.08, 1) for its ViTs, resized
+    /// bilinearly, flips, and [`Photometric::MOCO_V3`].
+    ///
+    /// There the flip comes last. Here it comes with the crop, to the same bits, since what follows treats left and right
+    /// alike.
+    #[must_use]
+    pub fn moco_v3(area: (f64, f64)) -> [Self; 2] {
+        Photometric::MOCO_V3.map(|photometric| Self {
+            crop_area: Some(area),
+            filter: Filter::Bilinear,
+            flip: true,
+            photometric: Some(photometric),
+            ..Self::NONE
+        })
+    }
+
+    /// Refuses numbers out of range, and RandAugment or changes of colour on images that are neither grey nor in colour. Messages name
     /// keys of the section `section`.
     pub(super) fn check(&self, section: &str, height: usize, width: usize, channels: usize) -> Result<()> {
         let wrong = |key: &str, expected: &str, found: String| {
@@ -76,6 +107,10 @@ impl Augment {
                 );
             }
         }
+        if self.photometric.is_some() && !matches!(channels, 1 | 3) {
+            let expected = "1 (grey) or 3 (colour), whose brightness and contrast can be changed";
+            return Err(Error::setting("model.in_chans", expected, channels));
+        }
         if !(0.0..=1.0).contains(&self.erasing_prob) {
             return wrong("erasing_prob", "0 to 1", self.erasing_prob.to_string());
         }
@@ -86,7 +121,8 @@ impl Augment {
     /// what a rotation, shear or translation brings in from outside.
     ///
     /// # Panics
-    /// If there is no crop and the image has another size, or RandAugment cannot work with its channels.
+    /// If there is no crop and the image has another size, or RandAugment or a change of colour cannot work with its
+    /// channels.
     #[must_use]
     pub fn apply(
         &self,
@@ -104,12 +140,15 @@ impl Augment {
         };
         let (flip, out) = (self.flip && uniform(rng) < 0.5, (height, width));
         let geometry = Geometry { crop, scale: out, flip, out };
-        let mut view = geometry.image(image, fill);
+        let mut view = geometry.image(image, self.filter, fill);
         if let Some(pad) = self.pad_crop {
             shift(&mut view, pad, rng);
         }
         if let Some(rand_augment) = self.rand_augment.filter(|rand_augment| rand_augment.ops > 0) {
             rand_augment.apply(&mut view, fill, rng);
+        }
+        if let Some(photometric) = self.photometric {
+            photometric.draw(rng).into_iter().for_each(|op| op.apply(&mut view));
         }
         (view, geometry)
     }
@@ -193,10 +232,10 @@ pub fn evaluation_image(image: &Image, channels: usize, height: usize, width: us
         let found = format!("{}×{} (height × width)", image.height, image.width);
         return Err(Error::setting("image size", "sides less far from the model's aspect ratio", found));
     }
-    let resized = crop_and_resize(&image, CropBox::whole(&image), h, w);
+    let resized = crop_and_resize(&image, CropBox::whole(&image), h, w, Filter::Bicubic);
     let margin = |outer: usize, inner: usize| rounded(real(outer - inner) / 2.0);
     let centre = CropBox { top: margin(h, height), left: margin(w, width), height, width };
-    Ok(crop_and_resize(&resized, centre, height, width))
+    Ok(crop_and_resize(&resized, centre, height, width, Filter::Bicubic))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sides of images are far below 2⁵²")]

@@ -5,13 +5,13 @@
 //! cut out `crop`   →   resize it to `scale`   →   mirror it if `flip`   →   pad it to `out`, below and to the right
 //! ```
 //!
-//! An image is resized as Pillow does it. Masks and label maps take the nearest pixel, row `⌊(2i + 1) n / (2m)⌋` of `n` for
+//! An image is resized as Pillow does it, by either filter. Masks and label maps take the nearest pixel, row `⌊(2i + 1) n / (2m)⌋` of `n` for
 //! row `i` of `m`. Boxes are scaled by the ratio and not rounded.
 
 use ndarray::{Array2, s};
 
 use super::Image;
-use super::resample::{CropBox, crop_and_resize};
+use super::resample::{CropBox, Filter, crop_and_resize};
 use super::target::{IGNORED, Instance, Target, mask_box};
 
 /// The way from an image to a view.
@@ -33,8 +33,8 @@ impl Geometry {
     /// # Panics
     /// If the crop is empty or reaches out of the image, or `scale` out of `out`.
     #[must_use]
-    pub fn image(&self, image: &Image, fill: &[u8]) -> Image {
-        let mut view = crop_and_resize(image, self.crop, self.scale.0, self.scale.1);
+    pub fn image(&self, image: &Image, filter: Filter, fill: &[u8]) -> Image {
+        let mut view = crop_and_resize(image, self.crop, self.scale.0, self.scale.1, filter);
         if self.flip {
             view.flip_horizontally();
         }

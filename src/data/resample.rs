@@ -1,8 +1,8 @@
-//! Bicubic resampling with an antialiasing filter, to the bit as Pillow 13 does it.
+//! Bicubic and bilinear resampling with an antialiasing filter, to the bit as Pillow 13 does it.
 //!
 //! Each output pixel is a weighted sum of the input pixels around its centre. When an image shrinks, the
 //! filter widens by the same factor, so that every input pixel is counted: this is what tells Pillow from
-//! libraries whose bicubic filter always looks at 4 × 4 pixels. One side is resized, then the other, with 8 bits in
+//! libraries whose filters always look at 4 × 4 or 2 × 2 pixels. One side is resized, then the other, with 8 bits in
 //! between; `height_first` says which. The weights are rounded to 22-bit fixed point, so results are the same
 //! everywhere; `tests/data/pillow.rs` compares them with recorded images. (The crate `fast_image_resize` 6.1, height
 //! first and with coarser weights, is up to 8 of 255 levels off on them.)
@@ -30,13 +30,45 @@ impl CropBox {
     }
 }
 
+/// How an output pixel weighs the input pixels at a distance of `x` from its centre.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Keys' cubic convolution with `a = −½`: 1 at 0, and 0 at all other whole numbers.
+    Bicubic,
+    /// `1 − |x|`.
+    Bilinear,
+}
+
+impl Filter {
+    /// The distance from which on weights are 0.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bicubic => 2.0,
+            Self::Bilinear => 1.0,
+        }
+    }
+
+    fn weight(self, x: f64) -> f64 {
+        const A: f64 = -0.5;
+        let x = x.abs();
+        if x >= self.support() {
+            return 0.0;
+        }
+        match self {
+            Self::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            Self::Bicubic => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+            Self::Bilinear => 1.0 - x,
+        }
+    }
+}
+
 /// The part of `image` in `crop`, resized to `height × width`. As in torchvision's `RandomResizedCrop`, the
 /// filter never sees what lies outside of the crop.
 ///
 /// # Panics
 /// If the crop is empty or reaches out of the image, or the new size is 0.
 #[must_use]
-pub fn crop_and_resize(image: &Image, crop: CropBox, height: usize, width: usize) -> Image {
+pub fn crop_and_resize(image: &Image, crop: CropBox, height: usize, width: usize, filter: Filter) -> Image {
     assert!(
         crop.height * crop.width * height * width > 0
             && crop.top + crop.height <= image.height
@@ -47,9 +79,9 @@ pub fn crop_and_resize(image: &Image, crop: CropBox, height: usize, width: usize
     );
     let image = cut(image, crop);
     if height_first(&image, height, width) {
-        resize_width(resize_height(image, height), width)
+        resize_width(resize_height(image, height, filter), width, filter)
     } else {
-        resize_height(resize_width(image, width), height)
+        resize_height(resize_width(image, width, filter), height, filter)
     }
 }
 
@@ -73,11 +105,11 @@ fn cut(image: &Image, crop: CropBox) -> Image {
 }
 
 /// `out[y, x, c] = Σ_k w_x[k] · in[y, first_x + k, c]`.
-fn resize_width(image: Image, width: usize) -> Image {
+fn resize_width(image: Image, width: usize, filter: Filter) -> Image {
     if width == image.width {
         return image;
     }
-    let taps = taps(image.width, width);
+    let taps = taps(image.width, width, filter);
     let rows = image.pixels.chunks_exact(image.width * image.channels);
     let mut pixels = Vec::with_capacity(image.height * width * image.channels);
     match image.channels {
@@ -120,14 +152,14 @@ fn resize_row_of(channels: usize, row: &[u8], taps: &[Tap], out: &mut Vec<u8>) {
 }
 
 /// `out[y, x, c] = Σ_k w_y[k] · in[first_y + k, x, c]`, a whole row at a time.
-fn resize_height(image: Image, height: usize) -> Image {
+fn resize_height(image: Image, height: usize, filter: Filter) -> Image {
     if height == image.height {
         return image;
     }
     let row_len = image.width * image.channels;
     let mut sums = vec![0; row_len];
     let mut pixels = Vec::with_capacity(height * row_len);
-    for tap in taps(image.height, height) {
+    for tap in taps(image.height, height, filter) {
         sums.fill(HALF);
         let rows = image.pixels[tap.first * row_len..].chunks_exact(row_len);
         for (&weight, row) in tap.weights.iter().zip(rows) {
@@ -159,35 +191,22 @@ struct Tap {
 /// The taps of a line of `from` pixels that becomes one of `to`.
 #[expect(clippy::cast_precision_loss, reason = "sides of images are far below 2⁵²")]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions lie in 0..=from")]
-fn taps(from: usize, to: usize) -> Vec<Tap> {
+fn taps(from: usize, to: usize, filter: Filter) -> Vec<Tap> {
     let scale = from as f64 / to as f64;
     let stretch = scale.max(1.0); // shrinking widens the filter: this is the antialiasing
-    let support = 2.0 * stretch;
+    let support = filter.support() * stretch;
     (0..to)
         .map(|position| {
             let centre = (position as f64 + 0.5) * scale;
             let first = (centre - support + 0.5).max(0.0) as usize;
             let end = ((centre + support + 0.5) as usize).min(from);
-            let raw = (first..end).map(|x| bicubic((x as f64 - centre + 0.5) * (1.0 / stretch)));
+            let raw = (first..end).map(|x| filter.weight((x as f64 - centre + 0.5) * (1.0 / stretch)));
             let raw: Vec<f64> = raw.collect();
             let total: f64 = raw.iter().sum();
             let one = f64::from(1 << PRECISION_BITS);
             Tap { first, weights: raw.iter().map(|w| (w / total * one).round() as i32).collect() }
         })
         .collect()
-}
-
-/// Keys' cubic convolution with `a = −½`: 1 at 0, and 0 at all other whole numbers.
-fn bicubic(x: f64) -> f64 {
-    const A: f64 = -0.5;
-    let x = x.abs();
-    if x < 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        (((x - 5.0) * x + 8.0) * x - 4.0) * A
-    } else {
-        0.0
-    }
 }
 
 #[cfg(test)]
@@ -197,7 +216,9 @@ mod tests {
     #[test]
     fn weights_sum_to_one() {
         for (from, to) in [(28, 28), (1, 9), (100, 7), (7, 100), (1000, 999)] {
-            for tap in taps(from, to) {
+            for tap in
+                [Filter::Bicubic, Filter::Bilinear].into_iter().flat_map(|filter| taps(from, to, filter))
+            {
                 assert!(tap.first + tap.weights.len() <= from);
                 let sum: i32 = tap.weights.iter().sum();
                 let rounding = i32::try_from(tap.weights.len()).unwrap();
@@ -209,13 +230,16 @@ mod tests {
     #[test]
     fn a_flat_image_stays_flat() {
         let image = Image::new(9, 13, 3, [10, 128, 255].repeat(9 * 13));
-        let out = crop_and_resize(&image, CropBox { top: 1, left: 2, height: 7, width: 5 }, 16, 4);
-        assert_eq!(out, Image::new(16, 4, 3, [10, 128, 255].repeat(16 * 4)));
+        for filter in [Filter::Bicubic, Filter::Bilinear] {
+            let out =
+                crop_and_resize(&image, CropBox { top: 1, left: 2, height: 7, width: 5 }, 16, 4, filter);
+            assert_eq!(out, Image::new(16, 4, 3, [10, 128, 255].repeat(16 * 4)));
+        }
     }
 
     #[test]
     fn the_same_size_is_the_same_image() {
         let image = Image::new(2, 2, 1, vec![1, 200, 3, 4]);
-        assert_eq!(crop_and_resize(&image, CropBox::whole(&image), 2, 2), image);
+        assert_eq!(crop_and_resize(&image, CropBox::whole(&image), 2, 2, Filter::Bilinear), image);
     }
 }

@@ -33,6 +33,7 @@ fn every_recording_of_the_reference_passes_in_one_call() {
         "posembed_v.f64",
         "posinterp_v.f32",
         "posinterp_v.f64",
+        "twocrop_v",
         "vit_v1.f32",
         "vit_v1.f64",
     ];
@@ -319,6 +320,19 @@ fn other_kinds_refuse_what_makes_no_sense_too() {
         ("posembed_v.f64", "/config", json!({}), "a list"),
         ("posinterp_v.f64", "/config/0/old", json!(13), "grid14_to_24.input"),
         ("posinterp_v.f64", "/config/0/new", json!(23), "grid14_to_24.output"),
+        ("twocrop_v", "/dtype", json!("f64"), "`u8`"),
+        ("mae_v1.f64", "/dtype", json!("u8"), "`f32` or `f64`"),
+        ("twocrop_v", "/ops/0/in", json!("nothing"), "nothing"),
+        ("twocrop_v", "/ops/0/op", json!("sharpness"), "an operation and a value"),
+        ("twocrop_v", "/ops/0/value", Value::Null, "an operation and a value"),
+        ("twocrop_v", "/ops/17/value", json!(-1.0), "an operation and a value"),
+        ("twocrop_v", "/views/0/crop", json!([2, 3, 9, 14]), "a crop inside"),
+        ("twocrop_v", "/views/0/crop", json!([2, 3, 9]), "a crop inside"),
+        ("twocrop_v", "/views/0/size", json!([1u64 << 32, 1u64 << 32]), "view.0"),
+        ("twocrop_v", "/views/0/order", json!(["blur"]), "their order"),
+        ("twocrop_v", "/views/0/hue", Value::Null, "their order"),
+        ("twocrop_v", "/views/0/flip", json!(1), "a crop inside"),
+        ("twocrop_v", "/views/0/out", json!(0), "the name of a tensor"),
     ];
     for (name, pointer, value, word) in cases {
         let mut recording = Recording::open(name);

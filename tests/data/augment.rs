@@ -84,6 +84,7 @@ const ALL: Augment = Augment {
     pad_crop: Some(2),
     rand_augment: Some(RandAugment::REFERENCE),
     erasing_prob: 0.25,
+    ..Augment::NONE
 };
 
 #[test]

@@ -9,7 +9,7 @@ use vit_mae::Result;
 use vit_mae::base::rng::{Purpose, rng, uniform};
 use vit_mae::data::augment::random_crop;
 use vit_mae::data::geometry::short_edge;
-use vit_mae::data::resample::CropBox;
+use vit_mae::data::resample::{CropBox, Filter};
 use vit_mae::data::target::{IGNORED, mask_box};
 use vit_mae::data::{
     Augment, Batch, Dataset, Geometry, Image, Instance, Loader, LoaderConfig, RandAugment, Subset, Target,
@@ -176,7 +176,7 @@ proptest! {
     fn a_flip_twice_is_the_identity(object in any_object(), values in prop::collection::vec(any::<u8>(), 180)) {
         let flip = Geometry { flip: true, ..identity((12, 15)) };
         let image = Image::new(12, 15, 1, values.clone());
-        prop_assert_eq!(&flip.image(&flip.image(&image, &[0]), &[0]), &image);
+        prop_assert_eq!(&flip.image(&flip.image(&image, Filter::Bicubic, &[0]), Filter::Bicubic, &[0]), &image);
         let labels = Target::LabelMap(Array2::from_shape_vec((12, 15), values).unwrap());
         for target in [Target::Instances(vec![object]), labels, Target::Class(2), Target::None] {
             prop_assert_eq!(flip.target(&flip.target(&target)), target);
@@ -200,7 +200,7 @@ proptest! {
         let pad = (geometry.out.0 - geometry.scale.0, geometry.out.1 - geometry.scale.1);
         let (scale, out) = ((crop.height, crop.width), (crop.height + pad.0, crop.width + pad.1));
         let geometry = Geometry { scale, out, ..geometry };
-        let image = geometry.image(&Image::new(12, 15, 1, values.clone()), &[IGNORED]);
+        let image = geometry.image(&Image::new(12, 15, 1, values.clone()), Filter::Bicubic, &[IGNORED]);
         let expected = Array2::from_shape_vec(out, image.pixels).unwrap();
         let labels = Target::LabelMap(Array2::from_shape_vec((12, 15), values).unwrap());
         prop_assert_eq!(geometry.target(&labels), Target::LabelMap(expected));
@@ -212,7 +212,7 @@ fn padding_has_the_fill_colour_in_every_channel() {
     let view = Geometry { out: (2, 3), ..identity((1, 2)) };
     let image = Image::new(1, 2, 3, vec![1, 2, 3, 4, 5, 6]);
     let expected = [1, 2, 3, 4, 5, 6, 7, 8, 9, 7, 8, 9, 7, 8, 9, 7, 8, 9];
-    assert_eq!(view.image(&image, &[7, 8, 9]), Image::new(2, 3, 3, expected.to_vec()));
+    assert_eq!(view.image(&image, Filter::Bicubic, &[7, 8, 9]), Image::new(2, 3, 3, expected.to_vec()));
 }
 
 /// Eight images of 20 × 18, each with a label map, or with one object.
@@ -294,7 +294,7 @@ fn a_batch_has_the_views_that_its_addresses_draw_and_the_targets_of_what_they_sh
             let (draw, out) = (&mut rng(5, Purpose::Augment, 2, sample), (9, 12));
             let crop = random_crop(20, 18, (0.2, 1.0), draw);
             assert_eq!(*geometry, Geometry { crop, scale: out, flip: uniform(draw) < 0.5, out });
-            let view = geometry.image(&data.image(index).unwrap(), &[0]);
+            let view = geometry.image(&data.image(index).unwrap(), Filter::Bicubic, &[0]);
             assert_eq!(batch.views[0].index_axis(ndarray::Axis(0), i), normalise(&view, &[0.5], &[0.25]));
             assert_eq!(batch.targets[i], geometry.target(&data.target(index).unwrap()));
             assert_ne!(batch.targets[i], data.target(index).unwrap());

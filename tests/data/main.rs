@@ -21,4 +21,5 @@ mod pillow_ops;
 mod rand_augment;
 mod shards;
 mod split;
+mod two_views;
 mod webdataset;

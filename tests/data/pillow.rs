@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use vit_mae::data::resample::{CropBox, crop_and_resize};
+use vit_mae::data::resample::{CropBox, Filter, crop_and_resize};
 use vit_mae::data::{Image, load_image};
 
 fn golden(name: &str) -> PathBuf {
@@ -31,7 +31,7 @@ fn crops_are_resized_as_pillow_does_it() {
     for case in cases {
         let crop = CropBox { top: case.top, left: case.left, height: case.height, width: case.width };
         let expected = load(&case.output);
-        let out = crop_and_resize(&load(&case.input), crop, expected.height, expected.width);
+        let out = crop_and_resize(&load(&case.input), crop, expected.height, expected.width, Filter::Bicubic);
         assert!(out == expected, "{crop:?} of {} is not {}", case.input, case.output);
     }
 }
@@ -69,7 +69,13 @@ fn random_crops_are_resized_as_pillow_does_it_whichever_side_goes_first() {
         let pixels = noise(i, case.height * case.width * case.channels);
         let image = Image::new(case.height, case.width, case.channels, pixels);
         let [top, left, height, width] = case.crop;
-        let out = crop_and_resize(&image, CropBox { top, left, height, width }, case.out[0], case.out[1]);
+        let out = crop_and_resize(
+            &image,
+            CropBox { top, left, height, width },
+            case.out[0],
+            case.out[1],
+            Filter::Bicubic,
+        );
         if crc32fast::hash(&out.pixels) != case.crc32 {
             wrong.push(case);
         }

@@ -14,6 +14,7 @@ mod optim;
 mod recording;
 mod tables;
 mod tolerance;
+mod twocrop;
 mod vit;
 
 pub use comparison::{Comparison, Row, Verdict};
@@ -30,10 +31,15 @@ use std::path::Path;
 /// differs, is missing among the results or is unknown is not an error but a row of the comparison.
 pub fn compare(path: &Path) -> Result<Comparison> {
     let recording = Recording::open(path)?;
+    let bytes = recording.find("kind").is_some_and(|kind| kind == "twocrop");
     match recording.text("dtype")?.as_str() {
-        "f32" => replay::<f32>(recording),
-        "f64" => replay::<f64>(recording),
-        other => Err(recording.wrong("dtype", "`f32` or `f64`", format!("`{other}`"))),
+        "f32" if !bytes => replay::<f32>(recording),
+        "f64" if !bytes => replay::<f64>(recording),
+        "u8" if bytes => replay::<f64>(recording), // which holds bytes exactly
+        other => {
+            let expected = if bytes { "`u8`" } else { "`f32` or `f64`" };
+            Err(recording.wrong("dtype", expected, format!("`{other}`")))
+        }
     }
 }
 
@@ -41,7 +47,7 @@ pub fn compare(path: &Path) -> Result<Comparison> {
 type Replay<F> = fn(&mut Recording<F>) -> Result<()>;
 
 fn replay<F: Real>(recording: Recording) -> Result<Comparison> {
-    let kinds: [(&str, Replay<F>); 7] = [
+    let kinds: [(&str, Replay<F>); 8] = [
         ("mae", mae::replay),
         ("vit", vit::replay),
         ("optim_adamw", optim::adamw),
@@ -49,6 +55,7 @@ fn replay<F: Real>(recording: Recording) -> Result<Comparison> {
         ("linprobe", linprobe::replay),
         ("posembed", tables::position_tables),
         ("posinterp", tables::interpolation),
+        ("twocrop", twocrop::replay),
     ];
     let kind = recording.text("kind")?;
     let Some((_, run)) = kinds.iter().find(|(name, _)| *name == kind) else {

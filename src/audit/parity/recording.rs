@@ -24,7 +24,7 @@ pub(super) struct Recording<F = ()> {
 }
 
 impl Recording {
-    /// Reads everything; all numbers as f64, which holds f32 and the ids exactly.
+    /// Reads everything; all numbers as f64, which holds f32, ids and bytes exactly.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path)?;
         let wrong = |found: String| {
@@ -37,6 +37,7 @@ impl Recording {
         for name in file.names() {
             let values: Vec<f64> = match file.dtype(&name)? {
                 Dtype::I64 => file.read_i64(&name)?.into_iter().map(|i| i as f64).collect(),
+                Dtype::U8 => file.read_u8(&name)?.into_iter().map(f64::from).collect(),
                 _ => file.read(&name)?,
             };
             if let Some(value) = values.iter().find(|value| !value.is_finite()) {

@@ -87,6 +87,7 @@ impl AugmentConfig {
             pad_crop: self.pad_crop,
             rand_augment: self.rand_augment,
             erasing_prob: self.erasing_prob,
+            ..Augment::NONE
         }
     }
 
