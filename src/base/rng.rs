@@ -28,6 +28,8 @@ pub enum Purpose {
     DropPath = 8,
     /// Which images a contact sheet shows.
     Preview = 9,
+    /// The patches and first centroids of a codebook.
+    Codebook = 10,
 }
 
 /// The generator at one address: `ChaCha8` whose 256-bit key is the four words of the address.

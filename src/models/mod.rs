@@ -1,5 +1,6 @@
 //! The networks and their losses, forward and backward: nothing of training.
 
+pub mod beit;
 pub mod classify;
 pub mod mae;
 pub mod vit;

@@ -55,6 +55,12 @@ tests! {
     drop_path_is_its_formula_and_agrees_with_differences: "drop_path";
     pooling_is_its_formula_and_agrees_with_differences: "pooling";
     classifier_is_its_formula_and_agrees_with_differences: "classifier";
+    mask_token_is_its_formula_agrees_with_differences_and_has_its_adjoint: "mask_token";
+    head_on_masked_patches_is_its_formula_and_agrees_with_differences: "masked_head";
+    k_means_is_plain_loops: "kmeans";
+    tokens_are_the_nearest_centroids_of_normalised_patches: "tokenizer";
+    block_masks_are_the_algorithm_sentence_by_sentence: "block_mask";
+    beit_is_its_formula_and_agrees_with_differences: "beit";
     mae_agrees_with_differences: "mae";
 }
 

@@ -11,6 +11,7 @@ mod junit;
 #[path = "../common/labelled.rs"]
 mod labelled;
 mod parity;
+mod parity_beit;
 mod parity_command;
 mod planted_bugs;
 #[path = "../common/recording.rs"]

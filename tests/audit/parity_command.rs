@@ -20,6 +20,10 @@ fn run(place: &Place, bytes: &[u8]) -> (i32, String, String) {
 fn every_recording_of_the_reference_passes_in_one_call() {
     let place = Place::new();
     let names = [
+        "beit_v.f32",
+        "beit_v.f64",
+        "kmeans_v.f32",
+        "kmeans_v.f64",
         "linprobe_v.f32",
         "linprobe_v.f64",
         "mae_v1.f32",

@@ -13,7 +13,7 @@ use ndarray::Array4;
 const TOLERANCE: f64 = 1e-12;
 
 /// The two sides, relative to the number of terms, each of order 1.
-fn agree(of: &str, terms: usize, left: f64, right: f64) -> Report {
+pub(super) fn agree(of: &str, terms: usize, left: f64, right: f64) -> Report {
     let tensor = format!("⟨{of} x, y⟩ = ⟨x, {of}ᵀ y⟩");
     let row =
         Row { tensor, checked: 1, of: 1, largest: left.abs(), error: (left - right).abs() / terms as f64 };
@@ -21,7 +21,7 @@ fn agree(of: &str, terms: usize, left: f64, right: f64) -> Report {
 }
 
 /// A check with other random numbers.
-fn other(check: &GradCheck, stream: u64) -> GradCheck {
+pub(super) fn other(check: &GradCheck, stream: u64) -> GradCheck {
     GradCheck { seed: check.seed.wrapping_mul(7).wrapping_add(stream), ..check.clone() }
 }
 

@@ -7,12 +7,14 @@
 //! | formula | is the forward pass the paper's formula, written as plain loops? | a mistake made on both sides |
 
 pub mod adjoints;
+pub mod beit;
 pub mod classifier;
 pub mod formulas;
 pub mod formulas_mae;
 pub mod gradients;
 pub mod heads;
 mod shapes;
+pub mod tokens;
 pub mod vit;
 
 use crate::audit::gradcheck::GradCheck;
@@ -130,6 +132,18 @@ pub const ALL: &[Check] = &[
     gradient("classifier", "all blocks", |c| classifier::gradient_tuning(c, Pooling::Class, 2)),
     Check { case: "class token", ..formula("classifier", |c| classifier::formula(c, Pooling::Class)) },
     Check { case: "mean", ..formula("classifier", |c| classifier::formula(c, Pooling::Mean)) },
+    gradient("mask_token", "", beit::mask_token_gradient),
+    adjoint("mask_token", beit::mask_token_adjoint),
+    formula("mask_token", beit::mask_token_formula),
+    gradient("masked_head", "", beit::head_gradient),
+    formula("masked_head", beit::head_formula),
+    formula("kmeans", tokens::k_means),
+    Check { case: "ties", ..formula("kmeans", tokens::ties) },
+    Check { case: "first centroids", ..formula("kmeans", tokens::plus_plus) },
+    formula("tokenizer", tokens::tokenizer),
+    formula("block_mask", tokens::block_mask),
+    gradient("beit", "", beit::gradient),
+    formula("beit", beit::formula),
     gradient("mae", "1 channel, pixels", |c| gradients::mae(c, 1, false)),
     gradient("mae", "1 channel, normalised", |c| gradients::mae(c, 1, true)),
     gradient("mae", "3 channels, pixels", |c| gradients::mae(c, 3, false)),

@@ -1,7 +1,7 @@
 //! Activations and their gradients as a probe saw them, compared with the recorded ones.
 
 use super::recording::Recording;
-use super::tolerance::of_step;
+use super::tolerance::Tolerance;
 use crate::base::{Real, Result};
 use crate::exec::probe::Recorder;
 
@@ -11,7 +11,7 @@ pub(super) fn compare<F: Real>(
     recording: &mut Recording<F>,
     recorder: &Recorder<F>,
     images: usize,
-    largest_gradient: f64,
+    tolerance: impl Fn(&str) -> Tolerance,
     first_block: bool,
 ) -> Result<()> {
     for (name, value) in recorder.tensors() {
@@ -25,8 +25,7 @@ pub(super) fn compare<F: Real>(
             Some((_, "pooled" | "features" | "logits")) => vec![rows, width],
             _ => vec![images, rows / images, width],
         };
-        let tolerance = of_step::<F>(&name, largest_gradient);
-        recording.compare(&name, &shape, value.iter().map(|x| x.f64()), tolerance)?;
+        recording.compare(&name, &shape, value.iter().map(|x| x.f64()), tolerance(&name))?;
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
     let (output, grad, dpatches) = step(&model, &images, &masks, &mut cx);
     let largest = intermediates::largest_gradient(recording);
     let tolerance = |key: &str| of_step::<F>(key, largest);
-    intermediates::compare(recording, &recorder, images.dim().0, largest, true)?;
+    intermediates::compare(recording, &recorder, images.dim().0, tolerance, true)?;
     let (b, l, p) = (images.dim().0, config.num_patches(), config.patch_len());
     let numbers = |matrix: &Array2<F>| matrix.iter().map(|x| x.f64()).collect::<Vec<_>>();
     recording.compare("pred", &[b, l, p], numbers(&output.pred), tolerance("pred"))?;
@@ -117,8 +117,9 @@ fn images<F: Real>(recording: &mut Recording<F>, config: &MaeConfig) -> Result<A
     Ok(images.into_dimensionality::<Ix4>().expect("four axes, just checked"))
 }
 
-/// The weights. The position tables are ours, so the recorded ones are compared; the model takes the latter.
-fn load<F: Real>(recording: &mut Recording<F>, model: &mut Mae<F>) -> Result<()> {
+/// The weights of a model that is pre-trained. The position tables are ours, so the recorded ones are compared; the model
+/// takes the latter.
+pub(super) fn load<F: Real>(recording: &mut Recording<F>, model: &mut impl Params<F>) -> Result<()> {
     for tensor in model.tensors_mut() {
         let key = format!("param.{}", tensor.name);
         if tensor.name.ends_with("pos_embed") {

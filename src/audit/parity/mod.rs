@@ -5,8 +5,10 @@
 //! and everything that is in it must be known: nothing is ever skipped.
 
 mod adamw_steps;
+mod beit;
 mod comparison;
 mod intermediates;
+mod kmeans;
 mod linprobe;
 mod mae;
 mod metadata;
@@ -47,9 +49,11 @@ pub fn compare(path: &Path) -> Result<Comparison> {
 type Replay<F> = fn(&mut Recording<F>) -> Result<()>;
 
 fn replay<F: Real>(recording: Recording) -> Result<Comparison> {
-    let kinds: [(&str, Replay<F>); 8] = [
+    let kinds: &[(&str, Replay<F>)] = &[
         ("mae", mae::replay),
         ("vit", vit::replay),
+        ("beit", beit::replay),
+        ("kmeans", kmeans::replay),
         ("optim_adamw", optim::adamw),
         ("optim_lars", optim::lars),
         ("linprobe", linprobe::replay),

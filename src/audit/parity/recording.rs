@@ -241,8 +241,13 @@ impl<F: Real> Recording<F> {
 
     /// Notes something about the metadata that should agree.
     pub(super) fn compare_metadata(&mut self, what: &str, agrees: bool, note: String) {
-        let verdict = if agrees { Verdict::Ok } else { Verdict::Differs };
-        self.account(&format!("metadata {what}"), Vec::new(), None, verdict);
+        self.claim(&format!("metadata {what}"), agrees, note);
+    }
+
+    /// Notes something else that should be so.
+    pub(super) fn claim(&mut self, claim: &str, holds: bool, note: String) {
+        let verdict = if holds { Verdict::Ok } else { Verdict::Differs };
+        self.account(claim, Vec::new(), None, verdict);
         if let Some(row) = self.rows.last_mut() {
             row.note = Some(note);
         }

@@ -14,12 +14,32 @@ pub(super) struct Tolerance {
     pub(super) floor: f64,
 }
 
+impl Tolerance {
+    /// At least this much, absolute.
+    pub(super) fn or(self, floor: f64) -> Self {
+        Self { floor: self.floor.max(floor), ..self }
+    }
+}
+
 /// Whole numbers and masks.
 pub(super) const EXACT: Tolerance = Tolerance { rel: 0.0, floor: 0.0 };
 
 /// `rel` in f64 and in f32.
 pub(super) fn relative<F: Real>(in_f64: f64, in_f32: f64) -> Tolerance {
     Tolerance { rel: if F::NAME == "f64" { in_f64 } else { in_f32 }, floor: 0.0 }
+}
+
+/// For a tensor of a masked-image-modelling step, as the README of these recordings has it.
+pub(super) fn of_beit_step<F: Real>(key: &str, largest_gradient: f64) -> Tolerance {
+    let gradient = ["grad.", "gact.", "grad_input"].iter().any(|prefix| key.starts_with(prefix));
+    if F::NAME == "f64" {
+        return relative::<F>(1e-10, 0.0).or(if gradient { 1e-14 * largest_gradient } else { 0.0 }).or(1e-14);
+    }
+    match key {
+        "loss" | "grad_norm" => relative::<F>(0.0, 5e-6),
+        _ if gradient => relative::<F>(0.0, 5e-5).or(1e-7 * largest_gradient),
+        _ => relative::<F>(0.0, 1e-5),
+    }
 }
 
 /// For a tensor of a model's step. Gradients may be 0 up to rounding where others are not, so theirs has a

@@ -30,7 +30,7 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
     let largest = intermediates::largest_gradient(recording);
     let tolerance = |key: &str| of_step::<F>(key, largest);
     compare_norm(recording, &model, &recorder, batch, tolerance)?;
-    intermediates::compare(recording, &recorder, batch, largest, false)?;
+    intermediates::compare(recording, &recorder, batch, tolerance, false)?;
     let compare_matrix = |recording: &mut Recording<F>, key: &str, matrix: &Array2<F>| {
         recording.compare(key, matrix.shape(), matrix.iter().map(|x| x.f64()), tolerance(key))
     };

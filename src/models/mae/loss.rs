@@ -26,8 +26,7 @@ impl PixelTarget {
     pub fn target<F: Real>(&self, images: ArrayView4<F>, cx: &mut Exec<F>) -> Array2<F> {
         let mut target = patchify(images, self.patch_size, cx);
         if self.norm_pix_loss {
-            let len = target.ncols();
-            cx.rows(row_blocks::of_mut(&mut target), Normalise { len });
+            normalise(&mut target, cx);
         }
         target
     }
@@ -55,6 +54,12 @@ impl PixelTarget {
         }
         unpatchify(dtarget.view(), (c, h, w), self.patch_size)
     }
+}
+
+/// `x ← (x − μ) / √(s² + 1e-6)` in each row of `patches: [R, P]`, `s²` with divisor `P − 1`.
+pub fn normalise<F: Real>(patches: &mut Array2<F>, cx: &Exec<F>) {
+    let len = patches.ncols();
+    cx.rows(row_blocks::of_mut(patches), Normalise { len });
 }
 
 /// A patch's mean and `√(s² + 1e-6)`, `s²` with divisor `P − 1`: what `norm_pix_loss` takes out.

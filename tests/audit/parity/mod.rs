@@ -7,6 +7,8 @@
     reason = "small whole numbers stored as JSON"
 )]
 
+mod beit;
+mod blockmask;
 mod classify;
 mod golden;
 mod mae;

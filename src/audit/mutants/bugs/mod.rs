@@ -4,6 +4,7 @@
 //! made in forward and backward alike. `build.rs` makes the copy of the sources that has them all behind a
 //! switch, from this same list.
 
+mod beit;
 mod classifier;
 mod heads;
 mod layers;
@@ -52,5 +53,5 @@ const fn twice(file: &'static str, name: &'static str, edits: [(&'static str, &'
 /// All of them, by file.
 #[must_use]
 pub fn all() -> Vec<Bug> {
-    [layers::BUGS, vit::BUGS, mae::BUGS, heads::BUGS, classifier::BUGS].concat()
+    [layers::BUGS, vit::BUGS, mae::BUGS, heads::BUGS, classifier::BUGS, beit::BUGS].concat()
 }
