@@ -47,7 +47,7 @@ impl<'de> Deserializer<'de> for Asked<'_> {
     }
 }
 
-impl<'de> IntoDeserializer<'de> for Asked<'_> {
+impl IntoDeserializer<'_> for Asked<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

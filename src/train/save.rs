@@ -32,6 +32,9 @@ pub(crate) fn target<'a>(settings: &impl Settings, run: &'a RunDir) -> Checkpoin
     CheckpointTarget { disk: run.disk(), run: run.path(), keep: settings.run().keep }
 }
 
+/// Tensors of a task's own to be read, under the prefixes of their names.
+pub type ExtrasMut<'a> = Vec<(&'static str, Vec<TensorMut<'a, f32>>)>;
+
 /// Prefix of AdamW's first moments in the file beside the weights.
 const FIRST: &str = "m.";
 /// Of its second moments.
@@ -105,7 +108,7 @@ pub fn restore<P: Params<f32>>(
     model: &mut P,
     adamw: &mut AdamW<P>,
     averaged: Option<&mut P>,
-    extras: Vec<(&'static str, Vec<TensorMut<'_, f32>>)>,
+    extras: ExtrasMut<'_>,
 ) -> Result<()> {
     let (weights, trained) = match averaged {
         None => (model, None),
@@ -144,7 +147,7 @@ pub fn load_moments<P: Params<f32>>(
     file: &tensors::File,
     adamw: &mut AdamW<P>,
     trained: Option<&mut P>,
-    extras: Option<Vec<(&'static str, Vec<TensorMut<'_, f32>>)>>,
+    extras: Option<ExtrasMut<'_>>,
 ) -> Result<()> {
     let steps = file.metadata().remove("adamw_steps").unwrap_or_default();
     adamw.steps = steps

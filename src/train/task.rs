@@ -3,7 +3,7 @@
 use super::memory::{self, StepMemory};
 use super::metrics::{EpochRecord, Record, ValidationRecord};
 use super::run_dir::RunDir;
-use super::save;
+use super::save::{self, ExtrasMut};
 use super::source::Source;
 use super::workers::WorkerPool;
 use crate::base::Result;
@@ -13,7 +13,7 @@ use crate::data::{Batch, Dataset, LoaderConfig};
 use crate::draw::report::Report;
 use crate::models::vit::{Stack, VitConfig};
 use crate::optim::Group;
-use crate::params::{Params, Tensor, TensorMut};
+use crate::params::{Params, Tensor};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ pub trait Task: Sized + Send + Sync + 'static {
     }
 
     /// The same, to be read from a checkpoint.
-    fn extras_mut(&mut self) -> Vec<(&'static str, Vec<TensorMut<'_, f32>>)> {
+    fn extras_mut(&mut self) -> ExtrasMut<'_> {
         Vec::new()
     }
 

@@ -107,7 +107,9 @@ impl Crate {
         // What uses nothing that is left is in no circle.
         while let Some(done) = uses.iter().find(|(_, others)| others.is_empty()).map(|(file, _)| *file) {
             uses.remove(done);
-            uses.values_mut().for_each(|others| _ = others.remove(done));
+            for others in uses.values_mut() {
+                others.remove(done);
+            }
         }
         let mut walk = vec![(*uses.keys().next()?).clone()];
         loop {
