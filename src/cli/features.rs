@@ -1,12 +1,13 @@
 //! `vit-mae features`.
 
+mod picture;
+
 use super::device::DeviceFlags;
 use super::images_bar::ImagesBar;
 use super::{outln, print_skipped, visible};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use vit_mae::Result;
+use std::path::{Path, PathBuf};
 use vit_mae::data::Dataset;
 use vit_mae::interop::export::Export;
 use vit_mae::models::classify::Pooling;
@@ -14,24 +15,37 @@ use vit_mae::tasks::features::{Listener, features};
 use vit_mae::tasks::pretrained::Pretrained;
 use vit_mae::train::readable::readable;
 use vit_mae::train::source;
+use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
 Examples:
   vit-mae features --checkpoint runs/0001 --out train.npy
   vit-mae features --checkpoint runs/0001 --split test --out test.npy
   vit-mae features --checkpoint runs/0001 --data photos --pool mean --out photos.safetensors
+  vit-mae features --checkpoint runs/0001 --picture sees.png shoe.png coat.png
+  vit-mae features --checkpoint runs/mae --checkpoint runs/moco --picture both.png shoe.png coat.png
 
 One row an image, in the order of the data: the encoder's output for the whole image, nothing masked. Labels, if \
 the data has any, go to train.labels.npy, or into the same .safetensors file as `labels`; each is the number of its \
-class where classes are numbers, else a position in the sorted names of the classes.";
+class where classes are numbers, else a position in the sorted names of the classes.
+
+--picture draws what encoders see instead: a row for each image and checkpoint, with the class token's attention of each \
+head of the last block, and the patches' features as colours, their first three principal components.";
 
 /// Flags of `vit-mae features`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A run directory, or the checkpoint in it
-    #[arg(long, value_name = "RUN")]
-    checkpoint: PathBuf,
+    /// A run directory, or the checkpoint in it; several for a --picture that compares them
+    #[arg(long, value_name = "RUN", required = true)]
+    checkpoint: Vec<PathBuf>,
+    /// Draw what the encoder sees in the images that are named: where its class token looks, and its patches in colours
+    #[arg(long, value_name = "FILE.png", requires = "images")]
+    #[arg(conflicts_with_all = ["out", "data", "format", "split", "pool", "skip_bad_images"])]
+    picture: Option<PathBuf>,
+    /// The images of the picture, PNG or JPEG
+    #[arg(value_name = "IMAGE", requires = "picture")]
+    images: Vec<PathBuf>,
     /// The images: a folder of PNG/JPEG, IDX, CIFAR, NumPy or WebDataset files [default: the checkpoint's]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
@@ -48,8 +62,8 @@ pub(crate) struct Args {
     #[arg(long, alias = "pooling", default_value = "class")]
     pool: Pooling,
     /// The file to write
-    #[arg(long, value_name = "FILE.npy|FILE.safetensors")]
-    out: PathBuf,
+    #[arg(long, value_name = "FILE.npy|FILE.safetensors", required_unless_present = "picture")]
+    out: Option<PathBuf>,
     /// Replace files that are there
     #[arg(long)]
     overwrite: bool,
@@ -63,11 +77,23 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Computes and writes them.
+/// Computes and writes, or draws them.
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
-    let export = Export::new(&args.out, args.overwrite)?;
-    let mut pretrained = Pretrained::open(&args.checkpoint)?;
+    match (&args.picture, &args.out, &args.checkpoint[..]) {
+        (Some(picture), ..) => picture::run(args, picture),
+        (None, Some(out), [checkpoint]) => write(args, checkpoint, out),
+        (None, _, several) => {
+            let expected = "one for --out, or --picture FILE.png IMAGE... to compare several";
+            Err(Error::setting("--checkpoint", expected, several.len()))
+        }
+    }
+}
+
+/// Features of a data set, in a file.
+fn write(args: &Args, checkpoint: &Path, out: &Path) -> Result<()> {
+    let export = Export::new(out, args.overwrite)?;
+    let mut pretrained = Pretrained::open(checkpoint)?;
     source::use_data(&mut pretrained.data, args.data.as_deref(), args.format.as_deref());
     let input = pretrained.input();
     let Pretrained { encoder, data, run, checkpoint, .. } = pretrained;

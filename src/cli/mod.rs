@@ -79,7 +79,7 @@ pub(crate) enum Command {
     Predict(predict::Args),
     /// Train a linear classifier on a frozen encoder's features: what pre-training was worth
     Probe(Box<probe::Args>),
-    /// Write a frozen encoder's features of any images to a file
+    /// Write a frozen encoder's features of any images to a file, or draw what it sees in them
     Features(features::Args),
     /// Vary one setting of pre-training, judge every run, draw the figure
     Ablate(ablate::Args),

@@ -7,11 +7,13 @@ use super::judged::{self, Folder};
 use super::{choice_name, outln, print_skipped};
 use std::path::PathBuf;
 use vit_mae::Result;
+use vit_mae::base::out_file::check_out_file;
+use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::models::classify::Pooling;
 use vit_mae::tasks::classify::confusion;
 use vit_mae::tasks::knn::Knn;
 use vit_mae::tasks::probe::head::{Optimizer, Reached, Trial};
-use vit_mae::tasks::probe::{ProbeReport, Probing, probe};
+use vit_mae::tasks::probe::{ProbeReport, Probing, probe, scatter};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +23,7 @@ Examples:
   vit-mae probe --checkpoint runs/0001 --sweep                choose the learning rate on validation images
   vit-mae probe --checkpoint runs/0001 --optimizer lars --sweep   the reference's update rule
   vit-mae probe --checkpoint runs/0001 --data my-photos --json --out probed
+  vit-mae probe --checkpoint runs/0001 --scatter features.svg     the judged images in the plane, coloured by class
 
 As the reference's linear probe, but features of whole images are computed once, where the reference draws new crops \
 in every epoch. Part of the labelled training images is held out (--val-fraction) for whatever is chosen; the test split \
@@ -31,6 +34,7 @@ Of the environment's settings a probe takes VIT_MAE_DATA__PATH and VIT_MAE_DATA_
 /// Flags of `vit-mae probe`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
+#[command(group(clap::ArgGroup::new("files").multiple(true)))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// A pre-training run, or the checkpoint in it
@@ -88,10 +92,13 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     /// Write probe.json and confusion.png to this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", group = "files")]
     out: Option<PathBuf>,
-    /// Replace them if they are there
-    #[arg(long, requires = "out")]
+    /// Draw the judged images' features in the plane of their first two principal components, coloured by class
+    #[arg(long, value_name = "FILE.svg", group = "files")]
+    scatter: Option<PathBuf>,
+    /// Replace these files if they are there
+    #[arg(long, requires = "files")]
     overwrite: bool,
     /// Threads; does not change a single bit of the result [default: one a core]
     #[arg(long)]
@@ -104,24 +111,27 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
     let folder = Folder::new(args.out.as_deref(), args.overwrite, &["probe.json", "confusion.png"])?;
+    if let Some(path) = &args.scatter {
+        check_out_file("--scatter", path, &["svg"], args.overwrite)?;
+    }
     let bar = ImagesBar::new();
-    let (report, metrics) = probe(&args.ask()?, &bar)?;
+    let (report, judged) = probe(&args.ask()?, &bar)?;
     drop(bar);
     super::stderr::notes(&report.notes);
     let json = super::json(&report)?;
+    let reached = report.judged();
+    let names: Vec<String> = reached.per_class.iter().map(|class| class.class.clone()).collect();
+    let on =
+        format!("{} {} images", reached.images, if report.test.is_some() { "test" } else { "validation" });
+    let of = format!("{} ({} encoder)", report.checkpoint.display(), report.encoder);
     if let Some(folder) = folder {
-        let judged = report.judged();
-        let names: Vec<String> = judged.per_class.iter().map(|class| class.class.clone()).collect();
-        let on = if report.test.is_some() { "test images" } else { "validation images" };
-        let title = format!(
-            "Linear probe of {} ({} encoder) on {} {on}: {:.1} % right",
-            report.checkpoint.display(),
-            report.encoder,
-            judged.images,
-            100.0 * judged.top1
-        );
+        let title = format!("Linear probe of {of} on {on}: {:.1} % right", 100.0 * reached.top1);
         folder.write("probe.json", json.as_bytes())?;
-        folder.write("confusion.png", &confusion::draw(&metrics, &names, &title)?)?;
+        folder.write("confusion.png", &confusion::draw(&judged.metrics, &names, &title)?)?;
+    }
+    if let Some(path) = &args.scatter {
+        let title = format!("Features of {on} by {of}, pooling {}", choice_name(&report.pool));
+        write_atomic(path, scatter::draw(&judged.set, &names, &title)?.as_bytes())?;
     }
     if args.json {
         outln!("{json}");

@@ -85,7 +85,7 @@ struct Hidden<'a> {
 /// Draws the sheet.
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
-    check_out(args)?;
+    check_picture("--out", &args.out, &args.images, true)?;
     let (model, mut config, checkpoint) = load::load(&args.checkpoint)?;
     if let Some(ratio) = args.mask_ratio {
         config.mask.mask_ratio = ratio;
@@ -129,16 +129,14 @@ fn removed(mask: &Mask) -> Vec<usize> {
     removed
 }
 
-/// Refuses an `--out` that cannot be meant, before the work.
-fn check_out(args: &Args) -> Result<()> {
-    check_out_file("--out", &args.out, &["png"], true)?;
-    let same =
-        |image: &PathBuf| image.canonicalize().is_ok_and(|i| args.out.canonicalize().is_ok_and(|o| i == o));
-    if args.images.iter().any(same) {
+/// Refuses a picture to draw, named by `flag`, that cannot be meant, before the work; no image is overwritten.
+pub(super) fn check_picture(flag: &str, out: &Path, images: &[PathBuf], overwrite: bool) -> Result<()> {
+    let same = |image: &PathBuf| image.canonicalize().is_ok_and(|i| out.canonicalize().is_ok_and(|o| i == o));
+    if images.iter().any(same) {
         let expected = "another file than the images, which are not overwritten";
-        return Err(Error::setting("--out", expected, args.out.display()));
+        return Err(Error::setting(flag, expected, out.display()));
     }
-    Ok(())
+    check_out_file(flag, out, &["png"], overwrite)
 }
 
 /// One mask an image: from the file, or drawn.

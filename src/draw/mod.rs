@@ -1,7 +1,9 @@
-//! Pictures: sheets of images, lettering, curves, the report's page.
+//! Pictures: sheets of images, heat maps, lettering, curves, scatters, the report's page.
 
+pub mod heat;
 pub mod lettering;
 pub mod plot;
 pub mod preview;
 pub mod report;
+pub mod scatter;
 pub mod sheet;

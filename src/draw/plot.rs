@@ -281,7 +281,7 @@ fn whole(v: &f64) -> String {
 
 /// About three significant digits.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what plotters calls it with")]
-fn short(v: &f64) -> String {
+pub(crate) fn short(v: &f64) -> String {
     match v.abs() {
         0.0 => "0".to_owned(),
         a if a < 0.001 => format!("{v:.1e}"),

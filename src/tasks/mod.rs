@@ -6,9 +6,11 @@ pub mod features;
 pub mod knn;
 pub mod mae;
 pub mod metrics;
+pub mod pca;
 pub mod pretrained;
 pub mod pretraining;
 pub mod probe;
+pub mod visualise;
 
 pub use classify::{Classify, FinetuneConfig};
 pub use mae::{Config, Pretrain};

@@ -23,3 +23,4 @@ mod main_job;
 mod probe;
 mod settings;
 mod shells;
+mod visualise;

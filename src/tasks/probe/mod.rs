@@ -5,6 +5,7 @@
 //! The test images are judged once, at the end.
 
 pub mod head;
+pub mod scatter;
 
 use crate::base::{Error, Result};
 use crate::config::sections::DataConfig;
@@ -135,11 +136,20 @@ impl ProbeReport {
     }
 }
 
-/// Answers; also the metrics of the images that judge, for a picture.
+/// The images that judge, for pictures.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// What the probe makes of them.
+    pub metrics: Metrics,
+    /// Their features and classes.
+    pub set: Labelled,
+}
+
+/// Answers.
 ///
 /// # Errors
 /// If the checkpoint is damaged, the data has no labels, or a setting cannot work with it.
-pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Metrics)> {
+pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Judged)> {
     let mut pretrained = Pretrained::open(&ask.checkpoint)?;
     let data = &mut pretrained.data;
     use_data(data, ask.data.as_deref(), ask.format.as_deref());
@@ -195,8 +205,9 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Met
         test: on_test.as_ref().map(|metrics| Summary::new(metrics, names)),
         knn,
     };
-    let metrics = on_test.or(on_validation).expect("checked: one of the two is there");
-    Ok((report, metrics))
+    let checked = "checked: one of the two is there";
+    let metrics = on_test.or(on_validation).expect(checked);
+    Ok((report, Judged { metrics, set: test.or(validation).expect(checked) }))
 }
 
 /// Opens the images, and refuses what cannot be judged or chosen with them; also why some were left out.
