@@ -16,9 +16,11 @@ use std::sync::{Arc, Mutex};
 #[derive(Default)]
 pub struct Census<F> {
     kept: WeightRegistry<F>,
-    /// By `m, k, n`, matrices in a call, and whether the right operand is a weight.
-    times: Mutex<BTreeMap<([usize; 3], usize, bool), usize>>,
+    times: Mutex<BTreeMap<Kind, usize>>,
 }
+
+/// `m, k, n`, matrices in a call, and whether the right operand is a weight.
+type Kind = ([usize; 3], usize, bool);
 
 impl Census<f32> {
     /// An engine whose products are counted here.

@@ -234,12 +234,11 @@ impl WithMethod for Pretraining<'_> {
         if is_complete(out, epochs) {
             return Ok(output);
         }
-        let mut run = match RunDir::open(out) {
-            Ok(run) => Run::<M>::resume(run, |before| Ok(before.clone()))?,
-            Err(_) => {
-                let start = M::start_again(&config)?;
-                Run::<M>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
-            }
+        let mut run = if let Ok(run) = RunDir::open(out) {
+            Run::<M>::resume(run, |before| Ok(before.clone()))?
+        } else {
+            let start = M::start_again(&config)?;
+            Run::<M>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
         };
         let mut watch = observer.begins(name, epochs, run.steps_total());
         run.train("", &mut *watch)?;

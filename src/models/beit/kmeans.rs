@@ -169,7 +169,7 @@ mod tests {
         let mut rng = rng(5, Purpose::Synthetic, 0, 0);
         Array2::from_shape_fn((2 * CHUNK + 77, 6), |(row, j)| {
             let noise = if row % 3 == 0 { 0.0 } else { 0.3 * uniform(&mut rng) };
-            ((row % 7 * (j + 2) % 5) as f64 + noise) as f32
+            f32::of((row % 7 * (j + 2) % 5) as f64 + noise)
         })
     }
 
