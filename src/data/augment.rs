@@ -64,7 +64,7 @@ impl Augment {
     /// table 8): crops of 0.2 to 1 of the area, and flips.
     pub const REFERENCE: Self = Self { crop_area: Some((0.2, 1.0)), flip: true, ..Self::NONE };
 
-    /// MoCo v3's two views of an image (Chen, Xie & He 2021, after BYOL): crops of `area`, (0.08, 1) for its ViTs, resized
+    /// MoCo v3's two views of an image (Chen, Xie & He 2021, after BYOL): crops of `area`, (0.08, 1) for its `ViT`s, resized
     /// bilinearly, flips, and [`Photometric::MOCO_V3`].
     ///
     /// There the flip comes last. Here it comes with the crop, to the same bits, since what follows treats left and right

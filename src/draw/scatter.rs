@@ -94,8 +94,9 @@ fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
 
 fn colour(class: usize) -> RGBColor {
     let [red, green, blue] = COLOURS.get(class).copied().unwrap_or_else(|| {
-        // The golden ratio keeps neighbours in number apart on the circle.
-        let (r, g, b) = HSLColor((class as f64 * 0.618_034).fract(), 0.6, 0.45).rgb();
+        // Darker than the first ones; the golden ratio keeps neighbours in number apart on the circle.
+        let turns = 0.9 + 0.618_034 * (class - COLOURS.len()) as f64;
+        let (r, g, b) = HSLColor(turns.fract(), 0.7, 0.33).rgb();
         [r, g, b]
     });
     RGBColor(red, green, blue)

@@ -352,6 +352,21 @@ fn other_kinds_refuse_what_makes_no_sense_too() {
 }
 
 #[test]
+fn a_single_byte_that_is_off_by_one_or_was_not_asked_for_fails() {
+    let place = Place::new();
+    for name in ["16x16.hue.3", "9x13.blur.1", "3x2.flip", "view.1"] {
+        let mut recording = Recording::open("twocrop_v");
+        recording.tensors.get_mut(name).unwrap().2[5] ^= 1;
+        let (code, table, _) = run(&place, &recording.bytes());
+        assert!(code == 1 && table.contains("64 agree") && table.contains("1 differ"), "{name}: {table}");
+    }
+    let mut recording = Recording::open("twocrop_v");
+    recording.golden["ops"].as_array_mut().unwrap().pop();
+    let (code, table, _) = run(&place, &recording.bytes());
+    assert!(code == 1 && table.contains("64 agree") && table.contains("1 unknown"), "{table}");
+}
+
+#[test]
 fn a_bad_file_does_not_keep_the_others_from_being_compared() {
     let place = Place::new();
     place.write("bad.safetensors", "nothing");

@@ -55,8 +55,6 @@ impl Recording {
             "F32" => bytes[4 * index..][..4].copy_from_slice(&(value as f32).to_le_bytes()),
             #[allow(clippy::cast_possible_truncation)]
             "I64" => bytes[8 * index..][..8].copy_from_slice(&(value as i64).to_le_bytes()),
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            "U8" => bytes[index] = value as u8,
             other => panic!("{name}: {other}"),
         }
     }

@@ -97,7 +97,9 @@ fn probabilities_ranges_and_order_are_the_published_ones() {
         for sample in 0..DRAWS {
             let generator = &mut view_rng(3, Purpose::Augment, 0, sample, u32::try_from(view).unwrap());
             let ops: Vec<(&str, f64)> = photometric.draw(generator).into_iter().map(named).collect();
-            ops.iter().for_each(|&(name, value)| values.entry(name).or_default().push(value));
+            for &(name, value) in &ops {
+                values.entry(name).or_default().push(value);
+            }
             let names: Vec<&str> = ops.iter().map(|&(name, _)| name).collect();
             let jitter = names.iter().take_while(|name| JITTER.contains(name)).count();
             assert!(jitter == 0 || jitter == 4, "{names:?}");

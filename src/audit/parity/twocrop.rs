@@ -36,7 +36,9 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
         let out = key(recording, &case, "out")?;
         if recording.promised(&out, &[geometry.out.0, geometry.out.1, image.channels])? {
             let mut view = geometry.image(&image, Filter::Bilinear, &[]);
-            changes.into_iter().for_each(|op| op.apply(&mut view));
+            for op in changes {
+                op.apply(&mut view);
+            }
             compare(recording, &case, &view)?;
         }
     }

@@ -16,8 +16,8 @@ use vit_mae::tasks::visualise::sheet::{EncoderMaps, draw};
 pub(super) fn run(args: &Args, out: &Path) -> Result<()> {
     check_picture("--picture", out, &args.images, args.overwrite)?;
     let sources: Vec<String> = args.images.iter().map(|path| path.display().to_string()).collect();
-    let images = args.images.iter().map(|path| load_image(path)).collect::<Result<Vec<Image>>>()?;
-    let (mut all, mut about, mut note) = (Vec::new(), Vec::new(), String::new());
+    let images = args.images.iter().map(load_image).collect::<Result<Vec<Image>>>()?;
+    let (mut all, mut about, mut note) = (Vec::new(), Vec::new(), Vec::new());
     for (path, name) in args.checkpoint.iter().zip(names(&args.checkpoint)) {
         let pretrained = Pretrained::open(path)?;
         let (vit, input) = (pretrained.vit(), pretrained.input());
@@ -29,17 +29,18 @@ pub(super) fn run(args: &Args, out: &Path) -> Result<()> {
         let maps = patch_maps(&pretrained.encoder, &pixels, &engine)?;
         let (grid, task, step) = (vit.grid(), pretrained.task, pretrained.checkpoint.state.step);
         let dir = &pretrained.checkpoint.dir;
-        note += &format!("{name}: {task}, {}, step {step}. ", dir.display());
+        note.push(format!("{name}: {task}, {}, step {step}.", dir.display()));
         about.push(json!({
             "name": name, "task": task, "checkpoint": dir, "step": step, "heads": vit.num_heads, "grid": [grid.0, grid.1],
         }));
         all.push(EncoderMaps { name, grid, patch_size: vit.patch_size, pictures, maps });
     }
-    note += "Attention is the class token's in the last block, light where it is largest. Components are those of the \
+    let reading = "Attention is the class token's in the last block, light where it is largest. Components are those of the \
              patches of all images of a checkpoint, with their part of the variance; the same colour in two pictures of one \
              checkpoint means similar features.";
-    let titles: Vec<String> = args.images.iter().map(|path| last_part(path)).collect();
-    write_atomic(out, &draw(&all, &titles, &note)?)?;
+    note.push(reading.to_owned());
+    let titles: Vec<String> = args.images.iter().map(last_part).collect();
+    write_atomic(out, &draw(&all, &titles, &note.join(" "))?)?;
     if args.json {
         outln!("{}", json!({ "picture": out, "images": args.images, "checkpoints": about }));
     } else {

@@ -75,8 +75,8 @@ impl BoxBlur {
     fn pass(&self, line: &[u8], out: &mut [u8]) {
         let last = line.len() - 1;
         let at = |x: usize| u32::from(line[x.min(last)]);
-        // The sum around x = 0: of the 2 · whole + 1 pixels whole + 1 are the first one.
-        let mut sum = (1..=self.whole).map(at).sum::<u32>() + at(0) * (self.whole as u32 + 1);
+        // Around x = 0: the first whole + 1 of these pixels are the line's first.
+        let mut sum: u32 = (0..=2 * self.whole).map(|x| at(x.saturating_sub(self.whole))).sum();
         for (x, out) in out.iter_mut().enumerate() {
             let next = at(x + self.whole + 1);
             let before = at(x.saturating_sub(self.whole + 1));
@@ -87,7 +87,6 @@ impl BoxBlur {
 }
 
 /// From units of 2⁻²⁴.
-#[expect(clippy::cast_possible_truncation, reason = "weights sum to at most 2²⁴, so the result is a byte")]
 fn rounded(weighted: u32) -> u8 {
     ((weighted + ONE / 2) >> 24) as u8
 }

@@ -57,7 +57,7 @@ fn rgb_of([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
     let part = place.floor();
     let (along, s) = ((place - part) as f32, (f64::from(saturation) / 255.0) as f32);
     // Halves away from zero, as C's `round`.
-    let without = |share: f64| (f64::from(value) * (1.0 - share)).round() as u8;
+    let without = |fraction: f64| (f64::from(value) * (1.0 - fraction)).round() as u8;
     let low = without(f64::from(s));
     let falling = without(f64::from(s * along));
     let rising = without(f64::from(s) * (1.0 - f64::from(along)));
