@@ -38,6 +38,7 @@ fn run(command: cli::Command) -> vit_mae::Result<()> {
         cli::Command::Predict(args) => cli::predict::run(&args),
         cli::Command::Probe(args) => cli::probe::run(&args),
         cli::Command::Features(args) => cli::features::run(&args),
+        cli::Command::Tokenizer(args) => cli::tokenizer::run(&args),
         cli::Command::Ablate(args) => cli::ablate::run(&args),
         cli::Command::Convert(args) => cli::convert::run(&args),
         cli::Command::Data(command) => cli::data::run(&command),

@@ -27,6 +27,7 @@ pub(crate) mod reconstruct;
 mod settings;
 pub(crate) mod stderr;
 pub(crate) mod stdout;
+pub(crate) mod tokenizer;
 mod training;
 
 /// `println!` that does not panic: what cannot be written is reported when the command is done, see [`stdout`].
@@ -81,6 +82,8 @@ pub(crate) enum Command {
     Probe(Box<probe::Args>),
     /// Write a frozen encoder's features of any images to a file, or draw what it sees in them
     Features(features::Args),
+    /// Make a codebook of patches by k-means: the tokens of BEiT-style pre-training
+    Tokenizer(tokenizer::Args),
     /// Vary one setting of pre-training, judge every run, draw the figure
     Ablate(ablate::Args),
     /// Take weights from, or to, PyTorch's reference, Hugging Face and timm

@@ -23,6 +23,7 @@ Examples:
   vit-mae pretrain                                          the embedded images, a few minutes
   vit-mae pretrain --epochs 2 --out /tmp/try                a quick try
   vit-mae pretrain --preset photo                           colour photographs, random crops
+  vit-mae pretrain --method beit                            the same network, taught to name tokens of masked patches
   vit-mae pretrain --method supervised                      the same network, taught by the labels
   vit-mae pretrain --preset cifar --data cifar-10-batches-bin --mask-ratio 0.8
   vit-mae pretrain --config my.toml --set optim.betas='[0.9, 0.98]'

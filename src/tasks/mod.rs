@@ -1,6 +1,7 @@
 //! The tasks: one folder each, with its settings, its loss, how it is judged, its pictures and presets; and one line
 //! each in [`with_task_of`].
 
+pub mod beit;
 pub mod classify;
 pub mod features;
 pub mod knn;
@@ -12,6 +13,7 @@ pub mod pretraining;
 pub mod probe;
 pub mod visualise;
 
+pub use beit::{BeitSettings, BeitStyle};
 pub use classify::{Classify, FinetuneConfig};
 pub use mae::{Config, Pretrain};
 pub use metrics::Metrics;
@@ -42,14 +44,15 @@ pub fn with_task_of<W: WithTask>(config_toml: &str, path: &Path, with: W) -> Res
     match task_of(config_toml).as_deref() {
         Config::TASK => with.run::<Pretrain>(),
         FinetuneConfig::TASK => with.run::<Classify>(),
-        other => Err(Error::input(path, "task", "none, or classify", other.unwrap_or_default())),
+        BeitSettings::TASK => with.run::<BeitStyle>(),
+        other => Err(Error::input(path, "task", "none, classify or beit", other.unwrap_or_default())),
     }
 }
 
 /// Every key of every task's settings.
 #[must_use]
 pub fn all_keys() -> Vec<String> {
-    [keys::<Config>(), keys::<FinetuneConfig>()].concat()
+    [keys::<Config>(), keys::<FinetuneConfig>(), keys::<BeitSettings>()].concat()
 }
 
 #[cfg(test)]

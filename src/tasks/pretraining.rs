@@ -1,7 +1,7 @@
 //! The ways to pre-train one trunk: each a task that starts from random weights, and one line in [`with_method`].
 
 use super::classify::{FinetuneConfig, Start, recipes};
-use super::{Classify, Config, Pretrain};
+use super::{BeitSettings, BeitStyle, Classify, Config, Pretrain};
 use crate::base::{Error, Result};
 use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
@@ -36,6 +36,10 @@ pub trait WithMethod {
 /// The methods' names, and what each is, in the order in which they are listed.
 pub const METHODS: &[(&str, &str)] = &[
     (Pretrain::METHOD, "Rebuild the patches that were removed (He et al. 2022)"),
+    (
+        BeitStyle::METHOD,
+        "Say which token each masked patch is: BEiT-style (k-means tokens) (Bao et al. 2022)",
+    ),
     (Classify::METHOD, "Name the classes of labelled images, from scratch with the recipe of fine-tuning"),
 ];
 
@@ -46,6 +50,7 @@ pub const METHODS: &[(&str, &str)] = &[
 pub fn with_method<W: WithMethod>(name: &str, with: W) -> Result<W::Output> {
     match name {
         Pretrain::METHOD => with.run::<Pretrain>(),
+        BeitStyle::METHOD => with.run::<BeitStyle>(),
         Classify::METHOD => with.run::<Classify>(),
         _ => {
             let names: Vec<_> = METHODS.iter().map(|(name, _)| *name).collect();
@@ -59,6 +64,15 @@ impl Method for Pretrain {
 
     fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Config>> {
         Config::layered(preset, file, overrides)
+    }
+}
+
+/// Always named "BEiT-style (k-means tokens)".
+impl Method for BeitStyle {
+    const METHOD: &'static str = "beit";
+
+    fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<BeitSettings>> {
+        BeitSettings::layered(preset, file, overrides)
     }
 }
 

@@ -68,6 +68,19 @@ impl StepMemory {
         }
     }
 
+    /// Of a step of another model: so many `parameters`, numbers in an image, and bytes of an image's activations.
+    #[must_use]
+    pub fn of_model(
+        optim: &OptimConfig,
+        parameters: usize,
+        image_len: usize,
+        activation_bytes: usize,
+        threads: usize,
+    ) -> Self {
+        let copies = WEIGHTS_AND_MOMENTS;
+        Self { parameters, copies, image_len, activation_bytes, ..Self::of(optim, threads) }
+    }
+
     fn of(optim: &OptimConfig, threads: usize) -> Self {
         Self {
             parameters: 0,

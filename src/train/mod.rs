@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod curves;
+pub mod eval_images;
 pub mod input;
 pub mod lock;
 pub mod logs;

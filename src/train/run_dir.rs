@@ -22,6 +22,7 @@ const REPORT: &str = "report.html";
 const RESULT: &str = "result.json";
 const CONFUSION: &str = "confusion.png";
 const WRONG: &str = "wrong.png";
+const CODEBOOK: &str = "codebook.safetensors";
 const ACCURACY: &str = "accuracy.svg";
 const RECONSTRUCTIONS: &str = "reconstructions";
 const TENSORBOARD: &str = "tensorboard";
@@ -163,7 +164,7 @@ impl RunDir {
         let mut own = Vec::new();
         let every = [self.config(), self.metrics(), self.loss_svg(), self.report_html()];
         let finetuning = [self.result(), self.confusion(), self.wrong(), self.accuracy_svg()];
-        for file in every.into_iter().chain(finetuning) {
+        for file in every.into_iter().chain(finetuning).chain([self.codebook()]) {
             own.push(partial_name(&file));
             own.push(file);
         }
@@ -233,6 +234,11 @@ impl RunDir {
     /// `wrong.png`: the images on which a classifier is most confidently wrong.
     pub fn wrong(&self) -> PathBuf {
         self.path.join(WRONG)
+    }
+
+    /// `codebook.safetensors`: the centroids whose numbers are the tokens of BEiT-style pre-training.
+    pub fn codebook(&self) -> PathBuf {
+        self.path.join(CODEBOOK)
     }
 
     /// `accuracy.svg`: the accuracy on validation images, epoch by epoch.

@@ -1,7 +1,7 @@
 //! Where the images of a run come from: the embedded data or a path, its statistics, its three splits.
 
 use crate::base::{Error, Result};
-use crate::config::sections::{DataConfig, EPOCH_SAMPLES};
+use crate::config::sections::{DataConfig, EPOCH_SAMPLES, RunConfig};
 use crate::data::{
     self, Augment, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, Split, Subset, channel_stats,
     validation_split,
@@ -34,6 +34,19 @@ impl Source {
         let train = data::open(&path, format, Split::Train)?;
         let other = |split| data::open_if_there(&path, format, split);
         Ok(Self { validation: other(Split::Validation)?, test: other(Split::Test)?, train })
+    }
+
+    /// The splits of a run that needs no labels. Without a validation split, `run.held_out_images` of the training images, at
+    /// most, become one.
+    ///
+    /// # Errors
+    /// As [`Source::of`].
+    pub fn for_pretraining(data: &DataConfig, run: &RunConfig) -> Result<Self> {
+        if run.held_out_images == 0 {
+            let none = || Err("run.held_out_images is 0".to_owned());
+            return Ok(Self { validation: none(), test: none(), ..Self::of(data)? });
+        }
+        Ok(Self::of(data)?.hold_out(data.val_fraction, run.held_out_images, run.seed))
     }
 
     /// Takes a validation split out of the training images, where there is none: the fraction `data.val_fraction` of

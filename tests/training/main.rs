@@ -1,5 +1,6 @@
 //! Runs: what they learn, what is kept of them, what changes their bits.
 
+mod beit;
 mod bench_memory;
 mod bits;
 mod classifier;

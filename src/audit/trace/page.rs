@@ -260,7 +260,7 @@ fn pictures(trace: &Trace, all: &BTreeMap<String, Entry>) -> Result<Vec<BTreeMap
 #[expect(clippy::cast_possible_truncation, reason = "images are far smaller than 2³² pixels")]
 fn png(trace: &Trace, image: &Array3<f32>) -> Result<String> {
     let (channels, height, width) = image.dim();
-    let bytes = to_bytes(&trace.config, image);
+    let bytes = to_bytes(&trace.config.data, image);
     // Other channel counts have no colours of their own: show the first channel.
     let (bytes, colour) = match channels {
         3 => (bytes, ExtendedColorType::Rgb8),

@@ -4,12 +4,13 @@
 use super::config::Config;
 use super::step;
 use crate::base::Result;
-use crate::data::{Dataset, none_usable};
+use crate::data::Dataset;
 use crate::models::mae::baseline::{Baselines, baselines};
 use crate::models::mae::loss::PixelTarget;
 use crate::models::mae::{Mae, Mask};
+use crate::train::eval_images::EvalImages;
 use crate::train::workers::WorkerPool;
-use ndarray::{Array4, Axis, stack};
+use ndarray::Array4;
 use std::sync::Arc;
 
 /// The epoch that masks of held-out images are addressed by: training never gets there.
@@ -33,26 +34,10 @@ impl EvalSet {
     /// # Errors
     /// If one of them cannot be read (with `data.skip_bad_images`: if none can).
     pub fn new(config: &Config, dataset: &Arc<dyn Dataset>, count: usize) -> Result<Self> {
-        let count = count.min(dataset.len());
-        let (masking, input) = (config.masking(), config.input());
-        let (mut images, mut masks, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-        for i in 0..count {
-            let index = i * dataset.len() / count;
-            let image = dataset.image(index);
-            match image.and_then(|image| input.image(&dataset.source(index), &image)) {
-                Ok(image) => {
-                    images.push(image);
-                    masks.push(masking.mask(config.run.seed, EPOCH, i as u64));
-                }
-                Err(error) if config.data.skip_bad_images => skipped.push(error.to_string()),
-                Err(error) => return Err(error),
-            }
-        }
-        if let (true, Some(first)) = (images.is_empty(), skipped.first()) {
-            return Err(none_usable(&**dataset, first));
-        }
-        let views: Vec<_> = images.iter().map(|image| image.view()).collect();
-        let images = stack(Axis(0), &views).expect("input images share the model's shape");
+        let (masking, skip) = (config.masking(), config.data.skip_bad_images);
+        let EvalImages { images, samples, skipped } =
+            EvalImages::new(&**dataset, &config.input(), count, skip)?;
+        let masks = samples.into_iter().map(|sample| masking.mask(config.run.seed, EPOCH, sample)).collect();
         Ok(Self { images, masks, skipped, micro_batch: config.optim.micro_batch })
     }
 

@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use crate::base::Result;
+use crate::config::sections::DataConfig;
 use crate::data::Image;
 use crate::draw::sheet::{Picture, Sheet};
 use crate::exec::Exec;
@@ -9,6 +10,7 @@ use crate::models::mae::cost::Cost;
 use crate::models::mae::patchify::patchify;
 use crate::models::mae::reconstruct::{Stats, reconstruct};
 use crate::models::mae::{Mae, Mask};
+use crate::models::vit::VitConfig;
 use crate::train::memory;
 use crate::train::workers::WorkerPool;
 use ndarray::{Array3, ArrayView4, Axis, s};
@@ -63,12 +65,13 @@ fn draw_rows(model: &Mae<f32>, config: &Config, rows: Rows, sheet: &mut Sheet, c
         let rows = s![b * patches..(b + 1) * patches, ..];
         let (pred, pixels) = (output.pred.slice(rows), pixels.slice(rows));
         let result = reconstruct(&config.model, pred, pixels, mask, stats);
-        let original = to_bytes(config, &image.to_owned());
+        let (data, model) = (&config.data, config.model.vit());
+        let original = to_bytes(data, &image.to_owned());
         sheet.push_row([
-            picture(config, &original),
-            picture(config, &masked(config, &original, mask)),
-            picture(config, &to_bytes(config, &result.prediction)),
-            picture(config, &to_bytes(config, &result.pasted)),
+            picture(&model, &original),
+            picture(&model, &grey_out(&model, &original, |patch| mask.removes(patch))),
+            picture(&model, &to_bytes(data, &result.prediction)),
+            picture(&model, &to_bytes(data, &result.pasted)),
         ]);
     }
     cx.recycle(pixels);
@@ -87,8 +90,8 @@ fn note(config: &Config, stats: Stats) -> Option<&'static str> {
 /// `[C, H, W]` in model units → bytes `[H, W, C]`.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
-pub fn to_bytes(config: &Config, image: &Array3<f32>) -> Vec<u8> {
-    let (mean, std) = (config.data.mean.as_deref(), config.data.std.as_deref());
+pub fn to_bytes(data: &DataConfig, image: &Array3<f32>) -> Vec<u8> {
+    let (mean, std) = (data.mean.as_deref(), data.std.as_deref());
     let (mean, std) = (mean.unwrap_or_default(), std.unwrap_or_default());
     let (channels, height, width) = image.dim();
     let mut bytes = Vec::with_capacity(image.len());
@@ -101,20 +104,23 @@ pub fn to_bytes(config: &Config, image: &Array3<f32>) -> Vec<u8> {
     bytes
 }
 
-fn masked(config: &Config, original: &[u8], mask: &Mask) -> Vec<u8> {
-    let (width, p) = (config.model.img_size[1], config.model.patch_size);
-    let channels = config.model.in_chans;
+/// Bytes `[H, W, C]` with those patches in grey that are `hidden`.
+#[must_use]
+pub fn grey_out(model: &VitConfig, original: &[u8], hidden: impl Fn(usize) -> bool) -> Vec<u8> {
+    let (width, p) = (model.img_size[1], model.patch_size);
     let mut bytes = original.to_vec();
-    for (i, pixel) in bytes.chunks_exact_mut(channels).enumerate() {
-        let patch = (i / width / p) * config.model.grid().1 + i % width / p;
-        if mask.removes(patch) {
+    for (i, pixel) in bytes.chunks_exact_mut(model.in_chans).enumerate() {
+        let patch = (i / width / p) * model.grid().1 + i % width / p;
+        if hidden(patch) {
             pixel.fill(REMOVED);
         }
     }
     bytes
 }
 
-fn picture(config: &Config, bytes: &[u8]) -> Picture {
-    let [height, width] = config.model.img_size;
-    Picture::of(&Image::new(height, width, config.model.in_chans, bytes.to_vec()))
+/// A picture of bytes `[H, W, C]`.
+#[must_use]
+pub fn picture(model: &VitConfig, bytes: &[u8]) -> Picture {
+    let [height, width] = model.img_size;
+    Picture::of(&Image::new(height, width, model.in_chans, bytes.to_vec()))
 }

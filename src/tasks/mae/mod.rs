@@ -84,12 +84,7 @@ impl Task for Pretrain {
     }
 
     fn source(config: &Config) -> Result<Source> {
-        if config.run.held_out_images == 0 {
-            let none = || Err("run.held_out_images is 0".to_owned());
-            return Ok(Source { validation: none(), test: none(), ..Source::of(&config.data)? });
-        }
-        let (fraction, most) = (config.data.val_fraction, config.run.held_out_images);
-        Ok(Source::of(&config.data)?.hold_out(fraction, most, config.run.seed))
+        Source::for_pretraining(&config.data, &config.run)
     }
 
     fn open(source: Source, config: &mut Config) -> Result<Opened<Self>> {
