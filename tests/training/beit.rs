@@ -1,6 +1,8 @@
 //! Claim: BEiT-style pre-training learns, resumes to the same bits after any step and on any number of threads, and its codebook
 //! is a function of settings and training images.
 
+#![allow(clippy::cast_possible_truncation, reason = "rounding to f32 is the purpose")]
+
 use crate::common::Place;
 use crate::common::run::{StopAfter, log};
 use ndarray::Array4;

@@ -72,18 +72,13 @@ impl Making for () {
 /// if the codebook is not the one that the settings' digest is of.
 pub fn of_run(train: &dyn Dataset, config: &mut BeitSettings, making: &dyn Making) -> Result<Tokens> {
     let began = config.beit.codebook_crc;
-    let tokens = match config.beit.codebook.clone() {
-        Some(path) => {
-            let tokens = Tokens::open(&path)?;
-            tokens.adopt(&path, config)?;
-            measure(train, &mut config.data, config.model.in_chans)?;
-            tokens
-        }
-        None => {
-            measure(train, &mut config.data, config.model.in_chans)?;
-            make(train, config, making)?
-        }
-    };
+    let given = config.beit.codebook.clone().map(|path| Tokens::open(&path).map(|tokens| (path, tokens)));
+    let given = given.transpose()?;
+    if let Some((path, tokens)) = &given {
+        tokens.adopt(path, config)?;
+    }
+    measure(train, &mut config.data, config.model.in_chans)?;
+    let tokens = given.map_or_else(|| make(train, config, making), |(_, tokens)| Ok(tokens))?;
     let crc = tokens.crc();
     if let Some(began) = began.filter(|&began| began != crc) {
         let expected = format!("{began:08x}, that of the codebook which the run began with");

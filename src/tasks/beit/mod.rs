@@ -192,7 +192,7 @@ impl Task for BeitStyle {
             ..Report::default()
         };
         let references = vec![("every token alike".to_owned(), uniform)];
-        Ok(Findings { references, outcome, report })
+        Ok(Findings { outcome, references, report })
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Masked<'a, F> {
     pub masked: &'a [bool],
 }
 
-impl<'a, F: Real> Masked<'a, F> {
+impl<F: Real> Masked<'_, F> {
     /// Masked patches of all images; 1 if there are none, whose loss is 0.
     #[must_use]
     pub fn denominator(&self) -> usize {
