@@ -21,6 +21,8 @@ pub enum Role {
     Token,
     /// A table of position embeddings.
     Position,
+    /// A running statistic: part of a checkpoint, never trained.
+    Buffer,
 }
 
 /// One tensor seen by the walk.
@@ -140,9 +142,11 @@ pub fn tensor_mut<F, D: Dimension>(name: String, role: Role, array: &mut Array<F
     TensorMut { name, role, shape, data }
 }
 
-/// Declares a layer: its own `tensors` with their roles, its sub-`layers`, parts whose tensors carry no prefix (`first`
-/// stand before all others in the walk, `flat` ones behind them), and `plain` fields that are no tensors. Each appears
-/// once, here.
+/// Declares a layer: its own `tensors` with their roles, its `buffers`, which are checkpointed and not trained, its
+/// sub-`layers`, parts whose tensors carry no prefix (`first` stand before all others in the walk, `flat` ones behind
+/// them), and `plain` fields that are no tensors. Each appears once, here.
+///
+/// A gradient is a value of the same type; nothing adds to its buffers, which stay 0.
 ///
 /// ```
 /// use ndarray::{Array1, Array2};
@@ -170,6 +174,7 @@ macro_rules! params {
         pub struct $layer:ident {
             $(first { $($(#[$hmeta:meta])* $head:ident: $htype:ty),* $(,)? })?
             $(tensors { $($(#[$tmeta:meta])* $tensor:ident: $ttype:ty = $role:ident),* $(,)? })?
+            $(buffers { $($(#[$bmeta:meta])* $buffer:ident: $btype:ty),* $(,)? })?
             $(layers { $($(#[$lmeta:meta])* $sub:ident: $ltype:ty),* $(,)? })?
             $(flat { $($(#[$fmeta:meta])* $part:ident: $ftype:ty),* $(,)? })?
             $(plain { $($(#[$pmeta:meta])* $plain:ident: $ptype:ty),* $(,)? })?
@@ -180,6 +185,7 @@ macro_rules! params {
         pub struct $layer<F> {
             $($($(#[$hmeta])* pub $head: $htype,)*)?
             $($($(#[$tmeta])* pub $tensor: $ttype,)*)?
+            $($($(#[$bmeta])* pub $buffer: $btype,)*)?
             $($($(#[$lmeta])* pub $sub: $ltype,)*)?
             $($($(#[$fmeta])* pub $part: $ftype,)*)?
             $($($(#[$pmeta])* pub $plain: $ptype,)*)?
@@ -191,6 +197,10 @@ macro_rules! params {
                 $($({
                     let name = format!("{prefix}{}", stringify!($tensor));
                     out.push($crate::params::tensor(name, $crate::params::Role::$role, &self.$tensor));
+                })*)?
+                $($({
+                    let name = format!("{prefix}{}", stringify!($buffer));
+                    out.push($crate::params::tensor(name, $crate::params::Role::Buffer, &self.$buffer));
                 })*)?
                 $($($crate::params::Params::walk(
                     &self.$sub,
@@ -208,6 +218,14 @@ macro_rules! params {
                         name,
                         $crate::params::Role::$role,
                         &mut self.$tensor,
+                    ));
+                })*)?
+                $($({
+                    let name = format!("{prefix}{}", stringify!($buffer));
+                    out.push($crate::params::tensor_mut(
+                        name,
+                        $crate::params::Role::Buffer,
+                        &mut self.$buffer,
                     ));
                 })*)?
                 $($($crate::params::Params::walk_mut(

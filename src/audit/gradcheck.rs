@@ -48,8 +48,11 @@ pub struct GradCheck {
     pub floor: f64,
     /// At most this many elements of a tensor are differenced, a random choice; all if it has no more.
     pub elements: usize,
-    /// Roles of tensors that receive no gradient by design: `backward` must leave theirs untouched.
+    /// Roles of tensors that receive no gradient by design: `backward` must leave theirs untouched. Buffers are always
+    /// among them.
     pub fixed: &'static [Role],
+    /// Tensors whose true gradient is 0, by name: what `backward` gives must be 0 up to rounding, too.
+    pub zero: &'static [&'static str],
     /// Tensors that are not trained here, by name, and so receive no gradient either.
     pub frozen: BTreeSet<String>,
     /// The tensors that are checked, `input` among them; all if absent.
@@ -66,6 +69,7 @@ impl Default for GradCheck {
             floor: 1e-3,
             elements: 40,
             fixed: &[],
+            zero: &[],
             frozen: BTreeSet::new(),
             only: None,
             seed: 0,
@@ -145,7 +149,7 @@ impl GradCheck {
                 continue;
             }
             let analytic = |i: usize| grad.data[i] - start.data[i];
-            if self.fixed.contains(&grad.role) || self.frozen.contains(&grad.name) {
+            if self.is_fixed(grad.role) || self.frozen.contains(&grad.name) {
                 let name = format!("{} (fixed)", grad.name);
                 rows.push(self.compare(&name, 0..grad.data.len(), analytic, |_, _| 0.0));
                 continue;
@@ -159,7 +163,7 @@ impl GradCheck {
             };
             for (part, range) in parts(&grad.name, grad.data.len()) {
                 let mut row = self.compare(&part, range.clone(), analytic, &mut loss_moved);
-                if part.ends_with(KEY) {
+                if part.ends_with(KEY) || self.zero.contains(&grad.name.as_str()) {
                     let largest = range.fold(0.0, |max, i| nan_max(max, analytic(i).abs()));
                     row.error = nan_max(row.error, largest / self.floor);
                 }
@@ -177,6 +181,10 @@ impl GradCheck {
             rows.push(self.compare("input", 0..x.len(), |i| *dx[i], loss_moved));
         }
         Report { tolerance: self.tolerance, step: Some(self.step), rows }
+    }
+
+    fn is_fixed(&self, role: Role) -> bool {
+        role == Role::Buffer || self.fixed.contains(&role)
     }
 
     /// Whether a tensor is among those that are checked.
@@ -209,11 +217,13 @@ impl GradCheck {
         Row { tensor: tensor.to_owned(), checked: elements.len(), of: len, largest, error }
     }
 
-    /// Fills every tensor of a layer with uniform random numbers. An audit wants weights *and norms*
+    /// Fills every tensor of a layer but its buffers with uniform random numbers. An audit wants weights *and norms*
     /// random: with 1 and 0 many a wrong factor goes unseen.
     pub fn fill(&self, layer: &mut impl Params<f64>, range: Range<f64>) {
         for (t, tensor) in layer.tensors_mut().into_iter().enumerate() {
-            self.fill_from(tensor.data.iter_mut(), &range, Stream::Weights, t);
+            if tensor.role != Role::Buffer {
+                self.fill_from(tensor.data.iter_mut(), &range, Stream::Weights, t);
+            }
         }
     }
 

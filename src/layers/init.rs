@@ -9,7 +9,7 @@ use rand_distr::{Distribution, Normal};
 /// Standard deviation of class and mask tokens (He et al. 2022, code: `normal_(std=.02)`).
 const TOKEN_STD: f64 = 0.02;
 
-/// Fills every tensor but the position tables, which have no randomness.
+/// Fills every tensor but position tables and buffers, which have no randomness and stay as they were made.
 ///
 /// | role | distribution |
 /// | --- | --- |
@@ -36,7 +36,7 @@ pub fn init<F: Real>(model: &mut impl Params<F>, seed: u64) {
             Role::Norm if tensor.name.ends_with("weight") => tensor.data.fill(F::one()),
             Role::Bias | Role::Norm => tensor.data.fill(F::zero()),
             Role::Token => normal(tensor.data, &tensor.name, TOKEN_STD, seed),
-            Role::Position => {}
+            Role::Position | Role::Buffer => {}
         }
     }
 }

@@ -37,13 +37,13 @@ pub(super) fn each_trained<F: Real, P: Params<F>>(
     }
 }
 
-/// Pre-training's groups, one per tensor in the order of the walk: position tables are fixed; every tensor
+/// Pre-training's groups, one per tensor in the order of the walk: position tables and buffers are fixed; every tensor
 /// with more than one dimension in the checkpoint decays, so the class and mask tokens (`[1, 1, D]`) do,
 /// while biases and norms do not (the reference's `add_weight_decay`).
 pub fn pretraining<F: Real>(model: &impl Params<F>, weight_decay: f64) -> Vec<Group> {
     let group = |t: Tensor<F>| Group {
-        trained: t.role != Role::Position,
-        weight_decay: if t.shape.len() > 1 { weight_decay } else { 0.0 },
+        trained: !matches!(t.role, Role::Position | Role::Buffer),
+        weight_decay: if t.shape.len() > 1 && t.role != Role::Buffer { weight_decay } else { 0.0 },
         lr_scale: 1.0,
         len: t.data.len(),
         name: t.name,
@@ -52,8 +52,8 @@ pub fn pretraining<F: Real>(model: &impl Params<F>, weight_decay: f64) -> Vec<Gr
 }
 
 /// Fine-tuning's groups: everything that [`tunes`] says is trained, tokens and positions too, which do not decay; nor
-/// do biases and norms. Layer-wise decay scales the learning rate by `layer_decay^(depth + 1 − id)` with `id` of
-/// [`layer_id`].
+/// do biases and norms. Buffers are never trained. Layer-wise decay scales the learning rate by
+/// `layer_decay^(depth + 1 − id)` with `id` of [`layer_id`].
 pub fn finetuning<F: Real>(
     model: &impl Params<F>,
     weight_decay: f64,
@@ -62,10 +62,10 @@ pub fn finetuning<F: Real>(
     tune_blocks: Option<usize>,
 ) -> Vec<Group> {
     let group = |t: Tensor<F>| {
-        let fixed_size = matches!(t.role, Role::Token | Role::Position);
+        let fixed_size = matches!(t.role, Role::Token | Role::Position | Role::Buffer);
         let id = layer_id(&t.name, depth).unwrap_or(depth + 1);
         Group {
-            trained: tunes(&t.name, depth, tune_blocks),
+            trained: t.role != Role::Buffer && tunes(&t.name, depth, tune_blocks),
             weight_decay: if t.shape.len() > 1 && !fixed_size { weight_decay } else { 0.0 },
             lr_scale: (id..=depth).fold(1.0, |scale, _| scale * layer_decay),
             len: t.data.len(),
@@ -73,6 +73,15 @@ pub fn finetuning<F: Real>(
         }
     };
     model.tensors().into_iter().map(group).collect()
+}
+
+/// The same groups with every tensor whose name starts with `prefix` fixed: neither trained nor decayed.
+#[must_use]
+pub fn frozen(mut groups: Vec<Group>, prefix: &str) -> Vec<Group> {
+    for group in groups.iter_mut().filter(|group| group.name.starts_with(prefix)) {
+        (group.trained, group.weight_decay) = (false, 0.0);
+    }
+    groups
 }
 
 /// Whether fine-tuning trains a tensor: with `Some(k)` the last `k` blocks, the norm behind them and the head; with

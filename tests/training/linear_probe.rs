@@ -95,7 +95,7 @@ fn a_probe_starts_from_the_references_distribution() {
     // Of 5000 draws the mean has a standard deviation of 1.4e-4, the standard deviation one of 1e-4.
     assert!(mean.abs() < 7e-4 && (std - 0.01).abs() < 5e-4, "{mean} {std}");
     assert!(probe.head.bias.iter().all(|b| b.abs() < 1e-20));
-    assert_eq!(probe.norm.num_batches_tracked, 2);
+    assert_eq!(probe.norm.num_batches_tracked[()], 2.0);
 }
 
 /// Two steps by hand: β = 0.5, η = 0.1, λ = 0.2, w = 1, g = 3. μ₁ = 3 + 0.2 = 3.2, w₁ = 1 − 0.32 = 0.68;

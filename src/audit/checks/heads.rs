@@ -70,7 +70,7 @@ pub(super) fn batch_norm_eval(check: &GradCheck) -> Report {
 fn tracked(mut norm: BatchNorm<f64>, check: &GradCheck) -> BatchNorm<f64> {
     let x = 2.0 * random(check, (6, 4)) + 0.5;
     let seen = norm.forward(x, &mut Exec::new(Backend::default())).1;
-    norm.track(&seen);
+    norm.track(seen.statistics().expect("of a training batch"));
     norm
 }
 
@@ -93,7 +93,7 @@ pub(super) fn batch_norm_formula(check: &GradCheck) -> Report {
     let mut x: Array2<f64> = random(check, (9, 4));
     x.column_mut(1).mapv_inplace(|x| 0.2 + 1e-3 * x);
     let (y, cache) = norm.forward(x.clone(), cx);
-    norm.track(&cache);
+    norm.track(cache.statistics().expect("of a training batch"));
     let mean: Vec<f64> = x.columns().into_iter().map(|c| c.sum() / 9.0).collect();
     let squares = |d: usize| x.column(d).iter().map(|x| (x - mean[d]).powi(2)).sum::<f64>();
     let formula: Vec<f64> =

@@ -151,6 +151,7 @@ fn group_name(tensor: &Tensor<f32>) -> String {
         Role::Norm => "norms",
         Role::Token => "token",
         Role::Position => "positions",
+        Role::Buffer => "buffers",
     };
     format!("{part} {role}")
 }

@@ -55,7 +55,9 @@ pub(super) fn dead<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let mut found = Vec::new();
     let (mut constant, mut untouched, mut tables) = (Vec::new(), Vec::new(), Vec::new());
     let groups = T::groups(&evidence.config, &saved.model);
-    for ((now, start), group) in saved.pairs().zip(&groups) {
+    // Running statistics move without being trained.
+    let weights = saved.pairs().zip(&groups).filter(|((now, _), _)| now.role != Role::Buffer);
+    for ((now, start), group) in weights {
         let start = start.map(|start| start.data);
         let first = now.data.first().copied().unwrap_or_default();
         let alike = now.data.len() > 1 && now.data.iter().all(|&x| x == first);

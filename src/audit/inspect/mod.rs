@@ -230,6 +230,7 @@ fn role(role: Role) -> &'static str {
         Role::Norm => "norm",
         Role::Token => "token",
         Role::Position => "position",
+        Role::Buffer => "buffer",
     }
 }
 

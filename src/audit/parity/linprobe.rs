@@ -141,7 +141,7 @@ fn compare_head<F: Real>(
         let key = format!("{head}.0.running_{name}");
         recording.compare(&key, &[width], values.iter().map(|x| x.f64()), tolerance)?;
     }
-    let batches = probe.norm.num_batches_tracked as f64;
+    let batches = probe.norm.num_batches_tracked[()].f64();
     recording.compare(&format!("{head}.0.num_batches_tracked"), &[], [batches], EXACT)?;
     for tensor in probe.tensors() {
         let key = format!("{head}.1.{}", tensor.name.trim_start_matches("head."));

@@ -52,7 +52,9 @@ impl<F: Real> LinearProbe<F> {
 
     /// Takes a training batch into the running statistics.
     pub fn track(&mut self, cache: &LinearProbeCache<F>) {
-        self.norm.track(&cache.norm);
+        if let Some(batch) = cache.norm.statistics() {
+            self.norm.track(batch);
+        }
     }
 
     /// Adds the head's gradient; returns `dfeatures`, which a frozen encoder does not need.
