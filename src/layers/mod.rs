@@ -5,6 +5,7 @@
 //! which is a value of the layer's own type. Activations are token matrices `[R, D]`, `R = images · tokens`. (The patch
 //! embedding's input is images, whose gradient only audits ask for.)
 
+pub mod affine_batch_norm;
 pub mod attention;
 pub mod batch_norm;
 pub mod block;
@@ -12,16 +13,21 @@ pub mod drop_path;
 pub mod init;
 pub mod layer_norm;
 pub mod linear;
+pub mod linear_map;
 pub mod mlp;
 pub mod patch_embed;
 pub mod pos_embed;
 pub mod pos_interp;
+pub mod relu;
 
+pub use affine_batch_norm::AffineBatchNorm;
 pub use attention::Attention;
 pub use batch_norm::BatchNorm;
 pub use block::Block;
 pub use drop_path::DropPath;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use linear_map::LinearMap;
 pub use mlp::Mlp;
 pub use patch_embed::PatchEmbed;
+pub use relu::Relu;

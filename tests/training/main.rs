@@ -3,6 +3,7 @@
 mod beit;
 mod bench_memory;
 mod bits;
+mod buffers;
 mod classifier;
 #[path = "../common/mod.rs"]
 mod common;
