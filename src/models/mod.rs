@@ -3,4 +3,5 @@
 pub mod beit;
 pub mod classify;
 pub mod mae;
+pub mod moco;
 pub mod vit;
