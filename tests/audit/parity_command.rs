@@ -30,6 +30,8 @@ fn every_recording_of_the_reference_passes_in_one_call() {
         "mae_v1.f64",
         "mae_v2.f32",
         "mae_v2.f64",
+        "moco_v.f32",
+        "moco_v.f64",
         "optim_adamw_v.f32",
         "optim_adamw_v.f64",
         "optim_lars_v.f32",

@@ -1,10 +1,10 @@
 //! Three AdamW steps of a model, compared with the recorded weights after the first and the third.
 
 use super::recording::Recording;
-use super::tolerance::of_step;
+use super::tolerance::Tolerance;
 use crate::base::{Real, Result};
 use crate::optim::{AdamW, Group};
-use crate::params::Params;
+use crate::params::{Params, Tensor};
 
 /// The recorded settings of the optimiser.
 pub(super) struct Settings {
@@ -12,6 +12,8 @@ pub(super) struct Settings {
     betas: (f64, f64),
     eps: f64,
     pub(super) weight_decay: f64,
+    /// Tensors whose true gradient is 0, beside the key part of `qkv.bias`: rounding moves them.
+    noise: &'static [&'static str],
 }
 
 impl Settings {
@@ -31,20 +33,21 @@ impl Settings {
             betas: (first, second),
             eps: recording.number("adamw.eps")?,
             weight_decay: recording.number("adamw.weight_decay")?,
+            noise: &[],
         })
     }
 }
 
 /// Steps the model from its recorded weights. `first` is the loss and gradient there; `step` gives both at
-/// other weights.
+/// other weights. Returns the losses before steps 1, 2, 3 and after step 3.
 pub(super) fn replay<F: Real, P: Params<F>>(
     recording: &mut Recording<F>,
     settings: &Settings,
     model: &mut P,
     groups: &[Group],
     first: (f64, P),
-    step: impl Fn(&P) -> (f64, P),
-) -> Result<()> {
+    mut step: impl FnMut(&P) -> (f64, P),
+) -> Result<Vec<f64>> {
     let mut adamw = AdamW::new(model, settings.betas);
     adamw.eps = settings.eps;
     let (loss, mut grad) = first;
@@ -52,49 +55,55 @@ pub(super) fn replay<F: Real, P: Params<F>>(
     for number in 1..=3 {
         adamw.step(model, &grad, groups, settings.lr);
         if number != 2 {
-            compare_weights(recording, model, groups, number, settings.lr)?;
+            for (tensor, _) in model.tensors().iter().zip(groups).filter(|(_, group)| group.trained) {
+                settings.compare_weights(recording, &format!("adamw{number}."), tensor, number)?;
+            }
         }
         let (loss, next) = step(model);
         losses.push(loss);
         grad = next;
     }
-    recording.compare("adamw_losses", &[4], losses, of_step::<F>("adamw_losses", 0.0))
+    Ok(losses)
 }
 
-/// f64: by the largest error. f32: AdamW divides a gradient by its magnitude, so the rounding errors of tiny
-/// gradients grow to any fraction of a step. Of each tensor at most 0.1 % of the elements, or one, may be off
-/// by more than a thousandth of `lr`, and all must be within `2 · lr · steps`. The key part of `qkv.bias`, whose
-/// true gradient is 0, is held to the latter only.
-fn compare_weights<F: Real, P: Params<F>>(
-    recording: &mut Recording<F>,
-    model: &P,
-    groups: &[Group],
-    steps: u32,
-    lr: f64,
-) -> Result<()> {
-    for (tensor, group) in model.tensors().into_iter().zip(groups) {
-        if !group.trained {
-            continue;
-        }
-        let key = format!("adamw{steps}.{}", tensor.name);
+impl Settings {
+    /// With the names of the tensors whose true gradient is 0.
+    pub(super) fn with_noise(self, noise: &'static [&'static str]) -> Self {
+        Self { noise, ..self }
+    }
+
+    /// Compares a tensor of weights after so many steps with the recorded `PREFIXname`.
+    ///
+    /// f64: by the largest error. f32: AdamW divides a gradient by its magnitude, so the rounding errors of tiny
+    /// gradients grow to any fraction of a step. Of each tensor at most 0.1 % of the elements, or one, may be off
+    /// by more than a thousandth of `lr`, and all must be within `2 · lr · steps`. The key part of `qkv.bias` and
+    /// [`Settings::noise`], whose true gradient is 0, are held to the latter only.
+    pub(super) fn compare_weights<F: Real>(
+        &self,
+        recording: &mut Recording<F>,
+        prefix: &str,
+        tensor: &Tensor<F>,
+        steps: u32,
+    ) -> Result<()> {
+        let key = format!("{prefix}{}", tensor.name);
         let numbers = tensor.data.iter().map(|x| x.f64());
+        let (noise, qkv) =
+            (self.noise.contains(&tensor.name.as_str()), tensor.name.ends_with("attn.qkv.bias"));
         if F::NAME == "f64" {
-            recording.compare(&key, &tensor.shape, numbers, of_step::<F>(&key, 0.0))?;
-            continue;
+            let rel = if noise { 1e-8 } else { [1e-10, 1e-9][usize::from(qkv)] };
+            return recording.compare(&key, &tensor.shape, numbers, Tolerance { rel, floor: 1e-14 });
         }
         let len = tensor.data.len();
-        let key_bias =
-            |i: usize| tensor.name.ends_with("attn.qkv.bias") && (len / 3..2 * len / 3).contains(&i);
-        let (small, allowed) = ((1e-3 * lr).max(1e-6), (len / 1000).max(1));
+        let moved_by_noise = |i: usize| noise || qkv && (len / 3..2 * len / 3).contains(&i);
+        let (small, allowed) = ((1e-3 * self.lr).max(1e-6), (len / 1000).max(1));
         let judge = |ours: &[f64], theirs: &[f64]| {
             let pairs = ours.iter().zip(theirs).enumerate();
             let close = |a: f64, b: f64| (a - b).abs() <= small; // never, if one is not a number
-            let off = pairs.filter(|(i, (a, b))| !key_bias(*i) && !close(**a, **b)).count();
+            let off = pairs.filter(|(i, (a, b))| !moved_by_noise(*i) && !close(**a, **b)).count();
             (off <= allowed, format!("{off} of {len} off by more than {small:.0e}, {allowed} may be"))
         };
-        recording.compare_by(&key, &tensor.shape, numbers, 2.0 * lr * f64::from(steps), judge)?;
+        recording.compare_by(&key, &tensor.shape, numbers, 2.0 * self.lr * f64::from(steps), judge)
     }
-    Ok(())
 }
 
 /// The recorded parameter groups, if there are any, against ours: the same tensors with the same decay and

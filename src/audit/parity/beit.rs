@@ -1,9 +1,9 @@
 //! A step of BEiT-style pre-training: what is replaced, every activation, gradient and updated weight.
 
 use super::adamw_steps::{self, Settings};
+use super::intermediates;
 use super::recording::Recording;
 use super::tolerance::{EXACT, Tolerance, of_beit_step};
-use super::{intermediates, mae};
 use crate::base::{Real, Result};
 use crate::exec::probe::Recorder;
 use crate::exec::{Backend, Exec};
@@ -19,7 +19,7 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
     let batch = batch(recording, &config)?;
     let (images, masked) = (batch.images.dim().0, batch.masked_patches());
     let mut model = Beit::<F>::new(&config);
-    mae::load(recording, &mut model)?;
+    recording.load("param.", &mut model)?;
 
     let recorder = Recorder::default();
     let mut cx = Exec::new(Backend::default()).with_probe(recorder.clone());
@@ -50,10 +50,12 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
     recording.compare("grad_input", dimages.shape(), numbers, tolerance("grad_input"))?;
 
     adamw_steps::compare_groups(recording, &groups);
-    adamw_steps::replay(recording, &settings, &mut model, &groups, (step.loss, step.grad), |model| {
-        let step = self::step(model, &batch, &mut Exec::new(Backend::default()));
-        (step.loss, step.grad)
-    })
+    let losses =
+        adamw_steps::replay(recording, &settings, &mut model, &groups, (step.loss, step.grad), |model| {
+            let step = self::step(model, &batch, &mut Exec::new(Backend::default()));
+            (step.loss, step.grad)
+        })?;
+    recording.compare("adamw_losses", &[4], losses, tolerance("adamw_losses"))
 }
 
 struct Batch<F> {

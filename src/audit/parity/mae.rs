@@ -3,7 +3,7 @@
 use super::adamw_steps::{self, Settings};
 use super::intermediates;
 use super::recording::Recording;
-use super::tolerance::{EXACT, Tolerance, of_step};
+use super::tolerance::{EXACT, of_step};
 use crate::audit::budget;
 use crate::base::{Real, Result};
 use crate::exec::probe::Recorder;
@@ -21,7 +21,7 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
     let images = images(recording, &config)?;
     budget::memory(&config, keep, images.dim().0)?;
     let mut model = Mae::<F>::new(config.clone());
-    load(recording, &mut model)?;
+    recording.load("param.", &mut model)?;
     let masks = masks(recording, &config, images.dim().0, keep)?;
 
     let recorder = Recorder::default();
@@ -54,10 +54,11 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
         recording.compare(key, &shape, gradient.iter().map(|x| x.f64()), tolerance(key))?;
     }
     adamw_steps::compare_groups(recording, &groups);
-    adamw_steps::replay(recording, &settings, &mut model, &groups, (loss, grad), |model| {
+    let losses = adamw_steps::replay(recording, &settings, &mut model, &groups, (loss, grad), |model| {
         let (output, grad, _) = step(model, &images, &masks, &mut Exec::new(Backend::default()));
         (output.loss_sum / removed(&masks) as f64, grad)
-    })
+    })?;
+    recording.compare("adamw_losses", &[4], losses, tolerance("adamw_losses"))
 }
 
 fn config<F: Real>(recording: &Recording<F>) -> Result<MaeConfig> {
@@ -115,25 +116,6 @@ fn images<F: Real>(recording: &mut Recording<F>, config: &MaeConfig) -> Result<A
     let [height, width] = config.img_size;
     let images = recording.input("images", &[batch.max(1), config.in_chans, height, width])?;
     Ok(images.into_dimensionality::<Ix4>().expect("four axes, just checked"))
-}
-
-/// The weights of a model that is pre-trained. The position tables are ours, so the recorded ones are compared; the model
-/// takes the latter.
-pub(super) fn load<F: Real>(recording: &mut Recording<F>, model: &mut impl Params<F>) -> Result<()> {
-    for tensor in model.tensors_mut() {
-        let key = format!("param.{}", tensor.name);
-        if tensor.name.ends_with("pos_embed") {
-            let stored = recording.stored(&key, &tensor.shape)?;
-            // Rounded to f32 in the reference: one unit in the last place.
-            let rounding = Tolerance { rel: 1.2e-7, floor: 0.0 };
-            recording.compare(&key, &tensor.shape, tensor.data.iter().map(|x| x.f64()), rounding)?;
-            tensor.data.iter_mut().zip(stored).for_each(|(x, s)| *x = s);
-        } else {
-            let stored = recording.input(&key, &tensor.shape)?;
-            tensor.data.iter_mut().zip(stored).for_each(|(x, s)| *x = s);
-        }
-    }
-    Ok(())
 }
 
 /// The masks that the recorded noise makes, compared with the recorded ids.

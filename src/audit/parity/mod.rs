@@ -12,6 +12,7 @@ mod kmeans;
 mod linprobe;
 mod mae;
 mod metadata;
+mod moco;
 mod optim;
 mod recording;
 mod tables;
@@ -54,6 +55,7 @@ fn replay<F: Real>(recording: Recording) -> Result<Comparison> {
         ("vit", vit::replay),
         ("beit", beit::replay),
         ("kmeans", kmeans::replay),
+        ("moco", moco::replay),
         ("optim_adamw", optim::adamw),
         ("optim_lars", optim::lars),
         ("linprobe", linprobe::replay),

@@ -5,7 +5,7 @@ use super::tolerance::Tolerance;
 use crate::audit::report::nan_max;
 use crate::base::{Error, Real, Result};
 use crate::checkpoint::tensors::File;
-use crate::params::Params;
+use crate::params::{Params, Role};
 use ndarray::ArrayD;
 use safetensors::Dtype;
 use serde_json::Value;
@@ -150,6 +150,25 @@ impl<F: Real> Recording<F> {
     pub(super) fn fill(&mut self, prefix: &str, model: &mut impl Params<F>) -> Result<()> {
         for tensor in model.tensors_mut() {
             let stored = self.input(&format!("{prefix}{}", tensor.name), &tensor.shape)?;
+            tensor.data.iter_mut().zip(stored).for_each(|(x, s)| *x = s);
+        }
+        Ok(())
+    }
+
+    /// Fills a model's weights from the recorded `PREFIXname`. The position tables are ours, so the recorded ones are
+    /// compared; the model takes the latter. Buffers stay as they are.
+    pub(super) fn load(&mut self, prefix: &str, model: &mut impl Params<F>) -> Result<()> {
+        for tensor in model.tensors_mut().into_iter().filter(|tensor| tensor.role != Role::Buffer) {
+            let key = format!("{prefix}{}", tensor.name);
+            let stored = if tensor.role == Role::Position {
+                // Rounded to f32 in the reference: one unit in the last place.
+                let rounding = Tolerance { rel: 1.2e-7, floor: 0.0 };
+                let stored = self.stored(&key, &tensor.shape)?;
+                self.compare(&key, &tensor.shape, tensor.data.iter().map(|x| x.f64()), rounding)?;
+                stored
+            } else {
+                self.input(&key, &tensor.shape)?
+            };
             tensor.data.iter_mut().zip(stored).for_each(|(x, s)| *x = s);
         }
         Ok(())

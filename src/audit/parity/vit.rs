@@ -54,10 +54,11 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
 
     adamw_steps::compare_groups(recording, &groups);
     let first = (step.loss, step.grad);
-    adamw_steps::replay(recording, &settings, &mut model, &groups, first, |model| {
+    let losses = adamw_steps::replay(recording, &settings, &mut model, &groups, first, |model| {
         let step = self::step(model, &images, &smoothed, &mut Exec::new(Backend::default()));
         (step.loss, step.grad)
-    })
+    })?;
+    recording.compare("adamw_losses", &[4], losses, tolerance("adamw_losses"))
 }
 
 /// Compares `act.norm` and `gact.norm` where they are recorded. The reference normalises all tokens and then takes the

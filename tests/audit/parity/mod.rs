@@ -12,5 +12,6 @@ mod blockmask;
 mod classify;
 mod golden;
 mod mae;
+mod moco;
 mod optim;
 mod tables;
