@@ -62,6 +62,13 @@ tests! {
     block_masks_are_the_algorithm_sentence_by_sentence: "block_mask";
     beit_is_its_formula_and_agrees_with_differences: "beit";
     mae_agrees_with_differences: "mae";
+    a_linear_map_is_its_formula_and_agrees_with_differences: "linear_map";
+    relu_is_its_formula_and_agrees_with_differences: "relu";
+    batch_norm_with_scale_and_shift_is_its_formula_and_agrees_with_differences: "affine_batch_norm";
+    mocos_heads_are_their_formulas_and_agree_with_differences: "moco_heads";
+    info_nce_is_its_formula_and_agrees_with_differences: "info_nce";
+    mocos_trunk_is_its_formula_and_agrees_with_differences: "moco_trunk";
+    moco_is_its_formula_agrees_with_differences_and_takes_two_passes: "moco";
 }
 
 #[test]

@@ -40,6 +40,10 @@ fn the_bugs_that_people_make_are_among_them() {
         "averaged over all patches",
         "N for N − 1",
         "db from one image only",
+        "keys before the moving average",
+        "statistics over both crops",
+        "missing 2 T",
+        "gradient through keys",
     ] {
         assert!(names.iter().any(|name| name.contains(promised)), "no bug `{promised}`");
     }

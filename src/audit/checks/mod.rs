@@ -13,6 +13,8 @@ pub mod formulas;
 pub mod formulas_mae;
 pub mod gradients;
 pub mod heads;
+pub mod moco;
+mod moco_formulas;
 mod shapes;
 pub mod tokens;
 pub mod vit;
@@ -151,6 +153,26 @@ pub const ALL: &[Check] = &[
     gradient("mae", "5 channels, pixels", |c| gradients::mae(c, 5, false)),
     gradient("mae", "5 channels, normalised", |c| gradients::mae(c, 5, true)),
     gradient("mae", "target held constant", gradients::mae_with_constant_target),
+    gradient("linear_map", "", moco::linear_map),
+    formula("linear_map", moco_formulas::linear_map),
+    gradient("relu", "", moco::relu),
+    formula("relu", moco_formulas::relu),
+    gradient("affine_batch_norm", "training", |c| moco::affine_batch_norm(c, true)),
+    gradient("affine_batch_norm", "evaluation", |c| moco::affine_batch_norm(c, false)),
+    formula("affine_batch_norm", moco_formulas::affine_batch_norm),
+    gradient("moco_heads", "projector", moco::projector),
+    gradient("moco_heads", "predictor", moco::predictor),
+    formula("moco_heads", moco_formulas::heads),
+    gradient("info_nce", "", moco::info_nce),
+    formula("info_nce", moco_formulas::info_nce),
+    gradient("moco_trunk", "patch projection frozen", |c| moco::trunk(c, true)),
+    gradient("moco_trunk", "patch projection trained", |c| moco::trunk(c, false)),
+    formula("moco_trunk", moco_formulas::trunk),
+    gradient("moco", "patch projection frozen", |c| moco::moco(c, true)),
+    gradient("moco", "patch projection trained", |c| moco::moco(c, false)),
+    Check { case: "two passes", ..formula("moco", moco_formulas::two_passes) },
+    Check { case: "order of a step", ..formula("moco", moco_formulas::order) },
+    Check { case: "coefficient", ..formula("moco", moco_formulas::coefficient) },
 ];
 
 /// The layers' names, each once.

@@ -9,6 +9,7 @@ mod classifier;
 mod heads;
 mod layers;
 mod mae;
+mod moco;
 mod vit;
 
 /// One bug.
@@ -53,5 +54,5 @@ const fn twice(file: &'static str, name: &'static str, edits: [(&'static str, &'
 /// All of them, by file.
 #[must_use]
 pub fn all() -> Vec<Bug> {
-    [layers::BUGS, vit::BUGS, mae::BUGS, heads::BUGS, classifier::BUGS, beit::BUGS].concat()
+    [layers::BUGS, vit::BUGS, mae::BUGS, heads::BUGS, classifier::BUGS, beit::BUGS, moco::BUGS].concat()
 }
