@@ -24,6 +24,16 @@ impl Subset {
         assert!(last.is_some_and(|&last| last < len), "image {last:?} of a data set of {len}");
         Self { whole, indices }
     }
+
+    /// At most `most` images, evenly spaced.
+    ///
+    /// # Panics
+    /// If `most` is 0.
+    #[must_use]
+    pub fn evenly_spaced(whole: Arc<dyn Dataset>, most: usize) -> Self {
+        let (len, most) = (whole.len(), most.min(whole.len()));
+        Self::new(whole, (0..most).map(|i| i * len / most).collect())
+    }
 }
 
 impl Dataset for Subset {

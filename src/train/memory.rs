@@ -33,6 +33,8 @@ pub struct StepMemory {
     pub image_len: usize,
     /// Bytes of one image's activations until its backward pass.
     pub activation_bytes: usize,
+    /// Elements that a loss of the whole batch keeps of each of its images; such a step cannot be accumulated.
+    pub whole_batch: Option<usize>,
     /// Rayon's threads.
     pub threads: usize,
 }
@@ -91,6 +93,7 @@ impl StepMemory {
             batches: 1 + BATCHES_AHEAD,
             image_len: 0,
             activation_bytes: 0,
+            whole_batch: None,
             threads,
         }
     }
@@ -100,6 +103,7 @@ impl StepMemory {
     pub fn bytes(&self) -> u64 {
         let models = (self.copies + self.gradients()) * F32 * self.parameters;
         let batches = self.batches * self.batch_size * F32 * self.image_len;
+        let batches = batches + self.batch_size * F32 * self.whole_batch.unwrap_or(0);
         (models + batches + self.activations()) as u64 + PROGRAM_BYTES
     }
 
@@ -157,14 +161,16 @@ impl StepMemory {
     }
 
     /// The same step with as many images, in iterations of one chunk each: first chunks of this size, then of one image.
+    /// Where the loss needs the whole batch, its chunks are all that can be smaller.
     fn smaller(&self) -> impl Iterator<Item = Self> {
         let images = self.batch_size * self.accum_iter;
         let sizes = [self.micro_batch, 1].into_iter();
-        sizes.map(move |size| Self {
-            batch_size: size,
-            micro_batch: size,
-            accum_iter: images.div_ceil(size),
-            ..*self
+        sizes.map(move |size| {
+            let chunks = Self { micro_batch: size, ..*self };
+            match self.whole_batch {
+                Some(_) => chunks,
+                None => Self { batch_size: size, accum_iter: images.div_ceil(size), ..chunks },
+            }
         })
     }
 }

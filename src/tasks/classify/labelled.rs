@@ -25,15 +25,12 @@ pub(super) fn open(source: Source, config: &mut FinetuneConfig) -> Result<(Split
     config.model.num_classes = transfer.classes.len();
     source::measure(&*splits.train, &mut config.data, config.model.in_chans)?;
     let most = config.run.held_out_images;
-    let validation = splits.validation.filter(|_| most > 0).map(|set| evenly_spaced(set, most));
+    let validation = splits
+        .validation
+        .filter(|_| most > 0)
+        .map(|set| Arc::new(Subset::evenly_spaced(set, most)) as Arc<dyn Dataset>);
     let mut splits = Splits { validation, ..splits };
     let judging = splits.validation.iter_mut().chain(splits.test.as_mut().ok());
     let skipped = leave_out_bad(judging, &config.input(), config.data.skip_bad_images)?;
     Ok((splits, skipped))
-}
-
-/// At most `most` of the images, evenly spaced.
-fn evenly_spaced(set: Arc<dyn Dataset>, most: usize) -> Arc<dyn Dataset> {
-    let (len, most) = (set.len(), most.min(set.len()));
-    Arc::new(Subset::new(set, (0..most).map(|i| i * len / most).collect()))
 }
