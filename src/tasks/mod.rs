@@ -7,6 +7,7 @@ pub mod features;
 pub mod knn;
 pub mod mae;
 pub mod metrics;
+pub mod moco;
 pub mod pca;
 pub mod pretrained;
 pub mod pretraining;
@@ -17,6 +18,7 @@ pub use beit::{BeitSettings, BeitStyle};
 pub use classify::{Classify, FinetuneConfig};
 pub use mae::{Config, Pretrain};
 pub use metrics::Metrics;
+pub use moco::{MocoV3, MocoV3Config};
 
 use crate::base::{Error, Result};
 use crate::config::keys;
@@ -45,14 +47,17 @@ pub fn with_task_of<W: WithTask>(config_toml: &str, path: &Path, with: W) -> Res
         Config::TASK => with.run::<Pretrain>(),
         FinetuneConfig::TASK => with.run::<Classify>(),
         BeitSettings::TASK => with.run::<BeitStyle>(),
-        other => Err(Error::input(path, "task", "none, classify or beit", other.unwrap_or_default())),
+        MocoV3Config::TASK => with.run::<MocoV3>(),
+        other => {
+            Err(Error::input(path, "task", "none, classify, beit or moco-v3", other.unwrap_or_default()))
+        }
     }
 }
 
 /// Every key of every task's settings.
 #[must_use]
 pub fn all_keys() -> Vec<String> {
-    [keys::<Config>(), keys::<FinetuneConfig>(), keys::<BeitSettings>()].concat()
+    [keys::<Config>(), keys::<FinetuneConfig>(), keys::<BeitSettings>(), keys::<MocoV3Config>()].concat()
 }
 
 #[cfg(test)]

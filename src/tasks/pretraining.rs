@@ -1,7 +1,7 @@
 //! The ways to pre-train one trunk: each a task that starts from random weights, and one line in [`with_method`].
 
 use super::classify::{FinetuneConfig, Start, recipes};
-use super::{BeitSettings, BeitStyle, Classify, Config, Pretrain};
+use super::{BeitSettings, BeitStyle, Classify, Config, MocoV3, MocoV3Config, Pretrain};
 use crate::base::{Error, Result};
 use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
@@ -36,6 +36,7 @@ pub trait WithMethod {
 /// The methods' names, and what each is, in the order in which they are listed.
 pub const METHODS: &[(&str, &str)] = &[
     (Pretrain::METHOD, "Rebuild the patches that were removed (He et al. 2022)"),
+    (MocoV3::METHOD, "Tell two crops of an image from those of the batch's others (Chen, Xie & He 2021)"),
     (
         BeitStyle::METHOD,
         "Say which token each masked patch is: BEiT-style (k-means tokens) (Bao et al. 2022)",
@@ -50,6 +51,7 @@ pub const METHODS: &[(&str, &str)] = &[
 pub fn with_method<W: WithMethod>(name: &str, with: W) -> Result<W::Output> {
     match name {
         Pretrain::METHOD => with.run::<Pretrain>(),
+        MocoV3::METHOD => with.run::<MocoV3>(),
         BeitStyle::METHOD => with.run::<BeitStyle>(),
         Classify::METHOD => with.run::<Classify>(),
         _ => {
@@ -64,6 +66,14 @@ impl Method for Pretrain {
 
     fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Config>> {
         Config::layered(preset, file, overrides)
+    }
+}
+
+impl Method for MocoV3 {
+    const METHOD: &'static str = "moco-v3";
+
+    fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<MocoV3Config>> {
+        MocoV3Config::layered(preset, file, overrides)
     }
 }
 

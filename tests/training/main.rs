@@ -21,6 +21,7 @@ mod labelled;
 mod learning;
 mod linear_probe;
 mod masking;
+mod moco;
 mod own_task;
 mod presets;
 mod resume;
