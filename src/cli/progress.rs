@@ -87,7 +87,8 @@ impl Observer for Progress {
     fn epoch(&mut self, record: &EpochRecord) {
         let score = |(name, score): (&str, f64)| match name {
             "loss" => format!(", validation {score:.4}"),
-            fraction => format!(", {fraction} {:.2} %", 100.0 * score),
+            _ if name.ends_with("accuracy") => format!(", {} {:.2} %", name.replace('_', " "), 100.0 * score),
+            _ => format!(", {} {score:.4}", name.replace('_', " ")),
         };
         let scores: String = record.scores.validation().map(score).collect();
         let line = format!(
