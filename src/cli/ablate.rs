@@ -146,10 +146,8 @@ impl Args {
         finetune.extend(self.device.overrides());
         finetune.extend(given([("optim.epochs", whole("--finetune-epochs", self.finetune_epochs)?)]));
         let (pretrain, several) = (over_environment(pretrain)?, vary.key == METHOD);
-        let methods: Vec<String> = match several {
-            true => vary.values.iter().map(Axis::label).collect(),
-            false => vec![self.method.clone()],
-        };
+        let methods: Vec<String> =
+            if several { vary.values.iter().map(Axis::label).collect() } else { vec![self.method.clone()] };
         let (mut settings, mut texts) = (BTreeMap::new(), Vec::new());
         for method in methods {
             let with = Resolving { args: self, overrides: &pretrain, vary: &vary.key, several };

@@ -5,10 +5,12 @@
 //! `UPDATE_BOOK=1 cargo test --test book` writes the quoted code anew. Numbers are never written: whoever changes a
 //! number changes it by hand, and knows why.
 
+mod beit;
 mod example;
 mod layers;
 mod mae;
 mod measured;
+mod moco;
 mod optim;
 mod page;
 mod quotes;

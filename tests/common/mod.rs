@@ -36,7 +36,8 @@ held_out_images = 16
 
 /// The same without a decoder, which only masked autoencoders have.
 pub(crate) fn tiny_trunk() -> String {
-    TINY.lines().filter(|line| !line.starts_with("decoder_")).map(|line| format!("{line}\n")).collect()
+    let lines: Vec<_> = TINY.lines().filter(|line| !line.starts_with("decoder_")).collect();
+    lines.join("\n")
 }
 
 /// A folder in which the program runs; it goes away with the value.

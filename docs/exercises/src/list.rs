@@ -8,7 +8,7 @@ use crate::grader::{Grade, Measured, Trial, grade};
 pub struct Exercise {
     /// Its name, and its file in `docs/exercises/src/yours`.
     pub name: &'static str,
-    /// The function to write.
+    /// The function to write, or both.
     pub function: &'static str,
     /// The chapter to read, in `docs/book`.
     pub chapter: &'static str,
@@ -54,7 +54,7 @@ const PIXELS: &[(f64, &str)] =
     &[(0.25, "it is not averaged over the P numbers of a patch"), (4.0, "it is averaged over P twice")];
 
 /// All exercises, in the order of the book.
-pub const ALL: [Exercise; 12] = [
+pub const ALL: [Exercise; 14] = [
     Exercise {
         name: "linear",
         function: "backward",
@@ -213,5 +213,34 @@ pub const ALL: [Exercise; 12] = [
         ],
         check: |trial| checks::adamw(trial, answers::adamw::step),
         factors: &[],
+    },
+    Exercise {
+        name: "batch_norm",
+        function: "forward, backward",
+        chapter: "14-contrastive.md",
+        needs: &[],
+        hints: &[
+            ("y", "y", "γ ⊙ x̂ + β, the same γ and β in every row"),
+            ("x_hat", "x̂", "each column has mean 0; the variance has the divisor B"),
+            ("inv_std", "1/√(σ² + ε)", "one value a column; ε is inside of the root"),
+            ("weight", "dγ", "γ multiplies x̂ in every row"),
+            ("bias", "dβ", "β is added to every row"),
+            ("input", "dx", "layer norm's backward pass with rows and columns exchanged; start from dy ⊙ γ"),
+        ],
+        check: |trial| checks::batch_norm(trial, answers::batch_norm::forward, answers::batch_norm::backward),
+        factors: &[],
+    },
+    Exercise {
+        name: "info_nce",
+        function: "backward",
+        chapter: "14-contrastive.md",
+        needs: &[],
+        hints: &[(
+            "input",
+            "dq",
+            "dS from P and the diagonal, dq̂ by rule (1), and no part of dq along q: each row has ⟨q, dq⟩ = 0",
+        )],
+        check: |trial| checks::info_nce(trial, answers::info_nce::backward),
+        factors: checks::INFO_NCE,
     },
 ];

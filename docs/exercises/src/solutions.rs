@@ -228,3 +228,55 @@ pub mod adamw {
         });
     }
 }
+
+/// Batch norm.
+pub mod batch_norm {
+    use ndarray::{Array1, Array2, Axis};
+    use vit_mae::layers::AffineBatchNorm;
+
+    fn mean(a: &Array2<f64>) -> Array1<f64> {
+        a.sum_axis(Axis(0)) / a.nrows() as f64
+    }
+
+    /// `x̂ = (x − μ) / √(σ² + ε)` by column, `y = γ ⊙ x̂ + β`.
+    pub fn forward(layer: &AffineBatchNorm<f64>, x: &Array2<f64>) -> (Array2<f64>, Array2<f64>, Array1<f64>) {
+        let centred = x - &mean(x);
+        let inv_std = mean(&(&centred * &centred)).mapv(|v| 1.0 / (v + layer.norm.eps).sqrt());
+        let x_hat = centred * &inv_std;
+        (&x_hat * &layer.weight + &layer.bias, x_hat, inv_std)
+    }
+
+    /// `dx = (dx̂ − mean(dx̂) − x̂ · mean(dx̂ ⊙ x̂)) / √(σ² + ε)`, means over the batch.
+    pub fn backward(
+        layer: &AffineBatchNorm<f64>,
+        x_hat: &Array2<f64>,
+        inv_std: &Array1<f64>,
+        dy: &Array2<f64>,
+        grad: &mut AffineBatchNorm<f64>,
+    ) -> Array2<f64> {
+        grad.weight += &(dy * x_hat).sum_axis(Axis(0));
+        grad.bias += &dy.sum_axis(Axis(0));
+        let dx_hat = dy * &layer.weight;
+        (&dx_hat - &mean(&dx_hat) - x_hat * &mean(&(&dx_hat * x_hat))) * inv_std
+    }
+}
+
+/// InfoNCE.
+pub mod info_nce {
+    use ndarray::{Array1, Array2, Axis};
+
+    /// `dS = 2 T (P − I) / B`, `dq̂ = dS k̂ / T`, `dq = (dq̂ − q̂ ⟨q̂, dq̂⟩) / ‖q‖`.
+    pub fn backward(
+        query: &Array2<f64>,
+        norms: &Array1<f64>,
+        key: &Array2<f64>,
+        p: &Array2<f64>,
+        temperature: f64,
+    ) -> Array2<f64> {
+        let images = p.nrows();
+        let ds = (p - &Array2::<f64>::eye(images)) * (2.0 * temperature / images as f64);
+        let dunit = ds.dot(key) / temperature;
+        let along = (&dunit * query).sum_axis(Axis(1)).insert_axis(Axis(1));
+        (dunit - query * &along) / norms.view().insert_axis(Axis(1))
+    }
+}

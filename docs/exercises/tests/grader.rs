@@ -1,6 +1,6 @@
 //! Claim: the grader tells right from wrong, and says what is wrong where a factor, a sign or `+=` would mend it.
 
-use exercises::answers::{adamw, attention, linear, loss, masking, unshuffle};
+use exercises::answers::{adamw, attention, batch_norm, info_nce, linear, loss, masking, unshuffle};
 use exercises::checks;
 use exercises::grader::{Grade, Verdict, grade};
 use exercises::list::ALL;
@@ -115,6 +115,57 @@ fn adamw_without_a_correction_or_with_the_wrong_epsilon_is_wrong() {
         &[],
     );
     advice(&no_epsilon, "w");
+}
+
+#[test]
+fn batch_norm_of_another_variance_or_over_the_features_is_wrong() {
+    let another_divisor = grade(
+        |trial| {
+            let forward = |layer: &_, x: &Array2<f64>| {
+                let (_, x_hat, inv_std) = batch_norm::forward(layer, x);
+                let rows = x.nrows() as f64;
+                let x_hat = x_hat * ((rows - 1.0) / rows).sqrt();
+                (&x_hat * &layer.weight + &layer.bias, x_hat, inv_std)
+            };
+            checks::batch_norm(trial, forward, batch_norm::backward)
+        },
+        &[],
+    );
+    for tensor in ["y", "x_hat"] {
+        advice(&another_divisor, tensor);
+    }
+    assert_eq!(
+        (of(&another_divisor, "inv_std"), of(&another_divisor, "input")),
+        (Verdict::Right, Verdict::Right)
+    );
+    let constant_mean = grade(
+        |trial| {
+            checks::batch_norm(trial, batch_norm::forward, |layer, x_hat, inv_std, dy, grad| {
+                batch_norm::backward(layer, x_hat, inv_std, dy, grad) + 1e-3 * inv_std
+            })
+        },
+        &[],
+    );
+    advice(&constant_mean, "input");
+    assert_eq!(of(&constant_mean, "weight"), Verdict::Right);
+}
+
+#[test]
+fn infonce_without_its_factors_is_recognised() {
+    let times = |factor: f64| {
+        let wrong = move |q: &Array2<f64>, norms: &_, k: &Array2<f64>, p: &Array2<f64>, t: f64| {
+            factor * info_nce::backward(q, norms, k, p, t)
+        };
+        grade(|trial| checks::info_nce(trial, wrong), checks::INFO_NCE)
+    };
+    assert!(advice(&times(1.0 / 0.6), "input").contains("2 T"));
+    assert!(advice(&times(0.3), "input").contains("1/T"));
+    assert!(advice(&times(5.0), "input").contains("mean"));
+    let along = grade(
+        |trial| checks::info_nce(trial, |q, norms, k, p, t| info_nce::backward(q, norms, k, p, t) + 1e-3 * q),
+        &[],
+    );
+    advice(&along, "input");
 }
 
 #[test]

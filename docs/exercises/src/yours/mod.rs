@@ -2,7 +2,9 @@
 
 pub mod adamw;
 pub mod attention;
+pub mod batch_norm;
 pub mod block;
+pub mod info_nce;
 pub mod layer_norm;
 pub mod linear;
 pub mod loss;
