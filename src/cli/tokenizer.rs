@@ -4,6 +4,7 @@ use super::settings::{Override, given, over_environment, path, sides, whole};
 use super::stderr::bar_target;
 use super::{count, outln};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use vit_mae::Result;
@@ -73,6 +74,9 @@ pub(crate) struct Args {
     /// Threads; does not change a single bit of the result [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
+    /// Print what was made as one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 /// Makes and writes a codebook.
@@ -89,6 +93,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let last = bar.done();
     tokens.write(&args.out)?;
     let model = &config.model;
+    if args.json {
+        let document = json!({
+            "data": train.describe(), "tokens": config.beit.tokens, "normalised": config.beit.normalised,
+            "patch_size": model.patch_size, "in_chans": model.in_chans,
+            "patches": last.as_ref().map(|last| last.patches), "iterations": last.as_ref().map(|last| last.iterations),
+            "inertia": last.as_ref().map(|last| last.inertia), "empty": last.as_ref().map(|last| last.empty),
+            "digest": format!("{:08x}", tokens.crc()), "file": args.out,
+        });
+        outln!("{document}");
+        return Ok(());
+    }
     let kind = if config.beit.normalised { "normalised patches" } else { "patches" };
     outln!("data      {}", train.describe());
     outln!(
