@@ -9,6 +9,7 @@ use vit_mae::models::beit::model::predictions;
 use vit_mae::models::beit::{BlockMasking, Codebook, kmeans};
 use vit_mae::models::classify::cross_entropy;
 use vit_mae::params::Params;
+use vit_mae::tasks::beit::monitor;
 
 fn numbers(ids: impl IntoIterator<Item = usize>) -> Array1<f64> {
     ids.into_iter().map(|id| id as f64).collect()
@@ -80,6 +81,31 @@ fn the_loss_of_masked_patches_has_the_numbers_of_its_chapter() {
     e.check_scalar("most frequent", frequencies.fold(0.0, |max: f64, &f| max.max(f)));
     e.check_scalar("ln V", (tokens as f64).ln());
     e.check_scalar("−Σ f ln f", frequencies.iter().filter(|&&f| f > 0.0).map(|f| -f * f.ln()).sum());
+    e.done();
+}
+
+#[test]
+fn trivial_predictors_have_the_numbers_of_their_chapter() {
+    let mut e = Example::read("15-tokens.md", "trivial predictors");
+    let (tokens, w) = (e.given("tokens"), e.given("w"));
+    let grid = tokens.dim();
+    let ids = indices(&tokens.flatten().to_owned());
+    let masked: Vec<bool> = w.iter().map(|&w| w == 1.0).collect();
+    let hidden: Vec<usize> = (0..ids.len()).filter(|&patch| masked[patch]).collect();
+    e.check("hidden tokens", &numbers(hidden.iter().map(|&patch| ids[patch])));
+    // With the printed token at one hidden patch and tokens that nobody has at the others, copying is right just once.
+    let copied = e.vector("nearest visible");
+    for (&patch, &token) in hidden.iter().zip(&indices(&copied)) {
+        let mut guessed = ids.clone();
+        for &other in &hidden {
+            guessed[other] = usize::MAX;
+        }
+        guessed[patch] = token;
+        let right = monitor::nearest_visible(&guessed, &masked, grid);
+        assert!((right - 1.0 / hidden.len() as f64).abs() < 1e-12, "patch {patch} copies {token}");
+    }
+    e.check_scalar("accuracy of copying", monitor::nearest_visible(&ids, &masked, grid));
+    e.check_scalar("accuracy of always 0", monitor::most_frequent(&ids, &masked, 3));
     e.done();
 }
 
