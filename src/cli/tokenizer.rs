@@ -28,6 +28,7 @@ the same file on any number of threads. A run without a codebook makes one by it
 /// Flags of `vit-mae tokenizer`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// The images' size, channels and patches are this preset's: nano, cifar, photo, vit-tiny, vit-base, vit-large, vit-huge
     #[arg(long, default_value = presets::DEFAULT)]
