@@ -8,7 +8,6 @@ use crate::base::{Real, Result};
 use crate::exec::probe::Recorder;
 use crate::exec::{Backend, Exec};
 use crate::models::beit::{Beit, BeitConfig, BeitOutput};
-use crate::models::vit::VitConfig;
 use crate::optim::{clip, groups};
 use crate::params::Params;
 use ndarray::{Array2, Array4, ArrayD, Ix4};
@@ -128,23 +127,12 @@ fn is_zero<F: Real, S: ndarray::Data<Elem = F>>(row: &ndarray::ArrayBase<S, ndar
 }
 
 fn config<F: Real>(recording: &Recording<F>) -> Result<BeitConfig> {
-    let whole = |key: &str| recording.whole(&format!("config.{key}"));
     for key in ["config.layer_scale", "config.rel_pos_bias"] {
         if recording.find(key).is_some() && recording.flag(key)? {
             return Err(recording.wrong(key, "false: the trunk has neither", true));
         }
     }
-    let vit = VitConfig {
-        img_size: recording.pair("config.img_size")?,
-        in_chans: whole("in_chans")?,
-        patch_size: whole("patch_size")?,
-        embed_dim: whole("embed_dim")?,
-        depth: whole("depth")?,
-        num_heads: whole("num_heads")?,
-        mlp_ratio: recording.number("config.mlp_ratio")?,
-        layer_norm_eps: recording.number("config.layer_norm_eps")?,
-    };
-    let config = BeitConfig { vit, vocab_size: whole("vocab_size")? };
+    let config = BeitConfig { vit: recording.vit()?, vocab_size: recording.whole("config.vocab_size")? };
     config.validate().map_err(|e| recording.wrong("config", "a possible model", e))?;
     Ok(config)
 }

@@ -63,20 +63,9 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
 
 fn config<F: Real>(recording: &Recording<F>) -> Result<MaeConfig> {
     let whole = |key: &str| recording.whole(&format!("config.{key}"));
-    let config = MaeConfig {
-        img_size: recording.pair("config.img_size")?,
-        in_chans: whole("in_chans")?,
-        patch_size: whole("patch_size")?,
-        embed_dim: whole("embed_dim")?,
-        depth: whole("depth")?,
-        num_heads: whole("num_heads")?,
-        decoder_embed_dim: whole("decoder_embed_dim")?,
-        decoder_depth: whole("decoder_depth")?,
-        decoder_num_heads: whole("decoder_num_heads")?,
-        mlp_ratio: recording.number("config.mlp_ratio")?,
-        layer_norm_eps: recording.number("config.layer_norm_eps")?,
-        norm_pix_loss: recording.flag("config.norm_pix_loss")?,
-    };
+    let decoder = [whole("decoder_embed_dim")?, whole("decoder_depth")?, whole("decoder_num_heads")?];
+    let norm_pix_loss = recording.flag("config.norm_pix_loss")?;
+    let config = MaeConfig { norm_pix_loss, ..MaeConfig::with_decoder(&recording.vit()?, decoder) };
     config.validate().map_err(|e| recording.wrong("config", "a possible model", e))?;
     Ok(config)
 }

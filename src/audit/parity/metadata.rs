@@ -2,6 +2,7 @@
 
 use super::recording::Recording;
 use crate::base::{Error, Result};
+use crate::models::vit::VitConfig;
 use serde_json::Value;
 
 /// Far above every size that makes sense; keeps a slip in the metadata from becoming an overflow.
@@ -54,6 +55,21 @@ impl<F> Recording<F> {
         self.value(key, "a whole number or two", |v| match v.as_array() {
             Some(pair) => Some([whole(pair.first()?)?, whole(pair.get(1)?)?]).filter(|_| pair.len() == 2),
             None => whole(v).map(|side| [side; 2]),
+        })
+    }
+
+    /// The trunk's architecture.
+    pub(super) fn vit(&self) -> Result<VitConfig> {
+        let whole = |key: &str| self.whole(&format!("config.{key}"));
+        Ok(VitConfig {
+            img_size: self.pair("config.img_size")?,
+            in_chans: whole("in_chans")?,
+            patch_size: whole("patch_size")?,
+            embed_dim: whole("embed_dim")?,
+            depth: whole("depth")?,
+            num_heads: whole("num_heads")?,
+            mlp_ratio: self.number("config.mlp_ratio")?,
+            layer_norm_eps: self.number("config.layer_norm_eps")?,
         })
     }
 }

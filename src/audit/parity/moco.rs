@@ -9,8 +9,7 @@ use crate::exec::probe::Recorder;
 use crate::exec::{Backend, Exec};
 use crate::models::moco::step::{self, Step};
 use crate::models::moco::{BaseEncoder, Contrast, Moco, MocoConfig, momentum};
-use crate::models::vit::VitConfig;
-use crate::optim::{Group, clip, groups};
+use crate::optim::{Group, clip};
 use crate::params::{Params, Role, Tensor};
 use ndarray::{Array4, Ix4};
 use serde_json::Value;
@@ -47,7 +46,7 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
 
     // Whatever shifts all features is taken out again by the first batch norm.
     let settings = Settings::read(recording)?.with_noise(&["norm.bias"]);
-    let groups = groups(&model, settings.weight_decay);
+    let groups = model.groups(settings.weight_decay);
     for (tensor, _) in grad.tensors().iter().zip(&groups).filter(|(_, group)| group.trained) {
         let key = format!("grad.{}", tensor.name);
         recording.compare(&key, &tensor.shape, tensor.data.iter().map(|x| x.f64()), tolerance(&key))?;
@@ -162,25 +161,11 @@ fn compare_frozen<F: Real>(recording: &mut Recording<F>, model: &Moco<F>, groups
     recording.compare_metadata("frozen", agrees, note);
 }
 
-fn groups<F: Real>(model: &Moco<F>, weight_decay: f64) -> Vec<Group> {
-    let groups = groups::pretraining(model, weight_decay);
-    if model.config.stop_grad_conv1 { groups::frozen(groups, "patch_embed.") } else { groups }
-}
-
 fn config<F: Real>(recording: &Recording<F>) -> Result<MocoConfig> {
     let whole = |key: &str| recording.whole(&format!("config.{key}"));
     let number = |key: &str| recording.number(&format!("config.{key}"));
     let config = MocoConfig {
-        vit: VitConfig {
-            img_size: recording.pair("config.img_size")?,
-            in_chans: whole("in_chans")?,
-            patch_size: whole("patch_size")?,
-            embed_dim: whole("embed_dim")?,
-            depth: whole("depth")?,
-            num_heads: whole("num_heads")?,
-            mlp_ratio: number("mlp_ratio")?,
-            layer_norm_eps: number("layer_norm_eps")?,
-        },
+        vit: recording.vit()?,
         mlp_dim: whole("mlp_hidden")?,
         out_dim: whole("out_dim")?,
         temperature: number("temperature")?,

@@ -123,20 +123,8 @@ fn smoothing<F: Real>(recording: &Recording<F>) -> Result<f64> {
 }
 
 fn config<F: Real>(recording: &Recording<F>) -> Result<ClassifierConfig> {
-    let whole = |key: &str| recording.whole(&format!("config.{key}"));
     let pooling = if recording.flag("config.global_pool")? { Pooling::Mean } else { Pooling::Class };
-    let config = ClassifierConfig {
-        img_size: recording.pair("config.img_size")?,
-        in_chans: whole("in_chans")?,
-        patch_size: whole("patch_size")?,
-        embed_dim: whole("embed_dim")?,
-        depth: whole("depth")?,
-        num_heads: whole("num_heads")?,
-        mlp_ratio: recording.number("config.mlp_ratio")?,
-        layer_norm_eps: recording.number("config.layer_norm_eps")?,
-        pooling,
-        num_classes: whole("num_classes")?,
-    };
+    let config = ClassifierConfig::new(&recording.vit()?, recording.whole("config.num_classes")?, pooling);
     config.validate().map_err(|e| recording.wrong("config", "a possible model", e))?;
     recording.justifies(config.parameters())?;
     Ok(config)

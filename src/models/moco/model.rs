@@ -13,10 +13,14 @@ use crate::base::Real;
 use crate::exec::Exec;
 use crate::layers::batch_norm::Statistics;
 use crate::layers::init::init;
+use crate::optim::{Group, groups};
 use crate::params;
 use ndarray::{Array2, ArrayView4, s};
 use std::array;
 use std::ops::Range;
+
+/// The names of the patch projection's tensors begin with this.
+const CONV1: &str = "patch_embed.";
 
 params! {
     /// Trunk and projector, of which the momentum encoder is the moving average.
@@ -218,6 +222,13 @@ impl<F: Real> Moco<F> {
             crop += 1;
             self.base.trunk.backward(cache, dfeatures, &mut grad.base.trunk, cx)
         })
+    }
+
+    /// How each tensor is updated: as in any pre-training, but for a frozen patch projection.
+    #[must_use]
+    pub fn groups(&self, weight_decay: f64) -> Vec<Group> {
+        let groups = groups::pretraining(self, weight_decay);
+        if self.config.stop_grad_conv1 { groups::frozen(groups, CONV1) } else { groups }
     }
 
     /// Takes both crops' statistics into the running ones, crop 1 first.

@@ -32,9 +32,6 @@ use step::Crops;
 /// The prefix of the momentum encoder's tensors in a checkpoint.
 const MOMENTUM: &str = "momentum.";
 
-/// The names of the patch projection's tensors begin with this.
-const CONV1: &str = "patch_embed.";
-
 /// Contrastive pre-training with a momentum encoder.
 pub struct MocoV3 {
     /// What it learns from.
@@ -98,12 +95,7 @@ impl Task for MocoV3 {
     }
 
     fn source(config: &MocoV3Config) -> Result<Source> {
-        if config.run.held_out_images == 0 {
-            let none = || Err("run.held_out_images is 0".to_owned());
-            return Ok(Source { validation: none(), test: none(), ..Source::of(&config.data)? });
-        }
-        let (fraction, most) = (config.data.val_fraction, config.run.held_out_images);
-        Ok(Source::of(&config.data)?.hold_out(fraction, most, config.run.seed))
+        Source::for_pretraining(&config.data, &config.run)
     }
 
     fn open(source: Source, config: &mut MocoV3Config) -> Result<Opened<Self>> {
@@ -159,8 +151,7 @@ impl Task for MocoV3 {
     }
 
     fn groups(config: &MocoV3Config, model: &Moco<f32>) -> Vec<Group> {
-        let groups = groups::pretraining(model, config.optim.weight_decay);
-        if config.moco.stop_grad_conv1 { groups::frozen(groups, CONV1) } else { groups }
+        model.groups(config.optim.weight_decay)
     }
 
     /// The coefficient of the moving average follows the epochs done, with their fraction, as in the original.
