@@ -42,11 +42,9 @@ impl BeitConfig {
     /// Bytes of the activations that one image's training step keeps in f32 until its backward pass.
     #[must_use]
     pub fn activation_bytes(&self, masked: usize) -> usize {
-        let (vit, tokens) = (&self.vit, self.vit.tokens());
-        let block = vit.stack().block_memory(tokens);
         // The head keeps its rows; logits, their targets and their gradient are there at once.
-        let head = masked * (vit.embed_dim + 3 * self.vocab_size);
-        size_of::<f32>() * (vit.depth * block.kept + block.passing + vit.outside_blocks(tokens) + head)
+        let head = masked * (self.vit.embed_dim + 3 * self.vocab_size);
+        self.vit.activation_bytes(self.vit.depth) + size_of::<f32>() * head
     }
 
     /// Checks everything that would make the model impossible.

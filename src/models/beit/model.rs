@@ -137,7 +137,7 @@ impl<F: Real> Beit<F> {
         let mut x = self.mask.forward(patches, masked);
         cx.trace("replaced", &x);
         self.vit.add_positions(&mut x);
-        let (every, tokens) = (self.every_patch(), self.config.vit.tokens());
+        let (every, tokens) = (self.vit.every_patch(), self.config.vit.tokens());
         let input = self.vit.tokens(&x, |_| &every, cx);
         cx.recycle(x);
         let (encoded, blocks) = self.vit.encode(input, tokens, o, cx);
@@ -169,7 +169,7 @@ impl<F: Real> Beit<F> {
         cx: &mut Exec<F>,
     ) -> Array2<F> {
         let BeitCache { patch_embed, blocks, norm, head } = cache;
-        let (every, tokens) = (self.every_patch(), self.config.vit.tokens());
+        let (every, tokens) = (self.vit.every_patch(), self.config.vit.tokens());
         let targets = self.targets(&output.labels);
         let dlogits = cross_entropy::backward(&output.logits, &targets, masked_in_batch);
         cx.trace_gradient("logits", &dlogits);
@@ -190,9 +190,5 @@ impl<F: Real> Beit<F> {
 
     fn targets(&self, labels: &[usize]) -> Array2<F> {
         cross_entropy::targets(labels, self.config.vocab_size, 0.0)
-    }
-
-    fn every_patch(&self) -> Vec<usize> {
-        (0..self.config.vit.num_patches()).collect()
     }
 }

@@ -138,7 +138,7 @@ impl<F: Real> Classifier<F> {
     ) -> (Array2<F>, BodyCache<F>) {
         let (mut patches, patch_embed) = self.vit.embed(images, o, cx);
         self.vit.add_positions(&mut patches);
-        let (all, tokens) = (self.every_patch(), self.vit.config.tokens());
+        let (all, tokens) = (self.vit.every_patch(), self.vit.config.tokens());
         let x = self.vit.tokens(&patches, |_| &all, cx);
         cx.recycle(patches);
         let (encoded, blocks) = self.vit.encode(x, tokens, o, cx);
@@ -175,14 +175,10 @@ impl<F: Real> Classifier<F> {
             cx.recycle(dx);
             return None;
         };
-        let all = self.every_patch();
+        let all = self.vit.every_patch();
         let dpatches = self.vit.tokens_backward(dx.view(), |_| &all, &mut grad.vit, cx);
         cx.recycle(dx);
         self.vit.embed_backward(patch_embed, dpatches.view(), &mut grad.vit, cx);
         Some(dpatches)
-    }
-
-    fn every_patch(&self) -> Vec<usize> {
-        (0..self.vit.config.num_patches()).collect()
     }
 }

@@ -86,10 +86,7 @@ impl ClassifierConfig {
     /// `tune_blocks` blocks trained, or all.
     #[must_use]
     pub fn activation_bytes(&self, tune_blocks: Option<usize>) -> usize {
-        let vit = self.vit();
-        let block = vit.stack().block_memory(vit.tokens());
-        let blocks = tune_blocks.unwrap_or(self.depth).clamp(1, self.depth);
-        size_of::<f32>() * (blocks * block.kept + block.passing + vit.outside_blocks(vit.tokens()))
+        self.vit().activation_bytes(tune_blocks.unwrap_or(self.depth).clamp(1, self.depth))
     }
 
     /// Checks everything that would make the model impossible.

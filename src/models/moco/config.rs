@@ -68,14 +68,6 @@ impl MocoConfig {
             + logits)
     }
 
-    /// Bytes of the activations of one crop of one image on its way through the trunk and back, in f32.
-    #[must_use]
-    pub fn activation_bytes(&self) -> usize {
-        let c = &self.vit;
-        let block = c.stack().block_memory(c.tokens());
-        size_of::<f32>() * (c.depth * block.kept + block.passing + c.outside_blocks(c.tokens()))
-    }
-
     /// Elements that heads and loss keep of each image in a batch of `batch`: of both crops, the features and their gradient;
     /// of three hidden layers the input of the next, `x̂` and ReLU's slope; queries and keys with their directions; and rows
     /// of logits, of their targets and gradients.

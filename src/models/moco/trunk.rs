@@ -71,7 +71,7 @@ impl<F: Real> Trunk<F> {
     ) -> (Array2<F>, TrunkCache<F>) {
         let (mut patches, patch_embed) = self.vit.embed(images, o, cx);
         self.vit.add_positions(&mut patches);
-        let (all, tokens) = (self.every_patch(), self.vit.config.tokens());
+        let (all, tokens) = (self.vit.every_patch(), self.vit.config.tokens());
         let x = self.vit.tokens(&patches, |_| &all, cx);
         cx.recycle(patches);
         let (encoded, blocks) = self.vit.encode(x, tokens, o, cx);
@@ -90,16 +90,12 @@ impl<F: Real> Trunk<F> {
     ) -> Array2<F> {
         let dx = self.pool.backward(cache.norm, dfeatures, &mut grad.pool, cx);
         let dx = self.vit.encode_backward(cache.blocks, dx, &[], &mut grad.vit, cx);
-        let all = self.every_patch();
+        let all = self.vit.every_patch();
         let dpatches = self.vit.tokens_backward(dx.view(), |_| &all, &mut grad.vit, cx);
         cx.recycle(dx);
         if let Some(patch_embed) = cache.patch_embed {
             self.vit.embed_backward(patch_embed, dpatches.view(), &mut grad.vit, cx);
         }
         dpatches
-    }
-
-    fn every_patch(&self) -> Vec<usize> {
-        (0..self.vit.config.num_patches()).collect()
     }
 }

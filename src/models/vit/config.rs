@@ -98,6 +98,14 @@ impl VitConfig {
         self.num_patches() * (self.patch_len() + self.embed_dim) + 2 * n * self.embed_dim
     }
 
+    /// Bytes of the activations that one whole image's training step keeps in f32 until its backward pass, with so many of the
+    /// last blocks trained.
+    #[must_use]
+    pub fn activation_bytes(&self, trained_blocks: usize) -> usize {
+        let block = self.stack().block_memory(self.tokens());
+        size_of::<f32>() * (trained_blocks * block.kept + block.passing + self.outside_blocks(self.tokens()))
+    }
+
     /// Bytes of the activations of one whole image on its way through, in f32, when nothing is kept for a backward pass.
     #[must_use]
     pub fn inference_bytes(&self) -> usize {

@@ -15,6 +15,12 @@ impl<F: Real> Vit<F> {
         }
     }
 
+    /// What [`Vit::tokens`] keeps where nothing is left out.
+    #[must_use]
+    pub fn every_patch(&self) -> Vec<usize> {
+        (0..self.config.num_patches()).collect()
+    }
+
     /// `x[b, 0] = cls_token + pos_embed[0]`, `x[b, 1 + i] = patches[b, keep(b)[i]]`; the patches have their positions.
     pub fn tokens<'k>(
         &self,
