@@ -4,7 +4,7 @@ use super::metrics;
 use super::run_dir::RunDir;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
-use crate::checkpoint::{Change, Checkpoint, dir};
+use crate::checkpoint::{Change, Checkpoint, State, dir};
 use crate::config::origins::{Origins, Resolved};
 use crate::config::overrides::Overrides;
 use crate::config::resolve::changed;
@@ -119,14 +119,14 @@ pub fn first_config<S: Settings>(run: &RunDir) -> Result<S> {
     S::from_toml(&read_text(&run.config())?, &run.config())
 }
 
-/// The text of the settings of a run's last checkpoint, or of those that it began with.
+/// The text of the settings of a run's last checkpoint, or of those that it began with; of a checkpoint nothing else is read.
 ///
 /// # Errors
-/// As [`last_checkpoint`], or if there is none and `config.toml` cannot be read.
+/// If its state is damaged, or if there is none and `config.toml` cannot be read.
 pub fn settings_of(run: &RunDir) -> Result<String> {
-    match last_checkpoint(run)? {
-        Some(checkpoint) => Ok(checkpoint.state.config_toml),
-        None => read_text(&run.config()),
+    match dir::find(run.path()) {
+        Ok(found) => Ok(State::read(&found.join(dir::STATE))?.config_toml),
+        Err(_) => read_text(&run.config()),
     }
 }
 
