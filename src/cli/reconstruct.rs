@@ -13,8 +13,9 @@ use vit_mae::mae::{Mask, mask_from_file};
 use vit_mae::tasks::Config;
 use vit_mae::tasks::mae::gallery;
 use vit_mae::tasks::mae::gallery::Rows;
-use vit_mae::tasks::mae::{eval_set, load};
+use vit_mae::tasks::mae::load;
 use vit_mae::train::WorkerPool;
+use vit_mae::train::eval_images;
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -146,5 +147,5 @@ fn masks(args: &Args, config: &Config) -> Result<Vec<Mask>> {
         return Ok(vec![mask_from_file(path, config.model.num_patches())?; count]);
     }
     let masking = config.masking();
-    Ok((0..count).map(|i| masking.mask(args.seed, eval_set::EPOCH, i as u64)).collect())
+    Ok((0..count).map(|i| masking.mask(args.seed, eval_images::EPOCH, i as u64)).collect())
 }

@@ -5,6 +5,9 @@ use crate::base::Result;
 use crate::data::{Dataset, none_usable};
 use ndarray::{Array4, Axis, stack};
 
+/// The epoch that whatever is random about held-out images is addressed by: training never gets there.
+pub const EPOCH: u64 = u64::MAX;
+
 /// Evenly spaced images.
 pub struct EvalImages {
     /// `[B, C, H, W]`, normalised.
@@ -41,5 +44,20 @@ impl EvalImages {
         let views: Vec<_> = images.iter().map(|image| image.view()).collect();
         let images = stack(Axis(0), &views).expect("input images share the model's shape");
         Ok(Self { images, samples, skipped })
+    }
+}
+
+/// What the best checkpoint was chosen by, in words: so many validation images, or nothing, and why.
+#[must_use]
+pub fn what_validated(images: Option<usize>, why_none: Option<&str>) -> String {
+    match images {
+        Some(images) => {
+            format!("{images} validation images, none of them trained on, chose the best checkpoint.")
+        }
+        None => format!(
+            "No validation loss: {}. Nothing was chosen by one, and the trivial predictors were tried on the pictured \
+             images.",
+            why_none.unwrap_or_default()
+        ),
     }
 }

@@ -288,6 +288,17 @@ impl RunDir {
         Ok(self.sheets_by_epoch()?.into_iter().map(|(_, path)| path).collect())
     }
 
+    /// What the sheets are called in a report, and their bytes; the last one first.
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub fn sheets_of_report(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let read = |(epoch, path): (u64, PathBuf)| {
+            Ok((format!("epoch {epoch:04}"), fs::read(&path).map_err(Error::read(&path))?))
+        };
+        self.sheets_by_epoch()?.into_iter().rev().map(read).collect()
+    }
+
     /// The same with the epochs.
     ///
     /// # Errors

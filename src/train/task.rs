@@ -296,6 +296,24 @@ pub struct Findings<O> {
     pub report: Report,
 }
 
+/// What a summary of pre-training ends with: what the whole run took, and how large the model is.
+#[must_use]
+pub fn effort_rows(
+    skipped_steps: u64,
+    images_per_s: f64,
+    wall_secs: f64,
+    parameters: usize,
+) -> Vec<(String, String)> {
+    let skipped = ("steps skipped (not finite)", skipped_steps.to_string());
+    let rows = [
+        ("images per second", format!("{images_per_s:.0}")),
+        ("wall time", format!("{wall_secs:.0} s")),
+        ("parameters", parameters.to_string()),
+    ];
+    let rows = Some(skipped).filter(|_| skipped_steps > 0).into_iter().chain(rows);
+    rows.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// What every outcome tells: the last epoch, and what the whole run took.
 #[derive(Clone, Debug)]
 pub struct Effort {

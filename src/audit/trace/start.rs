@@ -6,8 +6,9 @@ use crate::models::mae::cost::Cost;
 use crate::models::mae::masking::len_keep;
 use crate::models::mae::{Mae, Mask};
 use crate::optim::{AdamW, clip};
-use crate::tasks::mae::{eval_set, load};
+use crate::tasks::mae::load;
 use crate::tasks::{Config, Pretrain};
+use crate::train::eval_images;
 use crate::train::memory::{available_bytes, gibibytes};
 use crate::train::source::measure;
 use crate::train::{Task, save};
@@ -132,7 +133,7 @@ impl Batch {
         let images = stack(Axis(0), &views).expect("input images share the model's shape");
         let masking = config.masking();
         let noise: Vec<Vec<f64>> =
-            (0..sources.len()).map(|i| masking.noise(seed, eval_set::EPOCH, i as u64)).collect();
+            (0..sources.len()).map(|i| masking.noise(seed, eval_images::EPOCH, i as u64)).collect();
         let keep = len_keep(config.model.num_patches(), config.mask.mask_ratio);
         let masks = noise.iter().map(|noise| Mask::from_noise(noise, keep)).collect();
         Ok(Self { images, sources, noise, masks })

@@ -9,7 +9,7 @@ use crate::config::settings::{Settings, shared_sections};
 use crate::models::beit::{BeitConfig, BlockMasking};
 use crate::models::mae::loss::PixelTarget;
 use crate::models::vit::VitConfig;
-use crate::tasks::mae::Config;
+use crate::tasks::mae::presets;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
 use serde::{Deserialize, Serialize};
@@ -77,12 +77,7 @@ impl BeitSettings {
     /// # Errors
     /// An unknown preset or key, a value of the wrong type, a file that is not TOML, or settings that cannot work together.
     pub fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Self>> {
-        let preset_settings = Config::resolve(preset, None, Vec::new())?;
-        let mut base = preset_settings.to_table()?;
-        base.remove("mask");
-        let model = Table::try_from(preset_settings.vit());
-        let model = model.map_err(|e| Error::setting("model", "numbers that TOML can hold", e))?;
-        base.insert("model".to_owned(), model.into());
+        let base = presets::trunk(preset)?;
         let recipe: Table = RECIPE.parse().map_err(|e| Error::setting("recipe beit", "TOML", e))?;
         let layers = Layers::new(base, &format!("preset {preset}")).lay(recipe, "recipe beit");
         let mut resolved: Resolved<Self> = layers.resolve(file, overrides)?;

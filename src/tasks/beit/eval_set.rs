@@ -7,13 +7,10 @@ use crate::base::Result;
 use crate::data::Dataset;
 use crate::exec::{Backend, Exec};
 use crate::models::beit::{Beit, Tokenizer};
-use crate::train::eval_images::EvalImages;
+use crate::train::eval_images::{EPOCH, EvalImages};
 use crate::train::task::Trivial;
 use crate::train::workers::WorkerPool;
 use std::sync::Arc;
-
-/// The epoch that masks of held-out images are addressed by: training never gets there.
-const EPOCH: u64 = u64::MAX;
 
 /// A fixed selection of images with fixed masks.
 pub struct EvalSet {

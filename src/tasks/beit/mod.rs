@@ -12,12 +12,13 @@ pub mod step;
 pub use config::BeitSettings;
 pub use outcome::Outcome;
 
-use crate::base::{Error, Result};
+use crate::base::Result;
 use crate::checkpoint::Named;
 use crate::data::{Augment, Batch, Dataset, LoaderConfig};
 use crate::draw::report::Report;
 use crate::models::beit::Beit;
 use crate::optim::{Group, groups};
+use crate::train::eval_images::what_validated;
 use crate::train::memory::StepMemory;
 use crate::train::metrics::Record;
 use crate::train::source::{Source, crop_area, loader};
@@ -177,18 +178,16 @@ impl Task for BeitStyle {
 
     fn conclude(&self, cx: &EvalCx<'_, Self>, _: &[Record], effort: Effort) -> Result<Findings<Outcome>> {
         let outcome = Outcome::of(self, cx, effort)?;
-        let mut sheets = Vec::new();
-        for path in cx.run.sheets()?.into_iter().rev() {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().replace("epoch-", "epoch ");
-            sheets.push((name, std::fs::read(&path).map_err(Error::read(&path))?));
-        }
         let uniform = (cx.config.beit.tokens as f64).ln();
         let report = Report {
             title: format!("{NAME} on {}", self.train.describe()),
             summary: outcome.summary(),
             sheets_heading: "Tokens, drawn by their centroids".to_owned(),
-            sheets,
-            notes: vec![self.what_validated()],
+            sheets: cx.run.sheets_of_report()?,
+            notes: vec![what_validated(
+                self.validation.as_ref().map(|set| set.of.samples.len()),
+                self.no_validation.as_deref(),
+            )],
             ..Report::default()
         };
         let references = vec![("every token alike".to_owned(), uniform)];
@@ -200,20 +199,5 @@ impl BeitStyle {
     /// The images on which trivial predictors are tried.
     fn judged(&self) -> &EvalSet {
         self.validation.as_ref().unwrap_or(&self.pictured)
-    }
-
-    /// What the best checkpoint was chosen by, in words.
-    fn what_validated(&self) -> String {
-        match (&self.validation, &self.no_validation) {
-            (Some(set), _) => format!(
-                "{} validation images, none of them trained on, chose the best checkpoint.",
-                set.of.samples.len()
-            ),
-            (None, why) => format!(
-                "No validation loss: {}. Nothing was chosen by one, and the trivial predictors were tried on the pictured \
-                 images.",
-                why.as_deref().unwrap_or_default()
-            ),
-        }
     }
 }

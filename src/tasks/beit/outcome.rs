@@ -4,7 +4,7 @@ use super::BeitStyle;
 use super::monitor::Seen;
 use crate::base::Result;
 use crate::train::metrics::EpochRecord;
-use crate::train::task::{Effort, EvalCx, Trivial};
+use crate::train::task::{Effort, EvalCx, Trivial, effort_rows};
 use serde::Serialize;
 
 /// What a finished run reached.
@@ -73,12 +73,7 @@ impl crate::train::task::Outcome for Outcome {
             rows.extend(value.map(|value| (name.to_owned(), format!("{value:.4}"))));
         }
         rows.extend(self.trivial.iter().map(|(name, value)| (name.clone(), format!("{value:.4}"))));
-        if self.skipped_steps > 0 {
-            rows.push(("steps skipped (not finite)".to_owned(), self.skipped_steps.to_string()));
-        }
-        rows.push(("images per second".to_owned(), format!("{:.0}", self.images_per_s)));
-        rows.push(("wall time".to_owned(), format!("{:.0} s", self.wall_secs)));
-        rows.push(("parameters".to_owned(), self.parameters.to_string()));
+        rows.extend(effort_rows(self.skipped_steps, self.images_per_s, self.wall_secs, self.parameters));
         rows
     }
 

@@ -8,13 +8,10 @@ use crate::data::Dataset;
 use crate::models::mae::baseline::{Baselines, baselines};
 use crate::models::mae::loss::PixelTarget;
 use crate::models::mae::{Mae, Mask};
-use crate::train::eval_images::EvalImages;
+use crate::train::eval_images::{EPOCH, EvalImages};
 use crate::train::workers::WorkerPool;
 use ndarray::Array4;
 use std::sync::Arc;
-
-/// The epoch that masks of held-out images are addressed by: training never gets there.
-pub const EPOCH: u64 = u64::MAX;
 
 /// A fixed selection of images with fixed masks.
 pub struct EvalSet {

@@ -11,7 +11,7 @@ pub mod step;
 pub use config::Config;
 pub use outcome::Outcome;
 
-use crate::base::{Error, Result};
+use crate::base::Result;
 use crate::checkpoint::Named;
 use crate::data::{Augment, Batch, Dataset, LoaderConfig};
 use crate::draw::report::Report;
@@ -20,6 +20,7 @@ use crate::models::mae::masking::len_keep;
 use crate::models::mae::reconstruct::Stats;
 use crate::models::mae::{Mae, Mask};
 use crate::optim::{Group, groups};
+use crate::train::eval_images::what_validated;
 use crate::train::memory::StepMemory;
 use crate::train::metrics::Record;
 use crate::train::source::{Source, crop_area, loader, measure};
@@ -167,17 +168,15 @@ impl Task for Pretrain {
 
     fn conclude(&self, cx: &EvalCx<'_, Self>, _: &[Record], effort: Effort) -> Result<Findings<Outcome>> {
         let outcome = Outcome::of(self, cx, effort)?;
-        let mut sheets = Vec::new();
-        for path in cx.run.sheets()?.into_iter().rev() {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().replace("epoch-", "epoch ");
-            sheets.push((name, std::fs::read(&path).map_err(Error::read(&path))?));
-        }
         let report = Report {
             title: format!("Masked autoencoder on {}", self.train.describe()),
             summary: outcome.summary(),
             sheets_heading: "Reconstructions".to_owned(),
-            sheets,
-            notes: vec![self.what_validated()],
+            sheets: cx.run.sheets_of_report()?,
+            notes: vec![what_validated(
+                self.validation.as_ref().map(|set| set.masks.len()),
+                self.no_validation.as_deref(),
+            )],
             ..Report::default()
         };
         Ok(Findings { references: outcome.references(), outcome, report })
@@ -185,21 +184,6 @@ impl Task for Pretrain {
 }
 
 impl Pretrain {
-    /// What the best checkpoint was chosen by, in words.
-    fn what_validated(&self) -> String {
-        match (&self.validation, &self.no_validation) {
-            (Some(set), _) => format!(
-                "{} validation images, none of them trained on, chose the best checkpoint.",
-                set.masks.len()
-            ),
-            (None, why) => format!(
-                "No validation loss: {}. Nothing was chosen by one, and the trivial predictors were tried on the pictured \
-                 images.",
-                why.as_deref().unwrap_or_default()
-            ),
-        }
-    }
-
     /// Images that could not be read and were left out of the validation, test and pictured images.
     fn skipped(&self) -> Vec<String> {
         let sets = self.validation.iter().chain(&self.test).chain([&self.pictured]);

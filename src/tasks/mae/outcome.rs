@@ -4,7 +4,7 @@ use super::Pretrain;
 use crate::base::Result;
 use crate::models::mae::baseline::Baselines;
 use crate::train::metrics::EpochRecord;
-use crate::train::task::{Effort, EvalCx};
+use crate::train::task::{Effort, EvalCx, effort_rows};
 use serde::Serialize;
 
 /// What a finished run reached.
@@ -67,12 +67,7 @@ impl crate::train::task::Outcome for Outcome {
             rows.push(("test loss".to_owned(), format!("{loss:.4}")));
         }
         rows.extend(self.references().into_iter().map(|(name, loss)| (name, format!("{loss:.4}"))));
-        if self.skipped_steps > 0 {
-            rows.push(("steps skipped (not finite)".to_owned(), self.skipped_steps.to_string()));
-        }
-        rows.push(("images per second".to_owned(), format!("{:.0}", self.images_per_s)));
-        rows.push(("wall time".to_owned(), format!("{:.0} s", self.wall_secs)));
-        rows.push(("parameters".to_owned(), self.parameters.to_string()));
+        rows.extend(effort_rows(self.skipped_steps, self.images_per_s, self.wall_secs, self.parameters));
         rows
     }
     fn skipped(&self) -> &[String] {

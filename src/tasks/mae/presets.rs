@@ -1,6 +1,8 @@
 //! The presets: each a TOML file in `presets/`, embedded in the program, and one line here.
 
 use crate::base::{Error, Result};
+use crate::models::mae::MaeConfig;
+use toml::Table;
 
 /// Name, and every setting.
 pub const PRESETS: &[(&str, &str)] = &[
@@ -22,4 +24,19 @@ pub fn text(name: &str) -> Result<&'static str> {
         let names: Vec<_> = PRESETS.iter().map(|(name, _)| *name).collect();
         Error::setting("--preset", format!("one of {}", names.join(", ")), name)
     })
+}
+
+/// A preset's settings without what only a masked autoencoder has: the trunk's architecture, data, optimiser, run.
+///
+/// # Errors
+/// If there is no such preset.
+pub fn trunk(name: &str) -> Result<Table> {
+    let wrong = |e: toml::de::Error| Error::setting("--preset", "TOML", e);
+    let mut settings: Table = text(name)?.parse().map_err(wrong)?;
+    settings.remove("mask");
+    let model = settings.remove("model").unwrap_or_else(|| Table::new().into());
+    let model: MaeConfig = model.try_into().map_err(wrong)?;
+    let vit = Table::try_from(model.vit()).map_err(|e| Error::setting("--preset", "TOML", e))?;
+    settings.insert("model".to_owned(), vit.into());
+    Ok(settings)
 }

@@ -1,7 +1,7 @@
 //! Every setting of a MoCo v3 run, resolved as preset < recipe < file < environment < command line.
 
 use super::recipes;
-use crate::base::{Error, Result};
+use crate::base::Result;
 use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
 use crate::config::resolve::Layers;
@@ -11,12 +11,13 @@ use crate::data::Augment;
 use crate::models::moco::MocoConfig;
 use crate::models::vit::VitConfig;
 use crate::tasks::Config;
+use crate::tasks::mae::presets;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
 use crate::train::source::crop_area;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use toml::{Table, Value};
+use toml::Value;
 
 /// `ε` and the fraction of a new batch in the running statistics of every batch norm: PyTorch's, which the original keeps.
 const BATCH_NORM: (f64, f64) = (1e-5, 0.1);
@@ -65,13 +66,8 @@ impl MocoV3Config {
     /// An unknown preset or key, a value of the wrong type, a file that is not TOML, or settings that cannot work
     /// together; the error names the file, the variable or the flag.
     pub fn layered(preset: &str, file: Option<&Path>, overrides: &Overrides) -> Result<Resolved<Self>> {
-        let wrong = |e: toml::ser::Error| Error::setting("settings", "numbers that TOML can hold", e);
-        let start = Config::resolve(preset, None, Vec::new())?;
-        let mut table = start.to_table()?;
-        table.remove("mask");
-        table.insert("model".to_owned(), Table::try_from(start.vit()).map_err(wrong)?.into());
-        let (name, recipe) = recipes::of(&start)?;
-        Layers::new(table, &format!("preset {preset}"))
+        let (name, recipe) = recipes::of(&Config::resolve(preset, None, Vec::new())?)?;
+        Layers::new(presets::trunk(preset)?, &format!("preset {preset}"))
             .lay(recipe, &format!("recipe {name}"))
             .resolve(file, overrides)
     }

@@ -10,12 +10,11 @@ use crate::models::moco::{BaseEncoder, Moco};
 use crate::tasks::features::{Outputs, rows};
 use crate::tasks::knn::Knn;
 use crate::train::WorkerPool;
+use crate::train::eval_images::EPOCH;
 use crate::train::readable::leave_out_bad;
 use ndarray::{Array4, ArrayView1, ArrayView4};
 use std::sync::Arc;
 
-/// The epoch that views of held-out images are addressed by: training never gets there.
-const EPOCH: u64 = u64::MAX;
 /// Most training images among which neighbours are looked for.
 const BANK: usize = 2048;
 

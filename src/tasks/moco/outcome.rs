@@ -3,7 +3,7 @@
 use super::MocoV3;
 use crate::base::Result;
 use crate::train::metrics::EpochRecord;
-use crate::train::task::{Effort, EvalCx};
+use crate::train::task::{Effort, EvalCx, effort_rows};
 use serde::Serialize;
 
 /// What a finished run reached.
@@ -58,12 +58,7 @@ impl crate::train::task::Outcome for Outcome {
             ("test images named by neighbours", self.test_knn_accuracy.map(percent)),
         ];
         rows.extend(scores.into_iter().filter_map(|(name, score)| Some((name.to_owned(), score?))));
-        if self.skipped_steps > 0 {
-            rows.push(("steps skipped (not finite)".to_owned(), self.skipped_steps.to_string()));
-        }
-        rows.push(("images per second".to_owned(), format!("{:.0}", self.images_per_s)));
-        rows.push(("wall time".to_owned(), format!("{:.0} s", self.wall_secs)));
-        rows.push(("parameters".to_owned(), self.parameters.to_string()));
+        rows.extend(effort_rows(self.skipped_steps, self.images_per_s, self.wall_secs, self.parameters));
         rows
     }
 
