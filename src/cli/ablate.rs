@@ -1,6 +1,7 @@
 //! `vit-mae ablate`.
 
 use super::device::DeviceFlags;
+use super::finetune::tasks;
 use super::pretrain::methods;
 use super::progress::{self, Progress};
 use super::settings::{assignments, given, over_environment, path, whole};
@@ -13,10 +14,11 @@ use std::sync::atomic::AtomicUsize;
 use toml::Table;
 use vit_mae::config::{Overrides, Settings, keys};
 use vit_mae::sweep::{Ablation, AblationObserver, Axis, EvalPlan, METHOD, Plan, Row, table};
-use vit_mae::tasks::all_keys;
 use vit_mae::tasks::classify::recipes;
 use vit_mae::tasks::mae::presets;
 use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
+use vit_mae::tasks::transfer::Transfer;
+use vit_mae::tasks::{Classify, all_keys};
 use vit_mae::train::Observer;
 use vit_mae::{Error, Result};
 
@@ -79,6 +81,9 @@ pub(crate) struct Args {
     #[arg(long)]
     epochs: Option<u64>,
 
+    /// What every run is fine-tuned for; runs are probed for classification alone
+    #[arg(long, default_value = Classify::TRANSFER, value_parser = tasks())]
+    task: String,
     /// Fine-tuning starts from these settings: small, paper
     #[arg(long, default_value = recipes::DEFAULT)]
     recipe: String,
@@ -159,8 +164,9 @@ impl Args {
             vary,
             seeds: (0..self.seeds).collect(),
             judge: EvalPlan {
-                probe: !self.no_probe,
+                probe: !self.no_probe && self.task == Classify::TRANSFER,
                 finetune: (!self.no_finetune).then(|| self.recipe.clone()),
+                task: self.task.clone(),
                 label_share: self.labels,
             },
             pretrain: settings,

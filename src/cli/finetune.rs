@@ -3,15 +3,18 @@
 use super::flags::{LabelledData, Training, print_config};
 use super::settings::{Override, choice, given, number, over_environment, pair, path, sides, whole};
 use super::training::train;
-use std::path::{Path, PathBuf};
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use std::path::PathBuf;
 use toml::Value;
 use vit_mae::Result;
+use vit_mae::config::Overrides;
 use vit_mae::config::resolve::changed;
-use vit_mae::config::{Overrides, Resolved};
 use vit_mae::models::classify::Pooling;
-use vit_mae::tasks::classify::{Start, recipes};
-use vit_mae::tasks::{Classify, FinetuneConfig};
-use vit_mae::train::resume::preview;
+use vit_mae::tasks::Classify;
+use vit_mae::tasks::classify::recipes;
+use vit_mae::tasks::finetuning::{TRANSFERS, WithTransfer, with_transfer, with_transfer_of};
+use vit_mae::tasks::transfer::{Start, Transfer};
+use vit_mae::train::resume::{preview, settings_of};
 use vit_mae::train::{Run, RunDir};
 
 const EXAMPLES: &str = "\
@@ -28,20 +31,13 @@ Settings are resolved as recipe < what the checkpoint gives (architecture, data,
 file < environment (VIT_MAE_OPTIM__EPOCHS=3 is optim.epochs) < flags; --print-config shows the result. Part of the \
 labelled images is held out (--val-fraction) and chooses the best epoch; the test split is judged once, at the end.";
 
-/// What an encoder can be fine-tuned for.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Task {
-    /// Name the class of an image
-    Classify,
-}
-
 /// Flags of `vit-mae finetune`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// What the pre-trained encoder is fine-tuned for
-    #[arg(long, default_value = "classify")]
-    task: Task,
+    #[arg(long, default_value = Classify::TRANSFER, value_parser = tasks())]
+    task: String,
     /// The pre-training run whose encoder is fine-tuned
     #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "preset"])]
     checkpoint: Option<PathBuf>,
@@ -94,36 +90,61 @@ pub(crate) struct Args {
     resume: Option<PathBuf>,
 }
 
+/// The tasks as values of a flag, each with what it is.
+pub(super) fn tasks() -> PossibleValuesParser {
+    PossibleValuesParser::new(TRANSFERS.iter().map(|task| PossibleValue::new(task.name).help(task.about)))
+}
+
 /// Trains, and says what came out.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let Task::Classify = args.task;
     let threads = super::start_threads(args.training.threads)?;
-    let (file, overrides) = (args.training.config.as_deref(), over_environment(args.overrides()?)?);
-    if args.training.print_config {
-        return print_config(&match &args.resume {
-            Some(path) => preview::<FinetuneConfig>(&RunDir::open(path)?, file, &overrides)?,
-            None => args.settings(&args.start()?, file, &overrides)?,
-        });
+    let overrides = over_environment(args.overrides()?)?;
+    let with = Finetuning { args, overrides: &overrides, threads };
+    match &args.resume {
+        None => with_transfer(&args.task, with),
+        Some(path) => {
+            let settings = settings_of(&RunDir::open(path)?)?;
+            with_transfer_of(&settings, path, with)
+        }
     }
-    let run = if let Some(path) = &args.resume {
-        Run::<Classify>::resume(RunDir::open(path)?, |before| Ok(changed(before, file, &overrides)?.config))
-            .map_err(|error| overrides.name_variable(error))?
-    } else {
-        args.begin(file, &overrides)?
-    };
-    train(run, &args.training, threads, &super::command_line())
+}
+
+/// What is asked, whatever the task.
+struct Finetuning<'a> {
+    args: &'a Args,
+    overrides: &'a Overrides,
+    threads: usize,
+}
+
+impl WithTransfer for Finetuning<'_> {
+    type Output = ();
+
+    fn run<T: Transfer>(self) -> Result<()> {
+        let Self { args, overrides, threads } = self;
+        let file = args.training.config.as_deref();
+        let run = if let Some(path) = &args.resume {
+            let run = RunDir::open(path)?;
+            if args.training.print_config {
+                return print_config(&preview::<T::Config>(&run, file, overrides)?);
+            }
+            Run::<T>::resume(run, |before| Ok(changed(before, file, overrides)?.config))
+                .map_err(|error| overrides.name_variable(error))?
+        } else {
+            let start = args.start()?;
+            let resolved = T::layered(&args.recipe, (start.given()?, &args.origin()), file, overrides)?;
+            if args.training.print_config {
+                return print_config(&resolved);
+            }
+            // Everything is looked at before a folder is made.
+            let (out, overwrite) = (&args.training.out, args.training.overwrite);
+            RunDir::check(out.as_deref(), overwrite)?;
+            Run::<T>::new(resolved.config, &start, || RunDir::create(out.clone(), overwrite))?
+        };
+        train(run, &args.training, threads, &super::command_line())
+    }
 }
 
 impl Args {
-    /// A new run: everything is looked at before a folder is made.
-    fn begin(&self, file: Option<&Path>, overrides: &Overrides) -> Result<Run<Classify>> {
-        let (out, overwrite) = (&self.training.out, self.training.overwrite);
-        RunDir::check(out.as_deref(), overwrite)?;
-        let start = self.start()?;
-        let config = self.settings(&start, file, overrides)?.config;
-        Run::<Classify>::new(config, &start, || RunDir::create(out.clone(), overwrite))
-    }
-
     /// Where a new run starts.
     fn start(&self) -> Result<Start> {
         match (&self.checkpoint, self.from_scratch) {
@@ -133,18 +154,12 @@ impl Args {
         }
     }
 
-    /// A new run's settings.
-    fn settings(
-        &self,
-        start: &Start,
-        file: Option<&Path>,
-        overrides: &Overrides,
-    ) -> Result<Resolved<FinetuneConfig>> {
-        let origin = match (&self.checkpoint, &self.preset) {
+    /// Where the settings come from that its start gives.
+    fn origin(&self) -> String {
+        match (&self.checkpoint, &self.preset) {
             (Some(run), _) => format!("checkpoint {}", run.display().to_string().escape_debug()),
             (None, preset) => format!("preset {}", preset.as_deref().unwrap_or_default()),
-        };
-        FinetuneConfig::layered(&self.recipe, (start.given()?, &origin), file, overrides)
+        }
     }
 
     /// The flags that were given, as settings.

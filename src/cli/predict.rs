@@ -2,11 +2,10 @@
 
 use super::device::DeviceFlags;
 use super::outln;
-use serde::Serialize;
 use std::path::PathBuf;
-use vit_mae::tasks::classify;
-use vit_mae::tasks::classify::evaluate::Prediction;
-use vit_mae::{Error, Result};
+use vit_mae::Result;
+use vit_mae::tasks::finetuning::{WithTransfer, with_transfer_at};
+use vit_mae::tasks::transfer::{PredictRequest, Transfer};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,35 +37,34 @@ pub(crate) struct Args {
     device: DeviceFlags,
 }
 
-/// What `--json` prints for an image.
-#[derive(Serialize)]
-struct Answer<'a> {
-    image: &'a PathBuf,
-    predictions: Vec<Prediction>,
-}
-
 /// Predicts and prints.
 pub(crate) fn run(args: &Args) -> Result<()> {
     super::start_threads(args.threads)?;
-    if args.top == 0 {
-        return Err(Error::setting("--top", "at least 1", args.top));
-    }
-    let (model, config, checkpoint) = classify::load_best(&args.checkpoint)?;
-    let input = config.input();
-    let engine = args.device.engine(config.run.gemm)?;
-    let evaluator = config.evaluator(&model, &input, &checkpoint.dir, &engine);
-    let answers = args.images.iter().zip(evaluator.predict(&args.images, args.top)?);
-    let answers: Vec<Answer> = answers.map(|(image, predictions)| Answer { image, predictions }).collect();
-    if args.json {
-        outln!("{}", super::json(&answers)?);
-        return Ok(());
-    }
-    let widest = config.finetune.classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);
-    for answer in &answers {
-        outln!("{}", answer.image.display());
-        for Prediction { class, probability } in &answer.predictions {
-            outln!("  {class:<widest$}  {:>6.2} %", 100.0 * probability);
+    with_transfer_at(&args.checkpoint, Prediction { args })
+}
+
+/// What is asked, whatever the task.
+struct Prediction<'a> {
+    args: &'a Args,
+}
+
+impl WithTransfer for Prediction<'_> {
+    type Output = ();
+
+    fn run<T: Transfer>(self) -> Result<()> {
+        let Self { args } = self;
+        let request = PredictRequest {
+            checkpoint: &args.checkpoint,
+            pictures: &args.images,
+            top: args.top,
+            engine: &|gemm| args.device.engine(gemm),
+        };
+        let predicted = T::predict(&request)?;
+        if args.json {
+            outln!("{}", predicted.json);
+        } else {
+            predicted.lines.iter().for_each(|line| outln!("{line}"));
         }
+        Ok(())
     }
-    Ok(())
 }

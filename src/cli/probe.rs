@@ -3,7 +3,7 @@
 use super::device::DeviceFlags;
 use super::flags::LabelledData;
 use super::images_bar::ImagesBar;
-use super::judged::{self, Folder};
+use super::judged::{Folder, print_table};
 use super::{choice_name, outln, print_skipped};
 use std::path::PathBuf;
 use vit_mae::Result;
@@ -11,6 +11,7 @@ use vit_mae::base::out_file::check_out_file;
 use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::models::classify::Pooling;
 use vit_mae::tasks::classify::confusion;
+use vit_mae::tasks::classify::summary::Summary;
 use vit_mae::tasks::knn::Knn;
 use vit_mae::tasks::probe::head::{Optimizer, Reached, Trial};
 use vit_mae::tasks::probe::{ProbeReport, Probing, probe, scatter};
@@ -193,17 +194,14 @@ fn print(report: &ProbeReport) {
         outln!("  blr {blr:<8} {}", reached.as_deref().unwrap_or("the weights did not stay finite"));
     }
     outln!();
-    judged::print_head();
     let sets = [("linear probe, validation", &report.validation), ("linear probe, test", &report.test)];
-    for (name, summary) in sets {
-        if let Some(summary) = summary {
-            judged::print_row(name, summary);
-        }
-    }
+    let mut sets: Vec<(String, &Summary)> =
+        sets.into_iter().filter_map(|(name, summary)| Some((name.to_owned(), summary.as_ref()?))).collect();
     if let Some(knn) = &report.knn {
         let on = if report.test.is_some() { "test" } else { "validation" };
-        judged::print_row(&format!("{}-NN, {on}", knn.k), &knn.summary);
+        sets.push((format!("{}-NN, {on}", knn.k), &knn.summary));
     }
+    print_table(&Summary::table(sets.iter().map(|(name, summary)| (name.as_str(), *summary))));
     outln!("\nJudged on {}.", report.judged_on);
     print_skipped(&report.skipped);
 }

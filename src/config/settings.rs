@@ -160,7 +160,7 @@ pub(crate) fn one_line(e: toml::de::Error, text: &str) -> String {
 }
 
 /// A kind of run in words.
-fn kind(task: Option<&str>) -> String {
+pub(crate) fn kind(task: Option<&str>) -> String {
     match task {
         None => "pre-training (`vit-mae pretrain`)".to_owned(),
         Some("classify") => "fine-tuning for classification (`vit-mae finetune`)".to_owned(),

@@ -1,4 +1,4 @@
-//! The figure of an ablation: accuracy against the setting that was varied, one panel a measure, with error bars.
+//! The figure of an ablation: scores against the setting that was varied, one panel a measure, with error bars.
 
 use super::plan::{Axis, number};
 use super::table::{COLUMNS, Column, Row, Spread, at};
@@ -16,20 +16,26 @@ const CAP: f64 = 0.008;
 ///
 /// # Errors
 /// If the drawing library refuses.
-pub fn svg(axis: &Axis, rows: &[Row]) -> Result<String> {
+pub fn svg(axis: &Axis, rows: &[Row], task: &str) -> Result<String> {
     let shown: Vec<&Column> =
         COLUMNS.iter().filter(|c| rows.iter().any(|row| (c.of)(row).is_some())).collect();
     let panels = u32::try_from(shown.len().max(1)).unwrap_or(1);
     let mut svg = String::new();
-    draw(&mut svg, axis, rows, &shown, (WIDTH, PANEL * panels)).map_err(refused)?;
+    draw(&mut svg, (axis, task), rows, &shown, (WIDTH, PANEL * panels)).map_err(refused)?;
     Ok(svg)
 }
 
-fn draw(svg: &mut String, axis: &Axis, rows: &[Row], shown: &[&Column], size: (u32, u32)) -> Drawn {
+fn draw(
+    svg: &mut String,
+    (axis, task): (&Axis, &str),
+    rows: &[Row],
+    shown: &[&Column],
+    size: (u32, u32),
+) -> Drawn {
     let root = SVGBackend::with_string(svg, size).into_drawing_area();
     root.fill(&WHITE)?;
     for (column, area) in shown.iter().zip(root.split_evenly((shown.len().max(1), 1))) {
-        panel(&area, axis, rows, column)?;
+        panel(&area, (axis, task), rows, column)?;
     }
     root.present()?;
     Ok(())
@@ -37,7 +43,7 @@ fn draw(svg: &mut String, axis: &Axis, rows: &[Row], shown: &[&Column], size: (u
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-fn panel(area: &Area<'_>, axis: &Axis, rows: &[Row], column: &Column) -> Drawn {
+fn panel(area: &Area<'_>, (axis, task): (&Axis, &str), rows: &[Row], column: &Column) -> Drawn {
     let places = places(axis);
     let labels: Vec<String> = axis.values.iter().map(Axis::label).collect();
     let runs = |label: &str| at(rows, label, column).into_iter().map(|x| 100.0 * x).collect::<Vec<f64>>();
@@ -67,7 +73,7 @@ fn panel(area: &Area<'_>, axis: &Axis, rows: &[Row], column: &Column) -> Drawn {
     };
     quiet(&mut chart.configure_mesh())
         .x_desc(axis.name.as_str())
-        .y_desc(format!("{}, accuracy in %", column.name))
+        .y_desc(format!("{}, {} in %", column.name, column.measure(task)))
         .x_labels(if is_numeric(axis) { 10 } else { places.len() })
         .y_labels(6)
         .x_label_formatter(&name)

@@ -24,11 +24,12 @@ use crate::checkpoint::{State, dir};
 use crate::config::Settings;
 use crate::config::sections::{DataConfig, RunConfig};
 use crate::models::classify::Pooling;
-use crate::tasks::classify::{Classify, Start};
+use crate::tasks::finetuning::{WithTransfer, with_transfer};
 use crate::tasks::knn::Knn;
 use crate::tasks::pretraining::{Method, WithMethod, with_method};
 use crate::tasks::probe::head::Optimizer;
 use crate::tasks::probe::{Probing, probe};
+use crate::tasks::transfer::{Start, Transfer};
 use crate::train::RunDir;
 use crate::train::run::{Observer, Run};
 use crate::train::run_dir::write_atomic;
@@ -109,7 +110,7 @@ impl Ablation {
         let write = |name: &str, text: String| write_atomic(&self.folder.join(name), text.as_bytes());
         write("results.csv", table::csv(axis, rows))?;
         write("results.md", table::markdown(axis, rows))?;
-        write("figure.svg", figure::svg(axis, rows)?)
+        write("figure.svg", figure::svg(axis, rows, &self.plan.judge.task)?)
     }
 
     /// One value with one seed.
@@ -146,35 +147,15 @@ impl Ablation {
         }
         if let Some(recipe) = &self.plan.judge.finetune {
             let finetuning = format!("{name}, seed {seed}: fine-tuning");
-            let outcome =
-                self.finetune(&folder.join("finetune"), &finetuning, recipe, &pretrained, seed, observer)?;
-            row.finetune = outcome.test_accuracy.or(outcome.validation_accuracy);
-            row.finetune_secs = Some(outcome.wall_secs);
+            let (plan, out) = (&self.plan, folder.join("finetune"));
+            let (out, name, pretrained) = (&out, &finetuning, &pretrained);
+            let with = Finetuning { plan, recipe, seed, out, name, pretrained, observer };
+            let (score, secs) = with_transfer(&plan.judge.task, with)?;
+            (row.finetune, row.finetune_secs) = (score, Some(secs));
         }
         let json = serde_json::to_vec_pretty(&row).map_err(|e| Error::write(&done)(e.into()))?;
         write_atomic(&done, &json)?;
         Ok(row)
-    }
-
-    fn finetune(
-        &self,
-        out: &Path,
-        name: &str,
-        recipe: &str,
-        pretrained: &Path,
-        seed: u64,
-        observer: &mut dyn AblationObserver,
-    ) -> Result<crate::tasks::classify::Outcome> {
-        let mut run = if let Ok(run) = RunDir::open(out) {
-            Run::<Classify>::resume(run, |before| Ok(before.clone()))?
-        } else {
-            let start = Start::pretrained(pretrained)?;
-            let config = self.plan.finetuning(recipe, &start, seed)?;
-            Run::<Classify>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
-        };
-        let epochs = run.learner.config.optim.epochs;
-        let mut watch = observer.begins(name, epochs, run.steps_total());
-        run.train("", &mut *watch)
     }
 
     /// A linear probe on the class token, and at most 20 neighbours: fewer where there are few labels.
@@ -243,6 +224,37 @@ impl WithMethod for Pretraining<'_> {
         let mut watch = observer.begins(name, epochs, run.steps_total());
         run.train("", &mut *watch)?;
         Ok(output)
+    }
+}
+
+/// A run of fine-tuning: begun, or gone on with where it was interrupted.
+struct Finetuning<'a> {
+    plan: &'a Plan,
+    recipe: &'a str,
+    seed: u64,
+    out: &'a Path,
+    name: &'a str,
+    pretrained: &'a Path,
+    observer: &'a mut dyn AblationObserver,
+}
+
+impl WithTransfer for Finetuning<'_> {
+    /// What it reached, and the seconds it took.
+    type Output = (Option<f64>, f64);
+
+    fn run<T: Transfer>(self) -> Result<Self::Output> {
+        let Self { plan, recipe, seed, out, name, pretrained, observer } = self;
+        let mut run = if let Ok(run) = RunDir::open(out) {
+            Run::<T>::resume(run, |before| Ok(before.clone()))?
+        } else {
+            let start = Start::pretrained(pretrained)?;
+            let config = plan.finetuning::<T>(recipe, &start, seed)?;
+            Run::<T>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
+        };
+        let epochs = run.learner.config.optim().epochs;
+        let mut watch = observer.begins(name, epochs, run.steps_total());
+        let outcome = run.train("", &mut *watch)?;
+        Ok((T::score(&outcome), run.log.wall_secs()))
     }
 }
 

@@ -4,9 +4,10 @@ use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::config::Settings;
 use crate::config::resolve::varied;
-use crate::tasks::FinetuneConfig;
-use crate::tasks::classify::Start;
+use crate::tasks::Classify;
+use crate::tasks::finetuning::{WithTransfer, with_transfer};
 use crate::tasks::pretraining::{Method, WithMethod, with_method};
+use crate::tasks::transfer::{Start, Transfer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -63,6 +64,9 @@ pub struct EvalPlan {
     /// By fine-tuning with this recipe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finetune: Option<String>,
+    /// The task of fine-tuning.
+    #[serde(default = "classification")]
+    pub task: String,
     /// Fraction of the labels that both may use.
     pub label_share: f64,
 }
@@ -98,6 +102,11 @@ impl Axis {
     pub fn label(value: &Value) -> String {
         value.as_str().map_or_else(|| value.to_string(), str::to_owned)
     }
+}
+
+/// The task of plans that name none.
+fn classification() -> String {
+    Classify::TRANSFER.to_owned()
 }
 
 /// A value as a number, if it is one.
@@ -172,11 +181,11 @@ impl Plan {
     ///
     /// # Errors
     /// If they cannot work.
-    pub fn finetuning(&self, recipe: &str, start: &Start, seed: u64) -> Result<FinetuneConfig> {
+    pub fn finetuning<T: Transfer>(&self, recipe: &str, start: &Start, seed: u64) -> Result<T::Config> {
         let mut flags = self.finetune.clone();
         flags.push(("run.seed".to_owned(), whole(seed)?));
         flags.push(("finetune.label_share".to_owned(), self.judge.label_share.into()));
-        FinetuneConfig::resolve(recipe, start.given()?, None, flags)
+        Ok(T::layered(recipe, (start.given()?, ""), None, &flags.into())?.config)
     }
 
     /// Value by value, seed by seed.
@@ -219,9 +228,26 @@ impl WithMethod for Checking<'_> {
         let config: M::Config = self.point.config()?;
         config.run().engine()?;
         if let Some(recipe) = &self.plan.judge.finetune {
-            self.plan.finetuning(recipe, &Start::scratch(&config), self.seed)?;
+            let (plan, start, seed) = (self.plan, Start::scratch(&config), self.seed);
+            with_transfer(&plan.judge.task, CheckingTransfer { plan, recipe, start, seed })?;
         }
         Ok(())
+    }
+}
+
+/// What follows it, looked at before anything runs.
+struct CheckingTransfer<'a> {
+    plan: &'a Plan,
+    recipe: &'a str,
+    start: Start,
+    seed: u64,
+}
+
+impl WithTransfer for CheckingTransfer<'_> {
+    type Output = ();
+
+    fn run<T: Transfer>(self) -> Result<()> {
+        self.plan.finetuning::<T>(self.recipe, &self.start, self.seed).map(|_| ())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The points of an ablation as numbers: one row a run, means and standard deviations over the seeds.
 
 use super::plan::Axis;
+use crate::tasks::finetuning::TRANSFERS;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -18,7 +19,7 @@ pub struct Row {
     pub probe: Option<f64>,
     /// Accuracy of the nearest neighbours' vote.
     pub knn: Option<f64>,
-    /// Accuracy after fine-tuning.
+    /// The task's score after fine-tuning.
     pub finetune: Option<f64>,
     /// Seconds of pre-training.
     pub pretrain_secs: f64,
@@ -34,9 +35,21 @@ pub struct Column {
     pub of: fn(&Row) -> Option<f64>,
 }
 
-/// The accuracies.
+impl Column {
+    /// What the column's figures are, where runs were fine-tuned for a task.
+    #[must_use]
+    pub fn measure(&self, task: &str) -> &'static str {
+        let task = TRANSFERS.iter().find(|listed| listed.name == task).filter(|_| self.name == FINETUNING);
+        task.map_or("accuracy", |listed| listed.score)
+    }
+}
+
+/// The column that the task of fine-tuning gives its measure.
+const FINETUNING: &str = "fine-tuning";
+
+/// The scores.
 pub const COLUMNS: [Column; 3] = [
-    Column { name: "fine-tuning", of: |row| row.finetune },
+    Column { name: FINETUNING, of: |row| row.finetune },
     Column { name: "linear probe", of: |row| row.probe },
     Column { name: "k-NN", of: |row| row.knn },
 ];

@@ -4,6 +4,7 @@
 pub mod beit;
 pub mod classify;
 pub mod features;
+pub mod finetuning;
 pub mod knn;
 pub mod mae;
 pub mod metrics;
@@ -12,6 +13,7 @@ pub mod pca;
 pub mod pretrained;
 pub mod pretraining;
 pub mod probe;
+pub mod transfer;
 pub mod visualise;
 
 pub use beit::{BeitSettings, BeitStyle};

@@ -1,6 +1,7 @@
 //! The ways to pre-train one trunk: each a task that starts from random weights, and one line in [`with_method`].
 
-use super::classify::{FinetuneConfig, Start, recipes};
+use super::classify::{FinetuneConfig, recipes};
+use super::transfer::Start;
 use super::{BeitSettings, BeitStyle, Classify, Config, MocoV3, MocoV3Config, Pretrain};
 use crate::base::{Error, Result};
 use crate::config::origins::Resolved;

@@ -10,9 +10,9 @@ use vit_mae::Error;
 use vit_mae::checkpoint::tensors;
 use vit_mae::params::Params;
 use vit_mae::tasks::classify;
-use vit_mae::tasks::classify::Start;
+use vit_mae::tasks::transfer::Start;
 use vit_mae::tasks::{Classify, FinetuneConfig};
-use vit_mae::train::{Run, RunDir};
+use vit_mae::train::{Run, RunDir, Task};
 
 /// Three classes of stripes and a pre-training run of one epoch on them.
 fn place() -> Place {
@@ -181,7 +181,7 @@ fn partial_tuning_trains_the_last_blocks_and_the_head() {
     let given = FinetuneConfig::resolve("small", start.given().unwrap(), None, Vec::new()).unwrap();
     let mut given = given;
     given.model.num_classes = 3;
-    let before = start.classifier(&given).unwrap();
+    let before = Classify::model(&given, &start).unwrap();
     let before: BTreeMap<_, _> = before.tensors().into_iter().map(|t| (t.name, t.data.to_vec())).collect();
     let changed = |after: BTreeMap<String, Vec<f32>>| -> Vec<String> {
         after.into_iter().filter(|(name, data)| before[name] != *data).map(|(name, _)| name).collect()

@@ -5,17 +5,18 @@ use crate::base::{Error, Result};
 use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
 use crate::config::resolve::Layers;
-use crate::config::sections::{DataConfig, OptimConfig, RunConfig, require};
+use crate::config::sections::{DataConfig, OptimConfig, RunConfig};
 use crate::config::settings::{Settings, shared_sections};
 use crate::data::AugmentConfig;
 use crate::exec::engine::Engine;
 use crate::models::classify::{Classifier, ClassifierConfig};
 use crate::models::vit::VitConfig;
 use crate::tasks::classify::evaluate::Evaluator;
+use crate::tasks::transfer::TransferConfig;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toml::{Table, Value};
 
 /// All settings; `config.toml` in a run directory is this.
@@ -36,33 +37,6 @@ pub struct FinetuneConfig {
     pub optim: OptimConfig,
     /// Everything else.
     pub run: RunConfig,
-}
-
-/// What is taken over from pre-training, what of it is trained, and with how many labels.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TransferConfig {
-    /// The run whose encoder is fine-tuned; none for training from scratch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<PathBuf>,
-    /// CRC-32 of the weights that were taken over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkpoint_crc: Option<u32>,
-    /// How many of the last blocks are trained, beside the head: 0 for the head alone, all if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tune_blocks: Option<usize>,
-    /// The learning rate of a layer is this times that of the layer above it.
-    pub layer_decay: f64,
-    /// Chance that a residual branch of the last block is left out; it rises linearly from 0 in the first.
-    pub drop_path: f64,
-    /// Decay of a moving average of the weights, which then is what is judged and kept; none if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ema_decay: Option<f64>,
-    /// Fraction of the training images whose labels are used, class by class.
-    pub label_share: f64,
-    /// The names of the classes, as the data has them.
-    #[serde(default)]
-    pub classes: Vec<String>,
 }
 
 impl FinetuneConfig {
@@ -146,23 +120,5 @@ impl Settings for FinetuneConfig {
         self.augment.validate(height, width, self.model.in_chans)?;
         self.optim.validate()?;
         self.run.validate()
-    }
-}
-
-impl TransferConfig {
-    fn validate(&self, depth: usize) -> Result<()> {
-        if let Some(blocks) = self.tune_blocks {
-            let expected = format!("0 to {depth}, the blocks there are");
-            require(blocks <= depth, "finetune.tune_blocks", expected, blocks)?;
-        }
-        let decay = self.layer_decay;
-        require(decay > 0.0 && decay <= 1.0, "finetune.layer_decay", "more than 0, at most 1", decay)?;
-        let rate = self.drop_path;
-        require((0.0..1.0).contains(&rate), "finetune.drop_path", "at least 0 and less than 1", rate)?;
-        if let Some(decay) = self.ema_decay {
-            require((0.0..1.0).contains(&decay), "finetune.ema_decay", "at least 0 and less than 1", decay)?;
-        }
-        let share = self.label_share;
-        require(share > 0.0 && share <= 1.0, "finetune.label_share", "more than 0, at most 1", share)
     }
 }

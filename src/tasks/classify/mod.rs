@@ -3,17 +3,16 @@
 pub mod config;
 pub mod confusion;
 pub mod evaluate;
+mod judge;
 mod labelled;
 pub mod outcome;
 pub mod recipes;
 pub mod splits;
-pub mod start;
 pub mod step;
 pub mod summary;
 
 pub use config::FinetuneConfig;
 pub use outcome::Outcome;
-pub use start::Start;
 
 use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, Named, keep};
@@ -27,6 +26,7 @@ use crate::params::Params;
 use crate::tasks::Metrics;
 use crate::tasks::classify::evaluate::Evaluation;
 use crate::tasks::classify::splits::Splits;
+use crate::tasks::transfer::Start;
 use crate::train::curves;
 use crate::train::memory::{self, StepMemory};
 use crate::train::metrics::{Measured, Record, ValidationRecord};
@@ -113,7 +113,11 @@ impl Task for Classify {
     }
 
     fn model(config: &FinetuneConfig, start: &Start) -> Result<Classifier<f32>> {
-        start.classifier(config)
+        let (model, seed) = (&config.model, config.run.seed);
+        Ok(match start.encoder(&model.vit())? {
+            Some(encoder) => Classifier::from_encoder(encoder, model, seed),
+            None => Classifier::initialised(model, seed),
+        })
     }
 
     fn blank(config: &FinetuneConfig) -> Classifier<f32> {
@@ -121,7 +125,7 @@ impl Task for Classify {
     }
 
     fn start_again(config: &FinetuneConfig) -> Result<Start> {
-        Start::again(config)
+        Start::again(&config.finetune)
     }
 
     fn groups(config: &FinetuneConfig, model: &Classifier<f32>) -> Vec<Group> {

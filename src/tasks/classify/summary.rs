@@ -1,6 +1,7 @@
 //! Metrics with the names of the classes, as reports and JSON have them.
 
 use crate::tasks::Metrics;
+use crate::tasks::transfer::{Table, percent};
 use serde::Serialize;
 
 /// What a classifier reached on a set of images. Shares are between 0 and 1.
@@ -71,5 +72,37 @@ impl Summary {
             per_class: names.iter().enumerate().map(of_class).collect(),
             confusion: metrics.confusion.outer_iter().map(|row| row.to_vec()).collect(),
         }
+    }
+
+    /// A table with a line for each set of images.
+    #[must_use]
+    pub fn table<'a>(sets: impl IntoIterator<Item = (&'a str, &'a Self)>) -> Table {
+        let row = |(name, s): (&str, &Self)| {
+            let cross_entropy = s.cross_entropy.map_or(String::new(), |x| format!("{x:.4}"));
+            let [top1, top5] = [s.top1, s.top5].map(|fraction| percent(Some(fraction)));
+            vec![name.to_owned(), s.images.to_string(), top1, top5, cross_entropy]
+        };
+        let head = vec!["", "images", "top-1", "top-5", "cross-entropy"];
+        Table { head, rows: sets.into_iter().map(row).collect() }
+    }
+
+    /// What the figures of all images are about: `all classes`, `3 of the 10 classes`.
+    #[must_use]
+    pub fn classes_in_words(&self) -> String {
+        match (self.classes_with_images, self.per_class.len()) {
+            (some, all) if some < all => format!("{some} of the {all} classes"),
+            _ => "all classes".to_owned(),
+        }
+    }
+
+    /// A table with a line for each class that has images, or that an image was taken for.
+    #[must_use]
+    pub fn classes(&self) -> Table {
+        let seen = self.per_class.iter().filter(|class| class.images > 0 || class.precision.is_some());
+        let row = |class: &ClassSummary| {
+            let images = class.images.to_string();
+            vec![class.class.clone(), images, percent(class.recall), percent(class.precision)]
+        };
+        Table { head: vec!["class", "images", "recall", "precision"], rows: seen.map(row).collect() }
     }
 }

@@ -1,11 +1,10 @@
 //! Where a fine-tuning run starts: the encoder of another run, or the same architecture from scratch.
 
-use super::config::FinetuneConfig;
+use super::TransferConfig;
 use crate::base::{Error, Result};
 use crate::checkpoint::Checkpoint;
 use crate::config::Settings;
 use crate::config::sections::DataConfig;
-use crate::models::classify::Classifier;
 use crate::models::mae::encoder::Encoder;
 use crate::models::vit::VitConfig;
 use crate::tasks::mae::{Config, presets};
@@ -60,17 +59,16 @@ impl Start {
         Self { vit: settings.vit(), data: settings.data().clone(), pretrained: None }
     }
 
-    /// What a run started from whose settings these are.
+    /// What a run started from that took this over.
     ///
     /// # Errors
     /// If the pre-training run is not where it was, or no longer what it was.
-    pub fn again(config: &FinetuneConfig) -> Result<Self> {
-        let Some(run) = &config.finetune.checkpoint else {
+    pub fn again(transfer: &TransferConfig) -> Result<Self> {
+        let Some(run) = &transfer.checkpoint else {
             return Self::preset(presets::DEFAULT);
         };
         let start = Self::pretrained(run)?;
-        let (began, found) =
-            (config.finetune.checkpoint_crc, start.pretrained.as_ref().map(|taken| taken.crc));
+        let (began, found) = (transfer.checkpoint_crc, start.pretrained.as_ref().map(|taken| taken.crc));
         if began != found {
             let hex = |crc: Option<u32>| crc.map_or("none".to_owned(), |crc| format!("{crc:08x}"));
             let expected = format!("{}, the weights that the run began with", hex(began));
@@ -107,22 +105,19 @@ impl Start {
         Ok(given)
     }
 
-    /// The model that training starts with.
+    /// The encoder that is taken over by a network with this trunk; none for training from scratch.
     ///
     /// # Errors
-    /// If the settings ask for another architecture than that of the pre-trained encoder. Another image size is
-    /// possible: the position embeddings are interpolated.
-    pub fn classifier(&self, config: &FinetuneConfig) -> Result<Classifier<f32>> {
-        let seed = config.run.seed;
-        let Some(Taken { encoder, run, .. }) = &self.pretrained else {
-            return Ok(Classifier::initialised(&config.model, seed));
-        };
-        config.model.vit().fits(&self.vit).map_err(|e| match e {
+    /// If the trunk is of another architecture than the pre-trained encoder. Another image size is possible: the position
+    /// embeddings are interpolated.
+    pub fn encoder(&self, trunk: &VitConfig) -> Result<Option<&Encoder<f32>>> {
+        let Some(Taken { encoder, run, .. }) = &self.pretrained else { return Ok(None) };
+        trunk.fits(&self.vit).map_err(|e| match e {
             Error::Setting { key, expected, found } => {
                 Error::setting(key, format!("{expected} of {}", run.display()), found)
             }
             other => other,
         })?;
-        Ok(Classifier::from_encoder(encoder, &config.model, seed))
+        Ok(Some(encoder))
     }
 }

@@ -1,0 +1,145 @@
+//! What `eval` and `predict` ask of a task, and what it answers: the same for people, for programs, and as files.
+
+use crate::base::{Error, Result};
+use crate::config::sections::DataConfig;
+use crate::data::{Dataset, Split};
+use crate::exec::Backend;
+use crate::exec::engine::Engine;
+use crate::train::source;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is to be judged, on which images.
+pub struct JudgeRequest<'a> {
+    /// A run directory, or the checkpoint in it.
+    pub checkpoint: &'a Path,
+    /// Other data than the run's.
+    pub data: Option<&'a Path>,
+    /// Its format.
+    pub format: Option<&'a str>,
+    /// Which part of it; otherwise the test split, or what stands in for it.
+    pub split: Option<Split>,
+    /// Whether images that cannot be read are left out.
+    pub skip_bad_images: bool,
+    /// Whether images are judged window by window at their own size, where the task can.
+    pub slide: bool,
+    /// Whether files are wanted.
+    pub draw: bool,
+    /// Opens what multiplies matrices.
+    pub engine: &'a dyn Fn(Backend) -> Result<Engine>,
+}
+
+impl JudgeRequest<'_> {
+    /// The images, and what the user should know about them; `data` is the run's, and becomes what was asked for.
+    ///
+    /// # Errors
+    /// If they are not there, or damaged.
+    pub(crate) fn images(&self, data: &mut DataConfig) -> Result<(Arc<dyn Dataset>, Vec<String>)> {
+        source::use_data(data, self.data, self.format);
+        data.skip_bad_images |= self.skip_bad_images;
+        let (split, images) = match self.split {
+            Some(split) => (split, source::open_split(data, split)?),
+            None => source::judged_or_all(data)?,
+        };
+        let stands_in = self.split.is_none() && split == Split::Validation;
+        let note = "the data has no test split: its validation split is judged".to_owned();
+        let notes = Some(note).filter(|_| stands_in).into_iter().chain(images.notes().iter().cloned());
+        let notes = notes.collect();
+        Ok((images, notes))
+    }
+}
+
+/// What came out.
+pub struct Judged {
+    /// What was judged on what: a word and what it is.
+    pub head: Vec<(&'static str, String)>,
+    /// For people.
+    pub tables: Vec<Table>,
+    /// For programs: one JSON document.
+    pub json: String,
+    /// Names and contents, if they were wanted.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+    /// Images that were left out, and why.
+    pub skipped: Vec<String>,
+}
+
+/// Pictures that a finished model is shown.
+pub struct PredictRequest<'a> {
+    /// A run directory, or the checkpoint in it.
+    pub checkpoint: &'a Path,
+    /// PNG or JPEG files.
+    pub pictures: &'a [PathBuf],
+    /// How many classes are named, where a task names several.
+    pub top: usize,
+    /// Opens what multiplies matrices.
+    pub engine: &'a dyn Fn(Backend) -> Result<Engine>,
+}
+
+/// What a model sees in them.
+pub struct Predicted {
+    /// For people.
+    pub lines: Vec<String>,
+    /// For programs: one JSON document.
+    pub json: String,
+    /// Names and contents of drawings; empty where a task draws nothing.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// A table: the first column is left-aligned, the others are figures.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// Headings.
+    pub head: Vec<&'static str>,
+    /// As many cells each.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// The lines of it, as wide as they need be.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let width = |text: &str| text.chars().count();
+        let widest = |column: usize| self.rows.iter().map(|row| width(&row[column])).max().unwrap_or(0);
+        let widths: Vec<usize> =
+            self.head.iter().enumerate().map(|(column, head)| widest(column).max(width(head))).collect();
+        let line = |cells: &mut dyn Iterator<Item = &str>| {
+            let aligned = cells.zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+                0 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            });
+            aligned.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        let rows = self.rows.iter().map(|row| line(&mut row.iter().map(String::as_str)));
+        std::iter::once(line(&mut self.head.iter().copied())).chain(rows).collect()
+    }
+}
+
+/// A fraction as a cell: `91.23 %`, or a dash where there is none.
+#[must_use]
+pub fn percent(fraction: Option<f64>) -> String {
+    fraction.map_or("-".to_owned(), |fraction| format!("{:.2} %", 100.0 * fraction))
+}
+
+/// A result as one JSON document, indented.
+///
+/// # Errors
+/// If a path in it is not UTF-8.
+pub fn json(result: &impl Serialize) -> Result<String> {
+    let expected = "paths and names in UTF-8, and numbers that JSON can hold";
+    serde_json::to_string_pretty(result).map_err(|e| Error::setting("--json", expected, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_stand_below_each_other() {
+        let rows = vec![vec!["sky".to_owned(), percent(Some(0.5))], vec!["façade".to_owned(), percent(None)]];
+        let table = Table { head: vec!["class", "IoU"], rows };
+        assert_eq!(table.lines(), ["class       IoU", "sky     50.00 %", "façade        -"]);
+    }
+}
