@@ -21,6 +21,13 @@ pub struct LinearMapCache<F> {
     x: Array2<F>,
 }
 
+impl<F: Real> LinearMapCache<F> {
+    /// Gives the buffers back: there will be no backward pass.
+    pub fn recycle(self, cx: &mut Exec<F>) {
+        cx.recycle(self.x);
+    }
+}
+
 impl<F: Real> LinearMap<F> {
     /// All zeros; [`super::init`] gives the initial values.
     #[must_use]

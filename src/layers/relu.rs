@@ -15,6 +15,13 @@ pub struct ReluCache<F> {
     slope: Array2<F>,
 }
 
+impl<F: Real> ReluCache<F> {
+    /// Gives the buffer back: there will be no backward pass.
+    pub fn recycle(self, cx: &mut Exec<F>) {
+        cx.recycle(self.slope);
+    }
+}
+
 impl Relu {
     /// `x: [R, D] → y: [R, D]`.
     pub fn forward<F: Real>(self, mut x: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, ReluCache<F>) {
