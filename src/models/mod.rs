@@ -4,4 +4,6 @@ pub mod beit;
 pub mod classify;
 pub mod mae;
 pub mod moco;
+pub mod pyramid;
+pub mod segment;
 pub mod vit;
