@@ -8,7 +8,7 @@ use super::{outln, print_skipped, visible};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use vit_mae::data::Dataset;
+use vit_mae::data::{Dataset, TargetKind};
 use vit_mae::interop::export::Export;
 use vit_mae::models::classify::Pooling;
 use vit_mae::tasks::features::{Listener, features};
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// The images: a folder of PNG/JPEG, IDX, CIFAR, NumPy or WebDataset files [default: the checkpoint's]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, folder
+    /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, label-maps, folder
     #[arg(long)]
     format: Option<String>,
     /// Skip images that cannot be read (they are counted and listed) instead of stopping
@@ -106,7 +106,8 @@ fn write(args: &Args, checkpoint: &Path, out: &Path) -> Result<()> {
     bar.begins(dataset.len());
     let features = features(&encoder, args.pool, &*dataset, &input, &engine, &bar)?;
     drop(bar);
-    let labels = if dataset.classes().is_empty() { None } else { Some(numbers(&*dataset)?) };
+    let labelled = dataset.target_kind() == TargetKind::Class;
+    let labels = if labelled { Some(numbers(&*dataset)?) } else { None };
     let about = BTreeMap::from([
         ("checkpoint".to_owned(), checkpoint.dir.display().to_string()),
         ("step".to_owned(), checkpoint.state.step.to_string()),

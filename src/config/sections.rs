@@ -23,7 +23,7 @@ pub struct DataConfig {
     /// A file or folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// `idx`, `cifar`, `npy`, `webdataset`, `parquet` or `folder`; recognised from the path if absent.
+    /// `idx`, `cifar`, `npy`, `webdataset`, `parquet`, `label-maps` or `folder`; recognised from the path if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
     /// Random resized crops of this fraction of the area, `[smallest, largest]`; none if absent.
@@ -49,6 +49,9 @@ pub struct DataConfig {
     /// by, where the data has no validation split of its own. Older settings have none: nothing was held out.
     #[serde(default)]
     pub val_fraction: f64,
+    /// Whether 0 in label maps is no class but ignored, and class k is what the files call k + 1, as ADE20K is used.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub reduce_zero_label: bool,
 }
 
 /// How the model learns.
@@ -130,6 +133,11 @@ pub enum OnNonfinite {
     Stop,
     /// It changes nothing, is logged and counted.
     Skip,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_off(switch: &bool) -> bool {
+    !switch
 }
 
 fn one() -> usize {

@@ -83,7 +83,7 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Image> {
 
 /// Refuses a picture of `(height, width)` that decodes to so many bytes in all, if that is too many for this program or
 /// for its file.
-fn check_size(
+pub(super) fn check_size(
     path: &Path,
     format: ImageFormat,
     bytes: &[u8],
@@ -137,8 +137,35 @@ fn to_image(decoded: DynamicImage) -> Image {
     Image { alpha: matches!(channels, 2 | 4), ..Image::new(height, width, channels, pixels) }
 }
 
+/// Rows and columns of a PNG or JPEG file, by its header.
+///
+/// # Errors
+/// If the file cannot be read, or has no header of these formats.
+pub(super) fn image_size(path: &Path) -> Result<(usize, usize)> {
+    let bytes = read_file(path, MAX_BYTES)?;
+    let (height, width) = match image::guess_format(&bytes) {
+        Ok(ImageFormat::Jpeg) => {
+            let layout = Layout::of(path, &bytes)?;
+            (layout.height, layout.width)
+        }
+        Ok(ImageFormat::Png) => png_size(path, &bytes)?,
+        _ => return Err(Error::input(path, "image format", "PNG or JPEG", describe_start(&bytes))),
+    };
+    Ok((height as usize, width as usize))
+}
+
+/// Rows and columns by a PNG file's first chunk.
+pub(super) fn png_size(path: &Path, bytes: &[u8]) -> Result<(u32, u32)> {
+    let number =
+        |at: usize| bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_be_bytes);
+    match (bytes.get(12..16), number(20), number(16)) {
+        (Some(b"IHDR"), Some(height @ 1..), Some(width @ 1..)) => Ok((height, width)),
+        _ => Err(Error::input(path, "image data", "a sound Png", "no header with a size")),
+    }
+}
+
 /// What a file that is no image begins with.
-fn describe_start(bytes: &[u8]) -> String {
+pub(super) fn describe_start(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "an empty file".to_owned();
     }

@@ -224,8 +224,7 @@ impl Source {
     /// Writes the views of the sample at `address` to `outs`; its target and geometry in view 0.
     fn sample(&self, epoch: u64, address: usize, outs: Vec<&mut [f32]>) -> Result<(Target, Geometry)> {
         let LoaderConfig { height, width, repeats, seed, ref views, .. } = self.config;
-        let (index, image) = self.readable(address / repeats)?;
-        let target = self.dataset.target(index)?;
+        let (image, target) = self.readable(address / repeats)?;
         if target.is_dense() && views[0].moves_more() {
             let expected = "no shift and no rand_augment, which boxes, masks and label maps do not follow";
             return Err(Error::setting("augment", expected, "at least one of them"));
@@ -241,19 +240,20 @@ impl Source {
         Ok((geometry[0].target(&target), geometry[0]))
     }
 
-    /// Image `index`, or if it is bad and may be skipped, the next good one after it (past the last comes
+    /// Image `index` and its target, or if one of them is bad and may be skipped, the next good one after it (past the last comes
     /// the first).
     ///
     /// The sample keeps its address: the substitute's pixels and label come with the crop and the mask of
     /// the sample that is missing, so it is not the same view twice, and no other sample changes.
-    fn readable(&self, index: usize) -> Result<(usize, Arc<Image>)> {
+    fn readable(&self, index: usize) -> Result<(Arc<Image>, Target)> {
         let images = self.dataset.len();
         for index in (index..images).chain(0..index) {
             if self.config.skip_bad_images && self.skipped().contains_key(&index) {
                 continue;
             }
-            match self.decoded(index) {
-                Ok(image) => return Ok((index, image)),
+            let both = self.decoded(index).and_then(|image| Ok((image, self.dataset.target(index)?)));
+            match both {
+                Ok(both) => return Ok(both),
                 Err(error) if self.config.skip_bad_images => {
                     self.skipped().insert(index, error.to_string());
                 }

@@ -17,11 +17,13 @@ pub mod formats;
 pub mod geometry;
 pub mod image;
 mod jpeg;
+pub mod label_map;
 pub mod loader;
 pub mod mix;
 pub mod normalise;
 pub mod order;
 mod prefetch;
+pub mod reduce_zero;
 pub mod resample;
 pub mod split;
 pub mod stats;
@@ -35,15 +37,17 @@ pub use decode::load_image;
 pub use formats::{Format, OfSplit, is_there, open, open_if_there, open_judged, recognise};
 pub use geometry::Geometry;
 pub use image::Image;
+pub use label_map::load_label_map;
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use mix::{Mix, Mixing};
 pub use normalise::normalise;
 pub use prefetch::{BATCHES_AHEAD, Prefetch};
+pub use reduce_zero::ReduceZeroLabel;
 pub use split::{FEWEST_VALIDATION, TrainValidation, labelled_split, validation_split};
 pub use stats::{ChannelStats, channel_stats};
 pub use subset::Subset;
 pub use survey::{Survey, survey, verify};
-pub use target::{Instance, Target};
+pub use target::{Instance, Target, TargetKind};
 
 /// That none of a data set's images can be used, with the reason of the first.
 pub(crate) fn none_usable(dataset: &dyn Dataset, reason: &str) -> Error {
@@ -107,6 +111,11 @@ pub trait Dataset: Send + Sync {
     /// If the file of a label map or of masks cannot be read.
     fn target(&self, index: usize) -> Result<Target> {
         Ok(self.label(index).map_or(Target::None, Target::Class))
+    }
+
+    /// Which kind of target the images have, known without reading one.
+    fn target_kind(&self) -> TargetKind {
+        if self.classes().is_empty() { TargetKind::None } else { TargetKind::Class }
     }
 
     /// The names of the classes; empty if the data has no labels.

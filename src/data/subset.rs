@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Dataset, Image, Target, count};
+use super::{Dataset, Image, Target, TargetKind, count};
 use crate::base::{Error, Result};
 
 /// The images of another data set at the indices given, in their order. Classes stay the whole's, so that a
@@ -51,6 +51,10 @@ impl Dataset for Subset {
 
     fn target(&self, index: usize) -> Result<Target> {
         self.whole.target(self.indices[index])
+    }
+
+    fn target_kind(&self) -> TargetKind {
+        self.whole.target_kind()
     }
 
     fn classes(&self) -> &[String] {

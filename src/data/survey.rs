@@ -109,11 +109,11 @@ pub fn survey(dataset: &dyn Dataset, most_images: Option<usize>, on_image: OnIma
     }
 }
 
-/// Decodes every image; the errors of those that cannot be decoded, by index.
+/// Decodes every image and its target; the errors of those that cannot be decoded, by index.
 #[must_use]
 pub fn verify(dataset: &dyn Dataset, on_image: OnImage) -> Vec<(usize, String)> {
     let bad = (0..dataset.len()).into_par_iter().filter_map(|index| {
-        let error = dataset.image(index).err();
+        let error = dataset.image(index).and_then(|_| dataset.target(index)).err();
         on_image();
         error.map(|error| (index, error.to_string()))
     });

@@ -31,6 +31,27 @@ impl Target {
     }
 }
 
+/// Which kind of target the images of a data set have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// [`Target::None`].
+    None,
+    /// [`Target::Class`].
+    Class,
+    /// [`Target::Instances`].
+    Instances,
+    /// [`Target::LabelMap`].
+    LabelMap,
+}
+
+impl TargetKind {
+    /// Whether it says where something is.
+    #[must_use]
+    pub fn is_dense(self) -> bool {
+        matches!(self, Self::Instances | Self::LabelMap)
+    }
+}
+
 /// An object in an image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {

@@ -1,7 +1,8 @@
-//! Pictures: sheets of images, heat maps, lettering, curves, scatters, the report's page.
+//! Pictures: sheets of images, heat maps, lettering, colours of classes, curves, scatters, the report's page.
 
 pub mod heat;
 pub mod lettering;
+pub mod palette;
 pub mod plot;
 pub mod preview;
 pub mod report;

@@ -1,4 +1,4 @@
-//! The images of a data set that a model can be shown, found by looking at every one: what judging goes by where bad
+//! The images of a data set that a model can be shown, with their targets, found by looking at every one: what judging goes by where bad
 //! images may be skipped. (Training needs no such look: its loader replaces bad images as it meets them.)
 
 use super::input::Input;
@@ -7,7 +7,7 @@ use crate::data::{Dataset, Subset, none_usable};
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// The data set without the images that cannot be read or brought to the model's input, and why each was left out. With
+/// The data set without the images that cannot be read, as their targets, or brought to the model's input, and why each was left out. With
 /// nothing to leave out, or unless `skip_bad_images`, it is the data set itself.
 ///
 /// # Errors
@@ -20,7 +20,10 @@ pub fn readable(
     if !skip_bad_images {
         return Ok((dataset, Vec::new()));
     }
-    let look = |index| input.picture(&dataset.source(index), &dataset.image(index)?);
+    let look = |index| {
+        dataset.target(index)?;
+        input.picture(&dataset.source(index), &dataset.image(index)?)
+    };
     let errors: Vec<Option<String>> =
         (0..dataset.len()).into_par_iter().map(|index| look(index).err().map(|e| e.to_string())).collect();
     let good: Vec<usize> = (0..errors.len()).filter(|&index| errors[index].is_none()).collect();

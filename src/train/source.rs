@@ -3,8 +3,8 @@
 use crate::base::{Error, Result};
 use crate::config::sections::{DataConfig, EPOCH_SAMPLES, RunConfig};
 use crate::data::{
-    self, Augment, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, Split, Subset, channel_stats,
-    validation_split,
+    self, Augment, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, ReduceZeroLabel, Split, Subset,
+    channel_stats, validation_split,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,13 @@ impl Source {
     /// If there is no training data, or another split is there but damaged.
     pub fn of(config: &DataConfig) -> Result<Self> {
         let (path, format) = place(config)?;
-        let train = data::open(&path, format, Split::Train)?;
-        let other = |split| data::open_if_there(&path, format, split);
+        let train = reduced(config, data::open(&path, format, Split::Train)?)?;
+        let other = |split| -> Result<std::result::Result<_, String>> {
+            match data::open_if_there(&path, format, split)? {
+                Ok(set) => reduced(config, set).map(Ok),
+                Err(why) => Ok(Err(why)),
+            }
+        };
         Ok(Self { validation: other(Split::Validation)?, test: other(Split::Test)?, train })
     }
 
@@ -101,7 +106,7 @@ pub fn use_data(config: &mut DataConfig, path: Option<&Path>, format: Option<&st
 /// If it is not there, or is damaged.
 pub fn open_split(config: &DataConfig, split: Split) -> Result<Arc<dyn Dataset>> {
     let (path, format) = place(config)?;
-    data::open(path, format, split)
+    reduced(config, data::open(path, format, split)?)
 }
 
 /// What a finished model is judged on: the test split of the data that the settings name, or else the validation split,
@@ -112,9 +117,14 @@ pub fn open_split(config: &DataConfig, split: Split) -> Result<Arc<dyn Dataset>>
 pub fn judged_or_all(config: &DataConfig) -> Result<(Split, Arc<dyn Dataset>)> {
     let (path, format) = place(config)?;
     match data::open_judged(&path, format)? {
-        Ok(judged) => Ok(judged),
-        Err(_) => Ok((Split::Train, data::open(&path, format, Split::Train)?)),
+        Ok((split, set)) => Ok((split, reduced(config, set)?)),
+        Err(_) => Ok((Split::Train, reduced(config, data::open(&path, format, Split::Train)?)?)),
     }
+}
+
+/// The data with reduced label maps, if `data.reduce_zero_label` asks for them.
+fn reduced(config: &DataConfig, set: Arc<dyn Dataset>) -> Result<Arc<dyn Dataset>> {
+    Ok(if config.reduce_zero_label { Arc::new(ReduceZeroLabel::new(set)?) } else { set })
 }
 
 /// `data.crop` as augmentation has it.

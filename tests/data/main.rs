@@ -9,6 +9,7 @@ mod formats;
 mod geometry;
 mod jpeg;
 mod kinds;
+mod label_maps;
 #[path = "../common/labelled.rs"]
 mod labelled;
 mod layouts;

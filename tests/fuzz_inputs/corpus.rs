@@ -47,6 +47,7 @@ pub(crate) fn seeds(target: &str, dir: &Path) -> Vec<Vec<u8>> {
             vec![LOG.as_bytes().to_vec(), format!("\u{feff}{}", LOG.replace('\n', "\r\n")).into_bytes()]
         }
         "png" | "folder" => vec![png(1), png(3), png(4), palette()],
+        "label-map" => vec![png(1), palette(), label_map()],
         "jpeg" => vec![jpeg(1), jpeg(3)],
         "jpeg-layouts" => layouts(),
         other => panic!("no corpus for {other}"),
@@ -160,6 +161,12 @@ fn palette() -> Vec<u8> {
     chunk(b"IDAT", &zlib.finish().unwrap());
     chunk(b"IEND", &[]);
     bytes
+}
+
+/// As this program writes one.
+fn label_map() -> Vec<u8> {
+    let map = ndarray::Array2::from_shape_fn((7, 9), |(y, x)| u8::try_from(y * 9 + x).unwrap());
+    vit_mae::draw::palette::label_map_png(&map).unwrap()
 }
 
 fn jpeg(channels: u8) -> Vec<u8> {

@@ -69,6 +69,14 @@ pub(crate) const TARGETS: &[Target] = &[
         per_byte: 3 * 24 * 1032,
         besides: 4 * MIB,
     },
+    // Indices of one bit: eight a byte, deflated to 1/1032.
+    Target {
+        name: "label-map",
+        file: "set/annotations/train/map.png",
+        read: label_map,
+        per_byte: 3 * 24 * 1032,
+        besides: 4 * MIB,
+    },
 ];
 
 impl Target {
@@ -108,6 +116,26 @@ fn labels(path: &Path) {
     let path = path.with_file_name("images.npy");
     fs::write(&path, images).expect("a file");
     dataset(&path);
+}
+
+/// As a label map alone, and as that of an image of its size: itself. Then again with checksums that fit.
+fn label_map(path: &Path) {
+    let set = path.ancestors().nth(3).expect("set/annotations/train/map");
+    let image = set.join("images/train/map.png");
+    fs::create_dir_all(image.parent().unwrap_or(set)).expect("a folder");
+    let mut bytes = fs::read(path).expect("a file");
+    for fitting in [false, true] {
+        if fitting && bytes.starts_with(b"\x89PNG") {
+            fit_checksums(&mut bytes);
+            fs::write(path, &bytes).expect("a file");
+        }
+        fs::write(&image, &bytes).expect("a file");
+        let _ = data::load_label_map(path);
+        dataset(set);
+        if let Ok(set) = data::open(set, None, Split::Train) {
+            let _ = set.target(0);
+        }
+    }
 }
 
 fn folder(path: &Path) {

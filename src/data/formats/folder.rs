@@ -10,13 +10,12 @@
 //! Hidden files, run directories and what systems leave behind are passed over. Sub-folders without images are no classes.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::decode::load_image;
 use super::super::{Dataset, Image, Split, count, embedded};
 use super::layout::{self, Place};
-use super::listing::{Listing, Tree, Unread, holds_images, list, tree};
+use super::listing::{Listing, Tree, Unread, digest_of, holds_images, list, tree};
 use super::{classes_in_words, file_name, foreign};
 use crate::base::{Error, Result};
 
@@ -223,20 +222,6 @@ impl Dataset for Folder {
 
     /// Of each file's path inside the folder and its length; contents are not read.
     fn digest(&self) -> Result<u32> {
-        let mut digest = crc32fast::Hasher::new();
-        for (path, _) in &self.files {
-            let inside = path.strip_prefix(&self.root).unwrap_or(path);
-            for part in inside {
-                digest.update(part.as_encoded_bytes());
-                digest.update(b"/");
-            }
-            let len = match embedded::file(path) {
-                Some(bytes) => bytes.len() as u64,
-                // A broken link is a bad image, which may be skipped.
-                None => fs::metadata(path).map_or(0, |metadata| metadata.len()),
-            };
-            digest.update(&len.to_le_bytes());
-        }
-        Ok(digest.finalize())
+        Ok(digest_of(&self.root, self.files.iter().map(|(path, _)| path.as_path())))
     }
 }

@@ -138,6 +138,24 @@ fn descend(
     Ok(true)
 }
 
+/// A CRC-32 of each file's path inside the folder `root` and of its length; contents are not read.
+pub(super) fn digest_of<'a>(root: &Path, files: impl Iterator<Item = &'a Path>) -> u32 {
+    let mut digest = crc32fast::Hasher::new();
+    for path in files {
+        for part in path.strip_prefix(root).unwrap_or(path) {
+            digest.update(part.as_encoded_bytes());
+            digest.update(b"/");
+        }
+        let len = match embedded::file(path) {
+            Some(bytes) => bytes.len() as u64,
+            // A broken link is a bad image, which may be skipped.
+            None => fs::metadata(path).map_or(0, |metadata| metadata.len()),
+        };
+        digest.update(&len.to_le_bytes());
+    }
+    digest.finalize()
+}
+
 /// The one file that was found in a folder.
 ///
 /// # Errors

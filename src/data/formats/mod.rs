@@ -16,6 +16,8 @@ pub mod cifar;
 pub mod folder;
 mod foreign;
 pub mod idx;
+mod label_layout;
+pub mod label_maps;
 mod labels;
 mod layout;
 mod listing;
@@ -43,6 +45,8 @@ pub enum Format {
     WebDataset,
     /// Parquet files as on the Hugging Face hub; needs the feature `parquet`.
     Parquet,
+    /// Images with a label map each, as ADE20K and Pascal VOC have them.
+    LabelMaps,
     /// PNG and JPEG files, in one folder or in one sub-folder per class.
     Folder,
 }
@@ -61,12 +65,13 @@ struct Entry {
 
 /// All formats; the first that recognises a path opens it.
 #[rustfmt::skip]
-const FORMATS: [Entry; 6] = [
+const FORMATS: [Entry; 7] = [
     Entry { format: Format::Idx, name: "idx", recognises: idx::recognises, open: |p, s| Ok(Arc::new(idx::Idx::open(p, s)?)) },
     Entry { format: Format::Cifar, name: "cifar", recognises: cifar::recognises, open: |p, s| Ok(Arc::new(cifar::Cifar::open(p, s)?)) },
     Entry { format: Format::Npy, name: "npy", recognises: npy::recognises, open: |p, s| Ok(Arc::new(npy::Npy::open(p, s)?)) },
     Entry { format: Format::WebDataset, name: "webdataset", recognises: webdataset::recognises, open: |p, s| Ok(Arc::new(webdataset::WebDataset::open(p, s)?)) },
     Entry { format: Format::Parquet, name: "parquet", recognises: parquet::recognises, open: parquet::open },
+    Entry { format: Format::LabelMaps, name: "label-maps", recognises: label_layout::recognises, open: |p, s| Ok(Arc::new(label_maps::LabelMaps::open(p, s)?)) },
     Entry { format: Format::Folder, name: "folder", recognises: embedded::is_folder, open: |p, s| Ok(Arc::new(folder::Folder::open(p, s)?)) },
 ];
 
@@ -221,6 +226,9 @@ mod tests {
             assert_eq!(entry.format.to_string().parse::<Format>().unwrap(), entry.format);
         }
         let message = "tar".parse::<Format>().unwrap_err().to_string();
-        assert_eq!(message, "--format: expected idx, cifar, npy, webdataset, parquet, folder, found tar");
+        assert_eq!(
+            message,
+            "--format: expected idx, cifar, npy, webdataset, parquet, label-maps, folder, found tar"
+        );
     }
 }

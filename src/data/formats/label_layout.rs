@@ -1,0 +1,142 @@
+//! Where images and their label maps lie: two folders with the same names in them, in one of two layouts.
+//!
+//! ```text
+//! images/SPLIT/a.jpg       annotations/SPLIT/a.png          as ADE20K; without folders for splits, a training set
+//! JPEGImages/a.jpg         SegmentationClass/a.png          as Pascal VOC: ImageSets/Segmentation/SPLIT.txt lists names
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::super::Split;
+use super::super::decode::read_file;
+use super::layout::{self, Place};
+use super::listing::{Listing, list, only, tree};
+use super::{file_name, has_extension, images_in_words, split_names};
+use crate::base::files::text;
+use crate::base::{Error, Result};
+
+/// More than any list of names.
+const MOST_LIST_BYTES: u64 = 64 << 20;
+
+/// The images of one split, each with the file of its label map, which need not be there.
+pub(super) struct Pairs {
+    /// Image and label map.
+    pub(super) pairs: Vec<(PathBuf, PathBuf)>,
+    /// What is there and not read.
+    pub(super) notes: Vec<String>,
+}
+
+/// Whether a folder has one of the layouts: images beside PNG files of annotations, or the folders of Pascal VOC.
+pub(super) fn recognises(root: &Path) -> bool {
+    let holds_maps = |folder: PathBuf| tree(&folder).is_ok_and(|tree| tree.images.iter().any(|p| is_map(p)));
+    match (sub_folder(root, "images"), sub_folder(root, "annotations")) {
+        (Some(_), Some(annotations)) => holds_maps(annotations),
+        _ => sub_folder(root, "jpegimages").is_some() && sub_folder(root, "segmentationclass").is_some(),
+    }
+}
+
+/// Finds the images of `split` and their maps.
+///
+/// # Errors
+/// If a folder cannot be read, or there are no images for this split.
+pub(super) fn find(root: &Path, split: Split) -> Result<Pairs> {
+    if let (Some(images), Some(maps)) = (sub_folder(root, "images"), sub_folder(root, "annotations")) {
+        return in_folders(&images, &maps, split);
+    }
+    if let (Some(images), Some(maps)) =
+        (sub_folder(root, "jpegimages"), sub_folder(root, "segmentationclass"))
+    {
+        return in_lists(root, &images, &maps, split);
+    }
+    let expected = "the folders images and annotations, or JPEGImages and SegmentationClass";
+    let Listing { folders, .. } = list(root)?;
+    let found = if folders.is_empty() { "none".to_owned() } else { layout::names(&folders) };
+    Err(Error::input(root, "label maps", expected, found))
+}
+
+/// `images/SPLIT` and `annotations/SPLIT`.
+fn in_folders(images: &Path, maps: &Path, split: Split) -> Result<Pairs> {
+    let Place { folder, others, mut notes, .. } = layout::find(images, split)?;
+    for (other, _) in others {
+        notes.extend(folder_of(maps, other).err().map(|error| format!("no {other} images: {error}")));
+    }
+    let maps = if folder == images { maps.to_path_buf() } else { folder_of(maps, split)? };
+    let (files, mut there) = (tree(&folder)?.images, by_stem(&maps)?);
+    if files.is_empty() {
+        return Err(Error::input(&folder, "images", "PNG or JPEG files (.png, .jpg, .jpeg)", "none"));
+    }
+    let with_map = |image: PathBuf| {
+        let stem = image.strip_prefix(&folder).unwrap_or(&image).with_extension("");
+        let map = there.remove(&stem).unwrap_or_else(|| maps.join(png_of(stem)));
+        (image, map)
+    };
+    let pairs = files.into_iter().map(with_map).collect();
+    notes.extend(unpaired(&maps, &there));
+    Ok(Pairs { pairs, notes })
+}
+
+/// The file of a map by its name without ending, in which there may be dots.
+fn png_of(stem: PathBuf) -> PathBuf {
+    let mut name = stem.into_os_string();
+    name.push(".png");
+    name.into()
+}
+
+/// The names in `ImageSets/Segmentation/SPLIT.txt`.
+fn in_lists(root: &Path, images: &Path, maps: &Path, split: Split) -> Result<Pairs> {
+    let sets = sub_folder(root, "imagesets").and_then(|sets| sub_folder(&sets, "segmentation"));
+    let sets = sets.unwrap_or_else(|| root.join("ImageSets").join("Segmentation"));
+    let of_split = |path: &PathBuf| {
+        let stem = path.with_extension("");
+        has_extension(path, "txt") && split_names::of_word(&file_name(&stem)) == Some(split)
+    };
+    let lists = if sets.is_dir() { list(&sets)?.others } else { Vec::new() };
+    let expected = format!("{split}.txt, a list of names");
+    let file = only(&sets, "split", &expected, lists.into_iter().filter(of_split).collect())?;
+    let bytes = read_file(&file, MOST_LIST_BYTES)?;
+    let there: BTreeMap<_, _> =
+        list(images)?.images.into_iter().map(|path| (file_name(&path.with_extension("")), path)).collect();
+    let names = text(&file, "list of names", &bytes)?.lines().map(str::trim).filter(|name| !name.is_empty());
+    let pairs: Vec<_> = names
+        .map(|name| {
+            let image = there.get(name).cloned().unwrap_or_else(|| images.join(format!("{name}.jpg")));
+            (image, maps.join(format!("{name}.png")))
+        })
+        .collect();
+    if pairs.is_empty() {
+        return Err(Error::input(&file, "list of names", "at least one", "none"));
+    }
+    Ok(Pairs { pairs, notes: Vec::new() })
+}
+
+/// The sub-folder of a name in small letters, however it is spelt.
+fn sub_folder(root: &Path, name: &str) -> Option<PathBuf> {
+    let Listing { folders, .. } = list(root).ok()?;
+    folders.into_iter().find(|folder| file_name(folder).to_lowercase() == name)
+}
+
+/// The folder of a split's maps.
+fn folder_of(maps: &Path, split: Split) -> Result<PathBuf> {
+    let mut folders = list(maps)?.folders;
+    folders.retain(|folder| split_names::of_folder(&file_name(folder)).is_some_and(|(of, _)| of == split));
+    only(maps, "split", &format!("a sub-folder for {split}, as the images have"), folders)
+}
+
+/// The label maps in and below a folder by their paths in it, without endings.
+fn by_stem(maps: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    let stem = |map: &Path| map.strip_prefix(maps).unwrap_or(map).with_extension("");
+    let files = tree(maps)?.images.into_iter().filter(|path| is_map(path));
+    Ok(files.map(|map| (stem(&map), map)).collect())
+}
+
+fn is_map(path: &Path) -> bool {
+    has_extension(path, "png")
+}
+
+/// What to say of maps without an image.
+fn unpaired(maps: &Path, left: &BTreeMap<PathBuf, PathBuf>) -> Option<String> {
+    let first = left.values().next()?.display();
+    let n = images_in_words(left.len()).replace("image", "label map");
+    Some(format!("{}: {n} without an image: not read ({first})", maps.display()))
+}
