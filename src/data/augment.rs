@@ -1,7 +1,7 @@
 //! What happens to an image between its file and the model: random changes for training, one fixed resize and
 //! centre crop for evaluation.
 //!
-//! A sample's changes come in a fixed order from one generator: crop, flip, [`shift()`], [`rand_augment`], [`photometric`], and
+//! A sample's changes come in a fixed order from one generator: scale, crop, flip, [`shift()`], [`rand_augment`], [`photometric`], and
 //! after normalisation [`erase()`]. What is off draws nothing, so switching on a later one leaves the earlier as they were.
 
 use rand::Rng;
@@ -19,6 +19,7 @@ pub mod erase;
 pub mod hue;
 pub mod photometric;
 pub mod rand_augment;
+pub mod scale_crop;
 pub mod shift;
 pub mod tone;
 
@@ -26,6 +27,7 @@ pub use config::AugmentConfig;
 pub use erase::erase;
 pub use photometric::Photometric;
 pub use rand_augment::RandAugment;
+pub use scale_crop::ScaleCrop;
 pub use shift::shift;
 
 /// The augmentation of single images.
@@ -34,6 +36,8 @@ pub struct Augment {
     /// The smallest and largest part of an image's area that a crop takes, (0.2, 1) in the reference's
     /// pre-training; `None` does not crop, for images that have the model's size.
     pub crop_area: Option<(f64, f64)>,
+    /// A random scale and a random crop with padding, instead of `crop_area`.
+    pub scale_crop: Option<ScaleCrop>,
     /// How a crop is resized.
     pub filter: Filter,
     /// Whether every second image, at random, is mirrored.
@@ -52,6 +56,7 @@ impl Augment {
     /// None at all.
     pub const NONE: Self = Self {
         crop_area: None,
+        scale_crop: None,
         filter: Filter::Bicubic,
         flip: false,
         pad_crop: None,
@@ -80,6 +85,21 @@ impl Augment {
         })
     }
 
+    /// For segmentation: [`ScaleCrop::REFERENCE`], resized bilinearly, flips, and [`Photometric::JITTER`]. What is padded has the
+    /// data's mean colour, whatever the jitter, and is [`super::target::IGNORED`] in the label map.
+    pub const SEGMENTATION: Self = Self {
+        scale_crop: Some(ScaleCrop::REFERENCE),
+        filter: Filter::Bilinear,
+        flip: true,
+        photometric: Some(Photometric::JITTER),
+        ..Self::NONE
+    };
+
+    /// Whether it makes views of images of any size.
+    pub(super) fn takes_any_size(&self) -> bool {
+        self.crop_area.is_some() || self.scale_crop.is_some()
+    }
+
     /// Refuses numbers out of range, and RandAugment or changes of colour on images that are neither grey nor in colour. Messages name
     /// keys of the section `section`.
     pub(super) fn check(&self, section: &str, height: usize, width: usize, channels: usize) -> Result<()> {
@@ -90,6 +110,11 @@ impl Augment {
             && !(low > 0.0 && low <= high && high <= 1.0)
         {
             return wrong("crop", "0 < smallest ≤ largest ≤ 1", format!("({low}, {high})"));
+        }
+        if let Some(ScaleCrop { low, high }) = self.scale_crop
+            && !(low > 0.0 && low <= high && high.is_finite())
+        {
+            return wrong("scale", "0 < smallest ≤ largest", format!("({low}, {high})"));
         }
         if let Some(pad) = self.pad_crop
             && pad >= height.min(width)
@@ -132,15 +157,18 @@ impl Augment {
         fill: &[u8],
         rng: &mut impl Rng,
     ) -> (Image, Geometry) {
-        let crop = if let Some(area) = self.crop_area {
-            random_crop(image.height, image.width, area, rng)
+        let (size, out) = ((image.height, image.width), (height, width));
+        let mut geometry = if let Some(scale_crop) = self.scale_crop {
+            scale_crop.draw(size, out, rng)
+        } else if let Some(area) = self.crop_area {
+            Geometry { crop: random_crop(size.0, size.1, area, rng), ..Geometry::resized(size, out) }
         } else {
-            assert_eq!((image.height, image.width), (height, width), "size of an image that is not cropped");
-            CropBox::whole(image)
+            assert_eq!(size, out, "size of an image that is not cropped");
+            Geometry::resized(size, out)
         };
-        let (flip, out) = (self.flip && uniform(rng) < 0.5, (height, width));
-        let geometry = Geometry { crop, scale: out, flip, out };
-        let mut view = geometry.image(image, self.filter, fill);
+        geometry.flip = self.flip && uniform(rng) < 0.5;
+        // Padded last: padding has the same colour in all views, and no part in their contrast.
+        let mut view = Geometry { out: geometry.scale, ..geometry }.image(image, self.filter, fill);
         if let Some(pad) = self.pad_crop {
             shift(&mut view, pad, rng);
         }
@@ -150,7 +178,7 @@ impl Augment {
         if let Some(photometric) = self.photometric {
             photometric.draw(rng).into_iter().for_each(|op| op.apply(&mut view));
         }
-        (view, geometry)
+        (geometry.padded(view, fill), geometry)
     }
 
     /// Whether it moves pixels in ways that its [`Geometry`] does not tell.

@@ -28,6 +28,19 @@ pub struct Geometry {
 }
 
 impl Geometry {
+    /// All of an image of these rows and columns, resized to a view of others without regard to its proportions: what
+    /// evaluation looks at.
+    #[must_use]
+    pub fn resized((height, width): (usize, usize), out: (usize, usize)) -> Self {
+        Self { crop: CropBox { top: 0, left: 0, height, width }, scale: out, flip: false, out }
+    }
+
+    /// An image of these rows and columns as it is: what windows slide over.
+    #[must_use]
+    pub fn identity(size: (usize, usize)) -> Self {
+        Self::resized(size, size)
+    }
+
     /// The view of an image; `fill` is the colour of the padding.
     ///
     /// # Panics
@@ -38,6 +51,11 @@ impl Geometry {
         if self.flip {
             view.flip_horizontally();
         }
+        self.padded(view, fill)
+    }
+
+    /// The last step: padding below and to the right.
+    pub(super) fn padded(&self, view: Image, fill: &[u8]) -> Image {
         if self.scale == self.out { view } else { pad(&view, self.out, fill) }
     }
 
@@ -84,7 +102,7 @@ impl Geometry {
     }
 
     /// A map of the image's pixels as a map of the view's.
-    fn map<T: Copy>(&self, map: &Array2<T>, padding: T) -> Array2<T> {
+    pub(super) fn map<T: Copy>(&self, map: &Array2<T>, padding: T) -> Array2<T> {
         let nearest = |i: usize, n: usize, m: usize| (2 * i + 1) * n / (2 * m);
         let (height, width) = self.scale;
         Array2::from_shape_fn(self.out, |(y, x)| {

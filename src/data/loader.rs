@@ -283,7 +283,7 @@ impl Source {
     /// Refuses an image of another size than the model's, unless it will be cropped to it.
     fn check_size(&self, index: usize, height: usize, width: usize) -> Result<()> {
         let config = &self.config;
-        let cropped = config.views.iter().all(|view| view.crop_area.is_some());
+        let cropped = config.views.iter().all(Augment::takes_any_size);
         if cropped || (height, width) == (config.height, config.width) {
             return Ok(());
         }

@@ -4,6 +4,7 @@ mod augment;
 mod bad_images;
 #[path = "../common/mod.rs"]
 mod common;
+mod dense;
 mod folder;
 mod formats;
 mod geometry;

@@ -55,6 +55,10 @@ impl Photometric {
         [first, Self { blur_prob: 0.1, solarize_prob: 0.2, ..first }]
     };
 
+    /// MoCo v3's jitter alone, which leaves edges and tones where they are.
+    pub const JITTER: Self =
+        Self { grayscale_prob: 0.0, blur_prob: 0.0, solarize_prob: 0.0, ..Self::MOCO_V3[0] };
+
     /// The changes of one view, in the order in which they are made; every amount is uniform in its range.
     #[expect(clippy::cast_possible_truncation, reason = "Pillow's factors are of single precision")]
     pub fn draw(&self, rng: &mut impl Rng) -> Vec<Op> {
