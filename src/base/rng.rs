@@ -30,6 +30,8 @@ pub enum Purpose {
     Preview = 9,
     /// The patches and first centroids of a codebook.
     Codebook = 10,
+    /// A scene made of embedded images; `epoch` is the split.
+    Scene = 11,
 }
 
 /// The generator at one address: `ChaCha8` whose 256-bit key is the four words of the address.

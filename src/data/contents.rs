@@ -19,7 +19,7 @@ impl Contents {
     /// If there is none, or one is there but damaged.
     pub fn open(path: &Path, format: Option<Format>) -> Result<Self> {
         let (mut splits, mut notes, mut no_train) = (Vec::new(), Vec::<String>::new(), None);
-        for &split in if embedded::is_folder(path) { &Split::ALL[..] } else { &[Split::Train] } {
+        for &split in if embedded::has_splits(path) { &Split::ALL[..] } else { &[Split::Train] } {
             match open(path, format, split) {
                 Ok(dataset) => {
                     for note in dataset.notes() {

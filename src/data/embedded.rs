@@ -1,10 +1,12 @@
 //! The data that travels in the program: the files of `data/fashion-mini` and `data/photos`, seen under these paths from
-//! any folder that has nothing there itself.
+//! any folder that has nothing there itself, and the scenes that are made of them.
 //!
 //! Bytes, names and order are those of the repository's own `data` folder, so a run on them has the same bits wherever it
 //! is started.
 
 use std::path::{Component, Path, PathBuf};
+
+use super::scenes::spec::Spec;
 
 /// A data set: its path, and its files by name, in order.
 struct Set {
@@ -58,6 +60,18 @@ pub(super) fn file(path: &Path) -> Option<&'static [u8]> {
     set.files.iter().find(|(known, _)| name == Path::new(known)).map(|(_, bytes)| *bytes)
 }
 
+/// The bytes of the embedded file at a path as in the repository, whatever the disk has there.
+///
+/// # Panics
+/// If there is none.
+pub(super) fn bytes(path: &str) -> &'static [u8] {
+    let named = |set: &'static Set| {
+        let (_, bytes) = set.files.iter().find(|(name, _)| format!("{}/{name}", set.path) == path)?;
+        Some(*bytes)
+    };
+    SETS.iter().find_map(named).unwrap_or_else(|| panic!("no embedded {path}"))
+}
+
 /// The paths of all files of the embedded set at `folder`, in order.
 pub(super) fn files_in(folder: &Path) -> Option<Vec<PathBuf>> {
     let (set, rest) = set_at(folder)?;
@@ -67,13 +81,19 @@ pub(super) fn files_in(folder: &Path) -> Option<Vec<PathBuf>> {
 
 /// Whether a path is that of an embedded set or of a file in one.
 pub(super) fn has(path: &Path) -> bool {
-    files_in(path).is_some() || file(path).is_some()
+    files_in(path).is_some() || file(path).is_some() || Spec::is_named(path)
 }
 
 /// Whether a path is that of a folder, on the disk or embedded.
 #[must_use]
 pub fn is_folder(path: &Path) -> bool {
     path.is_dir() || files_in(path).is_some()
+}
+
+/// Whether what is at a path may have several splits, as folders and scenes do.
+#[must_use]
+pub fn has_splits(path: &Path) -> bool {
+    is_folder(path) || Spec::is_named(path)
 }
 
 /// A path as messages have it: says so where the data is the embedded one.

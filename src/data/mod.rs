@@ -1,6 +1,6 @@
 //! Data: file formats, augmentation, and a loader that prepares batches ahead of training.
 //!
-//! Reading order: [`image`] (what a picture is) → [`formats`] (where pictures come from) → [`resample`] →
+//! Reading order: [`image`] (what a picture is) → [`formats`] (where pictures come from) → [`scenes`] (or are made) → [`resample`] →
 //! [`target`] and [`geometry`] → [`augment`] → [`mod@normalise`] → [`loader`] (how they become batches) → [`split`] and [`subset`] (which of them
 //! have labels, and which validate) → [`mod@survey`] (what is there, before training). Nothing here knows a model.
 
@@ -25,6 +25,7 @@ pub mod order;
 mod prefetch;
 pub mod reduce_zero;
 pub mod resample;
+pub mod scenes;
 pub mod split;
 pub mod stats;
 pub mod subset;

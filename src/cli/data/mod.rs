@@ -34,7 +34,7 @@ pub(crate) struct Place {
     /// A data set: a folder, a file, or a quoted pattern for several shards
     #[arg(value_name = "PATH")]
     path: PathBuf,
-    /// Its format if the path does not tell: idx, cifar, npy, webdataset, parquet, label-maps, folder
+    /// Its format if the path does not tell: idx, cifar, npy, webdataset, parquet, scenes, label-maps, folder
     #[arg(long)]
     format: Option<String>,
     /// Threads [default: one a core]

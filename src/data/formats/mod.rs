@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 pub use pattern::is_pattern;
 
+use super::scenes::{Scenes, spec::Spec};
 use super::{Dataset, Split, count, embedded};
 use crate::base::guard::guarded;
 use crate::base::{Error, Result};
@@ -47,6 +48,8 @@ pub enum Format {
     Parquet,
     /// Images with a label map each, as ADE20K and Pascal VOC have them.
     LabelMaps,
+    /// Pictures made of the embedded data, see [`super::scenes`].
+    Scenes,
     /// PNG and JPEG files, in one folder or in one sub-folder per class.
     Folder,
 }
@@ -65,12 +68,13 @@ struct Entry {
 
 /// All formats; the first that recognises a path opens it.
 #[rustfmt::skip]
-const FORMATS: [Entry; 7] = [
+const FORMATS: [Entry; 8] = [
     Entry { format: Format::Idx, name: "idx", recognises: idx::recognises, open: |p, s| Ok(Arc::new(idx::Idx::open(p, s)?)) },
     Entry { format: Format::Cifar, name: "cifar", recognises: cifar::recognises, open: |p, s| Ok(Arc::new(cifar::Cifar::open(p, s)?)) },
     Entry { format: Format::Npy, name: "npy", recognises: npy::recognises, open: |p, s| Ok(Arc::new(npy::Npy::open(p, s)?)) },
     Entry { format: Format::WebDataset, name: "webdataset", recognises: webdataset::recognises, open: |p, s| Ok(Arc::new(webdataset::WebDataset::open(p, s)?)) },
     Entry { format: Format::Parquet, name: "parquet", recognises: parquet::recognises, open: parquet::open },
+    Entry { format: Format::Scenes, name: "scenes", recognises: Spec::is_named, open: |p, s| Ok(Arc::new(Scenes::open(p, s)?)) },
     Entry { format: Format::LabelMaps, name: "label-maps", recognises: label_layout::recognises, open: |p, s| Ok(Arc::new(label_maps::LabelMaps::open(p, s)?)) },
     Entry { format: Format::Folder, name: "folder", recognises: embedded::is_folder, open: |p, s| Ok(Arc::new(folder::Folder::open(p, s)?)) },
 ];
@@ -99,7 +103,7 @@ pub fn open_if_there(
     split: Split,
 ) -> Result<std::result::Result<Arc<dyn Dataset>, String>> {
     let path = path.as_ref();
-    if !embedded::is_folder(path) {
+    if !embedded::has_splits(path) {
         return Ok(Err(format!("a single file has no {split} split")));
     }
     match open(path, format, split) {
@@ -228,7 +232,7 @@ mod tests {
         let message = "tar".parse::<Format>().unwrap_err().to_string();
         assert_eq!(
             message,
-            "--format: expected idx, cifar, npy, webdataset, parquet, label-maps, folder, found tar"
+            "--format: expected idx, cifar, npy, webdataset, parquet, scenes, label-maps, folder, found tar"
         );
     }
 }
