@@ -18,16 +18,18 @@ Examples:
   vit-mae eval --checkpoint runs/0002 --data photos/train     any folder with one sub-folder a class
   vit-mae eval --checkpoint runs/0002 --split train --json
   vit-mae eval --checkpoint runs/0002 --out judged            also evaluation.json, confusion.png, wrong.png
+  vit-mae eval --checkpoint runs/0003 --slide                 a segmentation network, window by window
 
 Classes are told by their names; the data may lack some of those that were learnt. Without --split the test split is \
 judged where there is one, else the validation split, else all images. wrong.png shows the images on which the \
-classifier is most confidently wrong.";
+classifier is most confidently wrong. Of a segmentation network: mIoU and accuracies over the pixels of all images, and with \
+--out the map of each as a PNG with a palette under the image's name, and worst.png with the images of the lowest mIoU.";
 
 /// Flags of `vit-mae eval`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A fine-tuned classifier: a run directory, or the checkpoint in it
+    /// A fine-tuned model: a run directory, or the checkpoint in it
     #[arg(long, value_name = "RUN")]
     checkpoint: PathBuf,
     #[command(flatten)]
@@ -38,7 +40,7 @@ pub(crate) struct Args {
     /// One JSON document instead of text, with the confusion matrix
     #[arg(long)]
     json: bool,
-    /// Write evaluation.json, confusion.png and wrong.png to this folder
+    /// Write evaluation.json and pictures to this folder; of a segmentation network also its maps
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Judge images window by window at their own size, where the model draws maps

@@ -10,6 +10,7 @@ use vit_mae::Result;
 use vit_mae::config::Overrides;
 use vit_mae::config::resolve::changed;
 use vit_mae::models::classify::Pooling;
+use vit_mae::models::segment::HeadKind;
 use vit_mae::tasks::Classify;
 use vit_mae::tasks::classify::recipes;
 use vit_mae::tasks::finetuning::{TRANSFERS, WithTransfer, with_transfer, with_transfer_of};
@@ -25,6 +26,7 @@ Examples:
   vit-mae finetune --from-scratch --preset nano             an architecture that was never pre-trained
   vit-mae finetune --checkpoint runs/0001 --data my-photos --img-size 56
   vit-mae finetune --checkpoint runs/0001 --tune-blocks 0   the head alone
+  vit-mae finetune --task segment --checkpoint runs/0001 --data scenes        a class for every pixel
   vit-mae finetune --resume runs/0002                       go on after an interruption, with the same bits
 
 Settings are resolved as recipe < what the checkpoint gives (architecture, data, its mean and standard deviation) < --config \
@@ -63,6 +65,9 @@ pub(crate) struct Args {
     /// Random resized crops of this fraction of the area, for example 0.6,1
     #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', num_args = 1)]
     crop: Vec<f64>,
+    /// In label maps 0 is no class but ignored, and class k is what files call k + 1 (ADE20K)
+    #[arg(long)]
+    reduce_zero_label: bool,
     /// Height and width of the images in pixels; positions are interpolated to it [default: the checkpoint's]
     #[arg(long, value_name = "H[,W]", value_delimiter = ',', num_args = 1)]
     img_size: Vec<usize>,
@@ -70,6 +75,9 @@ pub(crate) struct Args {
     /// What the head sees: the mean of the patches' tokens, or the class token
     #[arg(long)]
     pooling: Option<Pooling>,
+    /// For segmentation, what gives the logits: UperNet on a pyramid of maps, or a linear map of the last tokens
+    #[arg(long)]
+    head: Option<HeadKind>,
     /// Train only the last K blocks and the head; 0 trains the head alone
     #[arg(long, value_name = "K")]
     tune_blocks: Option<usize>,
@@ -173,6 +181,8 @@ impl Args {
             ("data.val_fraction", number(self.val_fraction)),
             ("model.img_size", sides("--img-size", &self.img_size)?),
             ("model.pooling", choice(self.pooling)),
+            ("model.head", choice(self.head)),
+            ("data.reduce_zero_label", self.reduce_zero_label.then(|| true.into())),
             ("finetune.label_share", number(self.labels)),
             ("finetune.tune_blocks", whole("--tune-blocks", self.tune_blocks)?),
             ("finetune.layer_decay", number(self.layer_decay)),

@@ -1,24 +1,30 @@
 //! `vit-mae predict`.
 
 use super::device::DeviceFlags;
+use super::judged::Folder;
 use super::outln;
+use super::stderr::note;
 use std::path::PathBuf;
-use vit_mae::Result;
 use vit_mae::tasks::finetuning::{WithTransfer, with_transfer_at};
 use vit_mae::tasks::transfer::{PredictRequest, Transfer};
+use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
 Examples:
   vit-mae predict --checkpoint runs/0002 shoe.png
   vit-mae predict --checkpoint runs/0002 photos/*.jpg --top 3 --json
 
-Images are PNG or JPEG of any size; they are scaled to the model's size and their centre is cut out.";
+  vit-mae predict --checkpoint runs/0003 street.jpg --out seen     a segmentation network: a map and a picture of it
+
+Images are PNG or JPEG of any size. A classifier sees the centre, scaled to its size; a segmentation network all of it in its \
+own proportions, or with --slide window by window. Maps have a class in every pixel, as an index into the palette, and the \
+size of the picture.";
 
 /// Flags of `vit-mae predict`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A fine-tuned classifier: a run directory, or the checkpoint in it
+    /// A fine-tuned model: a run directory, or the checkpoint in it
     #[arg(long, value_name = "RUN")]
     checkpoint: PathBuf,
     /// The images, PNG or JPEG
@@ -27,6 +33,15 @@ pub(crate) struct Args {
     /// How many classes are named for each image
     #[arg(long, default_value_t = 5)]
     top: usize,
+    /// See pictures window by window at their own size, where the model draws maps
+    #[arg(long)]
+    slide: bool,
+    /// Write what is seen to this folder: of each picture NAME.png with a class in every pixel, and NAME.overlay.png
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace it if it is there
+    #[arg(long, requires = "out")]
+    overwrite: bool,
     /// One JSON document instead of text
     #[arg(long)]
     json: bool,
@@ -57,9 +72,21 @@ impl WithTransfer for Prediction<'_> {
             checkpoint: &args.checkpoint,
             pictures: &args.images,
             top: args.top,
+            slide: args.slide,
             engine: &|gemm| args.device.engine(gemm),
         };
         let predicted = T::predict(&request)?;
+        if let Some(out) = &args.out {
+            if predicted.files.is_empty() {
+                return Err(Error::setting("--out", "a model whose task draws what it sees", T::TRANSFER));
+            }
+            let names: Vec<&str> = predicted.files.iter().map(|(name, _)| name.as_str()).collect();
+            if let Some(folder) = Folder::new(Some(out), args.overwrite, &names)? {
+                predicted.files.iter().try_for_each(|(name, bytes)| folder.write(name, bytes))?;
+            }
+        } else if !predicted.files.is_empty() {
+            note("--out DIR draws what is seen, and writes it as files");
+        }
         if args.json {
             outln!("{}", predicted.json);
         } else {

@@ -10,8 +10,8 @@ use vit_mae::Result;
 use vit_mae::base::out_file::check_out_file;
 use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::models::classify::Pooling;
-use vit_mae::tasks::classify::confusion;
 use vit_mae::tasks::classify::summary::Summary;
+use vit_mae::tasks::confusion;
 use vit_mae::tasks::knn::Knn;
 use vit_mae::tasks::probe::head::{Optimizer, Reached, Trial};
 use vit_mae::tasks::probe::{ProbeReport, Probing, probe, scatter};
@@ -128,7 +128,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(folder) = folder {
         let title = format!("Linear probe of {of} on {on}: {:.1} % right", 100.0 * reached.top1);
         folder.write("probe.json", json.as_bytes())?;
-        folder.write("confusion.png", &confusion::draw(&judged.metrics, &names, &title)?)?;
+        folder
+            .write("confusion.png", &confusion::draw(&judged.metrics.confusion, &names, &title, "images")?)?;
     }
     if let Some(path) = &args.scatter {
         let title = format!("Features of {on} by {of}, pooling {}", choice_name(&report.pool));

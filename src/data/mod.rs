@@ -44,7 +44,7 @@ pub use mix::{Mix, Mixing};
 pub use normalise::normalise;
 pub use prefetch::{BATCHES_AHEAD, Prefetch};
 pub use reduce_zero::ReduceZeroLabel;
-pub use split::{FEWEST_VALIDATION, TrainValidation, labelled_split, validation_split};
+pub use split::{FEWEST_VALIDATION, TrainValidation, labelled_share, labelled_split, validation_split};
 pub use stats::{ChannelStats, channel_stats};
 pub use subset::Subset;
 pub use survey::{Survey, survey, verify};

@@ -46,6 +46,27 @@ pub fn validation_split(images: usize, fraction: f64, most: usize, seed: u64) ->
     TrainValidation { train, validation }
 }
 
+/// Keeps a fraction of `images` images whose labels are not of single classes, such as label maps: `round(label_share · images)`,
+/// halves up, ascending. What a seed keeps of a smaller fraction it keeps of a larger one, too.
+///
+/// # Errors
+/// If the fraction is out of range or leaves no image.
+pub fn labelled_share(images: usize, label_share: f64, seed: u64) -> Result<Vec<usize>> {
+    if !(label_share > 0.0 && label_share <= 1.0) {
+        return Err(Error::setting(LABEL_SHARE, "more than 0 and at most 1", label_share));
+    }
+    let kept = rounded(label_share, images);
+    if kept == 0 {
+        let found = format!("{label_share} of {images} images");
+        return Err(Error::setting(LABEL_SHARE, "a fraction that leaves an image to train on", found));
+    }
+    // Classes count from 0, and the last address is validation's.
+    let mut order = permutation(&mut rng(seed, Purpose::Split, u64::MAX - 1, 0), images);
+    order.truncate(kept);
+    order.sort_unstable();
+    Ok(order)
+}
+
 /// Keeps the fraction `label_share` of each class, and of what was kept takes the fraction `validation_share` out for
 /// validation.
 ///

@@ -70,6 +70,14 @@ impl Picture {
         Self::gray(width, height, &first)
     }
 
+    /// The picture itself as a PNG file's bytes.
+    ///
+    /// # Errors
+    /// If the encoder fails, which takes a picture too large for a PNG.
+    pub fn to_png_bytes(&self) -> Result<Vec<u8>> {
+        png_bytes(&self.0)
+    }
+
     /// The picture at the size at which it is shown, within a tile of at most 256 pixels.
     fn at_display_size(&self) -> RgbImage {
         let (width, height) = self.0.dimensions();

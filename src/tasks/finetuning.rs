@@ -1,7 +1,7 @@
 //! What a pre-trained trunk can be fine-tuned for: each a line in [`with_transfer`].
 
-use super::Classify;
 use super::transfer::Transfer;
+use super::{Classify, Segment};
 use crate::base::{Error, Result};
 use crate::checkpoint::State;
 use crate::checkpoint::dir::{STATE, find};
@@ -31,7 +31,10 @@ pub struct Listed {
 }
 
 /// The tasks, in the order in which they are listed.
-pub const TRANSFERS: &[Listed] = &[listed::<Classify>("Name the class of an image")];
+pub const TRANSFERS: &[Listed] = &[
+    listed::<Classify>("Name the class of an image"),
+    listed::<Segment>("Name the class of every pixel: semantic segmentation"),
+];
 
 const fn listed<T: Transfer>(about: &'static str) -> Listed {
     Listed { name: T::TRANSFER, about, score: T::SCORE }
@@ -44,6 +47,7 @@ const fn listed<T: Transfer>(about: &'static str) -> Listed {
 pub fn with_transfer<W: WithTransfer>(name: &str, with: W) -> Result<W::Output> {
     match name {
         Classify::TRANSFER => with.run::<Classify>(),
+        Segment::TRANSFER => with.run::<Segment>(),
         _ => Err(Error::setting("--task", format!("one of {}", names()), name)),
     }
 }

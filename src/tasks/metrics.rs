@@ -142,17 +142,6 @@ impl Metrics {
         let recalls: Vec<f64> = (0..self.classes()).filter_map(|class| self.recall(class)).collect();
         if recalls.is_empty() { 0.0 } else { recalls.iter().sum::<f64>() / recalls.len() as f64 }
     }
-
-    /// The most frequent confusions, `(true class, predicted class, images)`, most frequent first; of equally frequent
-    /// ones the first in the matrix.
-    #[must_use]
-    pub fn confusions(&self, most: usize) -> Vec<(usize, usize, u64)> {
-        let cells = self.confusion.indexed_iter().filter(|((t, p), n)| t != p && **n > 0);
-        let mut cells: Vec<_> = cells.map(|((t, p), &n)| (t, p, n)).collect();
-        cells.sort_by_key(|&(_, _, n)| std::cmp::Reverse(n));
-        cells.truncate(most);
-        cells
-    }
 }
 
 /// `part / whole`; none of nothing.

@@ -3,6 +3,7 @@
 
 pub mod beit;
 pub mod classify;
+pub mod confusion;
 pub mod features;
 pub mod finetuning;
 pub mod knn;
@@ -13,6 +14,7 @@ pub mod pca;
 pub mod pretrained;
 pub mod pretraining;
 pub mod probe;
+pub mod segment;
 pub mod transfer;
 pub mod visualise;
 
@@ -21,6 +23,7 @@ pub use classify::{Classify, FinetuneConfig};
 pub use mae::{Config, Pretrain};
 pub use metrics::Metrics;
 pub use moco::{MocoV3, MocoV3Config};
+pub use segment::{Segment, SegmentConfig};
 
 use crate::base::{Error, Result};
 use crate::config::keys;
@@ -50,16 +53,27 @@ pub fn with_task_of<W: WithTask>(config_toml: &str, path: &Path, with: W) -> Res
         FinetuneConfig::TASK => with.run::<Classify>(),
         BeitSettings::TASK => with.run::<BeitStyle>(),
         MocoV3Config::TASK => with.run::<MocoV3>(),
-        other => {
-            Err(Error::input(path, "task", "none, classify, beit or moco-v3", other.unwrap_or_default()))
-        }
+        SegmentConfig::TASK => with.run::<Segment>(),
+        other => Err(Error::input(
+            path,
+            "task",
+            "none, classify, beit, moco-v3 or segment",
+            other.unwrap_or_default(),
+        )),
     }
 }
 
 /// Every key of every task's settings.
 #[must_use]
 pub fn all_keys() -> Vec<String> {
-    [keys::<Config>(), keys::<FinetuneConfig>(), keys::<BeitSettings>(), keys::<MocoV3Config>()].concat()
+    [
+        keys::<Config>(),
+        keys::<FinetuneConfig>(),
+        keys::<BeitSettings>(),
+        keys::<MocoV3Config>(),
+        keys::<SegmentConfig>(),
+    ]
+    .concat()
 }
 
 #[cfg(test)]

@@ -4,12 +4,7 @@
 use image::RgbImage;
 use ndarray::Array2;
 use vit_mae::draw::sheet::{Picture, Sheet};
-use vit_mae::tasks::Metrics;
-use vit_mae::tasks::classify::confusion::draw;
-
-fn metrics(confusion: Array2<u64>) -> Metrics {
-    Metrics { confusion, top1: 0, top5: 0, cross_entropy_sum: 0.0 }
-}
+use vit_mae::tasks::confusion::draw;
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|class| format!("class number {class}")).collect()
@@ -33,12 +28,12 @@ fn count(picture: &RgbImage, colour: impl Fn(image::Rgb<u8>) -> bool) -> usize {
 
 #[test]
 fn what_is_right_is_blue_and_what_is_wrong_is_orange() {
-    let right = picture(&draw(&metrics(Array2::eye(3) * 5), &names(3), "all right").unwrap());
+    let right = picture(&draw(&(Array2::eye(3) * 5), &names(3), "all right", "images").unwrap());
     assert!(count(&right, is_blue) > 3 * 1000 && count(&right, is_orange) == 0);
     let mut wrong = Array2::zeros((3, 3));
     wrong[[0, 1]] = 7;
     wrong[[2, 0]] = 1;
-    let wrong = picture(&draw(&metrics(wrong), &names(3), "all wrong").unwrap());
+    let wrong = picture(&draw(&(wrong), &names(3), "all wrong", "images").unwrap());
     // Two cells of 39 × 39 pixels less their numbers; the row without images stays empty.
     let orange = count(&wrong, is_orange);
     assert!(count(&wrong, is_blue) == 0 && (2 * 1000..=2 * 39 * 39).contains(&orange), "{orange}");
@@ -48,7 +43,7 @@ fn what_is_right_is_blue_and_what_is_wrong_is_orange() {
 fn a_rare_mistake_can_still_be_seen() {
     let mut confusion = Array2::eye(2) * 99;
     confusion[[0, 1]] = 1;
-    let with = picture(&draw(&metrics(confusion), &names(2), "").unwrap());
+    let with = picture(&draw(&(confusion), &names(2), "", "images").unwrap());
     let tinted = count(&with, |p| i32::from(p[0]) - i32::from(p[2]) > 15);
     assert!(tinted > 1000, "{tinted} pixels");
 }
@@ -59,7 +54,7 @@ fn of_thousands_of_classes_those_with_the_most_mistakes_are_shown() {
     for class in 0..40 {
         confusion[[50 * class, 50 * class + 1]] = 20;
     }
-    let picture = picture(&draw(&metrics(confusion), &names(2000), "many").unwrap());
+    let picture = picture(&draw(&(confusion), &names(2000), "many", "images").unwrap());
     assert!(picture.width().max(picture.height()) < 2600, "{:?}", picture.dimensions());
     // 40 cells of 17 × 17 pixels.
     assert_eq!(count(&picture, is_orange), 40 * 17 * 17);
@@ -69,7 +64,7 @@ fn of_thousands_of_classes_those_with_the_most_mistakes_are_shown() {
 fn any_name_of_a_class_can_be_drawn() {
     let long = "a very long name ".repeat(30);
     let names = [String::new(), long, "漢字 🙂".to_owned(), "naïve Süßware".to_owned(), "x\ny\t".to_owned()];
-    let picture = picture(&draw(&metrics(Array2::eye(5)), &names, "any name").unwrap());
+    let picture = picture(&draw(&(Array2::eye(5)), &names, "any name", "images").unwrap());
     assert!(picture.width() < 800, "{:?}", picture.dimensions());
 }
 

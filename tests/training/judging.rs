@@ -7,6 +7,7 @@ use vit_mae::base::Real;
 use vit_mae::base::rng::{Purpose, below, rng, uniform};
 use vit_mae::exec::Backend;
 use vit_mae::tasks::Metrics;
+use vit_mae::tasks::confusion::mistakes;
 use vit_mae::tasks::knn::Knn;
 use vit_mae::tasks::metrics::judge;
 
@@ -34,7 +35,7 @@ fn metrics_are_those_counted_by_hand() {
     assert_eq!([0, 1, 2].map(|k| metrics.recall(k)), [Some(1.0), Some(0.0), None]);
     assert_eq!([0, 1, 2].map(|k| metrics.precision(k)), [Some(2.0 / 3.0), None, Some(0.0)]);
     assert_eq!(metrics.mean_recall(), 0.5);
-    assert_eq!(metrics.confusions(5), [(1, 0, 1), (1, 2, 1)]);
+    assert_eq!(mistakes(&metrics.confusion, 5), [(1, 0, 1), (1, 2, 1)]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::models::vit::VitConfig;
 use crate::models::vit::config::check_parameters;
 use crate::models::vit::stack::{MAX_WIDTH, in_range};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Far above every scale that makes sense.
 const MAX_CELLS: usize = 1 << 8;
@@ -19,6 +20,15 @@ pub enum HeadKind {
     Upernet,
     /// A layer norm and a linear map of the last block's tokens.
     Linear,
+}
+
+impl fmt::Display for HeadKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Upernet => "upernet",
+            Self::Linear => "linear",
+        })
+    }
 }
 
 /// The architecture, in the terms of the reference's `VisionTransformer`, and the head.

@@ -1,5 +1,6 @@
 //! Semantic segmentation: a class for every pixel, from a pyramid of maps (UperNet) or from the last tokens alone.
 
+mod any_size;
 pub mod auxiliary;
 pub mod config;
 mod cost;

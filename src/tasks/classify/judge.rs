@@ -1,7 +1,6 @@
 //! What `finetune`, `eval`, `predict` and `ablate` ask of classification.
 
 use super::config::FinetuneConfig;
-use super::confusion;
 use super::evaluate::Prediction;
 use super::outcome::Outcome;
 use super::summary::Summary;
@@ -9,6 +8,7 @@ use super::{Classify, load_best};
 use crate::base::{Error, Result};
 use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
+use crate::tasks::confusion;
 use crate::tasks::features::Listener;
 use crate::tasks::transfer::{JudgeRequest, Judged, PredictRequest, Predicted, Transfer, json};
 use crate::train::readable::readable;
@@ -93,7 +93,7 @@ impl Transfer for Classify {
             let [evaluated, matrix, wrong] =
                 ["evaluation.json", "confusion.png", "wrong.png"].map(str::to_owned);
             files.push((evaluated, json.clone().into_bytes()));
-            files.push((matrix, confusion::draw(&evaluation.metrics, classes, &title)?));
+            files.push((matrix, confusion::draw(&evaluation.metrics.confusion, classes, &title, "images")?));
             files.extend(evaluator.wrong_sheet(&evaluation, &*images)?.map(|sheet| (wrong, sheet)));
         }
         let head = vec![

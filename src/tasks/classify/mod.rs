@@ -1,7 +1,6 @@
 //! The task of classification: a pre-trained encoder with a new head, trained end to end on labelled images.
 
 pub mod config;
-pub mod confusion;
 pub mod evaluate;
 mod judge;
 mod labelled;
@@ -26,6 +25,7 @@ use crate::params::Params;
 use crate::tasks::Metrics;
 use crate::tasks::classify::evaluate::Evaluation;
 use crate::tasks::classify::splits::Splits;
+use crate::tasks::confusion;
 use crate::tasks::transfer::Start;
 use crate::train::curves;
 use crate::train::memory::{self, StepMemory};
@@ -206,7 +206,7 @@ impl Task for Classify {
     fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()> {
         let Some(metrics) = &self.validated else { return Ok(()) };
         let title = format!("Validation images after epoch {epoch}");
-        let png = confusion::draw(metrics, &cx.config.finetune.classes, &title)?;
+        let png = confusion::draw(&metrics.confusion, &cx.config.finetune.classes, &title, "images")?;
         cx.run.write(&cx.run.confusion(), &png)
     }
 
@@ -274,7 +274,7 @@ fn draw_test(
     epoch: u64,
 ) -> Result<Vec<(String, Vec<u8>)>> {
     let (run, title) = (cx.run, format!("Test images, epoch {epoch}"));
-    let png = confusion::draw(&evaluation.metrics, &config.finetune.classes, &title)?;
+    let png = confusion::draw(&evaluation.metrics.confusion, &config.finetune.classes, &title, "images")?;
     run.write(&run.confusion(), &png)?;
     let mut sheets = vec![("Confusion matrix of the test split".to_owned(), png)];
     let input = config.input();

@@ -74,6 +74,8 @@ pub struct PredictRequest<'a> {
     pub pictures: &'a [PathBuf],
     /// How many classes are named, where a task names several.
     pub top: usize,
+    /// Whether pictures are seen window by window at their own size, where the task can.
+    pub slide: bool,
     /// Opens what multiplies matrices.
     pub engine: &'a dyn Fn(Backend) -> Result<Engine>,
 }

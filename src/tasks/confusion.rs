@@ -8,8 +8,8 @@ use crate::draw::lettering::{
     INK, LINE, PAPER, QUIET, mixed, shortened, to_u32, width, wrapped, write, write_upwards,
 };
 use crate::draw::sheet::png_bytes;
-use crate::tasks::Metrics;
 use image::{Rgb, RgbImage, imageops};
+use ndarray::Array2;
 use std::collections::BTreeSet;
 
 /// Up to so many classes the cells hold numbers.
@@ -32,20 +32,48 @@ const RIGHT: [u8; 3] = [24, 92, 168];
 const WRONG: [u8; 3] = [206, 92, 18];
 const GRID: Rgb<u8> = Rgb([236, 238, 242]);
 
-/// Draws the matrix as a PNG. `title` says on what it was measured.
+/// Draws a matrix `[K, K]` of true (row) and predicted (column) `things`, images or pixels, as a PNG. `title` says on what it was
+/// measured.
 ///
 /// # Errors
 /// Only if the picture cannot be encoded.
 ///
 /// # Panics
 /// If there are not as many names as classes.
-pub fn draw(metrics: &Metrics, names: &[String], title: &str) -> Result<Vec<u8>> {
-    assert_eq!(metrics.classes(), names.len(), "classes and their names");
-    png_bytes(&picture(metrics, names, title))
+pub fn draw(counts: &Array2<u64>, names: &[String], title: &str, things: &str) -> Result<Vec<u8>> {
+    assert_eq!(counts.dim(), (names.len(), names.len()), "classes and their names");
+    png_bytes(&picture(Counts(counts), names, title, things))
 }
 
-fn picture(metrics: &Metrics, names: &[String], title: &str) -> RgbImage {
-    let shown = shown(metrics);
+/// The matrix.
+#[derive(Clone, Copy)]
+struct Counts<'a>(&'a Array2<u64>);
+
+impl Counts<'_> {
+    /// Things of a class.
+    fn of_class(self, class: usize) -> u64 {
+        self.0.row(class).sum()
+    }
+
+    /// Of a class, or taken for it.
+    fn seen_as(self, class: usize) -> u64 {
+        self.of_class(class) + self.0.column(class).sum()
+    }
+}
+
+/// The most frequent mistakes, `(true class, predicted class, things)`, most frequent first; of equally frequent ones the first in
+/// the matrix.
+#[must_use]
+pub fn mistakes(counts: &Array2<u64>, most: usize) -> Vec<(usize, usize, u64)> {
+    let cells = counts.indexed_iter().filter(|((t, p), n)| t != p && **n > 0);
+    let mut cells: Vec<_> = cells.map(|((t, p), &n)| (t, p, n)).collect();
+    cells.sort_by_key(|&(_, _, n)| std::cmp::Reverse(n));
+    cells.truncate(most);
+    cells
+}
+
+fn picture(counts: Counts<'_>, names: &[String], title: &str, things: &str) -> RgbImage {
+    let shown = shown(counts);
     let side = if shown.len() <= WITH_NUMBERS { LARGE } else { SMALL };
     let names = &labels(names);
     let labels: Vec<&str> = shown.iter().map(|&class| names[class].as_str()).collect();
@@ -53,7 +81,7 @@ fn picture(metrics: &Metrics, names: &[String], title: &str) -> RgbImage {
     let matrix = side * to_u32(shown.len());
     let inner = (label + matrix).max(NARROWEST);
     let above = wrapped(title, inner);
-    let below = explanation(metrics, names, shown.len(), inner);
+    let below = explanation(counts, (names, things), shown.len(), inner);
     let top = MARGIN + LINE * to_u32(above.len()) + GAP + label;
     let under = top + matrix + 2 * GAP;
     let size = (inner + 2 * MARGIN, under + LINE * to_u32(below.len()) + MARGIN);
@@ -71,7 +99,7 @@ fn picture(metrics: &Metrics, names: &[String], title: &str) -> RgbImage {
     }
     for (i, &class) in shown.iter().enumerate() {
         for (j, &predicted) in shown.iter().enumerate() {
-            let share = metrics.confusion[[class, predicted]] as f64 / metrics.of_class(class).max(1) as f64;
+            let share = counts.0[[class, predicted]] as f64 / counts.of_class(class).max(1) as f64;
             cell(&mut sheet, (left + at(j), top + at(i)), side, share, i == j);
         }
     }
@@ -91,20 +119,16 @@ fn labels(names: &[String]) -> Vec<String> {
     numbered.map(|name| shortened(&name, LONGEST_NAME)).collect()
 }
 
-/// Classes that have images, or that an image was taken for.
-fn seen(metrics: &Metrics) -> Vec<usize> {
-    let seen = |&class: &usize| metrics.of_class(class) + metrics.predicted_as(class) > 0;
-    (0..metrics.classes()).filter(seen).collect()
+/// Classes that occur, or that something was taken for.
+fn seen(counts: Counts<'_>) -> Vec<usize> {
+    (0..counts.0.nrows()).filter(|&class| counts.seen_as(class) > 0).collect()
 }
 
 /// The classes that are drawn, in their order: all that were seen, or those that are most often mistaken or taken for.
-fn shown(metrics: &Metrics) -> Vec<usize> {
-    let mut classes = seen(metrics);
+fn shown(counts: Counts<'_>) -> Vec<usize> {
+    let mut classes = seen(counts);
     if classes.len() > MOST_CLASSES {
-        let mistakes = |class: usize| {
-            let right = metrics.confusion[[class, class]];
-            metrics.of_class(class) + metrics.predicted_as(class) - 2 * right
-        };
+        let mistakes = |class: usize| counts.seen_as(class) - 2 * counts.0[[class, class]];
         classes.sort_by_cached_key(|&class| std::cmp::Reverse(mistakes(class)));
         classes.truncate(MOST_CLASSES);
         classes.sort_unstable();
@@ -131,28 +155,33 @@ fn cell(sheet: &mut RgbImage, (x, y): (u32, u32), side: u32, share: f64, right: 
 }
 
 /// How to read it, and the most frequent confusions in words.
-fn explanation(metrics: &Metrics, names: &[String], shown: usize, limit: u32) -> Vec<String> {
+fn explanation(
+    counts: Counts<'_>,
+    (names, things): (&[String], &str),
+    shown: usize,
+    limit: u32,
+) -> Vec<String> {
     let percent = if shown <= WITH_NUMBERS { ", in %" } else { "" };
     let mut text = format!(
-        "Rows: true class. Columns: predicted class. Shade: fraction of the row's images{percent}; blue right, orange wrong."
+        "Rows: true class. Columns: predicted class. Shade: fraction of the row's {things}{percent}; blue right, orange wrong."
     );
-    let (all, seen) = (names.len(), seen(metrics).len());
+    let (all, seen) = (names.len(), seen(counts).len());
     if shown < seen {
         text = format!("{text} Shown: the {shown} of {all} classes with the most mistakes.");
     } else if seen < all {
         text = format!(
-            "{text} Shown: {seen} of {all} classes; the others have no images here, and none was taken for one."
+            "{text} Shown: {seen} of {all} classes; the others have no {things} here, and none was taken for one."
         );
     }
     let mut lines = wrapped(&text, limit);
-    let confusions = metrics.confusions(LISTED);
-    if !confusions.is_empty() {
+    let mistakes = mistakes(counts.0, LISTED);
+    if !mistakes.is_empty() {
         lines.push(String::new());
         lines.push("Most frequent mistakes".to_owned());
     }
-    for (class, predicted, images) in confusions {
-        let all = metrics.of_class(class);
-        let line = format!("{images:>5} of {all:>5} {} taken for {}", names[class], names[predicted]);
+    for (class, predicted, mistaken) in mistakes {
+        let all = counts.of_class(class);
+        let line = format!("{mistaken:>5} of {all:>5} {} taken for {}", names[class], names[predicted]);
         lines.push(shortened(&line, limit));
     }
     lines

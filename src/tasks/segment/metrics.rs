@@ -1,0 +1,96 @@
+//! How good label maps are: intersection over union and accuracy of each class, counted over the pixels of a whole data set.
+//!
+//! ```text
+//! n[t, p]   pixels of class t that were predicted as p; pixels that are ignored are not counted
+//! IoU_k   = n[k, k] / (Σ_p n[k, p] + Σ_t n[t, k] − n[k, k])
+//! acc_k   = n[k, k] / Σ_p n[k, p]
+//! mIoU, mAcc: means over the classes that have one;  aAcc = Σ_k n[k, k] / Σ n
+//! ```
+
+use crate::data::target::IGNORED;
+use ndarray::{Array2, ArrayView2};
+
+/// Pixels, counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PixelMetrics {
+    /// `[K, K]`: pixels of the true class (row) that were predicted as a class (column).
+    pub confusion: Array2<u64>,
+}
+
+impl PixelMetrics {
+    /// None yet, of so many classes.
+    #[must_use]
+    pub fn new(classes: usize) -> Self {
+        Self { confusion: Array2::zeros((classes, classes)) }
+    }
+
+    /// Counts a prediction.
+    ///
+    /// # Panics
+    /// If the maps differ in size, or one holds what is no class.
+    pub fn count(&mut self, truth: ArrayView2<u8>, predicted: ArrayView2<u8>) {
+        assert_eq!(truth.dim(), predicted.dim(), "sizes of label maps");
+        for (&truth, &predicted) in truth.iter().zip(predicted).filter(|(truth, _)| **truth != IGNORED) {
+            self.confusion[[usize::from(truth), usize::from(predicted)]] += 1;
+        }
+    }
+
+    /// `K`.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.confusion.nrows()
+    }
+
+    /// Pixels of a class.
+    #[must_use]
+    pub fn of_class(&self, class: usize) -> u64 {
+        self.confusion.row(class).sum()
+    }
+
+    /// Intersection over union of a class; none if it neither occurs nor is predicted.
+    #[must_use]
+    pub fn iou(&self, class: usize) -> Option<f64> {
+        let intersection = self.confusion[[class, class]];
+        let union = self.of_class(class) + self.confusion.column(class).sum() - intersection;
+        ratio(intersection, union)
+    }
+
+    /// Fraction of a class's pixels that were predicted as it; none if it has no pixels.
+    #[must_use]
+    pub fn accuracy(&self, class: usize) -> Option<f64> {
+        ratio(self.confusion[[class, class]], self.of_class(class))
+    }
+
+    /// Mean intersection over union of all classes that have one.
+    #[must_use]
+    pub fn miou(&self) -> Option<f64> {
+        mean((0..self.classes()).filter_map(|class| self.iou(class)))
+    }
+
+    /// The same without class 0, the background of many data sets.
+    #[must_use]
+    pub fn miou_without_first(&self) -> Option<f64> {
+        mean((1..self.classes()).filter_map(|class| self.iou(class)))
+    }
+
+    /// Mean accuracy of the classes that have pixels.
+    #[must_use]
+    pub fn macc(&self) -> Option<f64> {
+        mean((0..self.classes()).filter_map(|class| self.accuracy(class)))
+    }
+
+    /// Fraction of all pixels that are right; none if no pixel is labelled.
+    #[must_use]
+    pub fn aacc(&self) -> Option<f64> {
+        ratio(self.confusion.diag().sum(), self.confusion.sum())
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}

@@ -1,0 +1,378 @@
+//! The task of semantic segmentation: a pre-trained trunk with a head that names the class of every pixel.
+
+mod colour_table;
+pub mod config;
+pub mod evaluate;
+mod judge;
+pub mod metrics;
+pub mod outcome;
+pub mod pictures;
+pub mod predictor;
+mod recipes;
+pub mod splits;
+pub mod step;
+pub mod summary;
+
+pub use config::SegmentConfig;
+pub use metrics::PixelMetrics;
+pub use outcome::Outcome;
+
+use crate::base::{Error, Result};
+use crate::checkpoint::{Checkpoint, Named, keep};
+use crate::config::settings::Settings;
+use crate::data::{Batch, Dataset, LoaderConfig, Target};
+use crate::draw::report::Report;
+use crate::layers::DropPath;
+use crate::models::segment::Segmenter;
+use crate::optim::{Group, groups};
+use crate::params::Params;
+use crate::tasks::confusion;
+use crate::tasks::transfer::Start;
+use crate::train::curves;
+use crate::train::memory::{self, StepMemory};
+use crate::train::metrics::{Measured, Record, ValidationRecord};
+use crate::train::readable::leave_out_bad;
+use crate::train::save;
+use crate::train::source::{self, Source};
+use crate::train::task::{
+    Architecture, Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Trivial, Validation,
+};
+use crate::train::workers::WorkerPool;
+use colour_table::ColourTable;
+use evaluate::{Evaluation, evaluate};
+use predictor::Predictor;
+use splits::{Splits, same_classes};
+use std::path::Path;
+use std::sync::Arc;
+use step::{Labelled, StepOptions};
+use summary::Summary;
+
+/// Images on a sheet of what is predicted.
+const SHOWN: usize = 8;
+/// Images on a sheet of the worst.
+const WORST: usize = 12;
+
+/// Fine-tuning for semantic segmentation.
+pub struct Segment {
+    /// Its images.
+    pub images: Splits,
+}
+
+impl Task for Segment {
+    type Config = SegmentConfig;
+    type Model = Segmenter<f32>;
+    type Start = Start;
+    type Outcome = Outcome;
+
+    const LOSS: &'static str = "loss (cross-entropy of pixels)";
+
+    const NEXT: &'static [&'static str] = &[
+        "vit-mae eval --checkpoint {run} --out judged",
+        "vit-mae predict --checkpoint {run} --out predicted IMAGE…",
+    ];
+
+    fn about(&self, config: &SegmentConfig) -> Vec<(&'static str, String)> {
+        let (images, model, transfer) = (&self.images, &config.model, &config.finetune);
+        let count = |set: Option<&Arc<dyn Dataset>>| set.map_or(0, |set| set.len());
+        let (train, validation) = (images.train.len(), count(images.validation.as_ref()));
+        let test = count(images.test.as_ref().ok());
+        let from = match &transfer.checkpoint {
+            Some(path) => format!("encoder from {}", path.display()),
+            None => "from scratch".to_owned(),
+        };
+        let mut about = vec![
+            ("data", images.train.describe()),
+            (
+                "split",
+                format!(
+                    "{train} images to train on, {validation} to choose the epoch, {test} to judge it once"
+                ),
+            ),
+            ("model", format!("{}; head {}, {} classes, {from}", model.vit(), model.head, model.num_classes)),
+            ("layers", format!("learning rate of each {} of that above it", transfer.layer_decay)),
+        ];
+        about.extend(images.test.as_ref().err().map(|why| ("note", format!("no test split: {why}"))));
+        about
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let images = &self.images;
+        let sets = std::iter::once(&images.all).chain(&images.validation).chain(&images.test);
+        sets.flat_map(|set| set.notes().to_vec()).collect()
+    }
+
+    fn source(config: &SegmentConfig) -> Result<Source> {
+        Source::of(&config.data)
+    }
+
+    fn open(source: Source, config: &mut SegmentConfig) -> Result<Opened<Self>> {
+        let (transfer, run) = (&mut config.finetune, &config.run);
+        let mut images =
+            Splits::of(source, &config.data, transfer.label_share, run.held_out_images, run.seed)?;
+        if !transfer.classes.is_empty() {
+            same_classes(&transfer.classes, &*images.all)?;
+        }
+        transfer.classes = images.all.classes().to_vec();
+        config.model.num_classes = transfer.classes.len();
+        source::measure(&*images.train, &mut config.data, config.model.in_chans)?;
+        let judging = images.validation.iter_mut().chain(images.test.as_mut().ok());
+        let skipped = leave_out_bad(judging, &config.input(), config.data.skip_bad_images)?;
+        let (digest, train) = (images.all.digest()?, images.train.clone());
+        Ok(Opened { task: Self { images }, train, digest, skipped })
+    }
+
+    fn loader(config: &SegmentConfig) -> LoaderConfig {
+        let shape = (config.model.img_size, config.model.in_chans);
+        source::loader(&config.data, vec![config.view()], shape, config.optim.batch_size, config.run.seed)
+    }
+
+    fn memory(config: &SegmentConfig, threads: usize) -> StepMemory {
+        config.memory(threads)
+    }
+
+    fn architecture(config: &SegmentConfig) -> Architecture {
+        let (encoder, classes) = (config.model.vit(), config.finetune.classes.clone());
+        Architecture { kind: "segmentation network", encoder, decoder: None, norm_pix_loss: None, classes }
+    }
+
+    fn model(config: &SegmentConfig, start: &Start) -> Result<Segmenter<f32>> {
+        let (model, seed) = (&config.model, config.run.seed);
+        Ok(match start.encoder(&model.vit())? {
+            Some(encoder) => Segmenter::from_encoder(encoder, model, seed),
+            None => Segmenter::initialised(model, seed),
+        })
+    }
+
+    fn blank(config: &SegmentConfig) -> Segmenter<f32> {
+        Segmenter::new(&config.model)
+    }
+
+    fn start_again(config: &SegmentConfig) -> Result<Start> {
+        Start::again(&config.finetune)
+    }
+
+    fn groups(config: &SegmentConfig, model: &Segmenter<f32>) -> Vec<Group> {
+        let (decay, transfer) = (config.optim.weight_decay, &config.finetune);
+        groups::finetuning(model, decay, transfer.layer_decay, config.model.depth, transfer.tune_blocks)
+    }
+
+    fn ema_decay(config: &SegmentConfig) -> Option<f64> {
+        config.finetune.ema_decay
+    }
+
+    fn loss_and_grad(
+        &mut self,
+        model: &Segmenter<f32>,
+        batch: Batch,
+        cx: &StepCx<'_, Self>,
+    ) -> (Losses, Segmenter<f32>) {
+        let (config, epoch) = (cx.config, cx.epoch);
+        let options = StepOptions {
+            seed: config.run.seed,
+            epoch,
+            drop_path: DropPath { rate: config.finetune.drop_path, depth: config.model.depth },
+            tune_blocks: config.finetune.tune_blocks,
+            micro_batch: config.optim.micro_batch,
+        };
+        let map = |target: &Target| match target {
+            Target::LabelMap(map) => map.clone(),
+            other => panic!("a label map, not {other:?}"),
+        };
+        let maps: Vec<_> = batch.targets.iter().map(map).collect();
+        let labelled = Labelled {
+            images: batch.views[0].view(),
+            maps: maps.iter().map(|map| map.view()).collect(),
+            samples: &batch.samples,
+        };
+        let (losses, grad) = step::loss_and_gradient(model, &labelled, &options, cx.workers);
+        let values = [("main_loss", losses.main), ("auxiliary_loss", losses.auxiliary)];
+        (Losses::new(losses.total(&config.model), values), grad)
+    }
+
+    fn evaluate(&mut self, cx: &EvalCx<'_, Self>, step: u64, epoch: u64) -> Result<Option<Validation>> {
+        let Some(set) = &self.images.validation else { return Ok(None) };
+        let evaluation = judged(cx, cx.model, &**set)?;
+        let metrics = &evaluation.metrics;
+        let iou = (0..metrics.classes()).map(|class| metrics.iou(class)).collect();
+        let details = ValidationRecord {
+            step,
+            epoch,
+            images: set.len() as u64,
+            values: Named(vec![("iou".to_owned(), Measured::PerClass(iou))]),
+        };
+        let scores = Named::scores([
+            ("miou", metrics.miou().unwrap_or(0.0)),
+            ("pixel_accuracy", metrics.aacc().unwrap_or(0.0)),
+            ("loss", evaluation.cross_entropy.unwrap_or(0.0)),
+        ]);
+        Ok(Some(Validation { scores, details: Some(details) }))
+    }
+
+    /// Always the most frequent class, and for each colour the class that most training pixels of that colour have.
+    fn trivial_predictors(&self) -> Result<Vec<Trivial>> {
+        let Some(set) = &self.images.validation else { return Ok(Vec::new()) };
+        let table = ColourTable::of(&*self.images.train)?;
+        let names = ["a class for each colour", "the most frequent class"];
+        let trivial = |(metrics, predicting): (PixelMetrics, _)| Trivial {
+            score: "miou",
+            predicting,
+            value: metrics.miou().unwrap_or(0.0),
+        };
+        Ok(table.judge(&**set)?.into_iter().zip(names).map(trivial).collect())
+    }
+
+    fn flops_per_image(config: &SegmentConfig) -> f64 {
+        config.model.flops_per_image()
+    }
+
+    /// Validation images beside their true and their predicted maps.
+    fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()> {
+        let Some(set) = &self.images.validation else { return Ok(()) };
+        let most = set.len().min(SHOWN);
+        let shown: Vec<usize> = (0..most).map(|i| i * set.len() / most).collect();
+        let predictor = Predictor::new(cx.model, &cx.config.data, false, cx.run.path());
+        let names = &cx.config.finetune.classes;
+        let png =
+            sheet(&predictor, names, &**set, cx.workers, &shown, &format!("After epoch {epoch}."), |_| {
+                String::new()
+            })?;
+        cx.run.write_sheet(epoch, &png)
+    }
+
+    /// Judges the best checkpoint on the test split, and writes curves, pictures and `result.json`.
+    fn conclude(
+        &self,
+        cx: &EvalCx<'_, Self>,
+        records: &[Record],
+        effort: Effort,
+    ) -> Result<Findings<Outcome>> {
+        let (dir, images) = (cx.run, &self.images);
+        let (best, config, checkpoint) = load_best(dir.path())?;
+        let chosen = checkpoint.state.history.last().expect("at least one epoch was trained");
+        let Effort { wall_secs, skipped, .. } = effort;
+        let mut outcome = Outcome {
+            epoch: chosen.epoch,
+            step: chosen.step,
+            train_images: images.train.len(),
+            validation_images: images.validation.as_ref().map_or(0, |set| set.len()),
+            validation_miou: chosen.score("miou"),
+            test_miou: None,
+            test: None,
+            gflop_per_image: config.model.flops_per_image() / 1e9,
+            parameters: best.count(),
+            wall_secs,
+            seed: config.run.seed,
+            skipped,
+        };
+        let mut sheets = dir.sheets_of_report()?;
+        if let Ok(set) = &images.test {
+            let evaluation = judged(cx, &best, &**set)?;
+            let names = &config.finetune.classes;
+            let test = Summary::new(&evaluation, names);
+            let title = format!("Pixels of the test images, epoch {}", chosen.epoch);
+            let png = confusion::draw(&evaluation.metrics.confusion, names, &title, "pixels")?;
+            dir.write(&dir.confusion(), &png)?;
+            sheets.push((
+                "Pixels of the test split: true classes and what they were taken for".to_owned(),
+                png,
+            ));
+            let predictor = Predictor::new(&best, &config.data, false, dir.path());
+            if let Some(png) = worst_sheet(&predictor, &evaluation, names, &**set, cx.workers, WORST)? {
+                dir.write(&dir.wrong(), &png)?;
+                sheets.push(("Test images with the lowest mIoU".to_owned(), png));
+            }
+            outcome.test_miou = test.miou;
+            outcome.test = Some(test);
+        }
+        let json = serde_json::to_vec_pretty(&outcome).map_err(|e| Error::write(dir.result())(e.into()))?;
+        dir.write(&dir.result(), &json)?;
+        let miou = curves::score_svg(records, "miou")?;
+        let report = Report {
+            title: format!("Segmentation of {}", images.train.describe()),
+            summary: outcome.summary(),
+            curves: vec![("mIoU on validation images".to_owned(), miou)],
+            sheets_heading: "Pictures".to_owned(),
+            sheets,
+            notes: notes(&outcome, cx.config, images),
+            ..Report::default()
+        };
+        Ok(Findings { references: Vec::new(), outcome, report })
+    }
+}
+
+/// Remarks for the report.
+fn notes(outcome: &Outcome, config: &SegmentConfig, images: &Splits) -> Vec<String> {
+    let mut notes = vec![match outcome.validation_images {
+        0 => "Nothing was chosen on validation images: the last epoch was judged.".to_owned(),
+        images => format!(
+            "{images} validation images, none of them trained on, chose the epoch. The test split was judged once, after that \
+             choice."
+        ),
+    }];
+    notes.push(match &config.finetune.checkpoint {
+        Some(run) => format!("The encoder was pre-trained in {}.", run.display()),
+        None => "The model was trained from scratch.".to_owned(),
+    });
+    notes.extend(images.test.as_ref().err().map(|why| format!("There is no test split: {why}.")));
+    notes
+}
+
+/// What a network makes of images with label maps, seen as a whole.
+fn judged(cx: &EvalCx<'_, Segment>, model: &Segmenter<f32>, set: &dyn Dataset) -> Result<Evaluation> {
+    let predictor = Predictor::new(model, &cx.config.data, false, cx.run.path());
+    evaluate(&predictor, &cx.config.finetune.classes, set, cx.workers, &(), |_, _| Ok(()))
+}
+
+/// The images with the lowest mIoU.
+fn worst_sheet(
+    predictor: &Predictor<'_>,
+    evaluation: &Evaluation,
+    names: &[String],
+    set: &dyn Dataset,
+    workers: &WorkerPool<f32, Segmenter<f32>>,
+    most: usize,
+) -> Result<Option<Vec<u8>>> {
+    let worst = evaluation.worst(most);
+    if worst.is_empty() {
+        return Ok(None);
+    }
+    let note = format!("The {} images with the lowest mIoU of {}.", worst.len(), set.len());
+    let say = |index: usize| {
+        let miou = evaluation.of_images[index].unwrap_or(0.0);
+        format!("no. {index}, mIoU {:.0} %", 100.0 * miou)
+    };
+    sheet(predictor, names, set, workers, &worst, &note, say).map(Some)
+}
+
+/// Some images beside their true and predicted maps.
+fn sheet(
+    predictor: &Predictor<'_>,
+    names: &[String],
+    set: &dyn Dataset,
+    workers: &WorkerPool<f32, Segmenter<f32>>,
+    shown: &[usize],
+    note: &str,
+    say: impl Fn(usize) -> String,
+) -> Result<Vec<u8>> {
+    let one = |&index: &usize| {
+        let image = set.image(index)?;
+        let seen = workers.run(true, |cx| predictor.see(&set.source(index), &image, None, cx))?;
+        Ok((index, seen.map))
+    };
+    let maps: Vec<_> = shown.iter().map(one).collect::<Result<_>>()?;
+    let note = format!("{note} Colours: {}.", pictures::legend(names, &maps));
+    pictures::sheet(set, &maps, &note, say)
+}
+
+/// The best checkpoint of a run's, or the one in a checkpoint's folder.
+///
+/// # Errors
+/// If there is no checkpoint, it is damaged, or it is none of a segmentation network.
+pub fn load_best(dir: &Path) -> Result<(Segmenter<f32>, SegmentConfig, Checkpoint)> {
+    let checkpoint = Checkpoint::open(&keep::best(dir)?)?;
+    let config = SegmentConfig::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?;
+    memory::require_weights(config.model.parameters())?;
+    let mut model = Segmenter::new(&config.model);
+    save::load_weights(&checkpoint.model, &mut model)?;
+    Ok((model, config, checkpoint))
+}

@@ -1,0 +1,61 @@
+//! Loss and gradient of a segmentation step.
+
+use crate::base::Real;
+use crate::data::target::IGNORED;
+use crate::layers::DropPath;
+use crate::models::segment::{SegmentLosses, Segmenter};
+use crate::models::vit::ForwardOptions;
+use crate::train::step::sum;
+use crate::train::workers::WorkerPool;
+use ndarray::{ArrayView2, ArrayView4, Axis};
+use std::sync::OnceLock;
+
+/// Images with their label maps.
+pub struct Labelled<'a, F> {
+    /// `[B, C, H, W]`.
+    pub images: ArrayView4<'a, F>,
+    /// `[H, W]` for each image.
+    pub maps: Vec<ArrayView2<'a, u8>>,
+    /// Each sample's address, which its dropped branches are drawn from.
+    pub samples: &'a [u64],
+}
+
+/// How a step is taken.
+pub struct StepOptions {
+    /// The run's seed.
+    pub seed: u64,
+    /// The epoch.
+    pub epoch: u64,
+    /// How often branches are left out.
+    pub drop_path: DropPath,
+    /// How many of the last blocks are trained; all and the embeddings if none.
+    pub tune_blocks: Option<usize>,
+    /// Images that one task carries through forward and backward.
+    pub micro_batch: usize,
+}
+
+/// The mean cross-entropies over the labelled pixels of a batch, and the gradient of `main + aux_weight · auxiliary`; chunks of
+/// `micro_batch` images as in pre-training. The denominator is the whole batch's, so that an image with few labelled pixels
+/// does not count as much as one with many.
+pub fn loss_and_gradient<F: Real>(
+    model: &Segmenter<F>,
+    batch: &Labelled<F>,
+    options: &StepOptions,
+    workers: &WorkerPool<F, Segmenter<F>>,
+) -> (SegmentLosses, Segmenter<F>) {
+    let size = options.micro_batch;
+    let labelled = batch.maps.iter().flatten().filter(|&&label| label != IGNORED).count();
+    let parts = batch.images.axis_chunks_iter(Axis(0), size).zip(batch.samples.chunks(size));
+    let chunks: Vec<_> = parts.zip(batch.maps.chunks(size)).collect();
+    let auxiliary: Vec<OnceLock<f64>> = chunks.iter().map(|_| OnceLock::new()).collect();
+    let (main, grad) = sum(model, chunks.len(), workers, |i, grad, cx| {
+        let ((images, samples), maps) = &chunks[i];
+        let branches = options.drop_path.draw(options.seed, options.epoch, samples);
+        let o = ForwardOptions { tune_blocks: options.tune_blocks, drop_path: branches.as_ref(), taps: &[] };
+        let losses = model.loss_and_gradient(*images, maps, labelled, &o, grad, cx);
+        auxiliary[i].get_or_init(|| losses.auxiliary);
+        losses.main
+    });
+    let (n, auxiliary) = (labelled.max(1) as f64, auxiliary.iter().filter_map(OnceLock::get).sum::<f64>());
+    (SegmentLosses { main: main / n, auxiliary: auxiliary / n }, grad)
+}
