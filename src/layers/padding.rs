@@ -61,13 +61,14 @@ impl Padding {
         let maps = x.as_slice().expect("activations are row-major");
         let maps = maps.chunks_exact(self.height * self.width * channels);
         cx.each(rows.chunks_exact_mut(self.image() * channels).zip(maps), |(padded, map)| {
-            let mut lines = padded.chunks_exact_mut(self.pitch() * channels);
-            for (line, pixels) in lines.by_ref().zip(map.chunks_exact(self.width * channels)) {
+            let (lines, between) = padded.split_at_mut(self.height * self.pitch() * channels);
+            let lines = lines.chunks_exact_mut(self.pitch() * channels);
+            for (line, pixels) in lines.zip(map.chunks_exact(self.width * channels)) {
                 let (inside, zero) = line.split_at_mut(pixels.len());
                 inside.copy_from_slice(pixels);
                 zero.fill(F::zero());
             }
-            lines.for_each(|line| line.fill(F::zero()));
+            between.fill(F::zero());
         });
         padded
     }

@@ -50,6 +50,10 @@ impl<F> Recording<F> {
         self.value(key, "a list", |v| v.as_array().map(Vec::as_slice))
     }
 
+    pub(super) fn wholes(&self, key: &str) -> Result<Vec<usize>> {
+        self.value(key, "a list of whole numbers", |v| v.as_array()?.iter().map(whole).collect())
+    }
+
     /// A number or a pair of numbers: `img_size: 32` or `[32, 48]`.
     pub(super) fn pair(&self, key: &str) -> Result<[usize; 2]> {
         self.value(key, "a whole number or two", |v| match v.as_array() {

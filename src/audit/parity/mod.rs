@@ -7,6 +7,7 @@
 mod adamw_steps;
 mod beit;
 mod comparison;
+mod dense;
 mod intermediates;
 mod kmeans;
 mod linprobe;
@@ -15,6 +16,7 @@ mod metadata;
 mod moco;
 mod optim;
 mod recording;
+mod segment;
 mod tables;
 mod tolerance;
 mod twocrop;
@@ -56,6 +58,9 @@ fn replay<F: Real>(recording: Recording) -> Result<Comparison> {
         ("beit", beit::replay),
         ("kmeans", kmeans::replay),
         ("moco", moco::replay),
+        ("segment", segment::upernet),
+        ("segment_linear", segment::linear),
+        ("denseops", dense::replay),
         ("optim_adamw", optim::adamw),
         ("optim_lars", optim::lars),
         ("linprobe", linprobe::replay),

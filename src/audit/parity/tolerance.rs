@@ -42,6 +42,19 @@ pub(super) fn of_beit_step<F: Real>(key: &str, largest_gradient: f64) -> Toleran
     }
 }
 
+/// For a tensor of a step of segmentation, as the README of these recordings has it.
+pub(super) fn of_segment_step<F: Real>(key: &str, largest_gradient: f64) -> Tolerance {
+    let gradient = ["grad.", "gact.", "grad_input"].iter().any(|prefix| key.starts_with(prefix));
+    if F::NAME == "f64" {
+        return relative::<F>(1e-10, 0.0).or(1e-14);
+    }
+    match key {
+        _ if gradient => relative::<F>(0.0, 5e-5).or(1e-7 * largest_gradient),
+        _ if key.starts_with("act.") || key == "logits" => relative::<F>(0.0, 2e-5),
+        _ => relative::<F>(0.0, 5e-6), // losses, grad_norm
+    }
+}
+
 /// For a tensor of a model's step. Gradients may be 0 up to rounding where others are not, so theirs has a
 /// floor in proportion to the `largest_gradient` of the recording.
 pub(super) fn of_step<F: Real>(key: &str, largest_gradient: f64) -> Tolerance {

@@ -14,4 +14,5 @@ mod golden;
 mod mae;
 mod moco;
 mod optim;
+mod segment;
 mod tables;
