@@ -263,7 +263,9 @@ impl<M: Method> Bench<M> {
             samples: self.batch.samples[..chunk].to_vec(),
         };
         let timing = Timing::default();
+        // Two, since a loss of the whole batch holds an executor while chunks take others.
         let workers = WorkerPool::with_probe(self.learner.workers.engine(), timing.clone());
+        let workers = workers.and_probe(timing.clone());
         let single = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let single = single.map_err(|e| crate::Error::setting("--threads", "one more thread", e))?;
         let passes = 4;

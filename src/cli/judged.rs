@@ -31,9 +31,11 @@ impl Folder {
         }
     }
 
-    /// Writes one of the files; makes the folder if it is not there.
+    /// Writes one of the files, whose name may be that of a file in a folder; makes what folders are not there.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        fs::create_dir_all(&self.0).map_err(Error::write(&self.0))?;
-        write_atomic(&self.0.join(name), bytes)
+        let path = self.0.join(name);
+        let folder = path.parent().unwrap_or(&self.0);
+        fs::create_dir_all(folder).map_err(Error::write(folder))?;
+        write_atomic(&path, bytes)
     }
 }

@@ -39,13 +39,20 @@ impl Pretrained {
         save::check_promise(file.path(), vit.parameters(), file.elements()?)?;
         memory::require_weights(vit.parameters())?;
         let mut encoder = Encoder::new(&vit);
-        // Fine-tuning on the mean of the patches has a norm of its own in the place of the encoder's.
-        let pooled = !file.names().iter().any(|name| name == "norm.weight");
-        let in_file = |name: &str| match name.strip_prefix("norm.") {
-            Some(rest) if pooled => format!("fc_norm.{rest}"),
-            _ => name.to_owned(),
-        };
-        let slots = save::slots(&mut encoder, "").map(|(name, shape, data)| (in_file(&name), shape, data));
+        // The norm behind the blocks is called otherwise by those that pool or draw maps. UperNet has none: what starts from its
+        // trunk begins with one that changes nothing.
+        let names = file.names();
+        let prefix = ["norm.", "fc_norm.", "head.norm."]
+            .into_iter()
+            .find(|prefix| names.iter().any(|name| *name == format!("{prefix}weight")));
+        encoder.norm.weight.fill(1.0);
+        let slots = save::slots(&mut encoder, "").filter_map(|(name, shape, data)| {
+            let in_file = match name.strip_prefix("norm.") {
+                Some(rest) => format!("{}{rest}", prefix?),
+                None => name,
+            };
+            Some((in_file, shape, data))
+        });
         tensors::load_part(file, slots.collect())?;
         Ok(Self { encoder, task, data, run, checkpoint })
     }

@@ -34,9 +34,14 @@ impl<F: Real, P: Params<F>> WorkerPool<F, P> {
     /// be none.
     #[must_use]
     pub fn with_probe(engine: impl Into<Engine>, probe: impl Probe<F> + 'static) -> Self {
-        let pool = Self::new(engine);
-        lock(&pool.idle).push(Exec::new(&pool.engine).with_probe(probe));
-        pool
+        Self::new(engine).and_probe(probe)
+    }
+
+    /// The same for one more executor, where a step takes a second one while it holds the first.
+    #[must_use]
+    pub fn and_probe(self, probe: impl Probe<F> + 'static) -> Self {
+        lock(&self.idle).push(Exec::new(&self.engine).with_probe(probe));
+        self
     }
 
     /// Runs `work` with an idle executor, or a new one; `split` as in [`Exec::split`].

@@ -25,4 +25,5 @@ mod moco;
 mod own_task;
 mod presets;
 mod resume;
+mod segment;
 mod selection;
