@@ -12,6 +12,7 @@ pub mod augment;
 mod cache;
 mod contents;
 pub mod decode;
+pub mod dense_survey;
 pub mod embedded;
 pub mod formats;
 pub mod geometry;

@@ -1,5 +1,6 @@
 //! What a data set holds: sizes, channels, classes, the mean and standard deviation of its pixels, and which images are bad.
 
+use super::dense_survey::{DenseSurvey, Tally};
 use super::stats::Moments;
 use super::{ChannelStats, Dataset, Image};
 use crate::base::Result;
@@ -25,6 +26,8 @@ pub struct Survey {
     pub height: Option<[usize; 2]>,
     /// Smallest and largest number of columns.
     pub width: Option<[usize; 2]>,
+    /// The median numbers of rows and of columns; of an even number the lower one of the middle.
+    pub median: Option<[usize; 2]>,
     /// Values per pixel and how many of the images looked at have so many.
     pub channels: BTreeMap<usize, usize>,
     /// How many of them have alpha among these channels.
@@ -32,10 +35,12 @@ pub struct Survey {
     /// Of pixels from 0 to 1, without alpha; grey images count as colour where there are both. `None` if images have
     /// numbers of channels that do not go together.
     pub pixels: Option<ChannelStats>,
-    /// Name and number of images of each class, over the whole data set.
+    /// Name and number of images of each class, over the whole data set; none where targets are dense.
     pub classes: Vec<ClassCount>,
     /// Why the labels cannot be used, if there are some that cannot.
     pub label_problem: Option<String>,
+    /// What label maps or objects hold.
+    pub dense: Option<DenseSurvey>,
 }
 
 /// A class and its images.
@@ -54,6 +59,8 @@ struct Look {
     alpha: bool,
     /// Of each channel but alpha.
     moments: Vec<Moments>,
+    /// Of a dense target.
+    tally: Option<Tally>,
 }
 
 /// Looks at `most_images` evenly spaced images, or at all.
@@ -72,7 +79,7 @@ pub fn survey(dataset: &dyn Dataset, most_images: Option<usize>, on_image: OnIma
         })
         .collect();
     let (mut channels, mut colours) = (BTreeMap::new(), BTreeMap::<usize, (usize, Vec<Moments>)>::new());
-    let (mut height, mut width) = (None, None);
+    let (mut heights, mut widths, mut tally) = (Vec::new(), Vec::new(), Tally::default());
     let (mut bad, mut first_bad, mut alpha) = (0, None, 0);
     for look in looks {
         match look {
@@ -83,8 +90,9 @@ pub fn survey(dataset: &dyn Dataset, most_images: Option<usize>, on_image: OnIma
                 let (number, totals) = colours.entry(colour).or_insert((0, vec![Moments::default(); colour]));
                 *number += 1;
                 totals.iter_mut().zip(&look.moments).for_each(|(total, m)| total.add(m));
-                widen(&mut height, look.size[0]);
-                widen(&mut width, look.size[1]);
+                heights.push(look.size[0]);
+                widths.push(look.size[1]);
+                look.tally.iter().for_each(|more| tally.add(more));
             }
             Err(error) => {
                 bad += 1;
@@ -92,20 +100,27 @@ pub fn survey(dataset: &dyn Dataset, most_images: Option<usize>, on_image: OnIma
             }
         }
     }
-    let (pixels, classes) = (together(colours), class_counts(dataset));
+    let (pixels, dense) = (together(colours), tally.survey(dataset));
+    let classes = if dense.is_some() { Vec::new() } else { class_counts(dataset) };
+    heights.sort_unstable();
+    widths.sort_unstable();
+    let range = |sorted: &[usize]| Some([*sorted.first()?, *sorted.last()?]);
+    let middle = |sorted: &[usize]| sorted.get(sorted.len().saturating_sub(1) / 2).copied();
     let label_problem = dataset.label_problem().map(ToString::to_string);
     Survey {
         images,
         looked_at,
         bad,
         first_bad,
-        height,
-        width,
+        height: range(&heights),
+        width: range(&widths),
+        median: middle(&heights).zip(middle(&widths)).map(<[usize; 2]>::from),
         channels,
         alpha,
         pixels,
         classes,
         label_problem,
+        dense,
     }
 }
 
@@ -125,12 +140,11 @@ fn look_at(dataset: &dyn Dataset, index: usize) -> Result<Look> {
     let of = |c: usize| Moments::of(image.pixels[c..].iter().step_by(image.channels));
     let moments = (0..image.colours()).map(of).collect();
     let Image { height, width, channels, alpha, .. } = image;
-    Ok(Look { size: [height, width], channels, alpha, moments })
-}
-
-fn widen(range: &mut Option<[usize; 2]>, value: usize) {
-    let [low, high] = range.get_or_insert([value, value]);
-    (*low, *high) = (value.min(*low), value.max(*high));
+    let tally = || -> Result<Tally> {
+        Ok(Tally::of(&dataset.target(index)?, height * width, dataset.classes().len()))
+    };
+    let tally = dataset.target_kind().is_dense().then(tally).transpose()?;
+    Ok(Look { size: [height, width], channels, alpha, moments, tally })
 }
 
 /// The statistics of all: of one kind of image, or of grey and colour.

@@ -2,6 +2,7 @@
 
 pub mod heat;
 pub mod lettering;
+pub mod overlay;
 pub mod palette;
 pub mod plot;
 pub mod preview;

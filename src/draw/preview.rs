@@ -1,9 +1,13 @@
-//! A contact sheet of a data set: a row of images for each class, or rows of images without labels.
+//! A contact sheet of a data set: a row of images for each class, or rows of images without labels; where label maps or objects are
+//! known, in colours over the images, with a legend.
 
 use crate::base::rng::{Purpose, permutation, rng};
 use crate::base::{Error, Result};
-use crate::data::{Dataset, none_usable};
+use crate::data::{Dataset, TargetKind, none_usable};
+use crate::draw::overlay::overlay;
+use crate::draw::palette::colour;
 use crate::draw::sheet::{Picture, Sheet};
+use std::collections::BTreeSet;
 
 /// The most tiles on a sheet, which takes about 200 KiB of memory for each.
 const MOST_TILES: usize = 1024;
@@ -45,12 +49,20 @@ pub fn draw(dataset: &dyn Dataset, preview: &Preview) -> Result<ContactSheet> {
     }
     let groups = groups(dataset);
     let with_images: Vec<usize> = (0..groups.len()).filter(|&group| !groups[group].is_empty()).collect();
-    let labelled = !dataset.classes().is_empty();
+    let (labelled, dense) = (dataset.target_kind() == TargetKind::Class, dataset.target_kind().is_dense());
     let order = permutation(&mut rng(seed, Purpose::Preview, u64::MAX, 0), with_images.len());
     let mut drawn: Vec<usize> = order.into_iter().take(rows).map(|at| with_images[at]).collect();
     drawn.sort_unstable();
     let classes = if labelled { [drawn.len(), with_images.len()] } else { [0, 0] };
-    let (mut shown, mut bad, mut tiles_in_rows) = (0, Vec::new(), Vec::new());
+    let (mut shown, mut bad, mut tiles_in_rows, mut coloured) = (0, Vec::new(), Vec::new(), BTreeSet::new());
+    let picture = |index: usize| -> Result<(Picture, BTreeSet<u8>)> {
+        let image = dataset.image(index)?;
+        Ok(if dense {
+            overlay(&image, &dataset.target(index)?)
+        } else {
+            (Picture::of(&image), BTreeSet::new())
+        })
+    };
     for group in drawn {
         let wanted = if labelled { columns } else { rows * columns };
         let order = permutation(&mut rng(seed, Purpose::Preview, group as u64, 0), groups[group].len());
@@ -59,8 +71,11 @@ pub fn draw(dataset: &dyn Dataset, preview: &Preview) -> Result<ContactSheet> {
             if tiles.len() == wanted {
                 break;
             }
-            match dataset.image(index) {
-                Ok(image) => tiles.push((Picture::of(&image), label(dataset, index))),
+            match picture(index) {
+                Ok((picture, colours)) => {
+                    tiles.push((picture, label(dataset, index)));
+                    coloured.extend(colours);
+                }
                 Err(error) => bad.push(error.to_string()),
             }
         }
@@ -76,15 +91,24 @@ pub fn draw(dataset: &dyn Dataset, preview: &Preview) -> Result<ContactSheet> {
     let note = note(dataset, classes);
     let widest = tiles_in_rows.iter().map(Vec::len).max().unwrap_or(1);
     let mut sheet = Sheet::new(&vec![""; widest], Some(&note));
+    sheet.set_legend(coloured.into_iter().map(|number| (colour(number), meaning(dataset, number))));
     for tiles in tiles_in_rows {
         sheet.push_labelled_row(tiles);
     }
     Ok(ContactSheet { png: sheet.to_png_bytes()?, shown, classes, bad })
 }
 
+/// What a colour's number on an overlay stands for.
+fn meaning(dataset: &dyn Dataset, number: u8) -> String {
+    let before = usize::from(dataset.target_kind() == TargetKind::Instances);
+    let class = usize::from(number).checked_sub(before).and_then(|class| dataset.classes().get(class));
+    class.map_or_else(|| "ignored".to_owned(), Clone::clone)
+}
+
 /// The images of each class, or all of them as one group.
 fn groups(dataset: &dyn Dataset) -> Vec<Vec<usize>> {
-    let mut groups = vec![Vec::new(); dataset.classes().len().max(1)];
+    let classes = if dataset.target_kind() == TargetKind::Class { dataset.classes().len() } else { 1 };
+    let mut groups = vec![Vec::new(); classes.max(1)];
     for index in 0..dataset.len() {
         groups[dataset.label(index).unwrap_or(0)].push(index);
     }

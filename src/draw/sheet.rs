@@ -1,5 +1,5 @@
-//! A sheet of pictures as one PNG: captions above the columns, equal tiles in rows, perhaps a label below each, a note
-//! at the end.
+//! A sheet of pictures as one PNG: captions above the columns, equal tiles in rows, perhaps a label below each, a legend
+//! and a note at the end.
 //!
 //! Small pictures are enlarged by a whole factor without smoothing, so that each pixel of a 28 × 28 image
 //! stays a visible square; large ones are reduced to at most 256 pixels.
@@ -22,6 +22,8 @@ const GAP: u32 = 10;
 const TEXT_GAP: u32 = 10;
 /// Between a tile and the text below it.
 const LABEL_GAP: u32 = 4;
+/// The side of a colour in a legend.
+const SWATCH: u32 = 10;
 
 const EDGE: Rgb<u8> = Rgb([214, 218, 224]);
 
@@ -97,6 +99,7 @@ impl Picture {
 pub struct Sheet {
     captions: Vec<String>,
     note: Option<String>,
+    legend: Vec<([u8; 3], String)>,
     rows: Vec<Vec<Tile>>,
 }
 
@@ -112,7 +115,12 @@ impl Sheet {
     #[must_use]
     pub fn new(captions: &[&str], note: Option<&str>) -> Self {
         let captions = captions.iter().map(|&caption| caption.to_owned()).collect();
-        Self { captions, note: note.map(str::to_owned), rows: Vec::new() }
+        Self { captions, note: note.map(str::to_owned), legend: Vec::new(), rows: Vec::new() }
+    }
+
+    /// Says below the pictures what colours stand for.
+    pub fn set_legend(&mut self, legend: impl IntoIterator<Item = ([u8; 3], String)>) {
+        self.legend = legend.into_iter().collect();
     }
 
     /// Adds a row, one picture for each column.
@@ -167,6 +175,13 @@ impl Sheet {
                 }
             }
         }
+        for ((colour, text), &(x, y)) in self.legend.iter().zip(&at.legend) {
+            let swatch = RgbImage::from_pixel(SWATCH, SWATCH, Rgb(*colour));
+            let top = y + (LINE - SWATCH) / 2;
+            outline(&mut sheet, (x, top), (SWATCH, SWATCH));
+            imageops::replace(&mut sheet, &swatch, x.into(), top.into());
+            write(&mut sheet, text, (x + SWATCH + LABEL_GAP, y), INK);
+        }
         for (line, y) in at.note.iter().zip((at.note_top..).step_by(LINE as usize)) {
             write(&mut sheet, line, (MARGIN, y), QUIET);
         }
@@ -181,6 +196,8 @@ struct Layout {
     label: u32,
     captions: Vec<Vec<String>>,
     note: Vec<String>,
+    /// Where each entry of the legend begins.
+    legend: Vec<(u32, u32)>,
     first_row: u32,
     note_top: u32,
     width: u32,
@@ -203,10 +220,12 @@ impl Layout {
         let note = sheet.note.as_ref().map_or_else(Vec::new, |note| wrapped(note, inner));
         let caption_height = captions.iter().map(|lines| height(lines)).max().unwrap_or(0);
         let first_row = MARGIN + caption_height + TEXT_GAP;
-        let note_top = first_row + along(sheet.rows.len(), tile.1 + label) + TEXT_GAP;
+        let legend_top = first_row + along(sheet.rows.len(), tile.1 + label) + TEXT_GAP;
+        let legend = flow(sheet.legend.iter().map(|(_, text)| text), inner, legend_top);
+        let note_top = legend.last().map_or(legend_top, |(_, y)| y + LINE + TEXT_GAP);
         let bottom = if note.is_empty() { note_top - TEXT_GAP } else { note_top + height(&note) };
         let (width, height) = (inner + 2 * MARGIN, bottom + MARGIN);
-        Self { tile, label, captions, note, first_row, note_top, width, height }
+        Self { tile, label, captions, note, legend, first_row, note_top, width, height }
     }
 
     fn x(&self, column: usize) -> u32 {
@@ -216,6 +235,21 @@ impl Layout {
     fn y(&self, row: usize) -> u32 {
         self.first_row + to_u32(row) * (self.tile.1 + self.label + GAP)
     }
+}
+
+/// Where the entries of a legend begin that flows in lines as wide as the pictures, and a longer one in a line of its own.
+fn flow<'a>(texts: impl Iterator<Item = &'a String>, inner: u32, top: u32) -> Vec<(u32, u32)> {
+    let (mut x, mut y) = (0, top);
+    let place = |text: &String| {
+        let wide = SWATCH + LABEL_GAP + width(text);
+        if x > 0 && x + wide > inner {
+            (x, y) = (0, y + LINE);
+        }
+        let at = (MARGIN + x, y);
+        x += wide + MARGIN;
+        at
+    };
+    texts.map(place).collect()
 }
 
 /// A thin line around a picture, so that a white one still shows its border.

@@ -10,6 +10,7 @@ mod bad_transfer;
 mod common;
 mod convert;
 mod data;
+mod data_dense;
 mod eval;
 #[path = "../common/events.rs"]
 mod events;

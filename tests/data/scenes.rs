@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use vit_mae::data::scenes::{BACKGROUND, ITEMS, images};
 use vit_mae::data::target::mask_box;
 use vit_mae::data::{
-    Contents, Dataset, Image, Instance, Split, Target, TargetKind, is_there, open, open_judged,
+    Contents, Dataset, Image, Instance, Split, Subset, Target, TargetKind, is_there, open, open_judged,
+    survey,
 };
 
 /// As many as a test looks at in a split.
@@ -47,7 +48,7 @@ fn a_name_opens_all_splits_with_the_target_and_the_side_it_says() {
         (data.classes().len(), data.target_kind(), data.size()),
         (11, TargetKind::LabelMap, Some((64, 64)))
     );
-    assert_eq!(data.describe(), "scenes (embedded): 500 images of 64×64, colour, label-maps, 11 classes");
+    assert_eq!(data.describe(), "scenes (embedded): 500 images of 64×64, colour, label maps, 11 classes");
     assert_eq!(data.source(7), "scenes, test image 7");
     assert_eq!((data.label(0), data.labels().is_err()), (None, true));
     let objects = scenes("scenes:instances:96", Split::Train);
@@ -137,6 +138,22 @@ fn scenes_of_one_item_have_its_class_and_no_two_splits_share_a_picture() {
         }
         let labels = data.labels().unwrap();
         assert!((0..10).all(|class| labels.contains(&class)), "{split}");
+    }
+}
+
+#[test]
+fn a_survey_counts_the_objects_of_each_class_and_their_pixels() {
+    let objects: std::sync::Arc<dyn Dataset> =
+        std::sync::Arc::new(Subset::evenly_spaced(scenes("scenes:instances", Split::Test), 50));
+    let dense = survey(&*objects, None, &|| ()).dense.unwrap();
+    assert_eq!((dense.kind, dense.ignored, dense.classes.len()), ("instances", None, 10));
+    let all: Vec<Vec<Instance>> = (0..50).map(|index| instances(&*objects, index)).collect();
+    for (at, class) in dense.classes.iter().enumerate() {
+        let of_class = || all.iter().map(|found| found.iter().filter(|object| object.class == at));
+        assert_eq!(class.objects, Some(of_class().flatten().count()), "{}", class.name);
+        assert_eq!(class.images, of_class().filter(|found| found.clone().next().is_some()).count());
+        let pixels: f64 = of_class().flatten().map(|object| object.area).sum();
+        assert!((class.pixels - pixels / (50.0 * 64.0 * 64.0)).abs() < 1e-12);
     }
 }
 

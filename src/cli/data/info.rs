@@ -6,6 +6,7 @@ use super::Place;
 use serde::Serialize;
 use std::fmt::Write;
 use vit_mae::Result;
+use vit_mae::data::dense_survey::DenseSurvey;
 use vit_mae::data::{Contents, OfSplit, Split, Survey, survey};
 use vit_mae::tasks::features::Listener;
 
@@ -14,9 +15,10 @@ Examples:
   vit-mae data info data/fashion-mini
   vit-mae data info 'shards/train-*.tar' --all
   vit-mae data info photos --json | jq '.splits[0].classes'
+  vit-mae data info ADEChallengeData2016 --reduce-zero-label
 
-Sizes, channels, mean and standard deviation are those of at most 1000 evenly spaced images a split, or of all with --all; \
-classes are counted over all. docs/data.md has the formats.";
+Sizes, channels, mean and standard deviation are those of at most 1000 evenly spaced images a split, or of all with --all, \
+and so are pixels and objects of classes; classes of whole images are counted over all. docs/data.md has the formats.";
 
 /// How many images are looked at unless all are.
 const MOST_IMAGES: usize = 1000;
@@ -82,7 +84,8 @@ fn print(SplitReport { split, data, survey }: &SplitReport) {
     let of = if looked_at < images { format!(", {looked_at} of them looked at") } else { String::new() };
     outln!("  images    {images}{of}");
     if let (Some(height), Some(width)) = (survey.height, survey.width) {
-        outln!("  size      {} high, {} wide", range(height), range(width));
+        let [high, wide] = survey.median.unwrap_or_default();
+        outln!("  size      {} high, {} wide", range(height, high), range(width, wide));
     }
     let channels: Vec<String> =
         survey.channels.iter().map(|(&n, images)| kind(n, survey.alpha > 0, *images)).collect();
@@ -98,6 +101,10 @@ fn print(SplitReport { split, data, survey }: &SplitReport) {
         outln!("  classes   labels that cannot be used: {}\n", visible(problem));
         return;
     }
+    if let Some(dense) = &survey.dense {
+        print_dense(dense);
+        return;
+    }
     if survey.classes.is_empty() {
         outln!("  classes   no labels\n");
         return;
@@ -111,8 +118,34 @@ fn print(SplitReport { split, data, survey }: &SplitReport) {
     outln!();
 }
 
-fn range([low, high]: [usize; 2]) -> String {
-    if low == high { low.to_string() } else { format!("{low} to {high}") }
+fn range([low, high]: [usize; 2], median: usize) -> String {
+    if low == high { low.to_string() } else { format!("{low} to {high} (median {median})") }
+}
+
+/// What label maps or objects hold, of the images looked at.
+fn print_dense(dense: &DenseSurvey) {
+    let ignored =
+        dense.ignored.map_or(String::new(), |part| format!(", {} of the pixels ignored", percent(part)));
+    outln!("  target    {}{ignored}", dense.kind);
+    outln!("  classes   {}\n", dense.classes.len());
+    let widest = dense.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).max(5);
+    let with_objects = dense.ignored.is_none();
+    let objects = if with_objects { "  objects" } else { "" };
+    outln!("    {:<widest$} {:>8}{objects} {:>8}", "class", "images", "pixels");
+    for class in &dense.classes {
+        let objects = class.objects.map_or(String::new(), |objects| format!(" {objects:>8}"));
+        outln!(
+            "    {:<widest$} {:>8}{objects} {:>8}",
+            visible(&class.name),
+            class.images,
+            percent(class.pixels)
+        );
+    }
+    outln!();
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.2} %", 100.0 * fraction)
 }
 
 fn kind(channels: usize, alpha: bool, images: usize) -> String {

@@ -5,7 +5,8 @@ pub(crate) mod preview;
 pub(crate) mod verify;
 
 use std::path::PathBuf;
-use vit_mae::data::{Contents, Format, OfSplit, Split};
+use std::sync::Arc;
+use vit_mae::data::{Contents, Format, OfSplit, ReduceZeroLabel, Split};
 use vit_mae::{Error, Result};
 
 /// What can be asked about a data set.
@@ -15,7 +16,7 @@ pub(crate) enum Command {
     Info(info::Args),
     /// Decode every image and list those that cannot be read
     Verify(verify::Args),
-    /// Draw a contact sheet: a few images of each class
+    /// Draw a contact sheet: a few images of each class, label maps and objects in colours over their images
     Preview(preview::Args),
 }
 
@@ -37,6 +38,9 @@ pub(crate) struct Place {
     /// Its format if the path does not tell: idx, cifar, npy, webdataset, parquet, scenes, label-maps, folder
     #[arg(long)]
     format: Option<String>,
+    /// In label maps take 0 for ignored, and k for class k - 1, as ADE20K is used
+    #[arg(long)]
+    reduce_zero_label: bool,
     /// Threads [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
@@ -47,7 +51,12 @@ impl Place {
     fn open(&self) -> Result<Contents> {
         super::start_threads(self.threads)?;
         let format = self.format.as_deref().map(str::parse::<Format>).transpose()?;
-        let contents = Contents::open(&self.path, format)?;
+        let mut contents = Contents::open(&self.path, format)?;
+        if self.reduce_zero_label {
+            for (_, set) in &mut contents.splits {
+                *set = Arc::new(ReduceZeroLabel::new(set.clone())?);
+            }
+        }
         super::stderr::notes(&contents.notes);
         Ok(contents)
     }

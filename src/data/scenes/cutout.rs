@@ -12,15 +12,17 @@ pub(super) fn mask(levels: &Array2<u8>) -> Array2<bool> {
     let (height, width) = levels.dim();
     let on_border = |(y, x): (usize, usize)| y == 0 || x == 0 || y + 1 == height || x + 1 == width;
     let mut mask = Array2::from_elem((height, width), true);
-    for at in ndarray::indices((height, width)).into_iter().filter(|&at| on_border(at)) {
-        part(&mask, at, |at| levels[at] == 0).into_iter().for_each(|at| mask[at] = false);
+    for border in ndarray::indices((height, width)).into_iter().filter(|&at| on_border(at)) {
+        for at in part(&mask, border, |at| levels[at] == 0) {
+            mask[at] = false;
+        }
     }
     let mut item = Array2::from_elem((height, width), false);
-    while let Some((at, _)) = mask.indexed_iter().find(|(_, set)| **set) {
-        let part = part(&mask, at, |_| true);
-        part.iter().for_each(|&at| mask[at] = false);
-        if part.len() >= FEWEST {
-            part.iter().for_each(|&at| item[at] = true);
+    while let Some((start, _)) = mask.indexed_iter().find(|(_, set)| **set) {
+        let part = part(&mask, start, |_| true);
+        for &at in &part {
+            mask[at] = false;
+            item[at] = part.len() >= FEWEST;
         }
     }
     item

@@ -31,6 +31,9 @@ pub const BACKGROUND: &str = "background";
 pub const ITEMS: [&str; 10] =
     ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
 
+/// The licence of the items, which every copy of them has to carry. The photographs are in the public domain or CC0.
+pub const LICENSE: &str = include_str!("../../../data/fashion-mini/LICENSE");
+
 /// Images in a split. The training set draws about 6,000 items for its 2,000 scenes from a pool of 5,000, so that most are seen and
 /// few twice; 300 and 500 scenes have some 900 and 1,500 objects, 90 and 150 a class, to choose and to report by.
 #[must_use]
@@ -118,7 +121,7 @@ impl Dataset for Scenes {
 
     fn describe(&self) -> String {
         let (images, side, classes) = (self.len(), self.spec.side, self.classes.len());
-        let what = self.spec.what();
+        let what = self.spec.what().replace('-', " ");
         format!(
             "{} (embedded): {images} images of {side}×{side}, colour, {what}, {classes} classes",
             self.spec

@@ -1,0 +1,109 @@
+//! What the label maps or objects of a data set hold: pixels, images and objects of each class.
+
+use serde::Serialize;
+
+use super::{Dataset, Target, TargetKind};
+
+/// Of the images that were looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct DenseSurvey {
+    /// `label maps` or `instances`.
+    pub kind: &'static str,
+    /// In the order of the data's classes.
+    pub classes: Vec<DenseClass>,
+    /// The fraction of all pixels that are ignored; of label maps only.
+    pub ignored: Option<f64>,
+}
+
+/// A class.
+#[derive(Clone, Debug, Serialize)]
+pub struct DenseClass {
+    /// What it is called.
+    pub name: String,
+    /// How many images have it.
+    pub images: usize,
+    /// How many objects are of it; of instances only.
+    pub objects: Option<usize>,
+    /// In label maps the fraction of the pixels that are not ignored; of objects the fraction of all pixels that their masks
+    /// cover, or their boxes where they have no mask.
+    pub pixels: f64,
+}
+
+/// Sums over targets, of whole numbers: exact in any order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    /// Images, objects and pixels of each class.
+    classes: Vec<[u64; 3]>,
+    /// All pixels, and those of no class.
+    all: u64,
+    ignored: u64,
+}
+
+impl Tally {
+    /// Of one image's target. A label that is no class counts as ignored.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "boxes are a few pixels large"
+    )]
+    pub(super) fn of(target: &Target, pixels: usize, classes: usize) -> Self {
+        let mut tally = Self { classes: vec![[0; 3]; classes], all: pixels as u64, ignored: 0 };
+        match target {
+            Target::LabelMap(labels) => {
+                for &label in labels {
+                    match tally.classes.get_mut(usize::from(label)) {
+                        Some(class) => class[2] += 1,
+                        None => tally.ignored += 1,
+                    }
+                }
+                tally.classes.iter_mut().for_each(|class| class[0] = u64::from(class[2] > 0));
+            }
+            Target::Instances(objects) => {
+                for object in objects {
+                    let [x1, y1, x2, y2] = object.bbox;
+                    let of_box = ((x2 - x1) * (y2 - y1)).round() as u64;
+                    let of_mask =
+                        |mask: &ndarray::Array2<bool>| mask.iter().filter(|&&set| set).count() as u64;
+                    let class = &mut tally.classes[object.class];
+                    class[0] = 1;
+                    class[1] += 1;
+                    class[2] += object.mask.as_ref().map_or(of_box, of_mask);
+                }
+            }
+            Target::None | Target::Class(_) => {}
+        }
+        tally
+    }
+
+    /// Adds another image's.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.classes.resize(other.classes.len(), [0; 3]);
+        for (class, more) in self.classes.iter_mut().zip(&other.classes) {
+            class.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+        self.all += other.all;
+        self.ignored += other.ignored;
+    }
+
+    /// In fractions and names; nothing of data without dense targets.
+    pub(super) fn survey(&self, dataset: &dyn Dataset) -> Option<DenseSurvey> {
+        let (kind, objects) = match dataset.target_kind() {
+            TargetKind::LabelMap => ("label maps", false),
+            TargetKind::Instances => ("instances", true),
+            TargetKind::None | TargetKind::Class => return None,
+        };
+        let fraction = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
+        let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let named = dataset.classes().iter().enumerate().map(|(at, name)| {
+            let [images, number, pixels] = self.classes.get(at).copied().unwrap_or_default();
+            DenseClass {
+                name: name.clone(),
+                images: count(images),
+                objects: objects.then_some(count(number)),
+                pixels: fraction(pixels, self.all - self.ignored),
+            }
+        });
+        let ignored = (!objects).then(|| fraction(self.ignored, self.all));
+        Some(DenseSurvey { kind, classes: named.collect(), ignored })
+    }
+}
