@@ -11,6 +11,7 @@ mod common;
 mod convert;
 mod data;
 mod data_dense;
+mod data_export;
 mod eval;
 #[path = "../common/events.rs"]
 mod events;

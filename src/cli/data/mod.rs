@@ -1,5 +1,6 @@
 //! `vit-mae data`: one file a subcommand, and the flags that they share.
 
+pub(crate) mod export;
 pub(crate) mod info;
 pub(crate) mod preview;
 pub(crate) mod verify;
@@ -18,6 +19,8 @@ pub(crate) enum Command {
     Verify(verify::Args),
     /// Draw a contact sheet: a few images of each class, label maps and objects in colours over their images
     Preview(preview::Args),
+    /// Write scenes into a folder for other programs, as COCO and ADE20K have their files
+    Export(export::Args),
 }
 
 /// Runs one of them.
@@ -26,6 +29,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Info(args) => info::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Preview(args) => preview::run(args),
+        Command::Export(args) => export::run(args),
     }
 }
 
