@@ -36,9 +36,9 @@ fn png(colour: png::ColorType, depth: u8, (height, width): (usize, usize), rows:
 }
 
 /// A set with one image of 2 × 3 and its map in this split.
-fn put_pair(dir: &TempDir, split: &str, name: &str, map: &[[u8; 3]; 2]) {
+fn put_pair(dir: &TempDir, split: &str, name: &str, map: [[u8; 3]; 2]) {
     put(dir, &format!("images/{split}/{name}.png"), &image(2, 3));
-    put(dir, &format!("annotations/{split}/{name}.png"), &label_map_png(&arr2(map)).unwrap());
+    put(dir, &format!("annotations/{split}/{name}.png"), &label_map_png(&arr2(&map)).unwrap());
 }
 
 const MAP: [[u8; 3]; 2] = [[0, 1, 2], [2, 255, 0]];
@@ -65,8 +65,9 @@ fn grey_values_and_palette_indices_of_any_depth_are_the_classes() {
         let rows: Vec<u8> = values
             .chunks(5)
             .flat_map(|row| {
-                let bits: String =
+                let bits: Vec<String> =
                     row.iter().map(|v| format!("{v:0width$b}", width = depth.into())).collect();
+                let bits = bits.concat();
                 let bits = format!("{bits:0<width$}", width = bits.len().next_multiple_of(8));
                 let byte = |at: usize| u8::from_str_radix(&bits[at..at + 8], 2).unwrap();
                 (0..bits.len()).step_by(8).map(byte).collect::<Vec<u8>>()
@@ -111,9 +112,9 @@ fn other_kinds_of_files_are_refused_with_what_to_save_instead() {
 fn both_layouts_give_each_split_its_images_and_maps() {
     for [train, validation] in [["training", "validation"], ["train", "val"], ["Train", "valid"]] {
         let dir = TempDir::new().unwrap();
-        put_pair(&dir, train, "b", &MAP);
-        put_pair(&dir, train, "a.v1", &[[1; 3]; 2]);
-        put_pair(&dir, validation, "c", &MAP);
+        put_pair(&dir, train, "b", MAP);
+        put_pair(&dir, train, "a.v1", [[1; 3]; 2]);
+        put_pair(&dir, validation, "c", MAP);
         put(&dir, "classes.txt", "sky\r\nroad\r\ncar\r\n".as_bytes());
         assert_eq!(recognise(dir.path()).unwrap(), Format::LabelMaps);
         let data = open(dir.path(), None, Split::Train).unwrap();
@@ -155,8 +156,8 @@ fn without_folders_for_splits_all_images_train_also_those_further_down() {
 #[test]
 fn without_names_the_classes_are_the_values_of_the_training_set() {
     let dir = TempDir::new().unwrap();
-    put_pair(&dir, "train", "a", &MAP);
-    put_pair(&dir, "val", "b", &[[0, 0, 3], [0, 0, 0]]);
+    put_pair(&dir, "train", "a", MAP);
+    put_pair(&dir, "val", "b", [[0, 0, 3], [0, 0, 0]]);
     for split in [Split::Train, Split::Validation] {
         let data = open(dir.path(), None, split).unwrap();
         assert_eq!(data.classes(), ["class 0", "class 1", "class 2"].map(String::from), "{split}");
@@ -171,7 +172,7 @@ fn without_names_the_classes_are_the_values_of_the_training_set() {
 #[test]
 fn reduced_maps_ignore_0_and_shift_the_rest_with_the_names() {
     let dir = TempDir::new().unwrap();
-    put_pair(&dir, "train", "a", &MAP);
+    put_pair(&dir, "train", "a", MAP);
     put(&dir, "classes.txt", b"other\nwall\nfloor\n");
     let whole = open(dir.path(), None, Split::Train).unwrap();
     let digest = whole.digest().unwrap();
@@ -191,7 +192,7 @@ fn spoilt() -> TempDir {
     let dir = TempDir::new().unwrap();
     put(&dir, "classes.txt", b"sky\nroad\ncar\n");
     for i in 0..6 {
-        put_pair(&dir, "train", &format!("good-{i}"), &MAP);
+        put_pair(&dir, "train", &format!("good-{i}"), MAP);
     }
     put(&dir, "images/train/missing.png", &image(2, 3));
     for (name, map) in [
@@ -253,7 +254,7 @@ fn a_map_that_does_not_fit_makes_its_image_a_bad_one() {
 #[test]
 fn what_is_there_and_not_read_is_said() {
     let dir = TempDir::new().unwrap();
-    put_pair(&dir, "train", "a", &MAP);
+    put_pair(&dir, "train", "a", MAP);
     put(&dir, "images/test/1.png", &image(2, 3));
     put(&dir, "annotations/train/alone.png", &label_map_png(&arr2(&MAP)).unwrap());
     let Contents { splits, notes } = Contents::open(dir.path(), None).unwrap();
@@ -272,7 +273,7 @@ fn what_is_there_and_not_read_is_said() {
 #[test]
 fn what_cannot_be_a_data_set_of_label_maps_is_refused() {
     let dir = TempDir::new().unwrap();
-    put_pair(&dir, "train", "a", &MAP);
+    put_pair(&dir, "train", "a", MAP);
     for (content, words) in [
         (&b"sky\n\nroad\n"[..], "classes.txt: line 2: expected the name of a class"),
         (b"sky\nroad\nsky\n", "classes.txt: line 3: expected a name of its own"),
@@ -301,7 +302,7 @@ fn what_cannot_be_a_data_set_of_label_maps_is_refused() {
 #[test]
 fn digests_tell_files_and_names_apart() {
     let dir = TempDir::new().unwrap();
-    put_pair(&dir, "train", "a", &MAP);
+    put_pair(&dir, "train", "a", MAP);
     let digest = || open(dir.path(), None, Split::Train).unwrap().digest().unwrap();
     put(&dir, "classes.txt", b"a\nb\nc\n");
     let first = digest();
@@ -309,7 +310,7 @@ fn digests_tell_files_and_names_apart() {
     put(&dir, "classes.txt", b"a\nb\nd\n");
     assert_ne!(first, digest());
     put(&dir, "classes.txt", b"a\nb\nc\n");
-    put_pair(&dir, "train", "b", &MAP);
+    put_pair(&dir, "train", "b", MAP);
     assert_ne!(first, digest());
     let shared: Arc<dyn Dataset> = open(dir.path(), None, Split::Train).unwrap();
     assert_eq!(shared.label(0), None);
