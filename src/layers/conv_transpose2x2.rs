@@ -99,7 +99,12 @@ impl<F: Real> ConvTranspose2x2<F> {
     }
 }
 
-/// Where output channel `o` of the pixel `(a, b)` of four stands among the features of the one: `4·o + 2·a + b`.
+/// The pixel `(a, b)`, `ab = 2·a + b`, of the four that pixel `j` of a line becomes, among two lines of `2·width`.
+fn pixel(ab: usize, j: usize, width: usize) -> usize {
+    ab / 2 * 2 * width + 2 * j + ab % 2
+}
+
+/// Feature `4·o + 2·a + b` of the one pixel is channel `o` of the pixel `(a, b)` of four.
 struct Spread<'a, F> {
     bias: &'a [F],
     width: usize,
@@ -118,7 +123,7 @@ impl<F: Real> Kernel<Line<'_, F>> for Spread<'_, F> {
         for (j, fours) in line.fours.chunks_exact(4 * c).enumerate() {
             let fours = fours.as_chunks::<4>().0;
             for ab in 0..4 {
-                let y = &mut line.y[(ab / 2 * 2 * self.width + 2 * j + ab % 2) * c..][..c];
+                let y = &mut line.y[pixel(ab, j, self.width) * c..][..c];
                 for ((y, four), &bias) in y.iter_mut().zip(fours).zip(self.bias) {
                     *y = four[ab] + bias;
                 }
@@ -146,7 +151,7 @@ impl<F: Real> Kernel<DLine<'_, F>> for Collect {
         for (j, dfours) in line.dfours.chunks_exact_mut(4 * c).enumerate() {
             let dfours = dfours.as_chunks_mut::<4>().0;
             for ab in 0..4 {
-                let dy = &line.dy[(ab / 2 * 2 * self.width + 2 * j + ab % 2) * c..][..c];
+                let dy = &line.dy[pixel(ab, j, self.width) * c..][..c];
                 for (dfour, &dy) in dfours.iter_mut().zip(dy) {
                     dfour[ab] = dy;
                 }

@@ -69,6 +69,16 @@ tests! {
     info_nce_is_its_formula_and_agrees_with_differences: "info_nce";
     mocos_trunk_is_its_formula_and_agrees_with_differences: "moco_trunk";
     moco_is_its_formula_agrees_with_differences_and_takes_two_passes: "moco";
+    convolution_is_its_formula_agrees_with_differences_and_has_its_adjoint: "conv3x3";
+    convolution_with_a_bias_is_its_formula_and_agrees_with_differences: "biased_conv3x3";
+    transposed_convolution_is_its_formula_agrees_with_differences_and_has_its_adjoint: "conv_transpose2x2";
+    max_pool_is_its_formula_and_gives_the_gradient_to_the_first_of_equal_ones: "max_pool";
+    resizing_is_its_formula_and_has_its_adjoint: "resize";
+    maps_side_by_side_are_taken_apart_again: "concat";
+    convolution_norm_and_relu_are_their_formulas_and_agree_with_differences: "conv_norm_relu";
+    pyramid_is_its_formula_agrees_with_differences_and_has_its_adjoint: "pyramid";
+    loss_of_pixels_is_its_formula_and_agrees_with_differences: "pixel_loss";
+    segmentation_is_its_formula_and_agrees_with_differences: "segment";
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod labelled;
 mod parity;
 mod parity_beit;
 mod parity_command;
+mod parity_dense;
 mod planted_bugs;
 #[path = "../common/recording.rs"]
 mod recording;

@@ -26,4 +26,5 @@ mod own_task;
 mod presets;
 mod resume;
 mod segment;
+mod segmenter;
 mod selection;

@@ -13,15 +13,21 @@ pub mod formulas;
 pub mod formulas_mae;
 pub mod gradients;
 pub mod heads;
+pub mod maps;
+mod maps_formulas;
 pub mod moco;
 mod moco_formulas;
+pub mod segment;
+mod segment_formulas;
 mod shapes;
 pub mod tokens;
 pub mod vit;
 
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
+use crate::layers::{Conv3x3, LinearMap, Pointwise};
 use crate::models::classify::Pooling;
+use crate::models::segment::HeadKind;
 use serde::Serialize;
 
 /// What a check asks.
@@ -173,6 +179,35 @@ pub const ALL: &[Check] = &[
     Check { case: "two passes", ..formula("moco", moco_formulas::two_passes) },
     Check { case: "order of a step", ..formula("moco", moco_formulas::order) },
     Check { case: "coefficient", ..formula("moco", moco_formulas::coefficient) },
+    gradient("conv3x3", "", maps::conv3x3),
+    adjoint("conv3x3", maps::conv3x3_adjoint),
+    formula("conv3x3", maps_formulas::conv3x3),
+    gradient("biased_conv3x3", "", maps::biased_conv3x3),
+    formula("biased_conv3x3", maps_formulas::biased_conv3x3),
+    gradient("conv_transpose2x2", "", maps::conv_transpose2x2),
+    adjoint("conv_transpose2x2", maps::conv_transpose2x2_adjoint),
+    formula("conv_transpose2x2", maps_formulas::conv_transpose2x2),
+    gradient("max_pool", "", maps::max_pool),
+    formula("max_pool", maps_formulas::max_pool),
+    adjoint("resize", maps::resize_adjoint),
+    formula("resize", maps_formulas::resize),
+    adjoint("concat", maps::concat_adjoint),
+    formula("concat", maps_formulas::concat_formula),
+    gradient("conv_norm_relu", "1 × 1", maps::conv_norm_relu::<Pointwise<LinearMap<f64>>>),
+    gradient("conv_norm_relu", "3 × 3", maps::conv_norm_relu::<Conv3x3<f64>>),
+    formula("conv_norm_relu", maps_formulas::conv_norm_relu),
+    gradient("pyramid", "patch 4", |c| segment::pyramid_gradient(c, 4)),
+    gradient("pyramid", "patch 8", |c| segment::pyramid_gradient(c, 8)),
+    gradient("pyramid", "patch 16", |c| segment::pyramid_gradient(c, 16)),
+    adjoint("pyramid", maps::tokens_adjoint),
+    formula("pyramid", segment_formulas::pyramid_formula),
+    Check { case: "class token", ..formula("pyramid", maps_formulas::tokens) },
+    gradient("pixel_loss", "", segment::pixel_loss_gradient),
+    formula("pixel_loss", segment_formulas::pixel_loss),
+    gradient("segment", "UperNet", |c| segment::gradient(c, HeadKind::Upernet)),
+    gradient("segment", "linear head", |c| segment::gradient(c, HeadKind::Linear)),
+    Check { case: "UperNet", ..formula("segment", |c| segment_formulas::formula(c, HeadKind::Upernet)) },
+    Check { case: "linear head", ..formula("segment", |c| segment_formulas::formula(c, HeadKind::Linear)) },
 ];
 
 /// The layers' names, each once.

@@ -4,8 +4,8 @@
 //! pixel's gradient goes back through the resizing at once.
 
 use crate::base::Real;
-use crate::exec::Exec;
 use crate::exec::kernel::Kernel;
+use crate::exec::{Exec, rows};
 use crate::layers::SparseMap;
 use crate::layers::resize::bilinear;
 use ndarray::{Array2, Array3, ArrayView2};
@@ -68,7 +68,7 @@ impl<F: Real> PixelLoss<F> {
         let (low, image) = (axes.rows.inputs() * axes.columns.inputs(), axes.size());
         assert_eq!(logits.nrows(), labels.len() * low, "a label map for every image's {low} logits");
         assert!(labels.iter().all(|map| map.dim() == image), "label maps of {image:?}");
-        let is_known = |&label: &u8| label == IGNORED || usize::from(label) < classes;
+        let is_known = |&label: &u8| class_of(label).is_none_or(|class| class < classes);
         assert!(
             labels.iter().all(|map| map.iter().all(is_known)),
             "a label of {classes} classes or {IGNORED}"
@@ -222,18 +222,14 @@ impl<F: Real> Kernel<Image<'_, F>> for CrossEntropy<'_, F> {
             self.axes.blend(image.logits, i, blended);
             dblended.fill(F::zero());
             for (j, &label) in labels.iter().enumerate() {
-                if label == IGNORED {
-                    continue;
-                }
-                let label = usize::from(label);
+                let Some(label) = class_of(label) else { continue };
                 self.axes.mix(blended, j, z);
                 let of_label = z[label];
-                let max = z.iter().fold(F::neg_infinity(), |max, &z| max.max(z));
-                let mut total = F::zero();
+                let max = rows::max(z);
                 for z in &mut *z {
                     *z = (*z - max).exp_row();
-                    total += *z;
                 }
+                let total = rows::sum(z);
                 *image.sum += (max + total.ln() - of_label).f64();
                 // z = A logits, ℓ = log Σ eᶻ − z_label  ⇒  dlogits = Aᵀ (softmax(z) − one-hot)
                 let share = self.scale / total;
@@ -256,4 +252,9 @@ impl<F: Real> Kernel<Image<'_, F>> for CrossEntropy<'_, F> {
             }
         }
     }
+}
+
+/// The class that a label is; none if the pixel is ignored.
+fn class_of(label: u8) -> Option<usize> {
+    (label != IGNORED).then_some(usize::from(label))
 }

@@ -10,7 +10,7 @@ use crate::layers::patch_embed::PatchEmbedCache;
 use crate::layers::pos_interp;
 use crate::models::mae::Encoder;
 use crate::models::pyramid::levels::STRIDES;
-use crate::models::vit::{ForwardOptions, Positions, StackCache, Vit};
+use crate::models::vit::{Encoded, ForwardOptions, Positions, StackCache, Vit};
 use crate::params;
 use crate::params::Params;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView4, Axis, s};
@@ -125,27 +125,34 @@ impl<F: Real> Segmenter<F> {
         o: &ForwardOptions<F>,
         cx: &mut Exec<F>,
     ) -> (LowLogits<F>, SegmenterCache<F>) {
-        let o = ForwardOptions { taps: self.head.taps(), ..*o };
-        let (mut patches, patch_embed) = self.vit.embed(images, &o, cx);
-        self.vit.add_positions(&mut patches);
-        let (all, tokens) = (self.vit.every_patch(), self.vit.config.tokens());
-        let x = self.vit.tokens(&patches, |_| &all, cx);
-        cx.recycle(patches);
-        let (encoded, blocks) = self.vit.encode(x, tokens, &o, cx);
+        let tokens = self.vit.config.tokens();
+        let (encoded, patch_embed, blocks) = self.encode(images, o, cx);
         let (logits, head) = self.head.forward(encoded, tokens, cx);
         (logits, SegmenterCache { patch_embed, blocks, head })
     }
 
     /// As [`Segmenter::forward`], for evaluation: the main logits at the head's size, nothing left out and nothing kept.
     pub fn infer(&self, images: ArrayView4<F>, cx: &mut Exec<F>) -> Array2<F> {
-        let o = ForwardOptions { taps: self.head.taps(), ..ForwardOptions::inference() };
-        let (mut patches, _) = self.vit.embed(images, &o, cx);
+        let tokens = self.vit.config.tokens();
+        let (encoded, ..) = self.encode(images, &ForwardOptions::inference(), cx);
+        self.head.infer(encoded, tokens, cx)
+    }
+
+    /// The trunk, with the blocks tapped that the head needs.
+    fn encode(
+        &self,
+        images: ArrayView4<F>,
+        o: &ForwardOptions<F>,
+        cx: &mut Exec<F>,
+    ) -> (Encoded<F>, Option<PatchEmbedCache<F>>, StackCache<F>) {
+        let o = ForwardOptions { taps: self.head.taps(), ..*o };
+        let (mut patches, patch_embed) = self.vit.embed(images, &o, cx);
         self.vit.add_positions(&mut patches);
-        let (all, tokens) = (self.vit.every_patch(), self.vit.config.tokens());
+        let all = self.vit.every_patch();
         let x = self.vit.tokens(&patches, |_| &all, cx);
         cx.recycle(patches);
-        let (encoded, _) = self.vit.encode(x, tokens, &o, cx);
-        self.head.infer(encoded, tokens, cx)
+        let (encoded, blocks) = self.vit.encode(x, self.vit.config.tokens(), &o, cx);
+        (encoded, patch_embed, blocks)
     }
 
     /// The logits of every pixel, `[B·H·W, K]`, for evaluation.

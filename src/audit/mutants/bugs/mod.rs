@@ -10,6 +10,7 @@ mod heads;
 mod layers;
 mod mae;
 mod moco;
+mod segment;
 mod vit;
 
 /// One bug.
@@ -54,5 +55,6 @@ const fn twice(file: &'static str, name: &'static str, edits: [(&'static str, &'
 /// All of them, by file.
 #[must_use]
 pub fn all() -> Vec<Bug> {
-    [layers::BUGS, vit::BUGS, mae::BUGS, heads::BUGS, classifier::BUGS, beit::BUGS, moco::BUGS].concat()
+    [layers::BUGS, vit::BUGS, mae::BUGS, heads::BUGS, classifier::BUGS, beit::BUGS, moco::BUGS, segment::BUGS]
+        .concat()
 }
