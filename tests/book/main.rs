@@ -9,6 +9,7 @@ mod beit;
 mod example;
 mod layers;
 mod mae;
+mod maps;
 mod measured;
 mod moco;
 mod optim;
