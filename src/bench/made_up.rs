@@ -1,9 +1,10 @@
-//! Made-up images with made-up classes, of a model's size: a step takes as long on them as on real ones.
+//! Made-up images with made-up classes or label maps, of a model's size: a step takes as long on them as on real ones.
 
 use crate::base::Result;
 use crate::base::rng::{Purpose, rng, uniform};
-use crate::data::{Dataset, Image};
+use crate::data::{Dataset, Image, Target, TargetKind};
 use crate::train::source::Source;
+use ndarray::Array2;
 use std::sync::Arc;
 
 /// Noise.
@@ -11,15 +12,21 @@ pub(super) struct MadeUp {
     images: usize,
     size: [usize; 2],
     channels: usize,
-    classes: [String; 2],
+    kind: TargetKind,
+    classes: Vec<String>,
 }
 
+/// Classes of label maps; images of one class each have two.
+const CLASSES: usize = 11;
+
 impl MadeUp {
-    /// So many images to train on, and none to judge by.
-    pub(super) fn source(images: usize, size: [usize; 2], channels: usize) -> Source {
-        let classes = ["even", "odd"].map(str::to_owned);
+    /// So many images to train on, with targets of this kind, and none to judge by.
+    pub(super) fn source(images: usize, size: [usize; 2], channels: usize, kind: TargetKind) -> Source {
+        let count = if kind == TargetKind::LabelMap { CLASSES } else { 2 };
+        let classes = (0..count).map(|class| format!("class {class}")).collect();
         let none = || Err("the images are made up".to_owned());
-        Source { train: Arc::new(Self { images, size, channels, classes }), validation: none(), test: none() }
+        let train = Arc::new(Self { images, size, channels, kind, classes });
+        Source { train, validation: none(), test: none() }
     }
 }
 
@@ -36,7 +43,22 @@ impl Dataset for MadeUp {
     }
 
     fn label(&self, index: usize) -> Option<usize> {
-        Some(index % 2)
+        (self.kind == TargetKind::Class).then_some(index % 2)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "fewer classes than 256")]
+    fn target(&self, index: usize) -> Result<Target> {
+        let patchwork = |(y, x): (usize, usize)| ((index + y / 8 + x / 8) % CLASSES) as u8;
+        Ok(match self.kind {
+            TargetKind::LabelMap => {
+                Target::LabelMap(Array2::from_shape_fn((self.size[0], self.size[1]), patchwork))
+            }
+            _ => Target::Class(index % 2),
+        })
+    }
+
+    fn target_kind(&self) -> TargetKind {
+        self.kind
     }
 
     fn classes(&self) -> &[String] {

@@ -18,9 +18,8 @@ use crate::exec::kernel;
 use crate::exec::timing::Timing;
 use crate::exec::traffic::TransferStats;
 use crate::params::Params;
-use crate::tasks::pretraining::Method;
 use crate::train::memory::{self, StepMemory};
-use crate::train::task::{Opened, StepCx, StepInfo};
+use crate::train::task::{Opened, StepCx, StepInfo, Task};
 use crate::train::{Learner, WorkerPool};
 use ceiling::gemm_ceiling;
 use made_up::MadeUp;
@@ -42,7 +41,7 @@ pub struct Spread {
 /// What was measured and what was computed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measurement {
-    /// How the trunk is pre-trained.
+    /// How the trunk is pre-trained, or what it is fine-tuned for.
     pub method: &'static str,
     /// Name of the preset or file.
     pub preset: String,
@@ -90,10 +89,10 @@ pub struct Offloaded {
 
 /// What to measure.
 #[derive(Clone, Debug)]
-pub struct Plan<M: Method> {
+pub struct Plan<T: Task> {
     /// All settings; the batch size is `optim.batch_size`.
-    pub config: M::Config,
-    /// The method's name.
+    pub config: T::Config,
+    /// The method's or the task's name.
     pub method: &'static str,
     /// Of the preset or file, for the output.
     pub name: String,
@@ -106,11 +105,11 @@ pub struct Plan<M: Method> {
 /// Repeats whose spread is given.
 const REPEATS: usize = 5;
 
-impl<M: Method> Plan<M> {
+impl<T: Task> Plan<T> {
     /// What is in memory during a step: one made-up batch is there all the time, and a copy of it in the step.
     #[must_use]
     pub fn memory(&self) -> StepMemory {
-        StepMemory { accum_iter: 1, batches: 2, ..M::memory(&self.config, self.threads) }
+        StepMemory { accum_iter: 1, batches: 2, ..T::memory(&self.config, self.threads) }
     }
 
     /// Measures.
@@ -118,7 +117,7 @@ impl<M: Method> Plan<M> {
     /// # Errors
     /// If the machine does not have the memory that it would take; nothing is allocated before that is known.
     pub fn run(&self) -> Result<Measurement> {
-        let mut bench = Bench::<M>::new(self)?;
+        let mut bench = Bench::<T>::new(self)?;
         bench.step()?;
         let mut rates = Vec::new();
         for _ in 0..REPEATS {
@@ -167,7 +166,7 @@ impl<M: Method> Plan<M> {
     /// # Errors
     /// If the machine does not have the memory that a step takes.
     pub fn products(&self) -> Result<Vec<Work>> {
-        Ok(Bench::<M>::new(self)?.census()?.works())
+        Ok(Bench::<T>::new(self)?.census()?.works())
     }
 
     /// What a GPU with these figures would make of a step's products, beside this machine's CPU. Needs no GPU.
@@ -185,7 +184,7 @@ impl<M: Method> Plan<M> {
     }
 
     /// Measures the GPU itself, and counts what one more step copies.
-    fn offloaded(&self, bench: &mut Bench<M>, cpu_gflops: f64) -> Result<Offloaded> {
+    fn offloaded(&self, bench: &mut Bench<T>, cpu_gflops: f64) -> Result<Offloaded> {
         let before = bench.learner.workers.traffic();
         bench.step()?;
         let traffic = bench.learner.workers.traffic().since(before);
@@ -198,14 +197,14 @@ impl<M: Method> Plan<M> {
 }
 
 /// A model in training on one batch of made-up images, again and again.
-struct Bench<M: Method> {
-    learner: Learner<M>,
+struct Bench<T: Task> {
+    learner: Learner<T>,
     batch: Batch,
     threads: usize,
 }
 
-impl<M: Method> Bench<M> {
-    fn new(plan: &Plan<M>) -> Result<Self> {
+impl<T: Task> Bench<T> {
+    fn new(plan: &Plan<T>) -> Result<Self> {
         plan.memory().require()?;
         let mut config = plan.config.clone();
         config.optim_mut().accum_iter = 1;
@@ -213,9 +212,9 @@ impl<M: Method> Bench<M> {
         let data = config.data_mut();
         (data.mean, data.std, data.repeats, data.val_fraction) = (None, None, Some(1), 0.0);
         let vit = config.vit();
-        let source = MadeUp::source(config.optim().batch_size, vit.img_size, vit.in_chans);
-        let Opened { task, train, .. } = M::open(source, &mut config)?;
-        let learner = Learner::new(task, config, train, |config| M::model(config, &M::start_again(config)?))?;
+        let source = MadeUp::source(config.optim().batch_size, vit.img_size, vit.in_chans, T::TARGET);
+        let Opened { task, train, .. } = T::open(source, &mut config)?;
+        let learner = Learner::new(task, config, train, |config| T::model(config, &T::start_again(config)?))?;
         let batch = learner.batches(0, 0).next().expect("an epoch of one batch")?;
         Ok(Self { learner, batch, threads: plan.threads })
     }
@@ -231,7 +230,7 @@ impl<M: Method> Bench<M> {
     }
 
     /// Loss and gradient of a batch with executors of the caller's.
-    fn loss_and_grad(&mut self, batch: Batch, workers: &WorkerPool<f32, M::Model>) -> Result<M::Model> {
+    fn loss_and_grad(&mut self, batch: Batch, workers: &WorkerPool<f32, T::Model>) -> Result<T::Model> {
         let Learner { task, config, model, .. } = &mut self.learner;
         let info = StepInfo { step: 1, epoch: 0.0, images: batch.samples.len() };
         let cx = StepCx { config, epoch: 0, info, workers };

@@ -2,6 +2,7 @@
 
 use super::bench_gpu;
 use super::device::DeviceFlags;
+use super::finetune::tasks;
 use super::flags::print_config;
 use super::outln;
 use super::pretrain::methods;
@@ -9,11 +10,15 @@ use super::settings::{assignments, choice, given, over_environment, whole};
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::bench::{Measurement, Plan};
-use vit_mae::config::Overrides;
+use vit_mae::config::{Overrides, Resolved};
 use vit_mae::exec::Backend;
+use vit_mae::tasks::classify::recipes;
+use vit_mae::tasks::finetuning::{WithTransfer, with_transfer};
 use vit_mae::tasks::mae::presets;
 use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
+use vit_mae::tasks::transfer::{Start, Transfer};
 use vit_mae::tasks::{Config, Pretrain};
+use vit_mae::train::Task;
 use vit_mae::train::memory::gibibytes;
 use vit_mae::{Error, Result};
 
@@ -22,6 +27,7 @@ Examples:
   vit-mae bench                                       the default preset on all cores
   vit-mae bench --preset vit-base --batch-size 8
   vit-mae bench --method supervised                   what another way to pre-train takes
+  vit-mae bench --task segment --preset photo         a step of fine-tuning
   vit-mae bench --preset cifar --threads 1 --gemm matrixmultiply --json
   vit-mae bench --ablate encoder-with-mask-tokens     what the asymmetric design saves
   vit-mae bench --preset vit-base --device cuda       on a GPU, with what its copies and products take
@@ -37,6 +43,9 @@ pub(crate) struct Args {
     /// How the encoder is pre-trained
     #[arg(long, default_value = "mae", value_parser = methods())]
     method: String,
+    /// What an encoder of the preset's architecture is fine-tuned for, instead
+    #[arg(long, value_parser = tasks(), conflicts_with_all = ["method", "ablate"])]
+    task: Option<String>,
     /// nano, cifar, photo, vit-tiny, vit-base, vit-large, vit-huge
     #[arg(long, default_value = presets::DEFAULT)]
     preset: String,
@@ -105,10 +114,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("run.gemm", choice(args.gemm)),
     ]));
     let overrides = over_environment(overrides)?;
-    with_method(&args.method, Benching { args, overrides: &overrides, threads })
+    let with = Benching { args, overrides: &overrides, threads };
+    match &args.task {
+        Some(task) => with_transfer(task, with),
+        None => with_method(&args.method, with),
+    }
 }
 
-/// What is asked, whatever the method.
+/// What is asked, whatever the method or the task.
 struct Benching<'a> {
     args: &'a Args,
     overrides: &'a Overrides,
@@ -119,15 +132,33 @@ impl WithMethod for Benching<'_> {
     type Output = ();
 
     fn run<M: Method>(self) -> Result<()> {
+        let resolved = M::layered(&self.args.preset, self.args.config.as_deref(), self.overrides)?;
+        self.measure::<M>(resolved, M::METHOD)
+    }
+}
+
+impl WithTransfer for Benching<'_> {
+    type Output = ();
+
+    fn run<T: Transfer>(self) -> Result<()> {
+        let Self { args, overrides, .. } = self;
+        let origin = format!("preset {}", args.preset);
+        let given = (Start::preset(&args.preset)?.given()?, origin.as_str());
+        let resolved = T::layered(recipes::DEFAULT, given, args.config.as_deref(), overrides)?;
+        self.measure::<T>(resolved, T::TRANSFER)
+    }
+}
+
+impl Benching<'_> {
+    fn measure<T: Task>(self, resolved: Resolved<T::Config>, method: &'static str) -> Result<()> {
         let Self { args, overrides, threads } = self;
-        let resolved = M::layered(&args.preset, args.config.as_deref(), overrides)?;
         if args.print_config {
             return print_config(&resolved);
         }
         let config = resolved.config;
         let name =
             args.config.as_ref().map_or_else(|| args.preset.clone(), |path| path.display().to_string());
-        let plan = Plan::<M> { config, method: M::METHOD, name, threads, secs: args.secs };
+        let plan = Plan::<T> { config, method, name, threads, secs: args.secs };
         if let Some(assumed) = bench_gpu::assumed(&args.assume_gpu)? {
             return bench_gpu::forecast(&plan, assumed, args.json);
         }

@@ -3,7 +3,7 @@
 use super::outln;
 use vit_mae::bench::offload::Forecast;
 use vit_mae::bench::{Offloaded, Plan};
-use vit_mae::tasks::pretraining::Method;
+use vit_mae::train::Task;
 use vit_mae::{Error, Result};
 
 const FLAG: &str = "--assume-gpu";
@@ -21,11 +21,7 @@ pub(crate) fn assumed(figures: &[f64]) -> Result<Option<[f64; 3]>> {
 }
 
 /// Predicts and prints; no step is measured.
-pub(crate) fn forecast<M: Method>(
-    plan: &Plan<M>,
-    [gflops, gbps, latency]: [f64; 3],
-    json: bool,
-) -> Result<()> {
+pub(crate) fn forecast<M: Task>(plan: &Plan<M>, [gflops, gbps, latency]: [f64; 3], json: bool) -> Result<()> {
     let forecast = plan.forecast(gflops, gbps, latency)?;
     if json {
         outln!("{}", super::json(&forecast)?);

@@ -9,7 +9,7 @@ use super::workers::WorkerPool;
 use crate::base::Result;
 use crate::checkpoint::{Named, tensors};
 use crate::config::settings::Settings;
-use crate::data::{Batch, Dataset, LoaderConfig};
+use crate::data::{Batch, Dataset, LoaderConfig, TargetKind};
 use crate::draw::report::Report;
 use crate::models::vit::{Stack, VitConfig};
 use crate::optim::Group;
@@ -27,6 +27,9 @@ pub trait Task: Sized + Send + Sync + 'static {
     type Start;
     /// What a finished run reached.
     type Outcome: Outcome;
+
+    /// The kind of targets that its images have; those with classes serve tasks that need none, too.
+    const TARGET: TargetKind = TargetKind::Class;
 
     /// What the vertical axis of the loss curve means.
     const LOSS: &'static str;

@@ -5,13 +5,13 @@ use super::evaluate::evaluate;
 use super::outcome::Outcome;
 use super::predictor::Predictor;
 use super::summary::Summary;
-use super::{Segment, WORST, load_best, pictures};
+use super::{Segment, load_best};
 use crate::base::Result;
 use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
-use crate::data::load_image;
+use crate::data::{Target, load_image};
+use crate::draw::overlay::overlay;
 use crate::draw::palette::label_map_png;
-use crate::draw::sheet::Picture;
 use crate::models::segment::Segmenter;
 use crate::tasks::confusion;
 use crate::tasks::features::Listener;
@@ -115,7 +115,7 @@ impl Transfer for Segment {
                 "confusion.png".to_owned(),
                 confusion::draw(&evaluation.metrics.confusion, names, &title, "pixels")?,
             ));
-            let worst = super::worst_sheet(&predictor, &evaluation, names, &*images, &workers, WORST)?;
+            let worst = super::worst_sheet(&predictor, &evaluation, &*images, &workers)?;
             files.extend(worst.map(|sheet| ("worst.png".to_owned(), sheet)));
             let mut taken = BTreeSet::new();
             for (index, map) in maps.into_iter().enumerate() {
@@ -151,8 +151,8 @@ impl Transfer for Segment {
                     .map(|part| format!("  {:<widest$}  {:>8}", part.class, percent(Some(part.fraction)))),
             );
             let name = file_name(path, index, &mut taken);
-            let over = Picture::of(&pictures::overlay(&source, &image, map.view())?);
             files.push((format!("{name}.png"), label_map_png(&map)?));
+            let (over, _) = overlay(&image, &Target::LabelMap(map));
             files.push((format!("{name}.overlay.png"), over.to_png_bytes()?));
             answers.push(Answer { image: path, height: image.height, width: image.width, classes });
         }

@@ -20,7 +20,7 @@ pub use outcome::Outcome;
 use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, Named, keep};
 use crate::config::settings::Settings;
-use crate::data::{Batch, Dataset, LoaderConfig, Target};
+use crate::data::{Batch, Dataset, LoaderConfig, Target, TargetKind};
 use crate::draw::report::Report;
 use crate::layers::DropPath;
 use crate::models::segment::Segmenter;
@@ -63,6 +63,8 @@ impl Task for Segment {
     type Model = Segmenter<f32>;
     type Start = Start;
     type Outcome = Outcome;
+
+    const TARGET: TargetKind = TargetKind::LabelMap;
 
     const LOSS: &'static str = "loss (cross-entropy of pixels)";
 
@@ -231,11 +233,8 @@ impl Task for Segment {
         let most = set.len().min(SHOWN);
         let shown: Vec<usize> = (0..most).map(|i| i * set.len() / most).collect();
         let predictor = Predictor::new(cx.model, &cx.config.data, false, cx.run.path());
-        let names = &cx.config.finetune.classes;
-        let png =
-            sheet(&predictor, names, &**set, cx.workers, &shown, &format!("After epoch {epoch}."), |_| {
-                String::new()
-            })?;
+        let note = format!("Validation images after epoch {epoch}.");
+        let png = sheet(&predictor, &**set, cx.workers, &shown, &note, |_| None)?;
         cx.run.write_sheet(epoch, &png)
     }
 
@@ -277,7 +276,7 @@ impl Task for Segment {
                 png,
             ));
             let predictor = Predictor::new(&best, &config.data, false, dir.path());
-            if let Some(png) = worst_sheet(&predictor, &evaluation, names, &**set, cx.workers, WORST)? {
+            if let Some(png) = worst_sheet(&predictor, &evaluation, &**set, cx.workers)? {
                 dir.write(&dir.wrong(), &png)?;
                 sheets.push(("Test images with the lowest mIoU".to_owned(), png));
             }
@@ -327,41 +326,37 @@ fn judged(cx: &EvalCx<'_, Segment>, model: &Segmenter<f32>, set: &dyn Dataset) -
 fn worst_sheet(
     predictor: &Predictor<'_>,
     evaluation: &Evaluation,
-    names: &[String],
     set: &dyn Dataset,
     workers: &WorkerPool<f32, Segmenter<f32>>,
-    most: usize,
 ) -> Result<Option<Vec<u8>>> {
-    let worst = evaluation.worst(most);
+    let worst = evaluation.worst(WORST);
     if worst.is_empty() {
         return Ok(None);
     }
     let note = format!("The {} images with the lowest mIoU of {}.", worst.len(), set.len());
     let say = |index: usize| {
         let miou = evaluation.of_images[index].unwrap_or(0.0);
-        format!("no. {index}, mIoU {:.0} %", 100.0 * miou)
+        Some(format!("no. {index}, mIoU {:.0} %", 100.0 * miou))
     };
-    sheet(predictor, names, set, workers, &worst, &note, say).map(Some)
+    sheet(predictor, set, workers, &worst, &note, say).map(Some)
 }
 
 /// Some images beside their true and predicted maps.
 fn sheet(
     predictor: &Predictor<'_>,
-    names: &[String],
     set: &dyn Dataset,
     workers: &WorkerPool<f32, Segmenter<f32>>,
     shown: &[usize],
     note: &str,
-    say: impl Fn(usize) -> String,
+    say: impl Fn(usize) -> Option<String>,
 ) -> Result<Vec<u8>> {
     let one = |&index: &usize| {
         let image = set.image(index)?;
         let seen = workers.run(true, |cx| predictor.see(&set.source(index), &image, None, cx))?;
         Ok((index, seen.map))
     };
-    let maps: Vec<_> = shown.iter().map(one).collect::<Result<_>>()?;
-    let note = format!("{note} Colours: {}.", pictures::legend(names, &maps));
-    pictures::sheet(set, &maps, &note, say)
+    let maps = shown.iter().map(one).collect::<Result<_>>()?;
+    pictures::sheet(set, maps, note, say)
 }
 
 /// The best checkpoint of a run's, or the one in a checkpoint's folder.
