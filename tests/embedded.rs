@@ -6,7 +6,7 @@ mod common;
 use common::Place;
 use std::path::Path;
 use vit_mae::Result;
-use vit_mae::data::{Dataset, Split, load_image, open};
+use vit_mae::data::{Dataset, Format, Split, load_image, open};
 
 /// `path` in the repository, of which the disk has the files.
 fn on_disk(path: &str) -> String {
@@ -53,6 +53,10 @@ fn embedded_data_is_that_of_the_repository_and_gives_way_to_what_the_disk_has() 
         assert!(open(nothing, None, Split::Train).is_err(), "{nothing}");
     }
 
+    let scenes = open("scenes", None, Split::Test).unwrap();
+    assert!(scenes.describe().contains("(embedded)"), "{}", scenes.describe());
+    let before = (scenes.digest().unwrap(), scenes.image(0).unwrap());
+
     place.image("data/photos/mine.png", 3, (8, 8), 1);
     let mine = open("data/photos", None, Split::Train).unwrap();
     assert!(mine.len() == 1 && !mine.describe().contains("embedded"), "{}", mine.describe());
@@ -61,6 +65,12 @@ fn embedded_data_is_that_of_the_repository_and_gives_way_to_what_the_disk_has() 
     std::fs::create_dir_all(&test).unwrap();
     std::fs::copy(on_disk(single), place.path(single)).unwrap();
     assert!(open("data/fashion-mini", None, Split::Train).is_err(), "half of each is no data set");
+    // Scenes are made of what is embedded, whatever lies there, and give way to what is called like them.
+    let scenes = open("scenes", None, Split::Test).unwrap();
+    assert_eq!((scenes.digest().unwrap(), scenes.image(0).unwrap()), before);
+    place.image("scenes/mine.png", 3, (8, 8), 1);
+    assert_eq!(open("scenes", None, Split::Train).unwrap().len(), 1);
+    assert_eq!(open("scenes", Some(Format::Scenes), Split::Test).unwrap().digest().unwrap(), before.0);
     assert_eq!(open("data/fashion-mini", None, Split::Test).unwrap().len(), 1000);
 }
 
