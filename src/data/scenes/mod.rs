@@ -1,8 +1,8 @@
 //! Scenes: pictures made on the fly of the embedded data, items of Fashion-MNIST on crops of photographs, for which every pixel's
 //! class, every object's mask and box are known exactly.
 //!
-//! A scene is a function of split and index, and the splits share no item, no photograph and no layout ([`parts`]). One
-//! generator ([`compose`]) serves three kinds of targets, which the name says ([`spec`]): label maps, instances, and classes of
+//! A scene is a function of split and index, and the splits share no item, no photograph and no layout (`parts`). One
+//! generator (`compose`) serves three kinds of targets, which the name says ([`spec`]): label maps, instances, and classes of
 //! scenes with one item each.
 
 use std::path::Path;
