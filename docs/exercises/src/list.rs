@@ -54,7 +54,7 @@ const PIXELS: &[(f64, &str)] =
     &[(0.25, "it is not averaged over the P numbers of a patch"), (4.0, "it is averaged over P twice")];
 
 /// All exercises, in the order of the book.
-pub const ALL: [Exercise; 14] = [
+pub const ALL: [Exercise; 15] = [
     Exercise {
         name: "linear",
         function: "backward",
@@ -242,5 +242,25 @@ pub const ALL: [Exercise; 14] = [
         )],
         check: |trial| checks::info_nce(trial, answers::info_nce::backward),
         factors: checks::INFO_NCE,
+    },
+    Exercise {
+        name: "conv3x3",
+        function: "backward",
+        chapter: "16-maps.md",
+        needs: &["linear"],
+        hints: &[
+            (
+                "weight",
+                "dW",
+                "a linear layer's dW for each of the nine neighbours; those outside of the map are 0",
+            ),
+            (
+                "input",
+                "dx",
+                "each dy goes back to the nine pixels that it was made from; what it read above goes above",
+            ),
+        ],
+        check: |trial| checks::conv3x3(trial, answers::conv3x3::backward),
+        factors: &[],
     },
 ];

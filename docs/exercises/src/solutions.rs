@@ -280,3 +280,30 @@ pub mod info_nce {
         (dunit - query * &along) / norms.view().insert_axis(Axis(1))
     }
 }
+
+/// A 3 × 3 convolution.
+pub mod conv3x3 {
+    use ndarray::Array3;
+    use vit_mae::layers::Conv3x3;
+
+    /// Whatever `y[i, j]` read, with the weight that it was read with.
+    pub fn backward(
+        layer: &Conv3x3<f64>,
+        x: &Array3<f64>,
+        dy: &Array3<f64>,
+        grad: &mut Conv3x3<f64>,
+    ) -> Array3<f64> {
+        let (height, width, _) = x.dim();
+        let mut dx = Array3::zeros(x.dim());
+        for ((i, j, o), &dy) in dy.indexed_iter() {
+            for ((_, c, a, b), w) in layer.weight.indexed_iter().filter(|((of, ..), _)| *of == o) {
+                let (row, column) = (i + a, j + b); // moved by one: the border has no index below 0
+                if (1..=height).contains(&row) && (1..=width).contains(&column) {
+                    grad.weight[(o, c, a, b)] += dy * x[(row - 1, column - 1, c)];
+                    dx[(row - 1, column - 1, c)] += dy * w;
+                }
+            }
+        }
+        dx
+    }
+}

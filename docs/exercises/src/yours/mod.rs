@@ -4,6 +4,7 @@ pub mod adamw;
 pub mod attention;
 pub mod batch_norm;
 pub mod block;
+pub mod conv3x3;
 pub mod info_nce;
 pub mod layer_norm;
 pub mod linear;
