@@ -122,8 +122,11 @@ pub(super) fn max_pool(check: &GradCheck) -> Report {
     joined(cases)
 }
 
+/// What it is called, from which size and to which.
+type Kind = (&'static str, [usize; 2], [usize; 2], Resize<f64>);
+
 /// Every kind of resizing, up and down, from and to a single pixel.
-pub(super) fn resizes() -> Vec<(&'static str, [usize; 2], [usize; 2], Resize<f64>)> {
+pub(super) fn resizes() -> Vec<Kind> {
     let sizes = [
         ([3, 5], [7, 4]),
         ([1, 2], [6, 5]),

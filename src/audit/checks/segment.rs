@@ -44,7 +44,7 @@ pub(super) fn pyramid_gradient(check: &GradCheck, patch_size: usize) -> Report {
         |pyramid, tokens, cx| {
             let parts = tokens.axis_chunks_iter(Axis(0), tokens.nrows() / 4).map(|part| part.to_owned());
             let (levels, cache) = pyramid.forward(parts.collect(), cx);
-            let lengths: Vec<(usize, usize)> = levels.iter().map(|level| level.dim()).collect();
+            let lengths: Vec<(usize, usize)> = levels.iter().map(Array2::dim).collect();
             (flat(&levels), (cache, lengths))
         },
         |pyramid, (cache, shapes), dy, grad, cx| {
@@ -98,7 +98,8 @@ pub(super) fn gradient(check: &GradCheck, head: HeadKind) -> Report {
         let _ = model.forward(batch_of(check, head).view(), &o, cx);
         let seen = recorder.tensors();
         let (rows, columns) = model.config.vit().grid();
-        let before_relu = seen.iter().filter(|(name, _)| name.ends_with(".norm"));
+        let before_relu =
+            seen.iter().filter(|(name, _)| name.strip_suffix("norm").is_some_and(|path| path.ends_with('.')));
         let Head::Upernet(net) = &model.head else { return true };
         before_relu.flat_map(|(_, x)| x).all(|x| x.abs() > FROM_KINK)
             && net.pyramid.adapters.iter().enumerate().all(|(k, adapter)| {

@@ -38,8 +38,8 @@ pub struct Quadruple<F> {
 /// What [`Adapter::backward`] needs.
 #[must_use]
 pub enum AdapterCache<F> {
-    /// Of both doublings, the norm, and GELU's slope.
-    Quadruple(ConvTranspose2x2Cache<F>, LayerNormCache<F>, Array2<F>, ConvTranspose2x2Cache<F>),
+    /// Of the layers.
+    Quadruple(Box<QuadrupleCache<F>>),
     /// Of the doubling.
     Double(ConvTranspose2x2Cache<F>),
     /// Nothing.
@@ -48,11 +48,20 @@ pub enum AdapterCache<F> {
     Pool(MaxPoolCache<F>),
 }
 
+/// Of both doublings, the norm, and GELU's slope.
+pub struct QuadrupleCache<F> {
+    up1: ConvTranspose2x2Cache<F>,
+    norm: LayerNormCache<F>,
+    slope: Array2<F>,
+    up2: ConvTranspose2x2Cache<F>,
+}
+
 impl<F: Real> AdapterCache<F> {
     /// Gives the buffers back: there will be no backward pass.
     pub fn recycle(self, cx: &mut Exec<F>) {
         match self {
-            Self::Quadruple(up1, norm, slope, up2) => {
+            Self::Quadruple(cache) => {
+                let QuadrupleCache { up1, norm, slope, up2 } = *cache;
                 up1.recycle(cx);
                 norm.recycle(cx);
                 cx.recycle(slope);
@@ -94,7 +103,7 @@ impl<F: Real> Adapter<F> {
                 let (x, norm) = layers.norm.forward(x, cx);
                 let (x, slope) = gelu(x, cx);
                 let (y, up2) = layers.up2.forward(x, size.map(|n| 2 * n), cx);
-                (y, AdapterCache::Quadruple(up1, norm, slope, up2))
+                (y, AdapterCache::Quadruple(Box::new(QuadrupleCache { up1, norm, slope, up2 })))
             }
             Self::Double(up1) => {
                 let (y, up1) = up1.forward(x, size, cx);
@@ -120,11 +129,8 @@ impl<F: Real> Adapter<F> {
         cx: &mut Exec<F>,
     ) -> Array2<F> {
         let dx = match (self, cache, grad) {
-            (
-                Self::Quadruple(layers),
-                AdapterCache::Quadruple(up1, norm, slope, up2),
-                Self::Quadruple(grad),
-            ) => {
+            (Self::Quadruple(layers), AdapterCache::Quadruple(cache), Self::Quadruple(grad)) => {
+                let QuadrupleCache { up1, norm, slope, up2 } = *cache;
                 let mut dx = layers.up2.backward(up2, dy.view(), &mut grad.up2, cx);
                 // a = GELU(h)  ⇒  dh = GELU′(h) ⊙ da
                 cx.rows(row_blocks::of_mut(&mut dx).zip(row_blocks::of(&slope)), Multiply);

@@ -133,7 +133,9 @@ impl<F: Real> DecodeHead<F> {
         }
         parts.push(self.to_finest(FINER, bottleneck, cx));
         let beside = concat(&parts.iter().collect::<Vec<_>>(), cx);
-        parts.into_iter().for_each(|part| cx.recycle(part));
+        for part in parts {
+            cx.recycle(part);
+        }
         let (fused, fuse) = cx.inside("fused", |cx| {
             let (fused, cache) = self.fuse.forward(beside, self.sizes[0], cx);
             cx.trace("", &fused);

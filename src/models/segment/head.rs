@@ -37,7 +37,7 @@ pub enum Head<F> {
     /// `adapters`, `decode`, `aux`.
     Upernet(Box<UperNet<F>>),
     /// `head`.
-    Linear(LinearHead<F>),
+    Linear(Box<LinearHead<F>>),
 }
 
 /// Logits before they are resized to the image, or their gradient.
@@ -85,7 +85,7 @@ impl<F: Real> Head<F> {
                 decode: DecodeHead::new(width, c.channels, classes, &c.pool_scales, sizes, eps),
                 aux: AuxiliaryHead::new(width, c.aux_channels, classes, sizes[AUXILIARY_LEVEL], eps),
             })),
-            HeadKind::Linear => Self::Linear(LinearHead::new(width, classes, eps)),
+            HeadKind::Linear => Self::Linear(Box::new(LinearHead::new(width, classes, eps))),
         }
     }
 

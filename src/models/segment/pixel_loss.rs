@@ -118,7 +118,6 @@ impl<F: Real> PixelLoss<F> {
             let row = pixels.next().expect("as many pixels");
             row.into_slice().expect("a row is contiguous").copy_from_slice(of_pixel);
         });
-        drop(pixels);
         z
     }
 

@@ -88,7 +88,9 @@ impl<F: Real> PyramidPooling<F> {
             ppm.push(cache);
         }
         let beside = concat(&parts.iter().collect::<Vec<_>>(), cx);
-        parts.into_iter().for_each(|part| cx.recycle(part));
+        for part in parts {
+            cx.recycle(part);
+        }
         let (y, bottleneck) = cx.inside("bottleneck", |cx| {
             let (y, cache) = self.bottleneck.forward(beside, self.size, cx);
             cx.trace("", &y);

@@ -15,7 +15,7 @@ use crate::params;
 use crate::params::Params;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView4, Axis, s};
 
-/// Standard deviation of the initial weights that give logits (`MMSegmentation`: `conv_seg`).
+/// Standard deviation of the initial weights that give logits (that of `conv_seg` in mmsegmentation).
 const CLASSIFY_STD: f64 = 0.01;
 
 params! {
@@ -209,7 +209,9 @@ impl<F: Real> Segmenter<F> {
         let tokens = self.vit.config.tokens();
         let (dx, dtaps) = self.head.backward(head, dlogits, tokens, &mut grad.head, cx);
         let dx = self.vit.encode_backward(blocks, dx, &dtaps, &mut grad.vit, cx);
-        dtaps.into_iter().for_each(|dtap| cx.recycle(dtap));
+        for dtap in dtaps {
+            cx.recycle(dtap);
+        }
         let Some(patch_embed) = patch_embed else {
             cx.recycle(dx);
             return None;
@@ -239,7 +241,9 @@ impl<F: Real> Segmenter<F> {
         }
         for LowLogits { main, auxiliary } in [logits, dlogits] {
             cx.recycle(main);
-            auxiliary.into_iter().for_each(|logits| cx.recycle(logits));
+            if let Some(logits) = auxiliary {
+                cx.recycle(logits);
+            }
         }
         losses
     }
