@@ -3,6 +3,7 @@
 
     cargo build --release
     peers/bin/python benches/peers/compare.py --preset nano --batch-size 256 --pairs 5
+    peers/bin/python benches/peers/compare.py --task segment --preset photo --batch-size 16
 
 Each pair runs both programs one after the other, so that a machine's changing load hits both. `--tcmalloc
 PATH` preloads that library for PyTorch.
@@ -30,6 +31,7 @@ def last_json(command, **environment):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="nano")
+    parser.add_argument("--task", choices=["segment"], help="a step of fine-tuning instead (pytorch_segment.py)")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--secs", type=float, default=6)
@@ -44,8 +46,10 @@ def main():
         "--preset", arguments.preset, "--batch-size", str(arguments.batch_size),
         "--threads", str(arguments.threads), "--secs", str(arguments.secs),
     ]
-    ours = [arguments.binary, "bench", "--json", "--set", "model.norm_pix_loss=true", *common]
-    theirs = [sys.executable, str(HERE / "pytorch.py"), "--attention", arguments.attention, *common]
+    what = ["--task", arguments.task] if arguments.task else ["--set", "model.norm_pix_loss=true"]
+    script = f"pytorch_{arguments.task}.py" if arguments.task else "pytorch.py"
+    ours = [arguments.binary, "bench", "--json", *what, *common]
+    theirs = [sys.executable, str(HERE / script), "--attention", arguments.attention, *common]
     if arguments.compile:
         theirs.append("--compile")
     environment = {"LD_PRELOAD": arguments.tcmalloc} if arguments.tcmalloc else {}
