@@ -8,7 +8,7 @@ use super::super::resample::{CropBox, Filter};
 use super::super::{Geometry, Image, Split};
 use super::cutout::mask;
 use super::parts::{ITEM_SIDE, Parts};
-use crate::base::rng::{Purpose, below, rng, uniform};
+use crate::base::rng::{Purpose, below, permutation, rng, uniform};
 
 /// The most items in a scene.
 const MOST_ITEMS: usize = 5;
@@ -17,6 +17,9 @@ const SMALLEST: usize = 30;
 const LARGEST: usize = 65;
 /// The part of a photograph that is seen.
 const AREA: (f64, f64) = (0.1, 0.6);
+/// A channel of the background is so many percent as bright as the photograph's.
+const DARKEST_GAIN: usize = 50;
+const BRIGHTEST_GAIN: usize = 150;
 /// Each channel of a tint is at least this, so that no item is black.
 const DARKEST_TINT: usize = 96;
 /// An item's darkest pixel has this fraction, of 255, of its tint.
@@ -66,11 +69,34 @@ pub(super) fn compose(parts: &Parts, address: Address) -> Scene {
     let crop = random_crop(photograph.height, photograph.width, AREA, &mut rng);
     let (flip, out) = (uniform(&mut rng) < 0.5, (side, side));
     let image = Geometry { crop, scale: out, flip, out }.image(photograph, Filter::Bicubic, &[]);
-    let mut scene = Scene { image, objects: Vec::new() };
+    let mut scene = Scene { image: varied(&image, &mut rng), objects: Vec::new() };
     for item in items {
         scene.add(parts, item, &mut rng);
     }
     scene
+}
+
+/// A square picture turned by quarters, its channels in another order and each brighter or darker. Ten photographs are few: as
+/// they are, a network learns these skies and meadows by heart, and takes any other sky for an item.
+fn varied(image: &Image, rng: &mut impl Rng) -> Image {
+    let (side, quarters, order) = (image.height, below(rng, 4), permutation(rng, 3));
+    let gains: [usize; 3] = std::array::from_fn(|_| DARKEST_GAIN + below(rng, BRIGHTEST_GAIN - DARKEST_GAIN));
+    let turned = |(y, x): (usize, usize)| match quarters {
+        0 => (y, x),
+        1 => (x, side - 1 - y),
+        2 => (side - 1 - y, side - 1 - x),
+        _ => (side - 1 - x, y),
+    };
+    let pixel = |at: (usize, usize)| {
+        let (y, x) = turned(at);
+        let pixel = &image.pixels[(y * side + x) * 3..][..3];
+        std::array::from_fn::<u8, 3, _>(|k| {
+            let level = usize::from(pixel[order[k]]) * gains[k] / 100;
+            u8::try_from(level).unwrap_or(u8::MAX)
+        })
+    };
+    let pixels = (0..side * side).flat_map(|i| pixel((i / side, i % side))).collect();
+    Image::new(side, side, 3, pixels)
 }
 
 impl Scene {
