@@ -1,7 +1,7 @@
 //! Makes the copy of the layers, the models and the checks that `src/audit/mutants` runs: every planted bug is
 //! in it, behind a switch.
 //!
-//! A snippet `old` becomes `match planted() { 1 => { new } _ => { old } }`: one copy serves all bugs and
+//! A snippet `old` becomes `match planted(&[1]) { 1 => { new } _ => { old } }`: one copy serves all bugs and
 //! compiles once. The sources know nothing of it. A snippet that does not stand exactly once in its file
 //! is reported when the bugs are run, not here: whoever edits a layer can still compile.
 
@@ -63,12 +63,13 @@ fn planted(file: &Path, text: &str, stale: &mut Vec<String>) -> String {
             stale.push(format!("{name}: {bug}: `{}` does not stand there exactly once", edit.old));
             continue;
         }
-        let mut arms = String::new();
+        let (mut arms, mut numbers) = (String::new(), Vec::new());
         for (i, _, same) in edits.iter().filter(|(_, _, other)| other.old == edit.old) {
             let _ = write!(arms, "{} => {{ {} }} ", i + 1, same.new.trim_start_matches("if "));
+            numbers.push(i + 1);
         }
         let old = edit.old.trim_start_matches("if ");
-        let switch = format!("match crate::planted() {{ {arms} _ => {{ {old} }} }}");
+        let switch = format!("match crate::planted(&{numbers:?}) {{ {arms} _ => {{ {old} }} }}");
         let switch = match edit.old {
             statement if statement.ends_with(';') => switch,
             condition if condition.starts_with("if ") => format!("if ({switch})"),
@@ -87,5 +88,5 @@ fn rehoused(text: &str) -> String {
         text =
             text.replace(&format!("crate::{path}::"), &format!("crate::audit::mutants::house::{module}::"));
     }
-    text.replace("crate::planted()", "crate::audit::mutants::planted()")
+    text.replace("crate::planted(", "crate::audit::mutants::planted(")
 }

@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 use vit_mae::audit::mutants::{self, KillMatrix};
 
-static MATRIX: LazyLock<KillMatrix> = LazyLock::new(|| mutants::run(&|| ()));
+static MATRIX: LazyLock<KillMatrix> = LazyLock::new(|| mutants::run(&[], &|| ()));
 
 #[test]
 fn every_planted_bug_is_caught() {

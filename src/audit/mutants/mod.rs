@@ -1,7 +1,7 @@
 //! The checks are checked: bugs are planted one at a time, and some check must catch each.
 //!
 //! `build.rs` makes a copy of the layers, the model and the checks in which every bug of [`bugs`] stands
-//! behind a switch, `match planted() { 7 => { the bug } _ => { the source } }`. The copy lives in this module
+//! behind a switch, `match planted(&[7]) { 7 => { the bug } _ => { the source } }`. The copy lives in this module
 //! alone; the sources know nothing of it and stay readable.
 
 pub mod bugs;
@@ -16,16 +16,23 @@ use super::gradcheck::GradCheck;
 use bugs::Bug;
 use rayon::prelude::*;
 use serde::Serialize;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 thread_local! {
     /// The bug that is switched on, counted from 1; 0 for none. A check runs on one thread.
     static PLANTED: Cell<usize> = const { Cell::new(0) };
+    /// The bugs whose switches a check without any bug asks for, while that is written down.
+    static REACHED: RefCell<Option<BTreeSet<usize>>> = const { RefCell::new(None) };
 }
 
-/// Asked by the copy wherever a bug is planted.
-fn planted() -> usize {
-    PLANTED.get()
+/// Asked by the copy wherever bugs are planted, with the numbers of those.
+fn planted(here: &[usize]) -> usize {
+    let bug = PLANTED.get();
+    if bug == 0 {
+        REACHED.with_borrow_mut(|reached| reached.iter_mut().for_each(|reached| reached.extend(here)));
+    }
+    bug
 }
 
 /// Which check catches which bug.
@@ -84,35 +91,57 @@ fn checks() -> impl Iterator<Item = &'static house::checks::Check> {
     house::checks::ALL.iter().filter(move |check| !skipped.iter().any(|part| check.case.starts_with(part)))
 }
 
-/// Plants every bug, runs all checks on each, on rayon's threads; `done` is called after each bug.
-pub fn run(done: &(impl Fn() + Sync)) -> KillMatrix {
-    let names: Vec<String> = checks().map(house::checks::Check::name).collect();
-    let alarms = failures(0);
+/// A check without any bug.
+struct Sound {
+    check: &'static house::checks::Check,
+    /// Whether it fails all the same.
+    alarm: bool,
+    /// The bugs whose switches it asks for. Another bug cannot change what it computes: nothing differs before the first
+    /// switch of a bug is asked for.
+    reached: BTreeSet<usize>,
+}
+
+/// Plants every bug that the checks of these layers reach, of all layers if none is named, and runs those checks, on rayon's
+/// threads; `done` is called after each bug.
+pub fn run(layers: &[String], done: &(impl Fn() + Sync)) -> KillMatrix {
+    let wanted = |layer: &str| layers.is_empty() || layers.iter().any(|wanted| wanted == layer);
+    let all: Vec<_> = checks().filter(|check| wanted(check.layer)).collect();
+    let sound: Vec<Sound> = all.par_iter().map(|check| Sound::of(check)).collect();
     let bugs = bugs::all();
-    let fate = |(number, bug): (usize, &Bug)| {
-        let caught = failures(number + 1);
+    let reached = |number: usize| sound.iter().any(|sound| sound.reached.contains(&(number + 1)));
+    let bugs: Vec<_> = bugs.iter().enumerate().filter(|(i, _)| layers.is_empty() || reached(*i)).collect();
+    let fate = |&(number, bug): &(usize, &Bug)| {
+        let caught = sound.iter().map(|sound| sound.catches(number + 1)).collect();
         done();
         let edits = bug.edits().map(|edit| [edit.old, edit.new]).collect();
         Fate { file: bug.file, bug: bug.name, edits, caught }
     };
+    let name = |sound: &Sound| sound.check.name();
     KillMatrix {
-        false_alarms: names
-            .iter()
-            .zip(&alarms)
-            .filter(|(_, failed)| **failed)
-            .map(|(n, _)| n.clone())
-            .collect(),
+        false_alarms: sound.iter().filter(|sound| sound.alarm).map(name).collect(),
         stale: house::STALE.iter().map(ToString::to_string).collect(),
-        bugs: bugs.par_iter().enumerate().map(fate).collect(),
-        checks: names,
+        bugs: bugs.par_iter().map(fate).collect(),
+        checks: sound.iter().map(name).collect(),
     }
 }
 
-/// For each check whether it fails with this bug. A few elements of each tensor are enough to see it.
-fn failures(bug: usize) -> Vec<bool> {
-    let check = GradCheck { elements: 3, ..GradCheck::default() };
+impl Sound {
+    fn of(check: &'static house::checks::Check) -> Self {
+        REACHED.replace(Some(BTreeSet::new()));
+        let alarm = fails(check, 0);
+        Self { check, alarm, reached: REACHED.take().unwrap_or_default() }
+    }
+
+    fn catches(&self, bug: usize) -> bool {
+        self.reached.contains(&bug) && fails(self.check, bug)
+    }
+}
+
+/// Whether a check fails with this bug. A few elements of each tensor are enough to see it.
+fn fails(check: &house::checks::Check, bug: usize) -> bool {
+    let few = GradCheck { elements: 3, ..GradCheck::default() };
     PLANTED.set(bug);
-    let failures = checks().map(|planted| !(planted.run)(&check).passed()).collect();
+    let failed = !(check.run)(&few).passed();
     PLANTED.set(0);
-    failures
+    failed
 }

@@ -31,6 +31,7 @@ Examples:
   vit-mae audit gradcheck --checkpoint runs/0001       at trained weights, converted to f64
   vit-mae audit gradcheck --preset vit-base --directions 3
   vit-mae audit gradcheck --mutants                    plant bugs and see which check catches which
+  vit-mae audit gradcheck --mutants --layer attention  those that the checks of a layer come across
 
 Without a model, every check asks one of three questions: is backward the derivative of forward (gradient), is \
 ⟨Ax, y⟩ = ⟨x, Aᵀy⟩ (adjoint), is forward its formula (formula). The error of a gradient is \
@@ -72,8 +73,8 @@ pub(crate) struct Args {
     /// Images that a whole model is checked on
     #[arg(long, value_name = "N", default_value_t = 2)]
     images: usize,
-    /// Plant bugs one at a time and print which check catches which
-    #[arg(long, conflicts_with_all = ["layer", "preset", "config", "set", "checkpoint", "directions", "seed"])]
+    /// Plant bugs one at a time and print which check catches which; with --layer those that its checks come across
+    #[arg(long, conflicts_with_all = ["preset", "config", "set", "checkpoint", "directions", "seed"])]
     mutants: bool,
     /// Decides weights, inputs, elements and directions
     #[arg(long, default_value_t = 0)]
@@ -103,7 +104,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let junit = JUnit::new(args.junit.as_deref())?;
     if args.mutants {
-        return plant(args.json, junit.as_ref());
+        known_layers(&args.layer)?;
+        return plant(args, junit.as_ref());
     }
     let whole_model = args.preset.is_some() || args.config.is_some() || !args.set.is_empty();
     if whole_model || args.checkpoint.is_some() || args.directions.is_some() {
@@ -112,12 +114,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     check_layers(args, junit.as_ref())
 }
 
+/// Refuses a layer that no check knows.
+fn known_layers(layers: &[String]) -> Result<()> {
+    let known = checks::layers();
+    match layers.iter().find(|layer| !known.contains(&layer.as_str())) {
+        Some(unknown) => Err(Error::setting("--layer", format!("one of {}", known.join(", ")), unknown)),
+        None => Ok(()),
+    }
+}
+
 /// The built-in checks.
 fn check_layers(args: &Args, junit: Option<&JUnit>) -> Result<()> {
-    let known = checks::layers();
-    if let Some(unknown) = args.layer.iter().find(|layer| !known.contains(&layer.as_str())) {
-        return Err(Error::setting("--layer", format!("one of {}", known.join(", ")), unknown));
-    }
+    known_layers(&args.layer)?;
     let wanted = |layer: &str| args.layer.is_empty() || args.layer.iter().any(|wanted| wanted == layer);
     let check = GradCheck { seed: args.seed, elements: args.elements, ..GradCheck::default() };
     let section = |c: &checks::Check| {
@@ -238,15 +246,15 @@ fn fates(matrix: &KillMatrix) -> Vec<Case> {
 }
 
 /// Bugs, one at a time.
-fn plant(json: bool, junit: Option<&JUnit>) -> Result<()> {
+fn plant(args: &Args, junit: Option<&JUnit>) -> Result<()> {
     let (ticker, started) = (Ticker::new(mutants::bugs::all().len()), Instant::now());
-    let matrix = mutants::run(&|| ticker.tick());
+    let matrix = mutants::run(&args.layer, &|| ticker.tick());
     drop(ticker);
     if let Some(junit) = junit {
         let suite = Suite::new("planted bugs".to_owned(), started.elapsed(), fates(&matrix));
         junit.write(AUDIT, &[suite])?;
     }
-    if json {
+    if args.json {
         outln!("{}", json!({ "passed": matrix.passed(), "matrix": matrix }));
     } else {
         kill_matrix(&matrix);
