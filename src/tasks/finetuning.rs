@@ -67,13 +67,11 @@ pub fn with_transfer_at<W: WithTransfer>(run: &Path, with: W) -> Result<W::Outpu
 /// If they are those of pre-training, or what is done fails.
 pub fn with_transfer_of<W: WithTransfer>(config_toml: &str, path: &Path, with: W) -> Result<W::Output> {
     let task = task_of(config_toml);
-    match task.as_deref().filter(|task| TRANSFERS.iter().any(|listed| listed.name == *task)) {
-        Some(task) => with_transfer(task, with),
-        None => {
-            let expected = format!("fine-tuning (`vit-mae finetune`) for one of: {}", names());
-            Err(Error::input(path, "kind of run", expected, kind(task.as_deref())))
-        }
+    if let Some(task) = task.as_deref().filter(|task| TRANSFERS.iter().any(|listed| listed.name == *task)) {
+        return with_transfer(task, with);
     }
+    let expected = format!("fine-tuning (`vit-mae finetune`) for one of: {}", names());
+    Err(Error::input(path, "kind of run", expected, kind(task.as_deref())))
 }
 
 fn names() -> String {

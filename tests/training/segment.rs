@@ -25,7 +25,7 @@ fn picture(i: u32) -> (RgbImage, GrayImage) {
     let (cx, cy) = (10 + i * 7 % 19, 12 + i * 5 % 15);
     let class = |x: u32, y: u32| {
         let (dx, dy) = (x.abs_diff(cx), y.abs_diff(cy));
-        if i % 2 == 0 { u8::from(dx * dx + dy * dy < 60) } else { 2 * u8::from(dx < 7 && dy < 7) }
+        if i.is_multiple_of(2) { u8::from(dx * dx + dy * dy < 60) } else { 2 * u8::from(dx < 7 && dy < 7) }
     };
     let noise = |x: u32, y: u32| u8::try_from((x * 31 + y * 17 + i * 53) % 50).unwrap();
     let image = RgbImage::from_fn(36, 40, |x, y| match class(x, y) {

@@ -283,9 +283,13 @@ pub(super) fn formula(check: &GradCheck, head: HeadKind) -> Report {
     }
     let found = model.forward(images.view(), &ForwardOptions::default(), cx).0;
     let (losses, _) = model.losses(&found, &views, LABELLED_IN_BATCH, cx);
+    let found_logits = found.main.iter().chain(found.auxiliary.iter().flatten());
     all([
-        agree("logits", &found.main, main.clone()),
-        agree("auxiliary logits", found.auxiliary.iter().flatten(), auxiliary.into_iter().flatten()),
+        agree(
+            "logits of both heads",
+            found_logits,
+            main.iter().copied().chain(auxiliary.into_iter().flatten()),
+        ),
         agree("losses", &[losses.total(c)], [loss]),
         agree("logits of pixels in evaluation", &model.logits(images.view(), cx), logits),
         agree("logits in evaluation", &model.infer(images.view(), cx), main),

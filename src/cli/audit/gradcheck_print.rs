@@ -140,7 +140,8 @@ pub(super) fn print_directions(json: bool, what: &str, found: &[(String, Vec<Dir
 }
 
 /// One line a bug, one column a check.
-pub(super) fn kill_matrix(matrix: &KillMatrix) {
+/// With `some` layers' checks alone, a bug that none of them catches is left to those of other layers.
+pub(super) fn kill_matrix(matrix: &KillMatrix, some: bool) {
     let name = |file: &str, bug: &str| format!("{file}: {bug}");
     let width = matrix.bugs.iter().map(|f| name(f.file, f.bug).chars().count()).max().unwrap_or(0) + 2;
     for (i, check) in matrix.checks.iter().enumerate() {
@@ -148,15 +149,20 @@ pub(super) fn kill_matrix(matrix: &KillMatrix) {
     }
     for fate in &matrix.bugs {
         let marks: String = fate.caught.iter().map(|&caught| if caught { '●' } else { '·' }).collect();
-        let verdict = if fate.died() { "" } else { "  SURVIVED" };
+        let verdict = match (fate.died(), some) {
+            (true, _) => "",
+            (false, true) => "  left to other layers' checks",
+            (false, false) => "  SURVIVED",
+        };
         outln!("{:width$}{marks}{verdict}", name(fate.file, fate.bug));
     }
     let survivors: Vec<_> = matrix.survivors().collect();
     let (planted, died) = (matrix.bugs.len(), matrix.bugs.len() - survivors.len());
-    outln!("\n{planted} bugs planted one at a time, {died} caught, {} survived", survivors.len());
+    let others = if some { "left to other layers' checks" } else { "survived" };
+    outln!("\n{planted} bugs planted one at a time, {died} caught, {} {others}", survivors.len());
     for fate in survivors {
         for [old, new] in &fate.edits {
-            outln!("survived: {}: {}: `{new}` for `{old}`", fate.file, fate.bug);
+            outln!("{others}: {}: {}: `{new}` for `{old}`", fate.file, fate.bug);
         }
     }
 }

@@ -38,7 +38,7 @@ impl Splits {
         let train = Arc::new(Subset::new(train, kept));
         let validation =
             validation.ok().map(|set| Arc::new(Subset::evenly_spaced(set, most)) as Arc<dyn Dataset>);
-        Ok(Self { train, validation, test, all })
+        Ok(Self { all, train, validation, test })
     }
 }
 
