@@ -59,6 +59,7 @@ const CALLS: &[&[&str]] = &[
     &["data", "info", "set"],
     &["data", "verify", "set"],
     &["data", "preview", "set", "--out", "sheet.png"],
+    &["data", "export", "scenes:32", "--split", "validation", "--out", "exported"],
     &["audit", "gradcheck", "--layer", "linear"],
     &["audit", "parity", "PARITY"],
     &["audit", "doctor", "run"],
