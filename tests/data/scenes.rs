@@ -187,7 +187,7 @@ fn the_scenes_are_pinned() {
     assert_eq!(found, PINNED, "the scenes changed: give them another VERSION, and say so under Numerics");
 }
 
-const PINNED: [&str; 3] = ["train a4771125", "validation abda45bd", "test 5a8a9c4d"];
+const PINNED: [&str; 3] = ["train 5a5088a4", "validation affaeecb", "test e78ff608"];
 
 #[test]
 fn digests_tell_targets_sides_and_splits_apart() {
