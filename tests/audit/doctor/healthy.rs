@@ -60,17 +60,20 @@ fn an_interrupted_run_is_diagnosed_as_far_as_it_went() {
     let mut child = program.args(["--epochs", "5000", "--warmup-epochs", "6"]).spawn().unwrap();
     let logged =
         || fs::read_to_string(place.path("run/metrics.jsonl")).map_or(0, |text| text.lines().count());
-    while logged() < 300 {
+    while logged() < 100 {
         std::thread::sleep(std::time::Duration::from_millis(5));
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
     }
     let (_, going_on) = diagnose(&place, &[]);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     child.wait().unwrap();
-    let diagnosis = diagnose(&place, &[]);
-    assert_healthy(&diagnosis);
-    for report in [going_on, diagnosis.1] {
+    let (code, interrupted) = diagnose(&place, &[]);
+    assert_eq!(code, 0);
+    for report in [going_on, interrupted] {
         assert_eq!(with_verdict(&report, "problem"), [""; 0]);
+        // How far the run came depends on the machine, and after some thirty epochs these few images over-fit.
+        let warnings = with_verdict(&report, "warning");
+        assert!(warnings.iter().all(|warning| warning.starts_with("over-fitting")), "{warnings:?}");
         assert_found(&report, "progress", "note", &["of 40000"]);
     }
 }
