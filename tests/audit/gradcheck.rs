@@ -79,6 +79,19 @@ tests! {
     pyramid_is_its_formula_agrees_with_differences_and_has_its_adjoint: "pyramid";
     loss_of_pixels_is_its_formula_and_agrees_with_differences: "pixel_loss";
     segmentation_is_its_formula_and_agrees_with_differences: "segment";
+    boxes_are_moved_clipped_and_overlap_as_defined: "boxes";
+    anchors_have_their_levels_area: "anchors";
+    twice_the_side_is_one_level_up: "levels";
+    matches_are_the_best_objects_and_low_quality_ones_keep_theirs: "matcher";
+    suppression_takes_the_best_and_what_overlaps_it_goes: "nms";
+    samples_are_drawn_evenly_and_in_order: "sampling";
+    roi_align_is_its_formula_agrees_with_differences_and_has_its_adjoint: "roi_align";
+    half_covered_cells_are_mask_targets: "mask_target";
+    binary_cross_entropy_is_its_formula_and_agrees_with_differences: "bce";
+    smooth_l1_is_its_formula_and_agrees_with_differences: "smooth_l1";
+    proposals_are_those_of_a_slow_version: "proposals";
+    detections_are_those_of_a_slow_version: "detections";
+    masks_are_pasted_by_their_formula: "paste";
 }
 
 #[test]

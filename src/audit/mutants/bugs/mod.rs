@@ -6,6 +6,7 @@
 
 mod beit;
 mod classifier;
+mod detect;
 mod heads;
 mod layers;
 mod mae;
@@ -55,6 +56,16 @@ const fn twice(file: &'static str, name: &'static str, edits: [(&'static str, &'
 /// All of them, by file.
 #[must_use]
 pub fn all() -> Vec<Bug> {
-    [layers::BUGS, vit::BUGS, mae::BUGS, heads::BUGS, classifier::BUGS, beit::BUGS, moco::BUGS, segment::BUGS]
-        .concat()
+    [
+        layers::BUGS,
+        vit::BUGS,
+        mae::BUGS,
+        heads::BUGS,
+        classifier::BUGS,
+        beit::BUGS,
+        moco::BUGS,
+        segment::BUGS,
+        detect::BUGS,
+    ]
+    .concat()
 }
