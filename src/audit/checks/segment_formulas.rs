@@ -6,7 +6,7 @@ use super::shapes::{filled, random};
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
 use crate::exec::{Backend, Exec};
-use crate::layers::conv_norm_relu::Convolution;
+use crate::layers::conv_norm::Convolution;
 use crate::layers::{ConvNormRelu, Linear};
 use crate::models::pyramid::{Pyramid, levels};
 use crate::models::segment::{Head, HeadKind, IGNORED, PixelLoss, Segmenter, SegmenterConfig, UperNet};
