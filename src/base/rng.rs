@@ -32,6 +32,8 @@ pub enum Purpose {
     Codebook = 10,
     /// A scene made of embedded images; `epoch` is the split.
     Scene = 11,
+    /// Which anchors and regions a detector learns from.
+    Sampling = 12,
 }
 
 /// The generator at one address: `ChaCha8` whose 256-bit key is the four words of the address.

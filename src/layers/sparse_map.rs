@@ -124,6 +124,42 @@ impl<F: Real> SparseMap<F> {
         cx.rows(blocks, Combine { map: self, channels });
         y
     }
+
+    /// Rows `first ..` of `A x`, as many as `y` has, of one image: `x: [inputs, C]`. For kernels.
+    ///
+    /// Four terms at a time, so that a row of `y` is not read and written for each of them.
+    #[inline(always)]
+    pub fn rows_from(&self, first: usize, x: &[F], y: &mut [F], channels: usize) {
+        let c = channels;
+        for (r, y) in y.chunks_exact_mut(c).enumerate() {
+            y.fill(F::zero());
+            let (fours, rest) = self.row(first + r).as_chunks::<4>();
+            for four in fours {
+                let [w0, w1, w2, w3] = four.map(|term| term.weight);
+                let [x0, x1, x2, x3] = four.map(|term| &x[term.input * c..][..c]);
+                for ((((y, &x0), &x1), &x2), &x3) in y.iter_mut().zip(x0).zip(x1).zip(x2).zip(x3) {
+                    *y += (w0 * x0 + w1 * x1) + (w2 * x2 + w3 * x3);
+                }
+            }
+            for term in rest {
+                for (y, &x) in y.iter_mut().zip(&x[term.input * c..][..c]) {
+                    *y += term.weight * x;
+                }
+            }
+        }
+    }
+
+    /// `dx += Aᵀ dy` of one image: `dx: [inputs, C]`, `dy: [outputs, C]`. For kernels.
+    #[inline(always)]
+    pub fn add_adjoint(&self, dy: &[F], dx: &mut [F], channels: usize) {
+        for (o, dy) in dy.chunks_exact(channels).enumerate() {
+            for term in self.row(o) {
+                for (dx, &dy) in dx[term.input * channels..][..channels].iter_mut().zip(dy) {
+                    *dx += term.weight * dy;
+                }
+            }
+        }
+    }
 }
 
 struct Combine<'a, F> {
@@ -141,25 +177,8 @@ struct Rows<'a, F> {
 }
 
 impl<F: Real> Kernel<Rows<'_, F>> for Combine<'_, F> {
-    /// Four terms at a time, so that a row of `y` is not read and written for each of them.
     #[inline(always)]
     fn run(&self, Rows { x, y, first }: Rows<F>) {
-        let c = self.channels;
-        for (r, y) in y.chunks_exact_mut(c).enumerate() {
-            y.fill(F::zero());
-            let (fours, rest) = self.map.row(first + r).as_chunks::<4>();
-            for four in fours {
-                let [w0, w1, w2, w3] = four.map(|term| term.weight);
-                let [x0, x1, x2, x3] = four.map(|term| &x[term.input * c..][..c]);
-                for ((((y, &x0), &x1), &x2), &x3) in y.iter_mut().zip(x0).zip(x1).zip(x2).zip(x3) {
-                    *y += (w0 * x0 + w1 * x1) + (w2 * x2 + w3 * x3);
-                }
-            }
-            for term in rest {
-                for (y, &x) in y.iter_mut().zip(&x[term.input * c..][..c]) {
-                    *y += term.weight * x;
-                }
-            }
-        }
+        self.map.rows_from(first, x, y, self.channels);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod beit;
 pub mod classify;
+pub mod detect;
 pub mod mae;
 pub mod moco;
 pub mod pyramid;
