@@ -1,6 +1,10 @@
 //! A detection network's architecture, and what is proposed, sampled and kept; checked for what cannot work.
 
+use super::detections::DetectionConfig;
 use super::fpn::{FINEST, MAPS};
+use super::levels::LevelRule;
+use super::matcher::Matcher;
+use super::proposals::ProposalConfig;
 use crate::base::{Error, Result};
 use crate::models::pyramid::levels;
 use crate::models::vit::VitConfig;
@@ -187,10 +191,50 @@ impl DetectorConfig {
         [p2, p3, p4, p5, 2 * p5]
     }
 
-    /// The class that means background: the one behind all others.
+    /// From which map a region is read: one of `p2` to `p5`.
     #[must_use]
-    pub fn background(&self) -> usize {
-        self.num_classes
+    pub fn level_rule(&self) -> LevelRule {
+        LevelRule {
+            canonical_level: self.canonical_level,
+            canonical_size: self.canonical_size,
+            min_level: FINEST,
+            max_level: FINEST + levels::LEVELS - 1,
+        }
+    }
+
+    /// The proposals that regions are sampled from in training.
+    #[must_use]
+    pub fn training_proposals(&self) -> ProposalConfig {
+        ProposalConfig { pre_nms: self.pre_nms_train, post_nms: self.post_nms_train, nms: self.rpn_nms }
+    }
+
+    /// The proposals that the heads look at in evaluation.
+    #[must_use]
+    pub fn proposals(&self) -> ProposalConfig {
+        ProposalConfig { pre_nms: self.pre_nms, post_nms: self.post_nms, nms: self.rpn_nms }
+    }
+
+    /// The detections that are kept.
+    #[must_use]
+    pub fn detections(&self) -> DetectionConfig {
+        DetectionConfig {
+            score_threshold: self.score_threshold,
+            nms: self.box_nms,
+            max_detections: self.max_detections,
+        }
+    }
+
+    /// Which object each anchor belongs to.
+    #[must_use]
+    pub fn anchor_matcher(&self) -> Matcher {
+        let [negative_below, positive_from] = self.rpn_thresholds;
+        Matcher { negative_below, positive_from, low_quality: true }
+    }
+
+    /// Which object each region belongs to.
+    #[must_use]
+    pub fn region_matcher(&self) -> Matcher {
+        Matcher { negative_below: self.roi_threshold, positive_from: self.roi_threshold, low_quality: false }
     }
 
     /// Pixels in a row and in a column of a mask.
