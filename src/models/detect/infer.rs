@@ -5,10 +5,11 @@ use super::boxes::BBox;
 use super::detections::{Detection, detections};
 use super::detector::Detector;
 use super::paste::probabilities;
+use super::proposals::Proposal;
 use crate::base::Real;
 use crate::exec::Exec;
 use crate::models::vit::ForwardOptions;
-use ndarray::{Array2, ArrayView4};
+use ndarray::{Array2, ArrayView1, ArrayView4};
 
 /// An object that was found in an image.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ impl<F: Real> Detector<F> {
     pub fn infer(&self, images: ArrayView4<F>, cx: &mut Exec<F>) -> Vec<Vec<Instance<F>>> {
         let forward = self.forward(images, &ForwardOptions::inference(), cx);
         let proposals = self.proposals(&forward.rpn, &self.config.proposals());
-        let of_image = |(image, proposals): (usize, Vec<_>)| {
+        let of_image = |(image, proposals): (usize, Vec<Proposal<F>>)| {
             let regions: Vec<BBox<F>> = proposals.iter().map(|proposal| proposal.bbox).collect();
             let found = self.detect(&forward.maps, image, &regions, cx);
             let masks = self.masks(&forward.maps, image, &found, cx);
@@ -89,7 +90,7 @@ impl<F: Real> Detector<F> {
         let masks = probabilities(logits.view(), &classes);
         cx.recycle(logits);
         let side = self.config.mask_side();
-        let square = |mask: ndarray::ArrayView1<F>| {
+        let square = |mask: ArrayView1<F>| {
             mask.to_owned().into_shape_with_order((side, side)).expect("as many cells")
         };
         masks.outer_iter().map(square).collect()
