@@ -55,17 +55,20 @@ impl Recording {
             "F32" => bytes[4 * index..][..4].copy_from_slice(&(value as f32).to_le_bytes()),
             #[allow(clippy::cast_possible_truncation)]
             "I64" => bytes[8 * index..][..8].copy_from_slice(&(value as i64).to_le_bytes()),
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            "U8" => bytes[index] = value as u8,
             other => panic!("{name}: {other}"),
         }
     }
 
-    /// All numbers of an `F64` or `I64` tensor.
+    /// All numbers of an `F64`, `I64` or `U8` tensor.
     pub(crate) fn values(&self, name: &str) -> Vec<f64> {
         let (dtype, _, bytes) = &self.tensors[name];
         let eight = bytes.chunks_exact(8).map(|b| b.try_into().unwrap());
         match dtype.as_str() {
             "F64" => eight.map(f64::from_le_bytes).collect(),
             "I64" => eight.map(|b| i64::from_le_bytes(b) as f64).collect(),
+            "U8" => bytes.iter().copied().map(f64::from).collect(),
             other => panic!("{name}: {other}"),
         }
     }

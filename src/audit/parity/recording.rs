@@ -206,6 +206,28 @@ impl<F: Real> Recording<F> {
         Ok(())
     }
 
+    /// Compares a list whose length is a result, too: rows of this shape.
+    ///
+    /// # Errors
+    /// If the recorded rows have another shape.
+    pub(super) fn compare_rows(
+        &mut self,
+        key: &str,
+        row: &[usize],
+        computed: Vec<f64>,
+        tolerance: Tolerance,
+    ) -> Result<()> {
+        let rows = computed.len() / row.iter().product::<usize>();
+        let recorded = self.tensors.get(key).map(|tensor| tensor.shape().to_vec());
+        match recorded.as_deref() {
+            Some([n, rest @ ..]) if *n != rows && rest == row => {
+                self.claim(key, false, format!("{rows} found, {n} recorded"));
+                Ok(())
+            }
+            _ => self.compare(key, &[&[rows], row].concat(), computed, tolerance),
+        }
+    }
+
     /// For what is compared by another rule: notes the result that `judge` gives.
     pub(super) fn compare_by(
         &mut self,

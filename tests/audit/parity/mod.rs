@@ -10,6 +10,7 @@
 mod beit;
 mod blockmask;
 mod classify;
+mod dense;
 mod golden;
 mod mae;
 mod moco;

@@ -2,13 +2,18 @@
 
 use crate::audit::parity::metadata::whole;
 use crate::audit::parity::recording::Recording;
-use crate::audit::parity::tolerance::{Tolerance, relative};
+use crate::audit::parity::tolerance::{EXACT, Tolerance, relative};
 use crate::base::{Real, Result};
+use crate::models::detect::boxes::BBox;
 use ndarray::{Array2, ArrayD};
 use serde_json::Value;
+use std::ops::RangeInclusive;
 
 /// Far above every size of a case.
-const MOST: usize = 1 << 12;
+pub(super) const MOST: usize = 1 << 12;
+
+/// Far above every coordinate of a box, so that no region has more samples than can be counted.
+const FARTHEST: f64 = 16384.0;
 
 pub(super) struct Case<'a, F> {
     pub(super) recording: &'a mut Recording<F>,
@@ -32,7 +37,7 @@ impl<F: Real> Case<'_, F> {
         relative::<F>(1e-11, 1e-5).or(if F::NAME == "f64" { 1e-14 } else { 0.0 })
     }
 
-    fn key(&self, tensor: &str) -> String {
+    pub(super) fn key(&self, tensor: &str) -> String {
         format!("{}.{tensor}", self.name)
     }
 
@@ -116,10 +121,51 @@ impl<F: Real> Case<'_, F> {
         size.ok_or_else(|| self.wrong(&format!("`size`: a number from 1 to {MOST}, or two")))
     }
 
-    /// The option `eps`.
-    pub(super) fn eps(&self) -> Result<f64> {
-        let eps = self.options.get("eps").and_then(Value::as_f64).filter(|eps| (0.0..1.0).contains(eps));
-        eps.ok_or_else(|| self.wrong("`eps`: a small number"))
+    /// A number among the options, of which `expected` says what it must be.
+    pub(super) fn number(&self, option: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Result<f64> {
+        let number = self.options.get(option).and_then(Value::as_f64).filter(|number| fits(*number));
+        number.ok_or_else(|| self.wrong(&format!("`{option}`: {expected}")))
+    }
+
+    /// A whole number among the options.
+    pub(super) fn whole(&self, option: &str, range: RangeInclusive<usize>) -> Result<usize> {
+        let number = self.options.get(option).and_then(whole).filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            self.wrong(&format!("`{option}`: a whole number from {} to {}", range.start(), range.end()))
+        })
+    }
+
+    /// A list among the options.
+    pub(super) fn list<T>(
+        &self,
+        option: &str,
+        expected: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let list = self.options.get(option).and_then(Value::as_array);
+        let list = list.and_then(|list| list.iter().map(read).collect());
+        list.ok_or_else(|| self.wrong(&format!("`{option}`: {expected}")))
+    }
+
+    /// The input's boxes, `[N, 4]`.
+    pub(super) fn boxes(&mut self, tensor: &str) -> Result<Vec<BBox<F>>> {
+        let [n, _] = self.shape(tensor)?;
+        let (boxes, key) = (self.input(tensor, &[n, 4])?, self.key(tensor));
+        if let Some(x) = boxes.iter().find(|x| x.f64().abs() > FARTHEST) {
+            return Err(self.recording.wrong_tensor(&key, format!("pixels up to {FARTHEST}"), x));
+        }
+        let boxes = boxes.as_slice().expect("in standard layout").as_chunks().0;
+        Ok(boxes.to_vec())
+    }
+
+    /// Numbers below `limit`, one for each of `n`.
+    pub(super) fn ids(&mut self, tensor: &str, n: usize, limit: usize) -> Result<Vec<usize>> {
+        self.recording.input_ids(&self.key(tensor), &[n], limit)
+    }
+
+    /// Compares whole numbers, of which there may be another number than there should be.
+    pub(super) fn compare_ids(&mut self, tensor: &str, ids: impl IntoIterator<Item = f64>) -> Result<()> {
+        self.recording.compare_rows(&self.key(tensor), &[], ids.into_iter().collect(), EXACT)
     }
 
     /// An error about the options.

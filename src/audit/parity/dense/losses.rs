@@ -4,8 +4,9 @@ use super::case::{Case, Maps};
 use crate::base::{Real, Result};
 use crate::exec::{Backend, Exec};
 use crate::models::classify::cross_entropy;
+use crate::models::detect::losses;
 use crate::models::segment::{IGNORED, PixelLoss};
-use ndarray::{Array3, Axis, Ix2};
+use ndarray::{Array3, ArrayD, Axis, Ix2};
 
 /// The mean over the pixels that are not ignored.
 pub(super) fn pixel_ce<F: Real>(case: &mut Case<F>) -> Result<()> {
@@ -33,4 +34,28 @@ pub(super) fn class_ce<F: Real>(case: &mut Case<F>) -> Result<()> {
     case.compare_loss(cross_entropy::sum(&logits, &targets) / rows as f64)?;
     let dx = cross_entropy::backward(&logits, &targets, rows);
     case.compare("dx", &[rows, classes], &dx, Case::<F>::tolerance())
+}
+
+/// The mean.
+pub(super) fn bce<F: Real>(case: &mut Case<F>) -> Result<()> {
+    let shape: [usize; 2] = case.shape("x")?;
+    let (x, target) = (case.input("x", &shape)?, case.input("target", &shape)?);
+    let scale = F::of(1.0 / x.len() as f64);
+    let (sum, dx) = losses::bce(flat(&x), flat(&target), scale);
+    case.compare_loss(sum / x.len() as f64)?;
+    case.compare("dx", &shape, &dx, Case::<F>::tolerance())
+}
+
+/// The sum.
+pub(super) fn smooth_l1<F: Real>(case: &mut Case<F>) -> Result<()> {
+    let shape: [usize; 2] = case.shape("x")?;
+    let beta = case.number("beta", "0 or more", |beta| (0.0..=1e6).contains(&beta))?;
+    let (x, target) = (case.input("x", &shape)?, case.input("target", &shape)?);
+    let (sum, dx) = losses::smooth_l1(flat(&x), flat(&target), beta, F::one());
+    case.compare_loss(sum)?;
+    case.compare("dx", &shape, &dx, Case::<F>::tolerance())
+}
+
+fn flat<F>(x: &ArrayD<F>) -> &[F] {
+    x.as_slice().expect("in standard layout")
 }

@@ -101,7 +101,8 @@ fn resize<F: Real>(
 }
 
 pub(super) fn layer_norm<F: Real>(case: &mut Case<F>) -> Result<()> {
-    let (Maps { rows, images, size }, eps) = (case.x()?, case.eps()?);
+    let (Maps { rows, images, size }, eps) =
+        (case.x()?, case.number("eps", "a small number", |eps| (0.0..1.0).contains(&eps))?);
     let channels = rows.ncols();
     let mut vector = |name: &str| {
         Ok(case.input(name, &[channels])?.into_dimensionality::<Ix1>().expect("one axis, just checked"))

@@ -1,8 +1,10 @@
-//! The single operations that heads on images are made of: outputs, and gradients for a given upstream gradient.
+//! The single operations that heads on images and detection are made of: outputs, and gradients for a given upstream gradient.
 
+mod boxes;
 mod case;
 mod losses;
 mod maps;
+mod regions;
 
 use super::recording::Recording;
 use crate::base::{Real, Result};
@@ -11,7 +13,7 @@ use case::Case;
 /// An operation's name and how to replay one case of it.
 type Replay<F> = fn(&mut Case<F>) -> Result<()>;
 
-/// What is compared so far. An operation that is not among these makes the recording fail.
+/// What is compared. An operation that is not among these makes the recording fail.
 fn operations<F: Real>() -> Vec<(&'static str, Replay<F>)> {
     vec![
         ("conv3x3", maps::conv3x3),
@@ -25,6 +27,18 @@ fn operations<F: Real>() -> Vec<(&'static str, Replay<F>)> {
         ("relu", maps::relu),
         ("pixelce", losses::pixel_ce),
         ("classce", losses::class_ce),
+        ("bce", losses::bce),
+        ("smoothl1", losses::smooth_l1),
+        ("encode", boxes::encode),
+        ("decode", boxes::decode),
+        ("clip", boxes::clip),
+        ("iou", boxes::iou),
+        ("anchors", boxes::anchors),
+        ("levels", boxes::levels),
+        ("matcher", boxes::matcher),
+        ("nms", boxes::nms),
+        ("roialign", regions::roi_align),
+        ("masktarget", regions::mask_target),
     ]
 }
 
@@ -41,7 +55,7 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
         };
         match operations.iter().find(|(known, _)| *known == op) {
             Some((_, run)) => run(&mut Case { recording, name, options })?,
-            None => recording.claim(&name, false, format!("`{op}` is not compared yet")),
+            None => recording.claim(&name, false, format!("`{op}` is no operation that is known here")),
         }
     }
     Ok(())
