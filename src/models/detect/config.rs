@@ -71,16 +71,12 @@ pub struct DetectorConfig {
 
     /// The anchor of an object overlaps it by the second or more (IoU); the background's by less than the first.
     pub rpn_thresholds: [f64; 2],
-    /// What the deltas of anchors are multiplied by: x, y, width, height.
-    pub rpn_weights: [f64; 4],
     /// Anchors of an image that are sampled for the loss.
     pub rpn_batch_per_image: usize,
     /// At most this fraction of them are objects'.
     pub rpn_positive_fraction: f64,
     /// A region of an object overlaps it by this or more (IoU).
     pub roi_threshold: f64,
-    /// What the deltas of regions are multiplied by.
-    pub box_weights: [f64; 4],
     /// Regions of an image that are sampled for the loss.
     pub roi_batch_per_image: usize,
     /// At most this fraction of them are objects'.
@@ -144,11 +140,9 @@ impl DetectorConfig {
             anchor_ratios: vec![0.5, 1.0, 2.0],
             anchor_offset: 0.0,
             rpn_thresholds: [0.3, 0.7],
-            rpn_weights: [1.0; 4],
             rpn_batch_per_image: (shorter / 4).clamp(64, 256),
             rpn_positive_fraction: 0.5,
             roi_threshold: 0.5,
-            box_weights: [10.0, 10.0, 5.0, 5.0],
             roi_batch_per_image: (shorter / 2).clamp(64, 512),
             roi_positive_fraction: 0.25,
             pre_nms_train: (2 * shorter).clamp(256, 2000),
@@ -303,8 +297,6 @@ impl DetectorConfig {
         within("canonical_size", pixels.clone(), self.canonical_size)?;
         self.anchor_sizes.iter().try_for_each(|&size| within("anchor_sizes", pixels.clone(), size))?;
         self.anchor_ratios.iter().try_for_each(|&ratio| within("anchor_ratios", factor.clone(), ratio))?;
-        self.rpn_weights.iter().try_for_each(|&weight| within("rpn_weights", factor.clone(), weight))?;
-        self.box_weights.iter().try_for_each(|&weight| within("box_weights", factor.clone(), weight))?;
         for (key, found) in [
             ("anchor_offset", self.anchor_offset),
             ("rpn_thresholds", self.rpn_thresholds[0]),

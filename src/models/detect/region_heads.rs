@@ -21,8 +21,6 @@ pub struct RegionHeads<F> {
     pub masks: Option<MaskHead<F>>,
     /// Where they look.
     pub reader: RegionReader,
-    /// Of what the deltas of regions are multiples.
-    weights: [f64; 4],
 }
 
 /// What [`RegionHeads::backward`] needs: nothing of a head that no region was sampled for.
@@ -53,7 +51,6 @@ impl<F: Real> RegionHeads<F> {
             boxes: BoxHead::new(channels, c.fc_dim, classes, c.box_size, eps),
             masks: c.mask_head.then(|| MaskHead::new(channels, classes, c.mask_size, eps)),
             reader: RegionReader::new(c),
-            weights: c.box_weights,
         }
     }
 
@@ -79,7 +76,7 @@ impl<F: Real> RegionHeads<F> {
         let x = reading.forward(maps, cx);
         cx.trace("box_rois", &x);
         let (output, head) = self.boxes.forward(x, cx);
-        let doutput = box_losses(&output, &regions, self.weights, of.regions, losses, cx);
+        let doutput = box_losses(&output, &regions, of.regions, losses, cx);
         output.recycle(cx);
         let boxes = Some(BoxesCache { reading, head, doutput });
 

@@ -1,7 +1,7 @@
 //! The losses of both heads on the sampled regions.
 
 use super::box_head::BoxOutput;
-use super::boxes::encode;
+use super::boxes::{BOX_WEIGHTS, encode};
 use super::losses::{bce, smooth_l1};
 use super::samples::{DetectLosses, RegionObject, RegionSample};
 use crate::base::Real;
@@ -14,7 +14,6 @@ use ndarray::{Array2, s};
 pub fn box_losses<F: Real>(
     output: &BoxOutput<F>,
     regions: &[&RegionSample<F>],
-    weights: [f64; 4],
     denominator: usize,
     losses: &mut DetectLosses,
     cx: &mut Exec<F>,
@@ -29,7 +28,7 @@ pub fn box_losses<F: Real>(
     let mut deltas = cx.zeros(output.deltas.nrows(), output.deltas.ncols());
     for (r, region) in regions.iter().enumerate() {
         let Some(object) = &region.object else { continue };
-        let target = encode(region.bbox, object.bbox, weights);
+        let target = encode(region.bbox, object.bbox, BOX_WEIGHTS);
         let four = s![r, 4 * object.class..4 * object.class + 4];
         let found = output.deltas.slice(four).to_vec();
         let (loss, slopes) = smooth_l1(&found, &target, 0.0, F::of(1.0 / denominator as f64));

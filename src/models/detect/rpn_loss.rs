@@ -1,7 +1,7 @@
 //! The losses of the region proposal network, on the sampled anchors alone.
 
 use super::anchor_table::AnchorTable;
-use super::boxes::encode;
+use super::boxes::{RPN_WEIGHTS, encode};
 use super::losses::{bce, smooth_l1};
 use super::rpn_head::RpnOutput;
 use super::samples::{DetectLosses, ImageSamples};
@@ -10,14 +10,13 @@ use crate::exec::Exec;
 use ndarray::Array2;
 
 /// `Σ` BCE of the sampled anchors' objectness and `Σ |deltas − target|` of those that have an object, both times `scale`, added to
-/// `losses`; and the gradient, 0 for every anchor that was not sampled. Deltas are `weights` times as large as moves.
+/// `losses`; and the gradient, 0 for every anchor that was not sampled.
 ///
 /// # Panics
 /// If there is no such anchor.
 pub fn rpn_losses<F: Real>(
     output: &RpnOutput<F>,
     anchors: &AnchorTable<F>,
-    weights: [f64; 4],
     samples: &[ImageSamples<F>],
     scale: f64,
     losses: &mut DetectLosses,
@@ -34,7 +33,7 @@ pub fn rpn_losses<F: Real>(
         losses.rpn_cls += scale * loss;
         flat_mut(&mut doutput.objectness[map])[number] = slope[0];
         let Some(object) = sample.object else { continue };
-        let target = encode(anchors.boxes[sample.anchor], object, weights);
+        let target = encode(anchors.boxes[sample.anchor], object, RPN_WEIGHTS);
         let four = 4 * number..4 * number + 4;
         let deltas = &flat(&output.deltas[map])[four.clone()];
         let (loss, slopes) = smooth_l1(deltas, &target, 0.0, F::of(scale));

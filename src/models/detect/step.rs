@@ -35,8 +35,8 @@ impl<F: Real> Detector<F> {
             regions: of.regions.max(1),
             foreground: of.foreground.max(1),
         };
-        let (weights, scale) = (self.config.rpn_weights, 1.0 / of.anchors as f64);
-        let drpn = rpn_losses(&forward.rpn, &self.anchors, weights, samples, scale, &mut losses, cx);
+        let scale = 1.0 / of.anchors as f64;
+        let drpn = rpn_losses(&forward.rpn, &self.anchors, samples, scale, &mut losses, cx);
         let heads = self.heads.losses(&forward.maps, samples, of, &mut losses, cx);
         (losses, LossCache { drpn, heads })
     }
