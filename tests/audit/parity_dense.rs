@@ -175,7 +175,7 @@ fn what_makes_no_sense_is_refused_by_name() {
         ("detect_post_v.f64", "/config/box_weights", json!([1.0, 1.0, 1.0, 1.0]), "box_weights"),
         ("detect_post_v.f64", "/config/mask_threshold", json!(0.4), "mask_threshold"),
         ("detect_post_v.f64", "/config/anchor_sizes", json!(["large"]), "anchor_sizes"),
-        ("detect_post_v.f64", "/config/anchor_sizes", json!([1; 70]), "anchor_sizes"),
+        ("detect_post_v.f64", "/config/anchor_sizes", json!(vec![1; 70]), "anchor_sizes"),
         ("detect_post_v.f64", "/config/anchor_ratios", json!([1.0]), "objectness.2"),
         ("detect_post_v.f64", "/config/rpn_nms", json!(2.0), "rpn_nms"),
         ("detect_post_v.f64", "/config/num_classes", json!(4), "class_logits"),
