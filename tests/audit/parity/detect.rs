@@ -4,10 +4,10 @@ use super::golden::agrees;
 
 #[test]
 fn a_step_of_detection_and_its_inference_are_the_recorded_ones_in_f64() {
-    agrees("detect_v.f64", 550);
+    agrees("detect_v.f64", 459);
 }
 
 #[test]
 fn a_step_of_detection_and_its_inference_are_the_recorded_ones_in_f32() {
-    agrees("detect_v.f32", 550);
+    agrees("detect_v.f32", 459);
 }
