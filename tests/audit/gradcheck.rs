@@ -79,6 +79,12 @@ tests! {
     pyramid_is_its_formula_agrees_with_differences_and_has_its_adjoint: "pyramid";
     loss_of_pixels_is_its_formula_and_agrees_with_differences: "pixel_loss";
     segmentation_is_its_formula_and_agrees_with_differences: "segment";
+    flattening_has_its_adjoint: "flatten";
+    feature_pyramid_is_its_formula_and_agrees_with_differences: "fpn";
+    head_on_anchors_is_its_formula_and_agrees_with_differences: "rpn_head";
+    box_head_is_its_formula_and_agrees_with_differences: "box_head";
+    mask_head_is_its_formula_and_agrees_with_differences: "mask_head";
+    detection_is_its_formula_and_agrees_with_differences: "detector";
 }
 
 #[test]

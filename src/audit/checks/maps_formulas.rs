@@ -28,7 +28,7 @@ pub(super) fn place(row: usize, [height, width]: [usize; 2]) -> (usize, usize, u
 }
 
 /// `Σ_c Σ_ab W[o, c, a, b] x_c[i + a − 1, j + b − 1]`.
-fn convolved(x: &Array2<f64>, size: [usize; 2], conv: &Conv3x3<f64>) -> Array2<f64> {
+pub(super) fn convolved(x: &Array2<f64>, size: [usize; 2], conv: &Conv3x3<f64>) -> Array2<f64> {
     let (d_out, d_in, ..) = conv.weight.dim();
     Array2::from_shape_fn((x.nrows(), d_out), |(row, o)| {
         let (image, i, j) = place(row, size);
@@ -178,11 +178,12 @@ pub(super) fn conv_norm_relu(check: &GradCheck) -> Report {
     ])
 }
 
-fn positive(x: f64) -> f64 {
+pub(super) fn positive(x: f64) -> f64 {
     x.max(0.0)
 }
 
-fn normed<C: Convolution<f64>>(x: &Array2<f64>, layer: &ConvNorm<f64, C>) -> Array2<f64> {
+/// LN over the channels of each row.
+pub(super) fn normed<C: Convolution<f64>>(x: &Array2<f64>, layer: &ConvNorm<f64, C>) -> Array2<f64> {
     let d = x.ncols() as f64;
     Array2::from_shape_fn(x.dim(), |(row, c)| {
         let mean = x.row(row).sum() / d;

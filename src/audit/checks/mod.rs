@@ -9,6 +9,9 @@
 pub mod adjoints;
 pub mod beit;
 pub mod classifier;
+mod detector;
+mod detector_cases;
+mod detector_formulas;
 pub mod formulas;
 pub mod formulas_mae;
 pub mod gradients;
@@ -208,6 +211,20 @@ pub const ALL: &[Check] = &[
     gradient("segment", "linear head", |c| segment::gradient(c, HeadKind::Linear)),
     Check { case: "UperNet", ..formula("segment", |c| segment_formulas::formula(c, HeadKind::Upernet)) },
     Check { case: "linear head", ..formula("segment", |c| segment_formulas::formula(c, HeadKind::Linear)) },
+    adjoint("flatten", detector::flatten_adjoint),
+    gradient("fpn", "", detector::fpn_gradient),
+    formula("fpn", detector_formulas::fpn_formula),
+    gradient("rpn_head", "", detector::rpn_gradient),
+    formula("rpn_head", detector_formulas::rpn_formula),
+    gradient("box_head", "", detector::box_gradient),
+    formula("box_head", detector_formulas::box_formula),
+    gradient("mask_head", "", detector::mask_gradient),
+    formula("mask_head", detector_formulas::mask_formula),
+    gradient("detector", "with masks", |c| detector::gradient(c, true)),
+    gradient("detector", "boxes alone", |c| detector::gradient(c, false)),
+    Check { case: "with masks", ..formula("detector", |c| detector_formulas::losses(c, true)) },
+    Check { case: "boxes alone", ..formula("detector", |c| detector_formulas::losses(c, false)) },
+    Check { case: "inference", ..formula("detector", detector_formulas::inference) },
 ];
 
 /// The layers' names, each once.
