@@ -158,14 +158,18 @@ fn places(model: &Detector<f64>) -> Vec<(usize, usize, usize)> {
 /// What network and targets say of the boxes of one sample: deltas, and what they should be.
 type Pair = ([f64; 4], [f64; 4]);
 
+/// `ln σ(z)`, or `ln σ(−z)` of what is not there.
+fn log_probability(z: f64, is_there: bool) -> f64 {
+    (1.0 / (1.0 + (if is_there { -z } else { z }).exp())).ln()
+}
+
 /// Of the anchors: sum of `−ln p`; and the deltas of those that have an object.
 fn anchors(model: &Detector<f64>, rpn: &RpnOutput<f64>, samples: &[ImageSamples<f64>]) -> (f64, Vec<Pair>) {
     let (places, mut loss, mut pairs) = (places(model), 0.0, Vec::new());
     for (image, sample) in samples.iter().enumerate().flat_map(|(b, of)| of.anchors.iter().map(move |a| (b, a))) {
         let (map, row, shape) = places[sample.anchor];
         let row = image * rpn.objectness[map].nrows() / IMAGES + row;
-        let p = 1.0 / (1.0 + (-rpn.objectness[map][(row, shape)]).exp());
-        loss -= if sample.object.is_some() { p.ln() } else { (1.0 - p).ln() };
+        loss -= log_probability(rpn.objectness[map][(row, shape)], sample.object.is_some());
         if let Some(object) = sample.object {
             let deltas = [0, 1, 2, 3].map(|i| rpn.deltas[map][(row, 4 * shape + i)]);
             pairs.push((deltas, encode(model.anchors.boxes[sample.anchor], object, RPN_WEIGHTS)));
@@ -194,7 +198,7 @@ fn regions(
         let Some(head) = &model.heads.masks else { continue };
         let logits = masked(head, &read(maps, image, *bbox, 4, cx));
         let cells = logits.column(class).into_iter().zip(&object.mask);
-        of_masks -= cells.map(|(z, t)| (1.0 / (1.0 + (if *t > 0.5 { -z } else { *z }).exp())).ln()).sum::<f64>();
+        of_masks -= cells.map(|(&z, &t)| log_probability(z, t > 0.5)).sum::<f64>();
     }
     (loss, pairs, of_masks)
 }
