@@ -2,7 +2,7 @@
 
 use super::adjoints;
 use super::detector_cases::{
-    CHANNELS, OF, REGIONS, batch, box_head, config, features, flat, fpn, levels_of, mask_head, maps, maps_of,
+    CHANNELS, OF, REGIONS, batch, box_head, config, features, flat, fpn, levels_of, maps, maps_of, mask_head,
     model, rpn, samples, unflat,
 };
 use super::detector_formulas::nearest_target;
@@ -19,8 +19,31 @@ use crate::models::pyramid::levels;
 use crate::models::vit::ForwardOptions;
 use ndarray::{Array2, Array4, Axis, concatenate};
 
-/// Of the whole network's difference quotients so many an element of a tensor: it has more than a hundred tensors.
-const ELEMENTS: usize = 3;
+/// Of the whole network so many elements of a tensor have difference quotients.
+const ELEMENTS: usize = 6;
+
+/// And of these tensors: what stands first and last in each part. Every part has a check of its own for all of its tensors.
+const TENSORS: [&str; 19] = [
+    "input",
+    "pos_embed",
+    "patch_embed.proj.weight",
+    "blocks.0.mlp.fc1.weight",
+    "blocks.2.attn.proj.weight",
+    "blocks.3.mlp.fc2.bias",
+    "adapters.0.up1.weight",
+    "adapters.1.up1.bias",
+    "fpn.lateral.0.conv.weight",
+    "fpn.lateral.3.norm.bias",
+    "fpn.output.0.conv.weight",
+    "fpn.output.3.norm.weight",
+    "rpn.conv.0.weight",
+    "rpn.deltas.bias",
+    "box.convs.0.conv.weight",
+    "box.fc.weight",
+    "box.deltas.bias",
+    "mask.convs.0.conv.weight",
+    "mask.classify.bias",
+];
 
 /// The first of other seeds for which nothing that `run` shows in front of a ReLU is near its kink.
 fn away_from_relus(check: &GradCheck, run: impl Fn(&GradCheck, &mut Exec<f64>) -> bool) -> GradCheck {
@@ -129,7 +152,9 @@ pub(super) fn gradient(check: &GradCheck, mask_head: bool) -> Report {
         let _ = model.losses(&forward, &samples, OF, cx);
         nearest_target(&model, &forward.maps, &samples) > FROM_KINK
     });
-    let check = GradCheck { elements: (check.elements / 3).clamp(1, ELEMENTS), ..check };
+    let only = check.only.clone().unwrap_or_else(|| TENSORS.map(str::to_owned).into());
+    let elements = (check.elements / 3).clamp(1, ELEMENTS);
+    let check = GradCheck { elements, only: Some(only), ..check };
     check.loss(
         &model(&check, mask_head),
         &batch(&check),

@@ -84,11 +84,7 @@ pub(super) fn samples() -> Vec<ImageSamples<f64>> {
             ],
         },
         ImageSamples {
-            anchors: vec![
-                anchor(7, None),
-                anchor(300, Some([20.0, 6.0, 49.0, 31.0])),
-                anchor(341, None),
-            ],
+            anchors: vec![anchor(7, None), anchor(300, Some([20.0, 6.0, 49.0, 31.0])), anchor(341, None)],
             regions: vec![
                 region([0.0, 0.0, 60.0, 31.0], None),
                 region([33.0, 10.0, 38.0, 16.0], Some((1, [32.0, 9.0, 40.0, 15.0]))),
@@ -158,7 +154,8 @@ pub(super) fn flat<'a>(all: impl IntoIterator<Item = &'a Array2<f64>>) -> Array1
 pub(super) fn unflat(numbers: &Array1<f64>, shapes: &[(usize, usize)]) -> Vec<Array2<f64>> {
     let mut rest = numbers.iter().copied();
     let part = |&(rows, columns): &(usize, usize)| {
-        Array2::from_shape_vec((rows, columns), rest.by_ref().take(rows * columns).collect()).expect("as many")
+        Array2::from_shape_vec((rows, columns), rest.by_ref().take(rows * columns).collect())
+            .expect("as many")
     };
     shapes.iter().map(part).collect()
 }

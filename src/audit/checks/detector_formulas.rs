@@ -1,7 +1,7 @@
 //! Detection as its definition has it: the feature pyramid, the heads, the losses, and inference step by step.
 
 use super::detector_cases::{
-    CLASSES, OF, REGIONS, batch, box_head, config, features, flat, fpn, levels_of, mask_head, maps, maps_of,
+    CLASSES, OF, REGIONS, batch, box_head, config, features, flat, fpn, levels_of, maps, maps_of, mask_head,
     model, rpn, samples,
 };
 use super::formulas::{agree, all};
@@ -96,8 +96,7 @@ fn boxed(head: &BoxHead<f64>, x: &Array2<f64>) -> BoxOutput<f64> {
 
 pub(super) fn box_formula(check: &GradCheck) -> Report {
     let (head, x) = (box_head(check), features(check, 3));
-    let (found, formula) =
-        (head.forward(x.clone(), &mut Exec::new(Backend::default())).0, boxed(&head, &x));
+    let (found, formula) = (head.forward(x.clone(), &mut Exec::new(Backend::default())).0, boxed(&head, &x));
     all([agree("scores", &found.scores, formula.scores), agree("deltas", &found.deltas, formula.deltas)])
 }
 
@@ -122,13 +121,7 @@ pub(super) fn mask_formula(check: &GradCheck) -> Report {
 }
 
 /// A region's features: from p2 if it has the size of 8 pixels or less, from p3 up to 16, …; RoIAlign has checks of its own.
-fn read(
-    maps: &[Array2<f64>],
-    image: usize,
-    bbox: BBox<f64>,
-    side: usize,
-    cx: &mut Exec<f64>,
-) -> Array2<f64> {
+fn read(maps: &[Array2<f64>], image: usize, bbox: BBox<f64>, side: usize, cx: &mut Exec<f64>) -> Array2<f64> {
     let size = ((bbox[2] - bbox[0]) * (bbox[3] - bbox[1])).sqrt();
     let level = [8.0, 16.0, 32.0].iter().filter(|&&least| size >= least).count();
     let sizes = levels::sizes(config(true).img_size);
@@ -166,7 +159,9 @@ fn log_probability(z: f64, is_there: bool) -> f64 {
 /// Of the anchors: sum of `−ln p`; and the deltas of those that have an object.
 fn anchors(model: &Detector<f64>, rpn: &RpnOutput<f64>, samples: &[ImageSamples<f64>]) -> (f64, Vec<Pair>) {
     let (places, mut loss, mut pairs) = (places(model), 0.0, Vec::new());
-    for (image, sample) in samples.iter().enumerate().flat_map(|(b, of)| of.anchors.iter().map(move |a| (b, a))) {
+    for (image, sample) in
+        samples.iter().enumerate().flat_map(|(b, of)| of.anchors.iter().map(move |a| (b, a)))
+    {
         let (map, row, shape) = places[sample.anchor];
         let row = image * rpn.objectness[map].nrows() / IMAGES + row;
         loss -= log_probability(rpn.objectness[map][(row, shape)], sample.object.is_some());
@@ -186,7 +181,9 @@ fn regions(
     cx: &mut Exec<f64>,
 ) -> (f64, Vec<Pair>, f64) {
     let (mut loss, mut pairs, mut of_masks) = (0.0, Vec::new(), 0.0);
-    for (image, region) in samples.iter().enumerate().flat_map(|(b, of)| of.regions.iter().map(move |r| (b, r))) {
+    for (image, region) in
+        samples.iter().enumerate().flat_map(|(b, of)| of.regions.iter().map(move |r| (b, r)))
+    {
         let RegionSample { bbox, object } = region;
         let output = boxed(&model.heads.boxes, &read(maps, image, *bbox, 3, cx));
         let scores = output.scores.row(0);
@@ -208,7 +205,11 @@ fn l1(pairs: &[Pair]) -> f64 {
 }
 
 /// How near a delta comes to its target, where L1 has its kink.
-pub(super) fn nearest_target(model: &Detector<f64>, maps: &[Array2<f64>], samples: &[ImageSamples<f64>]) -> f64 {
+pub(super) fn nearest_target(
+    model: &Detector<f64>,
+    maps: &[Array2<f64>],
+    samples: &[ImageSamples<f64>],
+) -> f64 {
     let cx = &mut Exec::new(Backend::default());
     let rpn = scored(&model.rpn, maps, &model.config.map_sizes());
     let pairs = [anchors(model, &rpn, samples).1, regions(model, maps, samples, cx).1].concat();

@@ -9,6 +9,10 @@
 pub mod adjoints;
 pub mod beit;
 pub mod classifier;
+mod detect;
+mod detect_boxes;
+mod detect_inference;
+mod detect_regions;
 mod detector;
 mod detector_cases;
 mod detector_formulas;
@@ -211,6 +215,23 @@ pub const ALL: &[Check] = &[
     gradient("segment", "linear head", |c| segment::gradient(c, HeadKind::Linear)),
     Check { case: "UperNet", ..formula("segment", |c| segment_formulas::formula(c, HeadKind::Upernet)) },
     Check { case: "linear head", ..formula("segment", |c| segment_formulas::formula(c, HeadKind::Linear)) },
+    formula("boxes", detect_boxes::boxes),
+    formula("anchors", detect_boxes::anchors),
+    formula("levels", detect_boxes::levels),
+    formula("matcher", detect_boxes::matcher),
+    formula("nms", detect_boxes::nms),
+    formula("sampling", detect_boxes::sampling),
+    gradient("roi_align", "", detect::roi_align),
+    adjoint("roi_align", detect::roi_align_adjoint),
+    formula("roi_align", detect_regions::roi_align),
+    formula("mask_target", detect_regions::mask_target),
+    gradient("bce", "", detect::bce),
+    formula("bce", detect_regions::bce),
+    gradient("smooth_l1", "", detect::smooth_l1),
+    formula("smooth_l1", detect_regions::smooth_l1),
+    formula("proposals", detect_inference::proposals),
+    formula("detections", detect_inference::detections),
+    formula("paste", detect_regions::paste),
     adjoint("flatten", detector::flatten_adjoint),
     gradient("fpn", "", detector::fpn_gradient),
     formula("fpn", detector_formulas::fpn_formula),

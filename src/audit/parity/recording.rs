@@ -149,7 +149,9 @@ impl<F: Real> Recording<F> {
     ) -> Result<Vec<Option<usize>>> {
         let ids = self.input(key, shape)?;
         let id = |x: &F| x.f64();
-        if let Some(id) = ids.iter().map(id).find(|id| !(-1.0..limit as f64).contains(id) || id.fract() != 0.0) {
+        if let Some(id) =
+            ids.iter().map(id).find(|id| !(-1.0..limit as f64).contains(id) || id.fract() != 0.0)
+        {
             return Err(self.wrong_tensor(key, format!("whole numbers below {limit}"), id));
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "just checked")]

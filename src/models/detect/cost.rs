@@ -93,10 +93,13 @@ impl DetectorConfig {
             let doublings = (self.patch_size / stride).checked_ilog2().unwrap_or(0);
             products.extend((0..doublings).map(|n| product(patches << (2 * n), d, 4 * d)));
         }
-        products.extend(pixels[..LEVELS].iter().flat_map(|&rows| [product(rows, d, c), product(rows, 9 * c, c)]));
-        products.extend(pixels.iter().flat_map(|&rows| {
-            [product(2 * rows, 9 * c, c), product(rows, c, 5 * self.anchor_ratios.len())]
-        }));
+        products
+            .extend(pixels[..LEVELS].iter().flat_map(|&rows| [product(rows, d, c), product(rows, 9 * c, c)]));
+        products.extend(
+            pixels.iter().flat_map(|&rows| {
+                [product(2 * rows, 9 * c, c), product(rows, c, 5 * self.anchor_ratios.len())]
+            }),
+        );
         let cells = self.box_size * self.box_size;
         products.extend([
             product(CONVS * regions * cells, 9 * c, c),

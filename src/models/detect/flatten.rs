@@ -13,7 +13,8 @@ pub fn flatten<F: Real>(x: ArrayView2<F>, pixels: usize, cx: &mut Exec<F>) -> Ar
     let (rows, channels) = x.dim();
     assert!(rows.is_multiple_of(pixels), "{rows} rows are not whole regions of {pixels}");
     let mut y = cx.take(rows / pixels, pixels * channels);
-    transpose(x, y.as_slice_mut().expect("in standard layout"), pixels * channels, channels, cx);
+    let flat = y.as_slice_mut().expect("in standard layout");
+    transpose(x, flat, pixels * channels, channels, cx);
     y
 }
 
@@ -21,7 +22,8 @@ pub fn flatten<F: Real>(x: ArrayView2<F>, pixels: usize, cx: &mut Exec<F>) -> Ar
 pub fn flatten_backward<F: Real>(dy: ArrayView2<F>, pixels: usize, cx: &mut Exec<F>) -> Array2<F> {
     let (regions, numbers) = dy.dim();
     let mut dx = cx.take(regions * pixels, numbers / pixels);
-    transpose(dy, dx.as_slice_mut().expect("in standard layout"), numbers, pixels, cx);
+    let maps = dx.as_slice_mut().expect("in standard layout");
+    transpose(dy, maps, numbers, pixels, cx);
     dx
 }
 

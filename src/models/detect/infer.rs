@@ -90,9 +90,8 @@ impl<F: Real> Detector<F> {
         let masks = probabilities(logits.view(), &classes);
         cx.recycle(logits);
         let side = self.config.mask_side();
-        let square = |mask: ArrayView1<F>| {
-            mask.to_owned().into_shape_with_order((side, side)).expect("as many cells")
-        };
+        let square =
+            |mask: ArrayView1<F>| mask.to_owned().into_shape_with_order((side, side)).expect("as many cells");
         masks.outer_iter().map(square).collect()
     }
 }

@@ -58,7 +58,7 @@ impl<F: Real> MaskHead<F> {
     pub fn forward(&self, x: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, MaskHeadCache<F>) {
         let (x, convs) = cx.inside("mask", |cx| self.convs.forward(x, cx));
         let (x, up) = self.up.forward(x, [self.convs.side; 2], cx);
-        cx.trace("mask.up", &x);
+        cx.trace("mask_up_before_relu", &x);
         let (x, relu) = Relu.forward(x, cx);
         let (logits, classify) = self.classify.0.forward(x, cx);
         cx.trace("mask_logits", &logits);

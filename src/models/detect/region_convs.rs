@@ -48,8 +48,7 @@ impl<F: Real> RegionConvs<F> {
     pub fn forward(&self, mut x: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, RegionConvsCache<F>) {
         let mut caches = Vec::with_capacity(CONVS);
         for (i, layer) in self.layers.iter().enumerate() {
-            let (y, cache) =
-                cx.inside(format_args!("convs.{i}"), |cx| layer.forward(x, [self.side; 2], cx));
+            let (y, cache) = cx.inside(format_args!("convs.{i}"), |cx| layer.forward(x, [self.side; 2], cx));
             caches.push(cache);
             x = y;
         }

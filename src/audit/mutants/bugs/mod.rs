@@ -6,6 +6,8 @@
 
 mod beit;
 mod classifier;
+mod detect;
+mod detector;
 mod heads;
 mod layers;
 mod mae;
@@ -55,6 +57,17 @@ const fn twice(file: &'static str, name: &'static str, edits: [(&'static str, &'
 /// All of them, by file.
 #[must_use]
 pub fn all() -> Vec<Bug> {
-    [layers::BUGS, vit::BUGS, mae::BUGS, heads::BUGS, classifier::BUGS, beit::BUGS, moco::BUGS, segment::BUGS]
-        .concat()
+    [
+        layers::BUGS,
+        vit::BUGS,
+        mae::BUGS,
+        heads::BUGS,
+        classifier::BUGS,
+        beit::BUGS,
+        moco::BUGS,
+        segment::BUGS,
+        detect::BUGS,
+        detector::BUGS,
+    ]
+    .concat()
 }

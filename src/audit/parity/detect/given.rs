@@ -70,7 +70,8 @@ impl<F: Real> Given<F> {
         compare("rpn_targets", &of_anchors.filter_map(target).collect::<Vec<_>>())?;
         let regions: Vec<&RegionSample<F>> = self.samples.iter().flat_map(|image| &image.regions).collect();
         let with_object = regions.iter().filter_map(|region| Some((region, region.object.as_ref()?)));
-        let targets = with_object.clone().map(|(region, object)| encode(region.bbox, object.bbox, BOX_WEIGHTS));
+        let targets =
+            with_object.clone().map(|(region, object)| encode(region.bbox, object.bbox, BOX_WEIGHTS));
         compare("box_targets", &targets.collect::<Vec<_>>())?;
 
         let shape = [self.images.dim().0, anchors.len()];
@@ -101,7 +102,8 @@ impl<F: Real> Given<F> {
             Label::Negative => 0.0,
             Label::Ignored => -1.0,
         };
-        let object = |object: Option<usize>, quality: F| object.filter(|_| quality > F::zero()).map(|o| objects[o]);
+        let object =
+            |object: Option<usize>, quality: F| object.filter(|_| quality > F::zero()).map(|o| objects[o]);
         matches.into_iter().map(|m| (label(m.label), object(m.object, m.quality))).collect()
     }
 }
@@ -155,8 +157,10 @@ fn anchors<F: Real>(
     if labels.iter().zip(&of).any(|(&label, object)| (label == 1) != object.is_some()) {
         return Err(recording.wrong_tensor("rpn_gt", "an object where `rpn_label` is 1, else −1", "others"));
     }
-    let sample =
-        |(anchor, object): (usize, Option<usize>)| AnchorSample { anchor, object: object.map(|o| objects[o].bbox) };
+    let sample = |(anchor, object): (usize, Option<usize>)| AnchorSample {
+        anchor,
+        object: object.map(|o| objects[o].bbox),
+    };
     Ok(images.into_iter().zip(numbers.into_iter().zip(of).map(sample)).collect())
 }
 
@@ -193,12 +197,7 @@ fn covered<F: Real>(mask: ArrayView2<bool>, bbox: BBox<F>, c: &DetectorConfig) -
 }
 
 /// The images of samples, which come image by image.
-fn ascending<F: Real>(
-    recording: &mut Recording<F>,
-    key: &str,
-    n: usize,
-    batch: usize,
-) -> Result<Vec<usize>> {
+fn ascending<F: Real>(recording: &mut Recording<F>, key: &str, n: usize, batch: usize) -> Result<Vec<usize>> {
     let images = recording.input_ids(key, &[n], batch)?;
     if images.is_sorted() {
         return Ok(images);

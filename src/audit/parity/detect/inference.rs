@@ -62,7 +62,8 @@ pub(super) fn compare<F: Real>(
         let (side, [height, width]) = (config.mask_side(), config.img_size);
         let key = "infer.mask_probs";
         recording.compare_rows(key, &[side, side], cells, of_detect_step::<F>(key, 0.0))?;
-        let pasted = masks().flat_map(|(bbox, mask)| paste(mask.view(), bbox, config.img_size).bits(config.img_size));
+        let pasted =
+            masks().flat_map(|(bbox, mask)| paste(mask.view(), bbox, config.img_size).bits(config.img_size));
         let bits = pasted.map(|bit| f64::from(u8::from(bit))).collect();
         recording.compare_rows("infer.masks", &[height, width], bits, EXACT)?;
     }
