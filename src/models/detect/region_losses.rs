@@ -23,7 +23,8 @@ pub fn box_losses<F: Real>(
     let classes: Vec<usize> = regions.iter().map(class).collect();
     let targets = cross_entropy::targets(&classes, output.scores.ncols(), 0.0);
     losses.cls += cross_entropy::sum(&output.scores, &targets) / denominator as f64;
-    let scores = cross_entropy::backward(&output.scores, &targets, denominator);
+    let mut scores = cx.take(output.scores.nrows(), output.scores.ncols());
+    scores.assign(&cross_entropy::backward(&output.scores, &targets, denominator));
 
     let mut deltas = cx.zeros(output.deltas.nrows(), output.deltas.ncols());
     for (r, region) in regions.iter().enumerate() {

@@ -125,10 +125,7 @@ pub(super) const BUGS: &[Bug] = &[
         "forward and backward: pixel by pixel",
         [
             (FLAT, "transpose(x, flat, pixels * channels, pixels * channels, cx);"),
-            (
-                "transpose(dy, maps, numbers, pixels, cx);",
-                "transpose(dy, maps, numbers, numbers, cx);",
-            ),
+            ("transpose(dy, maps, numbers, pixels, cx);", "transpose(dy, maps, numbers, numbers, cx);"),
         ],
     ),
     bug(BOX, "gradient of the deltas forgotten", OTHER, "();"),
