@@ -2,7 +2,7 @@
 //! what is gone is missed; what cannot be is refused with its name.
 
 use crate::common::Place;
-use crate::recording::{Recording, path};
+use crate::recording::Recording;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use vit_mae::audit::parity::{Comparison, Verdict, compare};
@@ -93,11 +93,11 @@ fn a_wrong_input_is_seen_where_it_matters() {
     for (setting, value, tensor) in [
         ("rpn_batch_per_image", json!(25), "loss_rpn_box"),
         ("canonical_size", json!(28.0), "roi_level"),
-        ("rpn_thresholds", json!([0.3, 0.9]), "rpn_match_label"),
+        ("rpn_thresholds", json!([0.1, 0.7]), "rpn_match_label"),
         ("anchor_offset", json!(0.5), "anchors"),
         ("sampling", json!(1), "act.box_rois"),
         ("rpn_nms", json!(0.2), "infer.proposals"),
-        ("score_threshold", json!(0.5), "infer.det_boxes"),
+        ("score_threshold", json!(1.0), "infer.det_boxes"),
         ("max_detections", json!(4), "infer.masks"),
     ] {
         let mut recording = Recording::open(NAME);
@@ -114,7 +114,7 @@ fn a_recording_without_a_mask_head_has_another_loss() {
     recording.tensors.retain(|name, _| !name.contains("mask") || name == "gt_masks");
     let comparison = compared(&place, &recording);
     let wrong = wrong(&comparison);
-    assert!(wrong.contains("loss") && wrong.contains("gact.p2") && !wrong.contains("loss_box"), "{wrong:?}");
+    assert!(wrong.contains("loss") && wrong.contains("gact.p3") && !wrong.contains("loss_box"), "{wrong:?}");
     assert!(!wrong.contains("infer.det_boxes") && comparison.count(Verdict::Unknown) == 0);
 }
 
@@ -144,7 +144,7 @@ fn what_makes_no_sense_is_refused_by_name() {
         ("canonical_size", json!(0), "model.canonical_size"),
         ("anchor_sizes", json!([12.0, 24.0]), "model.anchor_sizes"),
         ("anchor_sizes", json!("large"), "anchor_sizes"),
-        ("anchor_ratios", json!([1.0]), "param.rpn.objectness.weight"),
+        ("anchor_ratios", json!([1.0]), "rpn_anchor"),
         ("anchor_ratios", json!([0.5, 1e300, 2.0]), "model.anchor_ratios"),
         ("rpn_thresholds", json!([0.3]), "rpn_thresholds"),
         ("rpn_weights", json!([1.0, 1.0, 1.0, 2.0]), "rpn_weights"),
