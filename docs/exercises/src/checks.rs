@@ -6,7 +6,7 @@ mod contrastive;
 mod maps;
 
 pub use contrastive::{INFO_NCE, batch_norm, info_nce};
-pub use maps::conv3x3;
+pub use maps::{conv3x3, roi_align};
 
 use crate::grader::{Measured, Trial, measured};
 use ndarray::{Array, Array1, Array2, Array4, ArrayView2, Axis, Dimension, ShapeBuilder, arr0, s};

@@ -54,7 +54,7 @@ const PIXELS: &[(f64, &str)] =
     &[(0.25, "it is not averaged over the P numbers of a patch"), (4.0, "it is averaged over P twice")];
 
 /// All exercises, in the order of the book.
-pub const ALL: [Exercise; 15] = [
+pub const ALL: [Exercise; 16] = [
     Exercise {
         name: "linear",
         function: "backward",
@@ -262,5 +262,18 @@ pub const ALL: [Exercise; 15] = [
         ],
         check: |trial| checks::conv3x3(trial, answers::conv3x3::backward),
         factors: &[],
+    },
+    Exercise {
+        name: "roi_align",
+        function: "backward",
+        chapter: "16-maps.md",
+        needs: &[],
+        hints: &[(
+            "input",
+            "dx",
+            "each dy goes back to the pixels that its samples read, by the same weights; samples outside read nothing, but count",
+        )],
+        check: |trial| checks::roi_align(trial, answers::roi_align::backward),
+        factors: &[(0.25, "it is not divided by the n² samples of a cell")],
     },
 ];

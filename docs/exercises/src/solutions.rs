@@ -307,3 +307,39 @@ pub mod conv3x3 {
         dx
     }
 }
+
+/// RoIAlign of one region.
+pub mod roi_align {
+    use ndarray::{Array2, Array3};
+
+    /// To the four pixels that each sample read, with the weights that it read them with.
+    pub fn backward(
+        rows: &Array2<f64>,
+        columns: &Array2<f64>,
+        size: [usize; 2],
+        dy: &Array3<f64>,
+    ) -> Array3<f64> {
+        let mut dx = Array3::zeros((size[0], size[1], dy.dim().2));
+        let samples = (rows.ncols() * columns.ncols()) as f64;
+        for ((p, q, c), dy) in dy.indexed_iter() {
+            for (&s, &t) in rows.row(p).iter().flat_map(|s| columns.row(q).into_iter().map(move |t| (s, t))) {
+                for (i, down) in read(s, size[0]) {
+                    for (j, across) in read(t, size[1]) {
+                        dx[(i, j, c)] += dy * down * across / samples;
+                    }
+                }
+            }
+        }
+        dx
+    }
+
+    /// The pixels of a line that a sample reads, and their weights.
+    fn read(at: f64, pixels: usize) -> Vec<(usize, f64)> {
+        if at < -1.0 || at > pixels as f64 {
+            return Vec::new();
+        }
+        let at = at.clamp(0.0, (pixels - 1) as f64);
+        let weight = |pixel: usize| 1.0 - (at - pixel as f64).abs();
+        (0..pixels).map(|pixel| (pixel, weight(pixel))).filter(|(_, weight)| *weight > 0.0).collect()
+    }
+}

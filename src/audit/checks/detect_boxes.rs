@@ -47,7 +47,7 @@ pub(super) fn boxes(check: &GradCheck) -> Report {
         let (from, to) = (sized(0, row), sized(4, row));
         for (axis, size) in [(0, 2), (1, 3)] {
             let (side, to_side) = (from[axis + 2] - from[axis], to[axis + 2] - to[axis]);
-            let centres = (to[axis] + to[axis + 2]) / 2.0 - (from[axis] + from[axis + 2]) / 2.0;
+            let centres = f64::midpoint(to[axis], to[axis + 2]) - f64::midpoint(from[axis], from[axis + 2]);
             formula.extend([w[axis] * centres / side, w[size] * (to_side.ln() - side.ln())]);
         }
         let d = encode(from, to, w);
@@ -234,7 +234,9 @@ pub(super) fn sampling(check: &GradCheck) -> Report {
         for (list, kind) in [(&sample.positives, 0), (&sample.negatives, 1)] {
             orderly &= list.is_sorted_by(|a, b| a < b);
             orderly &= list.iter().all(|candidate| candidate % 3 == kind);
-            list.iter().for_each(|candidate| drawn[(kind, candidate / 3)] += 1.0 / DRAWS as f64);
+            for candidate in list {
+                drawn[(kind, candidate / 3)] += 1.0 / DRAWS as f64;
+            }
         }
     }
     // Five standard deviations of 2000 draws.

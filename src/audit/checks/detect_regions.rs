@@ -54,7 +54,9 @@ fn cell(
 
 pub(super) fn roi_align(check: &GradCheck) -> Report {
     let (levels, cx) = (levels_of(&maps(check)), &mut Exec::new(Backend::default()));
-    joined(ALIGNS.map(|align| {
+    let none = ALIGNS[0].of(&[], &LEVELS).forward(&levels, cx).nrows();
+    let of_none = agree("rows without regions", &[none as f64], [0.0]);
+    joined([of_none].into_iter().chain(ALIGNS.map(|align| {
         let (regions, cells) = (regions(), align.output * align.output);
         let y = align.of(&regions, &LEVELS).forward(&levels, cx);
         let formula = Array2::from_shape_fn(y.dim(), |(row, c)| {
@@ -65,7 +67,7 @@ pub(super) fn roi_align(check: &GradCheck) -> Report {
             cell(map, level, region.bbox, align, [at / align.output, at % align.output])
         });
         agree("mean of samples", &y, formula)
-    }))
+    })))
 }
 
 /// Half covered is covered.

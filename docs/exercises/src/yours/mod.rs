@@ -13,5 +13,6 @@ pub mod masking;
 pub mod mlp;
 pub mod patch_embed;
 pub mod positions;
+pub mod roi_align;
 pub mod softmax;
 pub mod unshuffle;
