@@ -51,7 +51,7 @@ fn away_from_relus(check: &GradCheck, run: impl Fn(&GradCheck, &mut Exec<f64>) -
         let recorder = Recorder::default();
         let cx = &mut Exec::new(Backend::default()).with_probe(recorder.clone());
         let in_front = |name: &str| {
-            name.ends_with(".norm") || name.starts_with("act.rpn.") || name.ends_with("before_relu")
+            name.contains("convs.") || name.starts_with("act.rpn.") || name.ends_with("before_relu")
         };
         run(check, cx)
             && recorder

@@ -78,7 +78,9 @@ pub(super) struct ForwardCache<F> {
 impl<F: Real> Forward<F> {
     /// Gives the buffers back: there will be no backward pass.
     pub fn recycle(self, cx: &mut Exec<F>) {
-        self.maps.into_iter().for_each(|map| cx.recycle(map));
+        for map in self.maps {
+            cx.recycle(map);
+        }
         self.rpn.recycle(cx);
         self.cache.pyramid.recycle(cx);
         self.cache.fpn.recycle(cx);

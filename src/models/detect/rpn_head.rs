@@ -47,7 +47,9 @@ impl<F: Real> RpnOutput<F> {
 
     /// Gives the buffers back.
     pub fn recycle(self, cx: &mut Exec<F>) {
-        self.objectness.into_iter().chain(self.deltas).for_each(|x| cx.recycle(x));
+        for x in self.objectness.into_iter().chain(self.deltas) {
+            cx.recycle(x);
+        }
     }
 }
 

@@ -51,7 +51,9 @@ impl<F: Real> Detector<F> {
         cx: &mut Exec<F>,
     ) -> Option<Array2<F>> {
         let Forward { maps, rpn, cache } = forward;
-        maps.into_iter().for_each(|map| cx.recycle(map));
+        for map in maps {
+            cx.recycle(map);
+        }
         rpn.recycle(cx);
         // A map went to the anchors and to the regions  ⇒  its gradient is the sum of both
         let mut dmaps = self.rpn.backward(cache.rpn, &losses.drpn, &mut grad.rpn, cx);
