@@ -62,7 +62,7 @@ fn a_single_wrong_number_fails_its_tensor_and_no_other() {
         let index = values.len() * 2 / 3;
         let whole = ["I64", "U8"].contains(&recording.tensors[tensor].0.as_str());
         let largest = values.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
-        let off = if whole { 1.0 - 2.0 * values[index].max(0.0).min(1.0) } else { 1e-7 * largest.max(1e-3) };
+        let off = if whole { 1.0 - 2.0 * values[index].clamp(0.0, 1.0) } else { 1e-7 * largest.max(1e-3) };
         recording.set(tensor, index, values[index] + off);
     }
     assert_eq!(wrong(&compared(&place, &recording)), BTreeSet::from(RESULTS));
