@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
 const MAX_CLASSES: usize = 1 << 16;
-const MAX_SIDE: usize = 1 << 8;
+const MAX_SIDE: usize = 1 << 6;
 const MAX_SAMPLES: usize = 1 << 8;
-const MAX_RATIOS: usize = 1 << 8;
-const MAX_REGIONS: usize = 1 << 20;
+const MAX_RATIOS: usize = 1 << 5;
+const MAX_REGIONS: usize = 1 << 16;
 
 /// In pixels: far above every image.
 const MAX_PIXELS: f64 = (1 << 20) as f64;
