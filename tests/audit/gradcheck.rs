@@ -92,6 +92,12 @@ tests! {
     proposals_are_those_of_a_slow_version: "proposals";
     detections_are_those_of_a_slow_version: "detections";
     masks_are_pasted_by_their_formula: "paste";
+    flattening_has_its_adjoint: "flatten";
+    feature_pyramid_is_its_formula_and_agrees_with_differences: "fpn";
+    head_on_anchors_is_its_formula_and_agrees_with_differences: "rpn_head";
+    box_head_is_its_formula_and_agrees_with_differences: "box_head";
+    mask_head_is_its_formula_and_agrees_with_differences: "mask_head";
+    detection_is_its_formula_and_agrees_with_differences: "detector";
 }
 
 #[test]

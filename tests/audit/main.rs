@@ -14,6 +14,7 @@ mod parity;
 mod parity_beit;
 mod parity_command;
 mod parity_dense;
+mod parity_detect;
 mod planted_bugs;
 #[path = "../common/recording.rs"]
 mod recording;

@@ -7,6 +7,7 @@ mod buffers;
 mod classifier;
 #[path = "../common/mod.rs"]
 mod common;
+mod detector;
 mod determinism;
 mod examples;
 mod files_checkpoint;

@@ -7,8 +7,10 @@ use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
 use crate::exec::{Backend, Exec};
 use crate::layers::concat::concat;
-use crate::layers::conv_norm_relu::Convolution;
-use crate::layers::{BiasedConv3x3, Conv3x3, ConvNormRelu, ConvTranspose2x2, LinearMap, MaxPool, Pointwise};
+use crate::layers::conv_norm::Convolution;
+use crate::layers::{
+    BiasedConv3x3, Conv3x3, ConvNorm, ConvNormRelu, ConvTranspose2x2, LinearMap, MaxPool, Pointwise,
+};
 use crate::models::pyramid::tokens::to_maps;
 use ndarray::Array2;
 
@@ -26,7 +28,7 @@ pub(super) fn place(row: usize, [height, width]: [usize; 2]) -> (usize, usize, u
 }
 
 /// `Σ_c Σ_ab W[o, c, a, b] x_c[i + a − 1, j + b − 1]`.
-fn convolved(x: &Array2<f64>, size: [usize; 2], conv: &Conv3x3<f64>) -> Array2<f64> {
+pub(super) fn convolved(x: &Array2<f64>, size: [usize; 2], conv: &Conv3x3<f64>) -> Array2<f64> {
     let (d_out, d_in, ..) = conv.weight.dim();
     Array2::from_shape_fn((x.nrows(), d_out), |(row, o)| {
         let (image, i, j) = place(row, size);
@@ -163,24 +165,30 @@ pub(super) fn conv_norm_relu(check: &GradCheck) -> Report {
     let wide = filled(check, ConvNormRelu::<f64, Conv3x3<f64>>::new(5, 4, 1e-6));
     let point = filled(check, ConvNormRelu::<f64, Pointwise<LinearMap<f64>>>::new(5, 4, 1e-6));
     let mapped = Array2::from_shape_fn((x.nrows(), 4), |(row, o)| {
-        (0..5).map(|c| x[(row, c)] * point.conv.0.weight[(o, c)]).sum::<f64>()
+        (0..5).map(|c| x[(row, c)] * point.0.conv.0.weight[(o, c)]).sum::<f64>()
     });
     all([
         agree(
             "3 × 3",
             &wide.forward(x.clone(), SIZES[0], cx).0,
-            normed(&convolved(&x, SIZES[0], &wide.conv), &wide),
+            normed(&convolved(&x, SIZES[0], &wide.0.conv), &wide.0).mapv(positive),
         ),
-        agree("1 × 1", &point.forward(x.clone(), SIZES[0], cx).0, normed(&mapped, &point)),
+        agree("1 × 1", &point.forward(x.clone(), SIZES[0], cx).0, normed(&mapped, &point.0).mapv(positive)),
+        agree("1 × 1 without ReLU", &point.0.forward(x.clone(), SIZES[0], cx).0, normed(&mapped, &point.0)),
     ])
 }
 
-fn normed<C: Convolution<f64>>(x: &Array2<f64>, layer: &ConvNormRelu<f64, C>) -> Array2<f64> {
+pub(super) fn positive(x: f64) -> f64 {
+    x.max(0.0)
+}
+
+/// LN over the channels of each row.
+pub(super) fn normed<C: Convolution<f64>>(x: &Array2<f64>, layer: &ConvNorm<f64, C>) -> Array2<f64> {
     let d = x.ncols() as f64;
     Array2::from_shape_fn(x.dim(), |(row, c)| {
         let mean = x.row(row).sum() / d;
         let variance = x.row(row).iter().map(|x| (x - mean).powi(2)).sum::<f64>() / d;
         let x_hat = (x[(row, c)] - mean) / (variance + 1e-6).sqrt();
-        (layer.norm.weight[c] * x_hat + layer.norm.bias[c]).max(0.0)
+        layer.norm.weight[c] * x_hat + layer.norm.bias[c]
     })
 }

@@ -13,6 +13,9 @@ mod detect;
 mod detect_boxes;
 mod detect_inference;
 mod detect_regions;
+mod detector;
+mod detector_cases;
+mod detector_formulas;
 pub mod formulas;
 pub mod formulas_mae;
 pub mod gradients;
@@ -229,6 +232,20 @@ pub const ALL: &[Check] = &[
     formula("proposals", detect_inference::proposals),
     formula("detections", detect_inference::detections),
     formula("paste", detect_regions::paste),
+    adjoint("flatten", detector::flatten_adjoint),
+    gradient("fpn", "", detector::fpn_gradient),
+    formula("fpn", detector_formulas::fpn_formula),
+    gradient("rpn_head", "", detector::rpn_gradient),
+    formula("rpn_head", detector_formulas::rpn_formula),
+    gradient("box_head", "", detector::box_gradient),
+    formula("box_head", detector_formulas::box_formula),
+    gradient("mask_head", "", detector::mask_gradient),
+    formula("mask_head", detector_formulas::mask_formula),
+    gradient("detector", "with masks", |c| detector::gradient(c, true)),
+    gradient("detector", "boxes alone", |c| detector::gradient(c, false)),
+    Check { case: "with masks", ..formula("detector", |c| detector_formulas::losses(c, true)) },
+    Check { case: "boxes alone", ..formula("detector", |c| detector_formulas::losses(c, false)) },
+    Check { case: "inference", ..formula("detector", detector_formulas::inference) },
 ];
 
 /// The layers' names, each once.

@@ -6,11 +6,11 @@ use super::shapes::{filled, random};
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
 use crate::exec::{Backend, Exec};
-use crate::layers::conv_norm_relu::Convolution;
+use crate::layers::conv_norm::Convolution;
 use crate::layers::{ConvNormRelu, Linear};
 use crate::models::pyramid::{Pyramid, levels};
 use crate::models::segment::{Head, HeadKind, IGNORED, PixelLoss, Segmenter, SegmenterConfig, UperNet};
-use crate::models::vit::{ForwardOptions, VitConfig};
+use crate::models::vit::{ForwardOptions, Vit, VitConfig};
 use crate::params::{Params, Role};
 use ndarray::{Array1, Array2, Array3, Array4, Axis, concatenate};
 
@@ -22,7 +22,7 @@ const CLASSES: usize = 5;
 /// Of the batch that a check's images are a part of: more than they have themselves.
 pub(super) const LABELLED_IN_BATCH: usize = 1000;
 
-fn vit(img_size: [usize; 2], patch_size: usize, depth: usize) -> VitConfig {
+pub(super) fn vit(img_size: [usize; 2], patch_size: usize, depth: usize) -> VitConfig {
     VitConfig {
         img_size,
         in_chans: 5,
@@ -45,8 +45,11 @@ pub(super) fn model(check: &GradCheck, head: HeadKind) -> Segmenter<f64> {
         ..SegmenterConfig::new(&vit, CLASSES, head)
     };
     config.validate().expect("a possible model");
-    let mut model = filled(check, Segmenter::new(&config));
-    // A norm's scale near 0 would put a whole channel near ReLU's kink.
+    with_large_norms(filled(check, Segmenter::new(&config)))
+}
+
+/// A norm's scale near 0 would put a whole channel near ReLU's kink.
+pub(super) fn with_large_norms<P: Params<f64>>(mut model: P) -> P {
     for tensor in model.tensors_mut().into_iter().filter(|tensor| tensor.role == Role::Norm) {
         tensor.data.iter_mut().for_each(|x| *x += 0.5 * x.signum());
     }
@@ -133,7 +136,7 @@ pub(super) fn tokens_of(check: &GradCheck, patch_size: usize) -> Array2<f64> {
 }
 
 /// The tokens of an image as a map, without the class token.
-fn map(tokens: &Array2<f64>, patches: usize) -> Array2<f64> {
+pub(super) fn map(tokens: &Array2<f64>, patches: usize) -> Array2<f64> {
     let row = |row: usize| row / patches * (1 + patches) + 1 + row % patches;
     Array2::from_shape_fn((IMAGES * patches, tokens.ncols()), |(r, d)| tokens[(row(r), d)])
 }
@@ -161,7 +164,14 @@ fn gelu(h: f64) -> f64 {
     h * crate::base::math::normal_f64(h).0
 }
 
-fn adapted(pyramid: &Pyramid<f64>, k: usize, p: usize, map: &Array2<f64>, cx: &mut Exec<f64>) -> Array2<f64> {
+/// Level `k` from the map of patches of side `p`.
+pub(super) fn adapted(
+    pyramid: &Pyramid<f64>,
+    k: usize,
+    p: usize,
+    map: &Array2<f64>,
+    cx: &mut Exec<f64>,
+) -> Array2<f64> {
     use crate::models::pyramid::Adapter;
     let (stride, size) = (levels::STRIDES[k], pyramid.grid);
     match &pyramid.adapters[k] {
@@ -187,16 +197,16 @@ fn adapted(pyramid: &Pyramid<f64>, k: usize, p: usize, map: &Array2<f64>, cx: &m
 }
 
 /// The blocks' outputs, from the tokens of all patches.
-fn blocks(model: &Segmenter<f64>, images: &Array4<f64>, cx: &mut Exec<f64>) -> Vec<Array2<f64>> {
-    let (patches, tokens) = (model.vit.patch_embed.forward(images.view(), cx).0, model.vit.config.tokens());
+pub(super) fn blocks(vit: &Vit<f64>, images: &Array4<f64>, cx: &mut Exec<f64>) -> Vec<Array2<f64>> {
+    let (patches, tokens) = (vit.patch_embed.forward(images.view(), cx).0, vit.config.tokens());
     let mut x = Array2::from_shape_fn((IMAGES * tokens, patches.ncols()), |(row, d)| {
         let token = match (row % tokens).checked_sub(1) {
-            None => model.vit.cls_token[(0, 0, d)],
+            None => vit.cls_token[(0, 0, d)],
             Some(patch) => patches[(row / tokens * (tokens - 1) + patch, d)],
         };
-        token + model.vit.pos_embed[(0, row % tokens, d)]
+        token + vit.pos_embed[(0, row % tokens, d)]
     });
-    let blocks = model.vit.blocks.iter();
+    let blocks = vit.blocks.iter();
     blocks
         .map(|block| {
             x = block.forward(x.clone(), tokens, cx).0;
@@ -205,7 +215,7 @@ fn blocks(model: &Segmenter<f64>, images: &Array4<f64>, cx: &mut Exec<f64>) -> V
         .collect()
 }
 
-fn linear(x: &Array2<f64>, layer: &Linear<f64>) -> Array2<f64> {
+pub(super) fn linear(x: &Array2<f64>, layer: &Linear<f64>) -> Array2<f64> {
     x.dot(&layer.weight.t()) + &layer.bias
 }
 
@@ -262,7 +272,7 @@ fn upernet(
 pub(super) fn formula(check: &GradCheck, head: HeadKind) -> Report {
     let cx = &mut Exec::new(Backend::default());
     let (model, images) = (model(check, head), batch_of(check, head));
-    let (c, behind) = (&model.config, blocks(&model, &images, cx));
+    let (c, behind) = (&model.config, blocks(&model.vit, &images, cx));
     let (main, auxiliary) = match &model.head {
         Head::Upernet(net) => {
             let (main, auxiliary) = upernet(net, &behind, c, cx);

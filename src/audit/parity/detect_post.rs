@@ -20,10 +20,7 @@ pub(super) fn replay<F: Real>(recording: &mut Recording<F>) -> Result<()> {
         ("config.box_weights", json!(BOX_WEIGHTS)),
         ("config.mask_threshold", json!(0.5)),
     ] {
-        if recording.find(key) != Some(&ours) {
-            let found = recording.find(key).unwrap_or(&Value::Null);
-            return Err(recording.wrong(key, ours.to_string(), found));
-        }
+        recording.only(key, &ours)?;
     }
     let image = size(recording, "config.img_size")?;
     propose(recording, image)?;

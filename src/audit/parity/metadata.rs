@@ -54,6 +54,16 @@ impl<F> Recording<F> {
         self.value(key, "a list of whole numbers", |v| v.as_array()?.iter().map(whole).collect())
     }
 
+    pub(super) fn numbers(&self, key: &str) -> Result<Vec<f64>> {
+        self.value(key, "a list of numbers", |v| v.as_array()?.iter().map(Value::as_f64).collect())
+    }
+
+    /// A setting of which this program knows one value.
+    pub(super) fn only(&self, key: &str, ours: &Value) -> Result<()> {
+        let found = self.find(key).unwrap_or(&Value::Null);
+        if found == ours { Ok(()) } else { Err(self.wrong(key, ours.to_string(), found)) }
+    }
+
     /// A number or a pair of numbers: `img_size: 32` or `[32, 48]`.
     pub(super) fn pair(&self, key: &str) -> Result<[usize; 2]> {
         self.value(key, "a whole number or two", |v| match v.as_array() {

@@ -8,6 +8,7 @@ mod adamw_steps;
 mod beit;
 mod comparison;
 mod dense;
+mod detect;
 mod detect_post;
 mod intermediates;
 mod kmeans;
@@ -62,6 +63,7 @@ fn replay<F: Real>(recording: Recording) -> Result<Comparison> {
         ("segment", segment::upernet),
         ("segment_linear", segment::linear),
         ("denseops", dense::replay),
+        ("detect", detect::replay),
         ("detect_post", detect_post::replay),
         ("optim_adamw", optim::adamw),
         ("optim_lars", optim::lars),

@@ -136,13 +136,26 @@ impl<F: Real> Recording<F> {
 
     /// Ids or labels, each below `limit`.
     pub(super) fn input_ids(&mut self, key: &str, shape: &[usize], limit: usize) -> Result<Vec<usize>> {
+        let ids: Option<Vec<usize>> = self.input_ids_or_none(key, shape, limit)?.into_iter().collect();
+        ids.ok_or_else(|| self.wrong_tensor(key, format!("whole numbers below {limit}"), -1))
+    }
+
+    /// As [`Recording::input_ids`], where −1 says that there is none.
+    pub(super) fn input_ids_or_none(
+        &mut self,
+        key: &str,
+        shape: &[usize],
+        limit: usize,
+    ) -> Result<Vec<Option<usize>>> {
         let ids = self.input(key, shape)?;
-        let found = ids.iter().find(|id| !(0.0..limit as f64).contains(&id.f64()) || id.f64().fract() != 0.0);
-        if let Some(id) = found {
+        let id = |x: &F| x.f64();
+        if let Some(id) =
+            ids.iter().map(id).find(|id| !(-1.0..limit as f64).contains(id) || id.fract() != 0.0)
+        {
             return Err(self.wrong_tensor(key, format!("whole numbers below {limit}"), id));
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "just checked")]
-        let ids = ids.iter().map(|id| id.f64() as usize).collect();
+        let ids = ids.iter().map(id).map(|id| (id >= 0.0).then_some(id as usize)).collect();
         Ok(ids)
     }
 

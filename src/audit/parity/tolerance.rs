@@ -55,6 +55,17 @@ pub(super) fn of_segment_step<F: Real>(key: &str, largest_gradient: f64) -> Tole
     }
 }
 
+/// For a tensor of a step of detection and of its inference, as the README of these recordings has it.
+pub(super) fn of_detect_step<F: Real>(key: &str, largest_gradient: f64) -> Tolerance {
+    let in_f32 = match key {
+        "infer.class_logits" | "infer.box_deltas" | "infer.mask_probs" => 1e-4,
+        "anchors" | "rpn_targets" | "box_targets" => 1.5e-5,
+        _ if key.starts_with("infer.") => 1.5e-5,
+        _ => return of_segment_step::<F>(key, largest_gradient),
+    };
+    relative::<F>(1e-10, in_f32).or(if F::NAME == "f64" { 1e-14 } else { 0.0 })
+}
+
 /// For a tensor of a model's step. Gradients may be 0 up to rounding where others are not, so theirs has a
 /// floor in proportion to the `largest_gradient` of the recording.
 pub(super) fn of_step<F: Real>(key: &str, largest_gradient: f64) -> Tolerance {

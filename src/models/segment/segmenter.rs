@@ -6,14 +6,12 @@ use super::pixel_loss::PixelLoss;
 use crate::base::Real;
 use crate::exec::Exec;
 use crate::layers::init::{self, init};
-use crate::layers::patch_embed::PatchEmbedCache;
-use crate::layers::pos_interp;
 use crate::models::mae::Encoder;
 use crate::models::pyramid::levels::STRIDES;
-use crate::models::vit::{Encoded, ForwardOptions, Positions, StackCache, Vit};
+use crate::models::vit::{ForwardOptions, ImagesCache, Positions, Vit};
 use crate::params;
 use crate::params::Params;
-use ndarray::{Array2, Array3, ArrayView2, ArrayView4, Axis, s};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView4};
 
 /// Standard deviation of the initial weights that give logits (that of `conv_seg` in mmsegmentation).
 const CLASSIFY_STD: f64 = 0.01;
@@ -43,8 +41,7 @@ params! {
 /// What [`Segmenter::backward`] needs: the caches of what is trained.
 #[must_use]
 pub struct SegmenterCache<F> {
-    patch_embed: Option<PatchEmbedCache<F>>,
-    blocks: StackCache<F>,
+    trunk: ImagesCache<F>,
     head: HeadCache<F>,
 }
 
@@ -95,19 +92,12 @@ impl<F: Real> Segmenter<F> {
     /// If the encoder is of another architecture: [`crate::models::vit::VitConfig::fits`] says so in words.
     #[must_use]
     pub fn from_encoder(encoder: &Encoder<F>, config: &SegmenterConfig, seed: u64) -> Self {
-        let (mut model, trunk) = (Self::new(config), &encoder.vit);
-        config.vit().fits(&trunk.config).expect("an encoder of this architecture");
+        let mut model = Self::new(config);
         init(&mut model, seed);
         for tensor in model.tensors_mut().into_iter().filter(|t| t.name.ends_with("classify.weight")) {
             init::normal(tensor.data, &tensor.name, CLASSIFY_STD, seed);
         }
-
-        let positions = trunk.pos_embed.slice(s![0, .., ..]);
-        let positions = pos_interp::interpolate(positions, trunk.config.grid(), config.vit().grid());
-        model.vit.pos_embed = positions.insert_axis(Axis(0));
-        model.vit.cls_token.clone_from(&trunk.cls_token);
-        model.vit.patch_embed.clone_from(&trunk.patch_embed);
-        model.vit.blocks.clone_from(&trunk.blocks);
+        model.vit.take_over(&encoder.vit);
         if let Head::Linear(head) = &mut model.head {
             head.norm.clone_from(&encoder.norm);
         }
@@ -126,33 +116,18 @@ impl<F: Real> Segmenter<F> {
         cx: &mut Exec<F>,
     ) -> (LowLogits<F>, SegmenterCache<F>) {
         let tokens = self.vit.config.tokens();
-        let (encoded, patch_embed, blocks) = self.encode(images, o, cx);
+        let o = ForwardOptions { taps: self.head.taps(), ..*o };
+        let (encoded, trunk) = self.vit.encode_images(images, &o, cx);
         let (logits, head) = self.head.forward(encoded, tokens, cx);
-        (logits, SegmenterCache { patch_embed, blocks, head })
+        (logits, SegmenterCache { trunk, head })
     }
 
     /// As [`Segmenter::forward`], for evaluation: the main logits at the head's size, nothing left out and nothing kept.
     pub fn infer(&self, images: ArrayView4<F>, cx: &mut Exec<F>) -> Array2<F> {
         let tokens = self.vit.config.tokens();
-        let (encoded, ..) = self.encode(images, &ForwardOptions::inference(), cx);
+        let o = ForwardOptions { taps: self.head.taps(), ..ForwardOptions::inference() };
+        let (encoded, _) = self.vit.encode_images(images, &o, cx);
         self.head.infer(encoded, tokens, cx)
-    }
-
-    /// The trunk, with the blocks tapped that the head needs.
-    fn encode(
-        &self,
-        images: ArrayView4<F>,
-        o: &ForwardOptions<F>,
-        cx: &mut Exec<F>,
-    ) -> (Encoded<F>, Option<PatchEmbedCache<F>>, StackCache<F>) {
-        let o = ForwardOptions { taps: self.head.taps(), ..*o };
-        let (mut patches, patch_embed) = self.vit.embed(images, &o, cx);
-        self.vit.add_positions(&mut patches);
-        let all = self.vit.every_patch();
-        let x = self.vit.tokens(&patches, |_| &all, cx);
-        cx.recycle(patches);
-        let (encoded, blocks) = self.vit.encode(x, self.vit.config.tokens(), &o, cx);
-        (encoded, patch_embed, blocks)
     }
 
     /// The logits of every pixel, `[B·H·W, K]`, for evaluation.
@@ -205,22 +180,9 @@ impl<F: Real> Segmenter<F> {
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Option<Array2<F>> {
-        let SegmenterCache { patch_embed, blocks, head } = cache;
         let tokens = self.vit.config.tokens();
-        let (dx, dtaps) = self.head.backward(head, dlogits, tokens, &mut grad.head, cx);
-        let dx = self.vit.encode_backward(blocks, dx, &dtaps, &mut grad.vit, cx);
-        for dtap in dtaps {
-            cx.recycle(dtap);
-        }
-        let Some(patch_embed) = patch_embed else {
-            cx.recycle(dx);
-            return None;
-        };
-        let all = self.vit.every_patch();
-        let dpatches = self.vit.tokens_backward(dx.view(), |_| &all, &mut grad.vit, cx);
-        cx.recycle(dx);
-        self.vit.embed_backward(patch_embed, dpatches.view(), &mut grad.vit, cx);
-        Some(dpatches)
+        let (dx, dtaps) = self.head.backward(cache.head, dlogits, tokens, &mut grad.head, cx);
+        self.vit.encode_images_backward(cache.trunk, dx, dtaps, &mut grad.vit, cx)
     }
 
     /// A chunk of a batch, there and back: the losses of its images, and the gradient of `Σ (main + aux_weight · auxiliary) /

@@ -118,6 +118,18 @@ impl VitConfig {
     /// # Errors
     /// [`Error::Setting`] naming the key, what it needs and what was found.
     pub fn validate(&self) -> Result<()> {
+        self.validate_with(Stack::validate_width)
+    }
+
+    /// As [`VitConfig::validate`], for recorded positions, whose width need not have a table of sines and cosines.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the key, what it needs and what was found.
+    pub fn validate_recorded(&self) -> Result<()> {
+        self.validate_with(Stack::validate_any_width)
+    }
+
+    fn validate_with(&self, width: impl Fn(&Stack) -> Result<()>) -> Result<()> {
         for pixels in self.img_size {
             in_range("model.img_size", pixels, MAX_SIDE)?;
         }
@@ -130,7 +142,7 @@ impl VitConfig {
                 return Err(Error::setting("model.patch_size", why, self.patch_size));
             }
         }
-        self.stack().validate_width()?;
+        width(&self.stack())?;
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
             let why = "a small positive number";
             return Err(Error::setting("model.layer_norm_eps", why, self.layer_norm_eps));

@@ -6,8 +6,10 @@ pub mod config;
 pub mod stack;
 pub mod tokens;
 mod trunk;
+mod whole;
 
 pub use blocks::{Encoded, ForwardOptions, StackCache};
 pub use config::VitConfig;
 pub use stack::Stack;
 pub use trunk::{Positions, Vit};
+pub use whole::ImagesCache;

@@ -78,11 +78,21 @@ impl Stack {
     /// # Errors
     /// [`Error::Setting`] naming the key.
     pub(crate) fn validate_width(&self) -> Result<()> {
-        let Self { prefix, width, heads, .. } = *self;
+        let Self { prefix, width, .. } = *self;
         if width == 0 || width % 4 != 0 || width > MAX_WIDTH {
             let why = format!("a positive multiple of 4 (2-D sine-cosine positions), at most {MAX_WIDTH}");
             return Err(Error::setting(format!("{prefix}embed_dim"), why, width));
         }
+        self.validate_any_width()
+    }
+
+    /// As [`Stack::validate_width`], for positions that are no sines and cosines.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the key.
+    pub(crate) fn validate_any_width(&self) -> Result<()> {
+        let Self { prefix, width, heads, .. } = *self;
+        in_range(format!("{prefix}embed_dim"), width, MAX_WIDTH)?;
         if width % heads != 0 {
             let why = format!("a divisor of the width {width}");
             return Err(Error::setting(format!("{prefix}num_heads"), why, heads));

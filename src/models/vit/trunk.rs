@@ -43,14 +43,20 @@ pub enum Positions {
 }
 
 impl<F: Real> Vit<F> {
-    /// All zeros but the positions, which are those of sines and cosines.
+    /// All zeros but the positions, which are those of sines and cosines; where they are trained, a width that has no such
+    /// table is allowed, too, and they are 0.
     #[must_use]
     pub fn new(c: &VitConfig, positions: Positions) -> Self {
         let (rows, columns) = c.grid();
         let block = Block::new(c.embed_dim, c.num_heads, c.stack().hidden(), c.layer_norm_eps);
+        let pos_embed = if positions == Positions::Trained && !c.embed_dim.is_multiple_of(4) {
+            Array3::zeros((1, c.tokens(), c.embed_dim))
+        } else {
+            pos_embed::table(c.embed_dim, rows, columns)
+        };
         Self {
             cls_token: Array3::zeros((1, 1, c.embed_dim)),
-            pos_embed: pos_embed::table(c.embed_dim, rows, columns),
+            pos_embed,
             patch_embed: PatchEmbed::new(c.in_chans, c.patch_size, c.embed_dim),
             blocks: vec![block; c.depth],
             positions,

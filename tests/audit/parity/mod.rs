@@ -11,6 +11,7 @@ mod beit;
 mod blockmask;
 mod classify;
 mod dense;
+mod detect;
 mod golden;
 mod mae;
 mod moco;

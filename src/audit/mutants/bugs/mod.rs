@@ -7,6 +7,7 @@
 mod beit;
 mod classifier;
 mod detect;
+mod detector;
 mod heads;
 mod layers;
 mod mae;
@@ -66,6 +67,7 @@ pub fn all() -> Vec<Bug> {
         moco::BUGS,
         segment::BUGS,
         detect::BUGS,
+        detector::BUGS,
     ]
     .concat()
 }

@@ -45,6 +45,8 @@ const HEAD: &str = "models/segment/head.rs";
 const LOSS: &str = "models/segment/pixel_loss.rs";
 const CLASS: &str = "(label != IGNORED).then_some(usize::from(label))";
 
+const WHOLE: &str = "models/vit/whole.rs";
+
 const MODEL: &str = "models/segment/segmenter.rs";
 const SCALE: &str = "1.0 / labelled.max(1) as f64";
 
@@ -255,12 +257,12 @@ pub(super) const BUGS: &[Bug] = &[
         "self.main + self.auxiliary",
     ),
     bug(MODEL, "auxiliary loss forgotten in the loss", "losses.auxiliary = sum;", "();"),
-    bug(MODEL, "forward: positions forgotten", "self.vit.add_positions(&mut patches);", "();"),
+    bug(WHOLE, "forward: positions forgotten", "self.add_positions(&mut patches);", "();"),
     bug(
-        MODEL,
+        WHOLE,
         "gradient of the levels below the last forgotten",
-        "self.vit.encode_backward(blocks, dx, &dtaps, &mut grad.vit, cx)",
+        "self.encode_backward(cache.blocks, dx, &dtaps, grad, cx)",
         "{ let none: Vec<_> = dtaps.iter().map(|d| d * F::zero()).collect(); \
-           self.vit.encode_backward(blocks, dx, &none, &mut grad.vit, cx) }",
+           self.encode_backward(cache.blocks, dx, &none, grad, cx) }",
     ),
 ];

@@ -1,0 +1,128 @@
+//! What a detection network costs: parameters, floating-point operations, bytes.
+
+use super::config::DetectorConfig;
+use super::region_convs::CONVS;
+use crate::models::pyramid::levels::{LEVELS, STRIDES};
+use crate::models::vit::stack::{linear_flops, linear_parameters, norm_parameters};
+
+/// A product of the network: how many rows of how many inputs give how many outputs.
+struct Product {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+fn product(rows: usize, inputs: usize, outputs: usize) -> Product {
+    Product { rows, inputs, outputs }
+}
+
+impl DetectorConfig {
+    /// Parameters of the model.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        let (d, c, k) = (self.embed_dim, self.channels, self.num_classes);
+        let doubling = 4 * d * d + d;
+        let adapters: usize = STRIDES
+            .iter()
+            .map(|stride| match self.patch_size / stride {
+                4 => 2 * doubling + norm_parameters(d),
+                2 => doubling,
+                _ => 0,
+            })
+            .sum();
+        let conv =
+            |taps: usize, inputs: usize, outputs: usize| taps * inputs * outputs + norm_parameters(outputs);
+        let fpn = LEVELS * (conv(1, d, c) + conv(9, c, c));
+        let rpn = 2 * (9 * c * c + c) + linear_parameters(c, 5 * self.anchor_ratios.len());
+        let convs = CONVS * conv(9, c, c);
+        let boxes = convs
+            + linear_parameters(c * self.box_size * self.box_size, self.fc_dim)
+            + linear_parameters(self.fc_dim, 5 * k + 1);
+        let masks = convs + 4 * c * c + c + linear_parameters(c, k);
+        // The trunk's figure has a norm behind the last block, which is not there.
+        let trunk = self.vit().parameters() - norm_parameters(d);
+        trunk + adapters + fpn + rpn + boxes + if self.mask_head { masks } else { 0 }
+    }
+
+    /// Floating-point operations (a multiply-add is two) of all matrix products of one image's training step, everything
+    /// trained and all samples there: the backward pass of a product costs two of its size.
+    #[must_use]
+    pub fn flops_per_image(&self) -> f64 {
+        let vit = self.vit();
+        let regions = self.roi_batch_per_image;
+        vit.flops_per_image(vit.tokens()) + 3.0 * flops(&self.products(regions, self.foreground()))
+    }
+
+    /// As [`DetectorConfig::flops_per_image`], of one image in evaluation with all proposals and detections there.
+    #[must_use]
+    pub fn inference_flops_per_image(&self) -> f64 {
+        let vit = self.vit();
+        vit.flops_per_image(vit.tokens()) / 3.0 + flops(&self.products(self.post_nms, self.max_detections))
+    }
+
+    /// Bytes of the activations that one image's training step keeps in f32 until its backward pass: the trunk's with all
+    /// blocks trained, and of every layer on a map its input, what its norm keeps and ReLU's slope.
+    #[must_use]
+    pub fn activation_bytes(&self) -> usize {
+        let kept = kept(&self.products(self.roi_batch_per_image, self.foreground()));
+        self.vit().activation_bytes(self.depth) + size_of::<f32>() * kept
+    }
+
+    /// Bytes of the activations of one image on its way through, in f32, when nothing is kept for a backward pass.
+    #[must_use]
+    pub fn inference_bytes(&self) -> usize {
+        let kept = kept(&self.products(self.post_nms, self.max_detections));
+        self.vit().inference_bytes() + size_of::<f32>() * kept
+    }
+
+    /// The most regions of an image that have an object.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of the quota")]
+    fn foreground(&self) -> usize {
+        (self.roi_positive_fraction * self.roi_batch_per_image as f64) as usize
+    }
+
+    /// Behind the trunk, for one image, so many regions for the box head and for the mask head. A 3 × 3 convolution has nine
+    /// inputs where it reads one: its products are counted by neighbours, its memory, since neighbours are not copied, too
+    /// high by that.
+    fn products(&self, regions: usize, masks: usize) -> Vec<Product> {
+        let (d, c, k) = (self.embed_dim, self.channels, self.num_classes);
+        let patches = self.vit().num_patches();
+        let pixels = self.map_sizes().map(|[height, width]| height * width);
+        let mut products = Vec::new();
+        for stride in STRIDES {
+            let doublings = (self.patch_size / stride).checked_ilog2().unwrap_or(0);
+            products.extend((0..doublings).map(|n| product(patches << (2 * n), d, 4 * d)));
+        }
+        products
+            .extend(pixels[..LEVELS].iter().flat_map(|&rows| [product(rows, d, c), product(rows, 9 * c, c)]));
+        products.extend(
+            pixels.iter().flat_map(|&rows| {
+                [product(2 * rows, 9 * c, c), product(rows, c, 5 * self.anchor_ratios.len())]
+            }),
+        );
+        let cells = self.box_size * self.box_size;
+        products.extend([
+            product(CONVS * regions * cells, 9 * c, c),
+            product(regions, c * cells, self.fc_dim),
+            product(regions, self.fc_dim, 5 * k + 1),
+        ]);
+        if self.mask_head {
+            let rows = masks * self.mask_size * self.mask_size;
+            products.extend([
+                product(CONVS * rows, 9 * c, c),
+                product(rows, c, 4 * c),
+                product(4 * rows, c, k),
+            ]);
+        }
+        products
+    }
+}
+
+fn flops(products: &[Product]) -> f64 {
+    products.iter().map(|p| linear_flops(p.rows, p.inputs, p.outputs)).sum()
+}
+
+/// Numbers that products keep.
+fn kept(products: &[Product]) -> usize {
+    products.iter().map(|p| p.rows * (p.inputs + 3 * p.outputs)).sum()
+}
