@@ -26,6 +26,7 @@ pub mod order;
 mod prefetch;
 pub mod reduce_zero;
 pub mod resample;
+pub mod rle;
 pub mod scenes;
 pub mod split;
 pub mod stats;

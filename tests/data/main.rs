@@ -21,6 +21,7 @@ mod parquet;
 mod pillow;
 mod pillow_ops;
 mod rand_augment;
+mod rle;
 mod scenes;
 mod shards;
 mod split;
