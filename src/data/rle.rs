@@ -3,13 +3,10 @@
 //!
 //! Areas, boxes, unions and overlaps are worked out on the runs; no pixel is touched. Golden: `tests/golden/rle_v.json`.
 
-use std::fmt;
-use std::path::Path;
-
 use ndarray::{Array2, ArrayView2};
 
 use super::decode::MAX_BYTES;
-use crate::base::Error;
+use crate::base::Mismatch;
 
 mod polygon;
 
@@ -18,24 +15,6 @@ mod polygon;
 pub struct Rle {
     counts: Vec<u32>,
     size: [usize; 2],
-}
-
-/// Why something from outside is no mask: what was expected, and what was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoMask {
-    expected: String,
-    found: String,
-}
-
-impl NoMask {
-    fn new(expected: impl Into<String>, found: impl fmt::Display) -> Self {
-        Self { expected: expected.into(), found: found.to_string() }
-    }
-
-    /// As an error of a part of a file.
-    pub fn at(self, path: &Path, field: impl Into<String>) -> Error {
-        Error::input(path, field, self.expected, self.found)
-    }
 }
 
 /// The next pixels of a mask, added run by run.
@@ -66,13 +45,13 @@ impl Rle {
     ///
     /// # Errors
     /// If they do not sum to H · W, or if that is more than an image may have.
-    pub fn new(counts: &[u32], size: [usize; 2]) -> Result<Self, NoMask> {
+    pub fn new(counts: &[u32], size: [usize; 2]) -> Result<Self, Mismatch> {
         let pixels = pixels(size)?;
         let sum: u64 = counts.iter().map(|&count| u64::from(count)).sum();
         if sum != u64::from(pixels) {
             let [height, width] = size;
             let expected = format!("runs of {pixels} pixels in all, for {height}×{width} (height × width)");
-            return Err(NoMask::new(expected, sum));
+            return Err(Mismatch::new(expected, sum));
         }
         let mut runs = Runs::new();
         counts.iter().enumerate().for_each(|(at, &count)| runs.push(count, at % 2 == 1));
@@ -92,13 +71,13 @@ impl Rle {
     ///
     /// # Errors
     /// If it is no such string, or its runs do not sum to H · W.
-    pub fn of_string(text: &str, size: [usize; 2]) -> Result<Self, NoMask> {
+    pub fn of_string(text: &str, size: [usize; 2]) -> Result<Self, Mismatch> {
         /// More characters than any run takes: 7 · 5 bits.
         const MOST: u32 = 7;
         let mut counts = Vec::<u32>::new();
         let (mut value, mut bits) = (0_i64, 0);
         for (at, character) in text.bytes().enumerate() {
-            let wrong = || NoMask::new("a compressed string of runs", format!("{text:.40?}, at byte {at}"));
+            let wrong = || Mismatch::new("a compressed string of runs", format!("{text:.40?}, at byte {at}"));
             let six =
                 character.checked_sub(48).filter(|six| *six < 64 && bits < 5 * MOST).ok_or_else(wrong)?;
             value |= i64::from(six & 0x1f) << bits;
@@ -116,7 +95,7 @@ impl Rle {
             (value, bits) = (0, 0);
         }
         if bits > 0 {
-            return Err(NoMask::new("a compressed string of runs", format!("{text:.40?}, cut short")));
+            return Err(Mismatch::new("a compressed string of runs", format!("{text:.40?}, cut short")));
         }
         Self::new(&counts, size)
     }
@@ -257,11 +236,11 @@ impl Rle {
 }
 
 /// The pixels of an image of this size, if that is one that may be.
-fn pixels([height, width]: [usize; 2]) -> Result<u32, NoMask> {
+fn pixels([height, width]: [usize; 2]) -> Result<u32, Mismatch> {
     let product = (height as u64).checked_mul(width as u64).filter(|pixels| *pixels <= MAX_BYTES);
     product.and_then(|pixels| u32::try_from(pixels).ok()).ok_or_else(|| {
         let expected = format!("a mask of at most {MAX_BYTES} pixels");
-        NoMask::new(expected, format!("{height}×{width} (height × width)"))
+        Mismatch::new(expected, format!("{height}×{width} (height × width)"))
     })
 }
 

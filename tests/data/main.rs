@@ -2,6 +2,7 @@
 
 mod augment;
 mod bad_images;
+mod coco;
 #[path = "../common/mod.rs"]
 mod common;
 mod dense;
@@ -26,4 +27,5 @@ mod scenes;
 mod shards;
 mod split;
 mod two_views;
+mod voc;
 mod webdataset;

@@ -3,7 +3,7 @@
 use ndarray::Array2;
 use proptest::prelude::*;
 use serde::Deserialize;
-use std::fs;
+use std::{fs, slice};
 use vit_mae::data::rle::{Rle, box_iou};
 
 #[derive(Deserialize)]
@@ -29,7 +29,8 @@ struct Mask {
 struct Polygons {
     name: String,
     size: [usize; 2],
-    polygons: Vec<Vec<f64>>,
+    #[serde(rename = "polygons")]
+    parts: Vec<Vec<f64>>,
     strings: Vec<String>,
     string: String,
     area: u64,
@@ -43,7 +44,8 @@ struct Iou {
     a: Vec<String>,
     b: Vec<String>,
     crowd: Vec<u8>,
-    iou: Vec<Vec<f64>>,
+    #[serde(rename = "iou")]
+    expected: Vec<Vec<f64>>,
     union: String,
     intersection: String,
 }
@@ -83,11 +85,11 @@ fn masks_are_read_and_written_as_pycocotools_does() {
 fn polygons_take_the_pixels_that_they_take_in_pycocotools() {
     let cases = golden().polygons;
     assert_eq!(cases.len(), 39);
-    for Polygons { name, size, polygons, strings, string, area, bbox, rows: pixels } in cases {
-        for (polygon, string) in polygons.iter().zip(strings) {
-            assert_eq!(Rle::of_polygons(&[polygon.clone()], size).unwrap().string(), string, "{name}");
+    for Polygons { name, size, parts, strings, string, area, bbox, rows: pixels } in cases {
+        for (polygon, string) in parts.iter().zip(strings) {
+            assert_eq!(Rle::of_polygons(slice::from_ref(polygon), size).unwrap().string(), string, "{name}");
         }
-        let all = Rle::of_polygons(&polygons, size).unwrap();
+        let all = Rle::of_polygons(&parts, size).unwrap();
         assert_eq!((all.string(), all.area(), all.bbox()), (string, area, bbox), "{name}");
         assert!(pixels.is_none_or(|pixels| pixels == rows(&all.mask())), "{name}");
     }
@@ -96,12 +98,12 @@ fn polygons_take_the_pixels_that_they_take_in_pycocotools() {
 #[test]
 fn overlaps_of_masks_and_of_boxes_are_the_same_numbers() {
     let Golden { iou, box_iou: boxes, .. } = golden();
-    for Iou { size, a, b, crowd, iou, union, intersection } in iou {
+    for Iou { size, a, b, crowd, expected, union, intersection } in iou {
         let read = |all: Vec<String>| -> Vec<Rle> {
             all.iter().map(|text| Rle::of_string(text, size).unwrap()).collect()
         };
         let (a, b) = (read(a), read(b));
-        for (a, expected) in a.iter().zip(iou) {
+        for (a, expected) in a.iter().zip(expected) {
             let found: Vec<f64> = b.iter().zip(&crowd).map(|(b, &crowd)| a.iou(b, crowd == 1)).collect();
             assert_eq!(found, expected);
         }
@@ -121,8 +123,7 @@ fn overlaps_of_masks_and_of_boxes_are_the_same_numbers() {
 #[test]
 fn what_is_no_mask_is_refused_before_it_takes_memory() {
     let message = |mask: Result<Rle, _>| -> String {
-        mask.map_err(|wrong: vit_mae::data::rle::NoMask| wrong.at("a.json".as_ref(), "counts").to_string())
-            .unwrap_err()
+        mask.map_err(|wrong: vit_mae::base::Mismatch| wrong.at("a.json", "counts").to_string()).unwrap_err()
     };
     for (mask, expected) in [
         (Rle::new(&[3, 4], [2, 3]), "runs of 6 pixels in all, for 2×3 (height × width), found 7"),

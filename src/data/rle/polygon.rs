@@ -1,7 +1,8 @@
 //! Polygons to runs, to the pixel as `pycocotools` rasterises them (`rleFrPoly`): which pixels an outline takes decides some
 //! percent of a small object's area.
 
-use super::{NoMask, Rle, Runs, pixels};
+use super::{Rle, Runs, pixels};
+use crate::base::Mismatch;
 
 /// Points are rounded to so many parts of a pixel.
 const PARTS: f64 = 5.0;
@@ -14,7 +15,7 @@ impl Rle {
     ///
     /// # Errors
     /// If a polygon is no list of at least three points, or a point lies far outside.
-    pub fn of_polygons(polygons: &[Vec<f64>], size: [usize; 2]) -> Result<Self, NoMask> {
+    pub fn of_polygons(polygons: &[Vec<f64>], size: [usize; 2]) -> Result<Self, Mismatch> {
         let mut all = Self::new(&[pixels(size)?], size)?;
         for polygon in polygons {
             all = all.union(&of_polygon(polygon, size)?);
@@ -23,9 +24,9 @@ impl Rle {
     }
 }
 
-fn of_polygon(polygon: &[f64], size: [usize; 2]) -> Result<Rle, NoMask> {
+fn of_polygon(polygon: &[f64], size: [usize; 2]) -> Result<Rle, Mismatch> {
     if polygon.len() < 6 || !polygon.len().is_multiple_of(2) {
-        return Err(NoMask::new(
+        return Err(Mismatch::new(
             "polygons of at least three points: x1, y1, …",
             format!("{} values", polygon.len()),
         ));
@@ -35,7 +36,7 @@ fn of_polygon(polygon: &[f64], size: [usize; 2]) -> Result<Rle, NoMask> {
     // Far points cost time, not pixels; this also refuses what is not a number.
     if let Some(value) = polygon.iter().find(|value| !(-far..=far).contains(*value)) {
         let expected = format!("points in or near the image's {height}×{width} pixels (height × width)");
-        return Err(NoMask::new(expected, value));
+        return Err(Mismatch::new(expected, value));
     }
     let crossings = crossings(polygon, size);
     // Between two crossings in a row is a run; crossings at one place cancel.
@@ -60,7 +61,7 @@ fn crossings(polygon: &[f64], [height, width]: [usize; 2]) -> Vec<u32> {
             let x = pixel(if point[0] < last[0] { point[0] } else { point[0] - 1 });
             if x.fract() == 0.0 && (0.0..width as f64).contains(&x) {
                 let y = pixel(point[1].min(last[1])).clamp(0.0, height as f64).ceil();
-                let at = truncated(x) * height as i64 + truncated(y);
+                let at = truncated(x * height as f64 + y);
                 found.push(u32::try_from(at).expect("a pixel of the image, or one past a column"));
             }
         });

@@ -48,7 +48,9 @@ pub struct ErrorCounts {
 #[must_use]
 pub fn count_errors(images: &[ImageResult], overlap: Overlap, most: usize, least_score: f64) -> ErrorCounts {
     let mut counts = ErrorCounts::default();
-    images.iter().for_each(|image| counts.add(image, overlap, most, least_score));
+    for image in images {
+        counts.add(image, overlap, most, least_score);
+    }
     counts
 }
 
@@ -88,7 +90,9 @@ impl ErrorCounts {
                 (&mut self.both, None)
             };
             *kind += 1;
-            object.into_iter().for_each(|object| near_miss[object] = true);
+            if let Some(object) = object {
+                near_miss[object] = true;
+            }
         }
         let missed = |o: &usize| !found[*o] && !near_miss[*o] && !crowds[*o];
         self.missed += (0..found.len()).filter(missed).count();

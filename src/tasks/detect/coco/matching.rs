@@ -60,14 +60,16 @@ pub(super) fn surest<'a>(all: impl Iterator<Item = &'a Detection>, most: usize) 
 
 /// Overlaps `[detections, objects]`.
 pub(super) fn ious(detections: &[&Detection], objects: &[&Object], overlap: Overlap) -> Array2<f64> {
-    let found: Vec<[f64; 4]> = detections.iter().map(|found| overlap.bbox(found.bbox, &found.mask)).collect();
-    let there: Vec<[f64; 4]> = objects.iter().map(|object| overlap.bbox(object.bbox, &object.mask)).collect();
+    let found: Vec<[f64; 4]> =
+        detections.iter().map(|found| overlap.bbox(found.bbox, found.mask.as_ref())).collect();
+    let there: Vec<[f64; 4]> =
+        objects.iter().map(|object| overlap.bbox(object.bbox, object.mask.as_ref())).collect();
     Array2::from_shape_fn((found.len(), there.len()), |(d, o)| {
         let of_boxes = box_iou(found[d], there[o], objects[o].crowd);
         match overlap {
             // Masks of boxes that do not meet need not be compared.
             Overlap::Masks if of_boxes > 0.0 => {
-                mask(&detections[d].mask).iou(mask(&objects[o].mask), objects[o].crowd)
+                mask(detections[d].mask.as_ref()).iou(mask(objects[o].mask.as_ref()), objects[o].crowd)
             }
             _ => of_boxes,
         }

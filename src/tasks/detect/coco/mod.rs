@@ -85,7 +85,7 @@ impl From<&Instance> for Object {
 
 impl Overlap {
     /// The box that is compared: as given, or around the mask.
-    fn bbox(self, given: [f64; 4], pixels: &Option<Rle>) -> [f64; 4] {
+    fn bbox(self, given: [f64; 4], pixels: Option<&Rle>) -> [f64; 4] {
         match self {
             Self::Boxes => given,
             Self::Masks => mask(pixels).bbox(),
@@ -96,11 +96,11 @@ impl Overlap {
     fn area(self, detection: &Detection) -> f64 {
         match self {
             Self::Boxes => detection.bbox[2] * detection.bbox[3],
-            Self::Masks => mask(&detection.mask).area() as f64,
+            Self::Masks => mask(detection.mask.as_ref()).area() as f64,
         }
     }
 }
 
-fn mask(mask: &Option<Rle>) -> &Rle {
-    mask.as_ref().expect("a mask of each object and detection, where masks are compared")
+fn mask(mask: Option<&Rle>) -> &Rle {
+    mask.expect("a mask of each object and detection, where masks are compared")
 }

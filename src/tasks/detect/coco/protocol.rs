@@ -1,15 +1,12 @@
 //! What COCO's figures are taken over: overlaps, sizes of objects, numbers of detections.
 
+use crate::data::target::{MEDIUM, SMALL};
+
 /// The recalls at which precision is read: 0, 0.01, …, 1.
 pub const RECALLS: usize = 101;
 
 /// Sizes in pixels: all, small, medium, large. Both ends belong to a range.
 pub const AREA_RANGES: [[f64; 2]; 4] = [[0.0, 1e10], [0.0, SMALL], [SMALL, MEDIUM], [MEDIUM, 1e10]];
-
-/// The largest small object, 32².
-const SMALL: f64 = 1024.0;
-/// The largest medium object, 96².
-const MEDIUM: f64 = 9216.0;
 
 /// How detections are judged.
 #[derive(Clone, Debug, PartialEq)]
