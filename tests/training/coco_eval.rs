@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::slice::from_ref;
 use vit_mae::data::rle::Rle;
 use vit_mae::tasks::detect::coco::protocol::AREA_RANGES;
 use vit_mae::tasks::detect::coco::{
@@ -251,11 +252,11 @@ fn an_error_has_the_first_kind_that_fits() {
             found(0, 0.1, at(800.0)), // below the least score
         ],
     };
-    let counts = count_errors(&[image.clone()], Overlap::Boxes, 100, 0.15);
+    let counts = count_errors(from_ref(&image), Overlap::Boxes, 100, 0.15);
     let expected =
         ErrorCounts { mislocated: 1, misclassified: 1, both: 1, duplicate: 1, background: 2, missed: 2 };
     assert_eq!(counts, expected);
-    let first_two = count_errors(&[image], Overlap::Boxes, 2, 0.0);
+    let first_two = count_errors(from_ref(&image), Overlap::Boxes, 2, 0.0);
     assert_eq!(first_two, ErrorCounts { duplicate: 1, missed: 4, ..ErrorCounts::default() });
 }
 

@@ -1,6 +1,6 @@
 //! COCO's evaluation of detections: average precision and recall, exactly as `pycocotools` computes them.
 //!
-//! Reading order: [`protocol`] (at which overlaps, of which sizes) → [`matching`] (which detection finds which object) →
+//! Reading order: [`protocol`] (at which overlaps, of which sizes) → `matching` (which detection finds which object) →
 //! [`evaluation`] (from matches to precision at each recall, and the twelve figures) → [`errors`] (what went wrong where none was
 //! found) → [`results`] (detections as a file). Golden: `tests/golden/cocoeval_v.json`.
 
