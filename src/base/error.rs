@@ -114,6 +114,25 @@ pub enum Error {
     },
 }
 
+/// What was expected and what was found in a part of a file whose name its reader knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    expected: String,
+    found: String,
+}
+
+impl Mismatch {
+    /// Of these.
+    pub fn new(expected: impl Into<String>, found: impl ToString) -> Self {
+        Self { expected: expected.into(), found: found.to_string() }
+    }
+
+    /// In this part of a file.
+    pub fn at(self, path: impl AsRef<Path>, field: impl Into<String>) -> Error {
+        Error::input(path, field, self.expected, self.found)
+    }
+}
+
 impl Error {
     /// A flag or key with an impossible value.
     pub fn setting(key: impl Into<String>, expected: impl Into<String>, found: impl ToString) -> Self {

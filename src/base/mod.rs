@@ -11,5 +11,5 @@ pub mod real;
 pub mod rng;
 pub mod sync;
 
-pub use error::{Error, Result};
+pub use error::{Error, Mismatch, Result};
 pub use real::Real;

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// The images: a folder of PNG/JPEG, IDX, CIFAR, NumPy or WebDataset files [default: the checkpoint's]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, scenes, label-maps, folder
+    /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, scenes, label-maps, coco, voc, folder
     #[arg(long)]
     format: Option<String>,
     /// Skip images that cannot be read (they are counted and listed) instead of stopping

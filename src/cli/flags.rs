@@ -20,7 +20,7 @@ pub(crate) struct LabelledData {
     /// Labelled images: a folder with one sub-folder a class, IDX, CIFAR, NumPy or WebDataset files [default: the checkpoint's]
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,
-    /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, scenes, label-maps, folder
+    /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, scenes, label-maps, coco, voc, folder
     #[arg(long)]
     pub(crate) format: Option<String>,
     /// Skip images that cannot be read (they are counted and listed) instead of stopping

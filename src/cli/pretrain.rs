@@ -57,7 +57,7 @@ pub(crate) struct Args {
     /// Images: a folder of PNG/JPEG, IDX, CIFAR, NumPy or WebDataset files [presets nano and photo bring some]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, scenes, label-maps, folder
+    /// The data's format if the path does not tell: idx, cifar, npy, webdataset, parquet, scenes, label-maps, coco, voc, folder
     #[arg(long)]
     format: Option<String>,
     /// Random resized crops of this fraction of the area, for example 0.2,1

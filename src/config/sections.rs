@@ -23,7 +23,7 @@ pub struct DataConfig {
     /// A file or folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// `idx`, `cifar`, `npy`, `webdataset`, `parquet`, `scenes`, `label-maps` or `folder`; recognised from the path if absent.
+    /// `idx`, `cifar`, `npy`, `webdataset`, `parquet`, `scenes`, `label-maps`, `coco`, `voc` or `folder`; recognised from the path if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
     /// Random resized crops of this fraction of the area, `[smallest, largest]`; none if absent.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::target::{MEDIUM, SMALL};
 use super::{Dataset, Target, TargetKind};
 
 /// Of the images that were looked at.
@@ -11,6 +12,8 @@ pub struct DenseSurvey {
     pub kind: &'static str,
     /// In the order of the data's classes.
     pub classes: Vec<DenseClass>,
+    /// How many of the objects are crowds; of instances only.
+    pub crowds: Option<usize>,
     /// The fraction of all pixels that are ignored; of label maps only.
     pub ignored: Option<f64>,
 }
@@ -24,6 +27,8 @@ pub struct DenseClass {
     pub images: usize,
     /// How many objects are of it; of instances only.
     pub objects: Option<usize>,
+    /// How many of these are small, medium and large by COCO's rule: of an area below 32², below 96², or more.
+    pub sizes: Option<[usize; 3]>,
     /// In label maps the fraction of the pixels that are not ignored; of objects the fraction of all pixels that their masks
     /// cover, or their boxes where they have no mask.
     pub pixels: f64,
@@ -32,8 +37,9 @@ pub struct DenseClass {
 /// Sums over targets, of whole numbers: exact in any order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    /// Images, objects and pixels of each class.
-    classes: Vec<[u64; 3]>,
+    /// Images and pixels of each class, and its small, medium and large objects.
+    classes: Vec<[u64; 5]>,
+    crowds: u64,
     /// All pixels, and those of no class.
     all: u64,
     ignored: u64,
@@ -47,16 +53,16 @@ impl Tally {
         reason = "boxes are a few pixels large"
     )]
     pub(super) fn of(target: &Target, pixels: usize, classes: usize) -> Self {
-        let mut tally = Self { classes: vec![[0; 3]; classes], all: pixels as u64, ignored: 0 };
+        let mut tally = Self { classes: vec![[0; 5]; classes], all: pixels as u64, ..Self::default() };
         match target {
             Target::LabelMap(labels) => {
                 for &label in labels {
                     match tally.classes.get_mut(usize::from(label)) {
-                        Some(class) => class[2] += 1,
+                        Some(class) => class[1] += 1,
                         None => tally.ignored += 1,
                     }
                 }
-                tally.classes.iter_mut().for_each(|class| class[0] = u64::from(class[2] > 0));
+                tally.classes.iter_mut().for_each(|class| class[0] = u64::from(class[1] > 0));
             }
             Target::Instances(objects) => {
                 for object in objects {
@@ -66,8 +72,10 @@ impl Tally {
                         |mask: &ndarray::Array2<bool>| mask.iter().filter(|&&set| set).count() as u64;
                     let class = &mut tally.classes[object.class];
                     class[0] = 1;
-                    class[1] += 1;
-                    class[2] += object.mask.as_ref().map_or(of_box, of_mask);
+                    let size = usize::from(object.area >= SMALL) + usize::from(object.area >= MEDIUM);
+                    class[2 + size] += 1;
+                    tally.crowds += u64::from(object.crowd);
+                    class[1] += object.mask.as_ref().map_or(of_box, of_mask);
                 }
             }
             Target::None | Target::Class(_) => {}
@@ -77,10 +85,11 @@ impl Tally {
 
     /// Adds another image's.
     pub(super) fn add(&mut self, other: &Self) {
-        self.classes.resize(other.classes.len(), [0; 3]);
+        self.classes.resize(other.classes.len(), [0; 5]);
         for (class, more) in self.classes.iter_mut().zip(&other.classes) {
             class.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
         }
+        self.crowds += other.crowds;
         self.all += other.all;
         self.ignored += other.ignored;
     }
@@ -95,15 +104,18 @@ impl Tally {
         let fraction = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
         let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let named = dataset.classes().iter().enumerate().map(|(at, name)| {
-            let [images, number, pixels] = self.classes.get(at).copied().unwrap_or_default();
+            let [images, pixels, small, medium, large] = self.classes.get(at).copied().unwrap_or_default();
+            let sizes = [small, medium, large].map(count);
             DenseClass {
                 name: name.clone(),
                 images: count(images),
-                objects: objects.then_some(count(number)),
+                objects: objects.then(|| sizes.iter().sum()),
+                sizes: objects.then_some(sizes),
                 pixels: fraction(pixels, self.all - self.ignored),
             }
         });
         let ignored = (!objects).then(|| fraction(self.ignored, self.all));
-        Some(DenseSurvey { kind, classes: named.collect(), ignored })
+        let crowds = objects.then(|| count(self.crowds));
+        Some(DenseSurvey { kind, classes: named.collect(), crowds, ignored })
     }
 }

@@ -26,6 +26,7 @@ pub mod order;
 mod prefetch;
 pub mod reduce_zero;
 pub mod resample;
+pub mod rle;
 pub mod scenes;
 pub mod split;
 pub mod stats;
@@ -122,6 +123,21 @@ pub trait Dataset: Send + Sync {
 
     /// The names of the classes; empty if the data has no labels.
     fn classes(&self) -> &[String];
+
+    /// The number that files of results call image `index` by: COCO's own, or its position, counted from 1.
+    fn image_id(&self, index: usize) -> u64 {
+        index as u64 + 1
+    }
+
+    /// The numbers that files of results call the classes by, in their order: COCO's own, or 1, 2, ….
+    fn category_ids(&self) -> Vec<u64> {
+        (1..=self.classes().len() as u64).collect()
+    }
+
+    /// The same images with targets of another kind, if the data has them.
+    fn with_targets(&self, _: TargetKind) -> Option<std::sync::Arc<dyn Dataset>> {
+        None
+    }
 
     /// Why the labels that the data has cannot be used; then no image has one, which is no error where none is needed.
     fn label_problem(&self) -> Option<&Error> {

@@ -59,6 +59,14 @@ impl Dataset for ReduceZeroLabel {
         &self.0.classes()[1..]
     }
 
+    fn image_id(&self, index: usize) -> u64 {
+        self.0.image_id(index)
+    }
+
+    fn category_ids(&self) -> Vec<u64> {
+        self.0.category_ids()[1..].to_vec()
+    }
+
     fn source(&self, index: usize) -> String {
         self.0.source(index)
     }

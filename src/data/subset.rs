@@ -61,6 +61,18 @@ impl Dataset for Subset {
         self.whole.classes()
     }
 
+    fn image_id(&self, index: usize) -> u64 {
+        self.whole.image_id(self.indices[index])
+    }
+
+    fn category_ids(&self) -> Vec<u64> {
+        self.whole.category_ids()
+    }
+
+    fn with_targets(&self, kind: TargetKind) -> Option<Arc<dyn Dataset>> {
+        Some(Arc::new(Self { whole: self.whole.with_targets(kind)?, indices: self.indices.clone() }))
+    }
+
     fn label_problem(&self) -> Option<&Error> {
         self.whole.label_problem()
     }

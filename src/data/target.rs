@@ -2,6 +2,11 @@
 
 use ndarray::{Array2, ArrayView2};
 
+/// Objects of an area below this are small by COCO's rule: 32².
+pub const SMALL: f64 = 1024.0;
+/// Objects of an area below this, and not small, are medium: 96².
+pub const MEDIUM: f64 = 9216.0;
+
 /// The label of pixels without a class, which losses and scores leave out.
 pub const IGNORED: u8 = 255;
 

@@ -11,13 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use image::RgbImage;
-use ndarray::Array2;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Result};
 use crate::checkpoint::atomic::{parent, partial_name, sync_dir, write_synced};
+use crate::data::rle::Rle;
 use crate::data::survey::OnImage;
 use crate::data::{Dataset, Image, Instance, Split, Target};
 use crate::draw::palette::label_map_png;
@@ -125,7 +125,7 @@ fn annotation(object: &Instance, image: usize) -> Value {
     let runs = object
         .mask
         .as_ref()
-        .map(|mask| json!({ "size": [mask.nrows(), mask.ncols()], "counts": runs(mask) }));
+        .map(|mask| json!({ "size": mask.dim(), "counts": Rle::of_mask(mask.view()).counts() }));
     json!({
         "image_id": image,
         "category_id": object.class + 1,
@@ -136,19 +136,6 @@ fn annotation(object: &Instance, image: usize) -> Value {
     })
 }
 
-/// The lengths of runs of pixels outside and inside of a mask by turns, column by column, beginning outside.
-fn runs(mask: &Array2<bool>) -> Vec<usize> {
-    let (mut runs, mut inside) = (vec![0], false);
-    for &set in mask.t() {
-        if set != inside {
-            runs.push(0);
-            inside = set;
-        }
-        *runs.last_mut().expect("one to begin with") += 1;
-    }
-    runs
-}
-
 /// A colour image as a PNG file's bytes.
 fn png(image: &Image) -> Result<Vec<u8>> {
     let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
@@ -156,18 +143,4 @@ fn png(image: &Image) -> Result<Vec<u8>> {
     png_bytes(
         &RgbImage::from_raw(side(image.width), side(image.height), colour).expect("three bytes a pixel"),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ndarray::arr2;
-
-    #[test]
-    fn runs_go_down_the_columns_and_begin_outside() {
-        let mask = arr2(&[[0, 1, 0], [0, 1, 1]]).mapv(|x: u8| x == 1);
-        assert_eq!(runs(&mask), [2, 2, 1, 1]);
-        assert_eq!(runs(&arr2(&[[true], [false]])), [0, 1, 1]);
-        assert_eq!(runs(&arr2(&[[false; 2]])), [2]);
-    }
 }

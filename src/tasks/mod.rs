@@ -4,6 +4,7 @@
 pub mod beit;
 pub mod classify;
 pub mod confusion;
+pub mod detect;
 pub mod features;
 pub mod finetuning;
 pub mod knn;

@@ -54,7 +54,7 @@ fn unknown_names_are_refused_with_those_that_exist() {
     place.pretrain_refused(&["--preset", "vit-giant"], &["--preset", "nano", "vit-huge", "vit-giant"]);
     place.pretrain_refused(
         &["--format", "tar"],
-        &["--format", "idx, cifar, npy, webdataset, parquet, scenes, label-maps, folder", "tar"],
+        &["--format", "idx, cifar, npy, webdataset, parquet, scenes, label-maps, coco, voc, folder", "tar"],
     );
     place.pretrain_refused(&["--mask-strategy", "stripes"], &["--mask-strategy", "random", "block"]);
     place.pretrain_refused(&["--gemm", "blas"], &["--gemm", "matrixmultiply"]);

@@ -70,6 +70,62 @@ fn info_counts_pixels_and_images_of_each_class() {
     );
 }
 
+/// Two images of 100 × 120 pixels in COCO's layout, with these annotations.
+fn objects(place: &Place, annotations: &Value) {
+    let images =
+        [1, 2].map(|id| json!({"id": id, "file_name": format!("{id}.png"), "height": 100, "width": 120}));
+    for id in [1, 2] {
+        place.image(&format!("coco/images/train/{id}.png"), 1, (100, 120), 3);
+    }
+    let categories = json!([{"id": 5, "name": "dog"}, {"id": 2, "name": "car"}]);
+    let document = json!({"images": images, "annotations": annotations, "categories": categories});
+    place.write("coco/annotations/instances_train.json", document.to_string());
+}
+
+#[test]
+fn info_counts_objects_by_size_and_verify_names_a_bad_one() {
+    let place = Place::new();
+    let object = |id: u64, class: u64, bbox: [f64; 4]| {
+        let area = bbox[2] * bbox[3];
+        json!({"id": id, "image_id": 1, "category_id": class, "bbox": bbox, "area": area, "iscrowd": u8::from(id == 3)})
+    };
+    // Of 10², 32², 96² and 100 · 100 pixels: small, medium, large, large.
+    let mut all = vec![
+        object(1, 5, [0.0, 0.0, 10.0, 10.0]),
+        object(2, 5, [1.0, 1.0, 32.0, 32.0]),
+        object(3, 5, [2.0, 2.0, 96.0, 96.0]),
+        object(4, 2, [20.0, 0.0, 100.0, 100.0]),
+    ];
+    objects(&place, &json!(all));
+    let report = document(&place.done(&["data", "info", "coco", "--json"]));
+    let dense = &report["splits"][0]["dense"];
+    assert_eq!((&dense["kind"], &dense["crowds"]), (&json!("instances"), &json!(1)));
+    for (at, (name, numbers, sizes)) in [("car", 1, [0, 0, 1]), ("dog", 3, [1, 1, 1])].iter().enumerate() {
+        let class = &dense["classes"][at];
+        assert_eq!(
+            (&class["name"], &class["objects"], &class["sizes"]),
+            (&json!(name), &json!(numbers), &json!(sizes))
+        );
+    }
+    let text = place.done(&["data", "info", "coco"]);
+    for words in [
+        "COCO, 2 images, 4 objects, 2 classes",
+        "target    instances, 1 of the objects crowds",
+        "class   images  objects    small   medium    large   pixels",
+        "dog          1        3        1        1        1  43.08 %",
+    ] {
+        assert!(text.contains(words), "no {words:?} in: {text}");
+    }
+    assert!(place.done(&["data", "verify", "coco"]).contains("2 images: all can be read"));
+    all.push(object(7, 2, [90.0, 20.0, 40.0, 5.0]));
+    objects(&place, &json!(all));
+    let output = place.run(&["data", "verify", "coco"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words = "instances_train.json: annotation 7: bbox: expected a box in the image's 100×120 pixels (height × width), \
+                 found [90.0, 20.0, 40.0, 5.0] (x, y, width, height)";
+    assert!(output.status.code() == Some(1) && said.contains(words), "{said}");
+}
+
 #[test]
 fn a_bad_map_is_a_bad_image() {
     let place = Place::new();

@@ -84,10 +84,13 @@ fn scenes_in_files_are_the_scenes() {
     assert_eq!((back.len(), back.classes()), (300, scenes.classes()));
     let coco: Value = serde_json::from_slice(&found["annotations/instances_validation.json"]).unwrap();
     let objects = open("scenes:instances:32", None, Split::Validation).unwrap();
+    let as_coco = open(&written, Some(Format::Coco), Split::Validation).unwrap();
+    assert_eq!((as_coco.len(), as_coco.classes()), (300, objects.classes()));
     let mut annotations = coco["annotations"].as_array().unwrap().iter().enumerate();
     for index in 0..100 {
         assert!(back.image(index).unwrap() == scenes.image(index).unwrap(), "{index}");
         assert!(back.target(index).unwrap() == scenes.target(index).unwrap(), "{index}");
+        assert!(as_coco.target(index).unwrap() == objects.target(index).unwrap(), "{index}");
         let about =
             json!({"id": index + 1, "file_name": format!("{index:06}.png"), "height": 32, "width": 32});
         assert_eq!(coco["images"][index], about);

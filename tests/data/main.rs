@@ -2,6 +2,7 @@
 
 mod augment;
 mod bad_images;
+mod coco;
 #[path = "../common/mod.rs"]
 mod common;
 mod dense;
@@ -21,8 +22,10 @@ mod parquet;
 mod pillow;
 mod pillow_ops;
 mod rand_augment;
+mod rle;
 mod scenes;
 mod shards;
 mod split;
 mod two_views;
+mod voc;
 mod webdataset;

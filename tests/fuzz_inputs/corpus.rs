@@ -48,6 +48,16 @@ pub(crate) fn seeds(target: &str, dir: &Path) -> Vec<Vec<u8>> {
         }
         "png" | "folder" => vec![png(1), png(3), png(4), palette()],
         "label-map" => vec![png(1), palette(), label_map()],
+        "rle" => ["`1", "0`1", "8240l0", "11124N??"].map(|text| text.as_bytes().to_vec()).to_vec(),
+        "coco" => [
+            r#""segmentation": [[1, 2, 4, 2, 4, 4, 1, 4], [0.5, 0.5, 3, 1, 2, 2.5]]"#,
+            r#""area": 6.5, "iscrowd": 1, "segmentation": {"size": [6, 8], "counts": [8, 2, 4, 2, 32]}"#,
+            r#""area": 6.5, "iscrowd": 0, "segmentation": {"counts": "8240l0", "size": [6, 8]}"#,
+        ]
+        .map(coco)
+        .to_vec(),
+        "voc" => vec![VOC.as_bytes().to_vec()],
+        "detections" => vec![DETECTIONS.as_bytes().to_vec()],
         "jpeg" => vec![jpeg(1), jpeg(3)],
         "jpeg-layouts" => layouts(),
         other => panic!("no corpus for {other}"),
@@ -59,6 +69,22 @@ const LOG: &str = r#"{"kind":"step","step":1,"epoch":0.0,"loss":1.0,"lr":0.0,"gr
 {"kind":"epoch","epoch":1,"step":2,"train_loss":0.5,"held_out_loss":null,"wall_secs":1.0,"images_per_s":3.0,"data_wait_secs":0.0}
 {"kind":"change","step":2,"key":"optim.epochs","from":"1","to":"2"}
 "#;
+
+/// A document of one image and one object.
+fn coco(more: &str) -> Vec<u8> {
+    format!(
+        r#"{{"images": [{{"id": 7, "file_name": "a.png", "height": 6, "width": 8}}], "annotations":
+        [{{"id": 1, "image_id": 7, "category_id": 17, "bbox": [1, 2, 3, 2], {more}}}],
+        "categories": [{{"id": 17, "name": "dog"}}, {{"id": 3, "name": "car"}}]}}"#
+    )
+    .into_bytes()
+}
+
+const VOC: &str = "<annotation><size><width>8</width><height>6</height></size><object><name>dog</name><difficult>0</difficult>
+<bndbox><xmin>2</xmin><ymin>1</ymin><xmax>4</xmax><ymax>6</ymax></bndbox></object></annotation>";
+
+const DETECTIONS: &str = r#"[{"image_id": 7, "category_id": 17, "bbox": [1, 2, 3.5, 2], "score": 0.75,
+"segmentation": {"size": [6, 8], "counts": "8240l0"}}, {"image_id": 7, "category_id": 3, "bbox": [0, 0, 1, 1], "score": 1e-3}]"#;
 
 fn idx(dims: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0, 0, 8, u8::try_from(dims.len()).unwrap()];

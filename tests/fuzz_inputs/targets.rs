@@ -6,9 +6,11 @@ use vit_mae::base::files::read_text;
 use vit_mae::base::guard::GAVE_UP;
 use vit_mae::checkpoint::{State, tensors};
 use vit_mae::config::Settings;
+use vit_mae::data::rle::Rle;
 use vit_mae::data::{self, Split};
 use vit_mae::mae::mask_from_file;
 use vit_mae::tasks::Config;
+use vit_mae::tasks::detect::coco::results;
 use vit_mae::train::metrics;
 
 /// A parser, by name.
@@ -77,7 +79,17 @@ pub(crate) const TARGETS: &[Target] = &[
         per_byte: 3 * 24 * 1032,
         besides: 4 * MIB,
     },
+    Target { name: "rle", file: "rle.txt", read: rle, per_byte: 100, besides: MIB },
+    Target { name: "coco", file: "set/annotations.json", read: coco, per_byte: 300, besides: 2 * MIB },
+    Target { name: "voc", file: "set/Annotations/a.xml", read: voc, per_byte: 300, besides: 2 * MIB },
+    Target { name: "detections", file: "detections.json", read: detections, per_byte: 300, besides: MIB },
 ];
+
+/// A grey picture of 6 × 8 pixels, as PNG.
+const PICTURE: &[u8] =
+    b"\x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\x00\x08\x00\x00\x00\x06\x08\
+    \x00\x00\x00\x00\xdb\x6e\x80\x27\x00\x00\x00\x0e\x49\x44\x41\x54\x78\xda\x63\x88\x82\x02\x06\x52\x18\
+    \x00\xc7\xe5\x10\xe1\xdf\x95\x34\xce\x00\x00\x00\x00\x49\x45\x4e\x44\xae\x42\x60\x82";
 
 impl Target {
     /// Puts the bytes into `dir` and reads them.
@@ -136,6 +148,55 @@ fn label_map(path: &Path) {
             let _ = set.target(0);
         }
     }
+}
+
+/// As the runs of a mask of 6 × 8 pixels.
+fn rle(path: &Path) {
+    let bytes = fs::read(path).expect("a file");
+    if let Ok(mask) = Rle::of_string(&String::from_utf8_lossy(&bytes), [6, 8]) {
+        assert_eq!(Rle::of_string(&mask.string(), [6, 8]).as_ref(), Ok(&mask));
+        assert_eq!(Rle::of_mask(mask.mask().view()), mask);
+        assert_eq!((mask.iou(&mask, false) > 0.0, mask.bbox()[2] > 0.0), (mask.area() > 0, mask.area() > 0));
+    }
+}
+
+/// As the document of images that are all there is, and the objects of each.
+fn coco(path: &Path) {
+    objects(path, path.parent().unwrap_or(path), "a.png");
+}
+
+/// As the annotation of the one image.
+fn voc(path: &Path) {
+    objects(path, path.ancestors().nth(2).expect("set/Annotations/a"), "JPEGImages/a.png");
+}
+
+/// All objects of a set with this image.
+fn objects(file: &Path, set: &Path, image: &str) {
+    let image = set.join(image);
+    fs::create_dir_all(image.parent().unwrap_or(set)).expect("a folder");
+    fs::write(image, PICTURE).expect("a file");
+    let Ok(data) = data::open(set, None, Split::Train) else { return };
+    for index in 0..data.len() {
+        let _ = (data.source(index), data.image_id(index));
+        let Ok(data::Target::Instances(found)) = data.target(index) else { continue };
+        for object in found {
+            let [x1, y1, x2, y2] = object.bbox;
+            assert!(
+                0.0 <= x1 && x1 < x2 && x2 <= 8.0 && 0.0 <= y1 && y1 < y2 && y2 <= 6.0,
+                "{}: {object:?}",
+                file.display()
+            );
+            assert!(
+                object.class < data.classes().len() && object.area >= 0.0,
+                "{}: {object:?}",
+                file.display()
+            );
+        }
+    }
+}
+
+fn detections(path: &Path) {
+    let _ = results::read(path, &[3, 17, 90]);
 }
 
 fn folder(path: &Path) {

@@ -5,6 +5,7 @@ mod bench_memory;
 mod bits;
 mod buffers;
 mod classifier;
+mod coco_eval;
 #[path = "../common/mod.rs"]
 mod common;
 mod detector;

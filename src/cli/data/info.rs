@@ -126,14 +126,18 @@ fn range([low, high]: [usize; 2], median: usize) -> String {
 fn print_dense(dense: &DenseSurvey) {
     let ignored =
         dense.ignored.map_or(String::new(), |part| format!(", {} of the pixels ignored", percent(part)));
-    outln!("  target    {}{ignored}", dense.kind);
+    let crowds = dense
+        .crowds
+        .filter(|&n| n > 0)
+        .map_or(String::new(), |crowds| format!(", {crowds} of the objects crowds"));
+    outln!("  target    {}{ignored}{crowds}", dense.kind);
     outln!("  classes   {}\n", dense.classes.len());
     let widest = dense.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).max(5);
-    let with_objects = dense.ignored.is_none();
-    let objects = if with_objects { "  objects" } else { "" };
+    let objects = if dense.crowds.is_some() { "  objects    small   medium    large" } else { "" };
     outln!("    {:<widest$} {:>8}{objects} {:>8}", "class", "images", "pixels");
     for class in &dense.classes {
-        let objects = class.objects.map_or(String::new(), |objects| format!(" {objects:>8}"));
+        let numbers = class.objects.into_iter().chain(class.sizes.into_iter().flatten());
+        let objects = numbers.map(|number| format!(" {number:>8}")).collect::<Vec<_>>().concat();
         outln!(
             "    {:<widest$} {:>8}{objects} {:>8}",
             visible(&class.name),

@@ -39,7 +39,7 @@ pub(crate) struct Place {
     /// A data set: a folder, a file, or a quoted pattern for several shards
     #[arg(value_name = "PATH")]
     path: PathBuf,
-    /// Its format if the path does not tell: idx, cifar, npy, webdataset, parquet, scenes, label-maps, folder
+    /// Its format if the path does not tell: idx, cifar, npy, webdataset, parquet, scenes, label-maps, coco, voc, folder
     #[arg(long)]
     format: Option<String>,
     /// In label maps take 0 for ignored, and k for class k - 1, as ADE20K is used

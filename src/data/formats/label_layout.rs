@@ -85,8 +85,18 @@ fn png_of(stem: PathBuf) -> PathBuf {
 
 /// The names in `ImageSets/Segmentation/SPLIT.txt`.
 fn in_lists(root: &Path, images: &Path, maps: &Path, split: Split) -> Result<Pairs> {
-    let sets = sub_folder(root, "imagesets").and_then(|sets| sub_folder(&sets, "segmentation"));
-    let sets = sets.unwrap_or_else(|| root.join("ImageSets").join("Segmentation"));
+    let named = listed(root, "Segmentation", images, split)?;
+    let pairs = named.into_iter().map(|(name, image)| (image, maps.join(format!("{name}.png")))).collect();
+    Ok(Pairs { pairs, notes: Vec::new() })
+}
+
+/// The names in Pascal VOC's list `ImageSets/KIND/SPLIT.txt`, each with its image, which need not be there.
+///
+/// # Errors
+/// If there is no such list, several, or no name in it.
+pub(super) fn listed(root: &Path, kind: &str, images: &Path, split: Split) -> Result<Vec<(String, PathBuf)>> {
+    let sets = sub_folder(root, "imagesets").and_then(|sets| sub_folder(&sets, &kind.to_lowercase()));
+    let sets = sets.unwrap_or_else(|| root.join("ImageSets").join(kind));
     let of_split = |path: &PathBuf| {
         let stem = path.with_extension("");
         has_extension(path, "txt") && split_names::of_word(&file_name(&stem)) == Some(split)
@@ -95,23 +105,24 @@ fn in_lists(root: &Path, images: &Path, maps: &Path, split: Split) -> Result<Pai
     let expected = format!("{split}.txt, a list of names");
     let file = only(&sets, "split", &expected, lists.into_iter().filter(of_split).collect())?;
     let bytes = read_file(&file, MOST_LIST_BYTES)?;
-    let there: BTreeMap<_, _> =
-        list(images)?.images.into_iter().map(|path| (file_name(&path.with_extension("")), path)).collect();
+    let there = by_name(images)?;
     let names = text(&file, "list of names", &bytes)?.lines().map(str::trim).filter(|name| !name.is_empty());
-    let pairs: Vec<_> = names
-        .map(|name| {
-            let image = there.get(name).cloned().unwrap_or_else(|| images.join(format!("{name}.jpg")));
-            (image, maps.join(format!("{name}.png")))
-        })
-        .collect();
-    if pairs.is_empty() {
+    let image = |name: &str| there.get(name).cloned().unwrap_or_else(|| images.join(format!("{name}.jpg")));
+    let named: Vec<_> = names.map(|name| (name.to_owned(), image(name))).collect();
+    if named.is_empty() {
         return Err(Error::input(&file, "list of names", "at least one", "none"));
     }
-    Ok(Pairs { pairs, notes: Vec::new() })
+    Ok(named)
+}
+
+/// The images in a folder by their names without endings.
+pub(super) fn by_name(images: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let images = list(images)?.images.into_iter();
+    Ok(images.map(|path| (file_name(&path.with_extension("")), path)).collect())
 }
 
 /// The sub-folder of a name in small letters, however it is spelt.
-fn sub_folder(root: &Path, name: &str) -> Option<PathBuf> {
+pub(super) fn sub_folder(root: &Path, name: &str) -> Option<PathBuf> {
     let Listing { folders, .. } = list(root).ok()?;
     folders.into_iter().find(|folder| file_name(folder).to_lowercase() == name)
 }

@@ -67,7 +67,7 @@ fn occurring(root: &Path, pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<String>> {
 }
 
 /// The names of the classes, one a line.
-fn read_names(path: &Path) -> Result<Vec<String>> {
+pub(super) fn read_names(path: &Path) -> Result<Vec<String>> {
     let text = read_text(path)?;
     let names: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
     if let Some(line) = names.iter().position(String::is_empty) {

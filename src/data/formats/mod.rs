@@ -13,7 +13,9 @@ use super::{Dataset, Split, count, embedded};
 use crate::base::guard::guarded;
 use crate::base::{Error, Result};
 
+mod boxes;
 pub mod cifar;
+pub mod coco;
 pub mod folder;
 mod foreign;
 pub mod idx;
@@ -31,6 +33,7 @@ mod shard_index;
 mod shards;
 mod split_names;
 mod store;
+pub mod voc;
 pub mod webdataset;
 
 /// A way to store images in files.
@@ -48,6 +51,10 @@ pub enum Format {
     Parquet,
     /// Images with a label map each, as ADE20K and Pascal VOC have them.
     LabelMaps,
+    /// Images with boxes and masks of objects, as COCO has them.
+    Coco,
+    /// Images with boxes of objects, as Pascal VOC has them.
+    Voc,
     /// Pictures made of the embedded data, see [`super::scenes`].
     Scenes,
     /// PNG and JPEG files, in one folder or in one sub-folder per class.
@@ -68,7 +75,7 @@ struct Entry {
 
 /// All formats; the first that recognises a path opens it.
 #[rustfmt::skip]
-const FORMATS: [Entry; 8] = [
+const FORMATS: [Entry; 10] = [
     Entry { format: Format::Idx, name: "idx", recognises: idx::recognises, open: |p, s| Ok(Arc::new(idx::Idx::open(p, s)?)) },
     Entry { format: Format::Cifar, name: "cifar", recognises: cifar::recognises, open: |p, s| Ok(Arc::new(cifar::Cifar::open(p, s)?)) },
     Entry { format: Format::Npy, name: "npy", recognises: npy::recognises, open: |p, s| Ok(Arc::new(npy::Npy::open(p, s)?)) },
@@ -76,6 +83,8 @@ const FORMATS: [Entry; 8] = [
     Entry { format: Format::Parquet, name: "parquet", recognises: parquet::recognises, open: parquet::open },
     Entry { format: Format::Scenes, name: "scenes", recognises: Spec::is_named, open: |p, s| Ok(Arc::new(Scenes::open(p, s)?)) },
     Entry { format: Format::LabelMaps, name: "label-maps", recognises: label_layout::recognises, open: |p, s| Ok(Arc::new(label_maps::LabelMaps::open(p, s)?)) },
+    Entry { format: Format::Coco, name: "coco", recognises: coco::recognises, open: |p, s| Ok(Arc::new(coco::Coco::open(p, s)?)) },
+    Entry { format: Format::Voc, name: "voc", recognises: voc::recognises, open: |p, s| Ok(Arc::new(voc::Voc::open(p, s)?)) },
     Entry { format: Format::Folder, name: "folder", recognises: embedded::is_folder, open: |p, s| Ok(Arc::new(folder::Folder::open(p, s)?)) },
 ];
 
@@ -232,7 +241,7 @@ mod tests {
         let message = "tar".parse::<Format>().unwrap_err().to_string();
         assert_eq!(
             message,
-            "--format: expected idx, cifar, npy, webdataset, parquet, scenes, label-maps, folder, found tar"
+            "--format: expected idx, cifar, npy, webdataset, parquet, scenes, label-maps, coco, voc, folder, found tar"
         );
     }
 }

@@ -6,6 +6,7 @@
 //! scenes with one item each.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::Array2;
 
@@ -113,6 +114,12 @@ impl Dataset for Scenes {
 
     fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    fn with_targets(&self, target: TargetKind) -> Option<Arc<dyn Dataset>> {
+        // A scene with one item for its class is another picture.
+        let both = target.is_dense() && self.spec.target.is_dense();
+        both.then(|| Arc::new(Self::new(Spec { target, ..self.spec }, self.split)) as Arc<dyn Dataset>)
     }
 
     fn source(&self, index: usize) -> String {

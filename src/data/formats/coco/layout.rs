@@ -1,0 +1,102 @@
+//! Where COCO's documents lie, and the images that they list.
+//!
+//! ```text
+//! annotations/instances_train2017.json    train2017/a.jpg            as COCO, one document a split
+//! annotations/instances_train.json        images/train/a.jpg
+//! annotations/instances_default.json      images/a.jpg               without a split's name: a training set
+//! train/_annotations.coco.json            train/a.jpg                as Roboflow, one folder a split; also annotations.json
+//! _annotations.coco.json                  a.jpg                      a training set
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use super::super::super::Split;
+use super::super::listing::{Listing, list, only};
+use super::super::{file_name, has_extension, split_names};
+use crate::base::Result;
+
+/// The folder of documents.
+const ANNOTATIONS: &str = "annotations";
+/// The folder of images.
+const IMAGES: &str = "images";
+/// How a document in it begins.
+const INSTANCES: &str = "instances_";
+/// Documents beside their images.
+const BESIDE: [&str; 2] = ["_annotations.coco.json", "annotations.json"];
+
+/// Whether a path is that of a document or of a folder with one where it is expected.
+pub(super) fn recognises(path: &Path) -> bool {
+    if path.is_dir() { documents(path).is_ok_and(|all| !all.is_empty()) } else { has_extension(path, "json") }
+}
+
+/// The document of a split.
+///
+/// # Errors
+/// If there is none, or several.
+pub(super) fn document(root: &Path, split: Split) -> Result<PathBuf> {
+    if !root.is_dir() {
+        return Ok(root.to_path_buf());
+    }
+    let all = documents(root)?;
+    let named = |wanted: Option<Split>| -> Vec<PathBuf> {
+        all.iter().filter(|(of, _)| *of == wanted).map(|(_, path)| path.clone()).collect()
+    };
+    let mut found = named(Some(split));
+    if found.is_empty() && split == Split::Train {
+        found = named(None);
+    }
+    only(root, "document of the split", &format!("COCO's document for {split}"), found)
+}
+
+/// The folder of the images that a document lists: where most of the first of them are.
+pub(super) fn images<'a>(document: &Path, names: impl Iterator<Item = &'a str> + Clone) -> PathBuf {
+    /// How many are looked for.
+    const FIRST: usize = 100;
+    let folders = folders(document);
+    let there =
+        |folder: &PathBuf| names.clone().take(FIRST).filter(|name| folder.join(name).exists()).count();
+    let counts: Vec<usize> = folders.iter().map(there).collect();
+    let most = counts.iter().max().copied().unwrap_or(0);
+    let at = counts.iter().position(|&count| count == most).unwrap_or(0);
+    folders.into_iter().nth(at).unwrap_or_default()
+}
+
+/// Folders in which a document's images may lie, the likeliest first.
+fn folders(document: &Path) -> Vec<PathBuf> {
+    let beside = document.parent().unwrap_or(Path::new("")).to_path_buf();
+    if !file_name(&beside).eq_ignore_ascii_case(ANNOTATIONS) {
+        return vec![beside.clone(), beside.join(IMAGES)];
+    }
+    let root = beside.parent().unwrap_or(Path::new("")).to_path_buf();
+    let images = root.join(IMAGES);
+    let of_document = split_names::in_name(&file_name(document));
+    let same_split = |folder: &PathBuf| {
+        let split = split_names::of_folder(&file_name(folder)).map(|(split, _)| split);
+        split.is_some() && split == of_document
+    };
+    let inside = |folder: &Path| list(folder).map_or_else(|_| Vec::new(), |listing| listing.folders);
+    let splits = [&images, &root].map(|folder| inside(folder)).concat();
+    splits.into_iter().filter(same_split).chain([images, root]).collect()
+}
+
+/// All documents in a folder, with the split that the name of document or folder tells.
+fn documents(root: &Path) -> Result<Vec<(Option<Split>, PathBuf)>> {
+    let Listing { folders, others, .. } = list(root)?;
+    let beside = |files: Vec<PathBuf>| {
+        files.into_iter().filter(|file| BESIDE.contains(&&*file_name(file).to_lowercase()))
+    };
+    let mut found: Vec<_> = beside(others).map(|file| (None, file)).collect();
+    for folder in folders {
+        let name = file_name(&folder);
+        if name.eq_ignore_ascii_case(ANNOTATIONS) {
+            let instances = |file: &PathBuf| {
+                has_extension(file, "json") && file_name(file).to_lowercase().starts_with(INSTANCES)
+            };
+            let files = list(&folder)?.others.into_iter().filter(instances);
+            found.extend(files.map(|file| (split_names::in_name(&file_name(&file)), file)));
+        } else if let Some((split, _)) = split_names::of_folder(&name) {
+            found.extend(beside(list(&folder)?.others).map(|file| (Some(split), file)));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,3 @@
+//! Detection: boxes, classes and masks of the objects in an image.
+
+pub mod coco;
