@@ -14,10 +14,9 @@ use std::sync::atomic::AtomicUsize;
 use toml::Table;
 use vit_mae::config::{Overrides, Settings, keys};
 use vit_mae::sweep::{Ablation, AblationObserver, Axis, EvalPlan, METHOD, Plan, Row, table};
-use vit_mae::tasks::classify::recipes;
 use vit_mae::tasks::mae::presets;
 use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
-use vit_mae::tasks::transfer::Transfer;
+use vit_mae::tasks::transfer::{DEFAULT_RECIPE, Transfer};
 use vit_mae::tasks::{Classify, all_keys};
 use vit_mae::train::Observer;
 use vit_mae::{Error, Result};
@@ -85,7 +84,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = Classify::TRANSFER, value_parser = tasks())]
     task: String,
     /// Fine-tuning starts from these settings: small, paper
-    #[arg(long, default_value = recipes::DEFAULT)]
+    #[arg(long, default_value = DEFAULT_RECIPE)]
     recipe: String,
     /// Change any setting of fine-tuning; repeatable
     #[arg(long, value_name = "KEY=VALUE")]

@@ -12,11 +12,10 @@ use std::path::PathBuf;
 use vit_mae::bench::{Measurement, Plan};
 use vit_mae::config::{Overrides, Resolved};
 use vit_mae::exec::Backend;
-use vit_mae::tasks::classify::recipes;
 use vit_mae::tasks::finetuning::{WithTransfer, with_transfer};
 use vit_mae::tasks::mae::presets;
 use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
-use vit_mae::tasks::transfer::{Start, Transfer};
+use vit_mae::tasks::transfer::{DEFAULT_RECIPE, Start, Transfer};
 use vit_mae::tasks::{Config, Pretrain};
 use vit_mae::train::Task;
 use vit_mae::train::memory::gibibytes;
@@ -144,7 +143,7 @@ impl WithTransfer for Benching<'_> {
         let Self { args, overrides, .. } = self;
         let origin = format!("preset {}", args.preset);
         let given = (Start::preset(&args.preset)?.given()?, origin.as_str());
-        let resolved = T::layered(recipes::DEFAULT, given, args.config.as_deref(), overrides)?;
+        let resolved = T::layered(DEFAULT_RECIPE, given, args.config.as_deref(), overrides)?;
         self.measure::<T>(resolved, T::TRANSFER)
     }
 }

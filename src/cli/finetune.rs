@@ -12,9 +12,8 @@ use vit_mae::config::resolve::changed;
 use vit_mae::models::classify::Pooling;
 use vit_mae::models::segment::HeadKind;
 use vit_mae::tasks::Classify;
-use vit_mae::tasks::classify::recipes;
 use vit_mae::tasks::finetuning::{TRANSFERS, WithTransfer, with_transfer, with_transfer_of};
-use vit_mae::tasks::transfer::{Start, Transfer};
+use vit_mae::tasks::transfer::{DEFAULT_RECIPE, Start, Transfer};
 use vit_mae::train::resume::{preview, settings_of};
 use vit_mae::train::{Run, RunDir};
 
@@ -50,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "from_scratch", conflicts_with = "checkpoint")]
     preset: Option<String>,
     /// Start from these settings: small, paper
-    #[arg(long, default_value = recipes::DEFAULT)]
+    #[arg(long, default_value = DEFAULT_RECIPE)]
     recipe: String,
 
     #[command(flatten)]

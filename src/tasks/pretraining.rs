@@ -1,8 +1,7 @@
 //! The ways to pre-train one trunk: each a task that starts from random weights, and one line in [`with_method`].
 
-use super::classify::{FinetuneConfig, recipes};
-use super::transfer::Start;
-use super::{BeitSettings, BeitStyle, Classify, Config, MocoV3, MocoV3Config, Pretrain};
+use super::transfer::{DEFAULT_RECIPE, Start, Transfer};
+use super::{BeitSettings, BeitStyle, Classify, Config, FinetuneConfig, MocoV3, MocoV3Config, Pretrain};
 use crate::base::{Error, Result};
 use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
@@ -97,6 +96,6 @@ impl Method for Classify {
         if let Some(model) = given.get_mut("model").and_then(toml::Value::as_table_mut) {
             model.insert("pooling".to_owned(), "class".into());
         }
-        FinetuneConfig::layered(recipes::DEFAULT, (given, &format!("preset {preset}")), file, overrides)
+        <Self as Transfer>::layered(DEFAULT_RECIPE, (given, &format!("preset {preset}")), file, overrides)
     }
 }

@@ -7,8 +7,9 @@ use serde_json::Value;
 use std::fs;
 use vit_mae::data::{evaluation_image, load_image, normalise};
 use vit_mae::exec::{Backend, Exec};
-use vit_mae::tasks::classify;
+use vit_mae::tasks::Classify;
 use vit_mae::tasks::pretrained::Pretrained;
+use vit_mae::tasks::transfer::load;
 
 const CLASSES: [&str; 3] = ["across", "down", "slanted"];
 
@@ -30,7 +31,7 @@ fn eval(place: &Place, args: &[&str]) -> Value {
 
 /// `(class, probability)` of each class, from the classifier's logits for one image at a time.
 fn probabilities(place: &Place, image: &str) -> Vec<f64> {
-    let (model, config, _) = classify::load(&place.path("tuned")).unwrap();
+    let (model, config, _) = load::<Classify>(&place.path("tuned")).unwrap();
     let view = evaluation_image(&load_image(place.path(image)).unwrap(), 1, 8, 8).unwrap();
     let image = normalise(&view, &config.data.mean.unwrap(), &config.data.std.unwrap());
     let image = image.insert_axis(ndarray::Axis(0));
@@ -169,7 +170,7 @@ fn a_classifiers_trunk_is_probed_written_and_fine_tuned_again() {
         };
         assert_eq!(trunk(run), trunk(&format!("{run}-on")), "{run}");
     }
-    let (classifier, config, _) = classify::load(&place.path("taught")).unwrap();
+    let (classifier, config, _) = load::<Classify>(&place.path("taught")).unwrap();
     let pretrained = Pretrained::open(&place.path("taught")).unwrap();
     assert_eq!((pretrained.task, config.finetune.checkpoint), ("classify", None));
     assert_eq!(pretrained.encoder.norm.weight, classifier.pool.norm.weight);

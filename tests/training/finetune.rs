@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 use vit_mae::Error;
 use vit_mae::checkpoint::tensors;
 use vit_mae::params::Params;
-use vit_mae::tasks::classify;
-use vit_mae::tasks::transfer::Start;
+use vit_mae::tasks::transfer::{Start, load};
 use vit_mae::tasks::{Classify, FinetuneConfig};
 use vit_mae::train::{Run, RunDir, Task};
 
@@ -164,7 +163,7 @@ fn the_test_split_chooses_nothing() {
 
 /// Every tensor of a checkpoint's weights.
 fn weights(place: &Place, out: &str) -> BTreeMap<String, Vec<f32>> {
-    let (model, ..) = classify::load(&place.path(out)).unwrap();
+    let (model, ..) = load::<Classify>(&place.path(out)).unwrap();
     model.tensors().into_iter().map(|t| (t.name, t.data.to_vec())).collect()
 }
 

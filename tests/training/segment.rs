@@ -13,10 +13,10 @@ use vit_mae::exec::{Backend, Exec};
 use vit_mae::layers::DropPath;
 use vit_mae::models::segment::{HeadKind, Segmenter, SegmenterConfig};
 use vit_mae::params::Params;
+use vit_mae::tasks::segment::PixelMetrics;
 use vit_mae::tasks::segment::predictor::Predictor;
 use vit_mae::tasks::segment::step::{Labelled, StepOptions, loss_and_gradient};
-use vit_mae::tasks::segment::{PixelMetrics, load_best};
-use vit_mae::tasks::transfer::{Start, Transfer};
+use vit_mae::tasks::transfer::{Start, Transfer, load_best};
 use vit_mae::tasks::{Segment, SegmentConfig};
 use vit_mae::train::{Run, RunDir, WorkerPool};
 
@@ -185,7 +185,7 @@ fn eight_images_are_learnt_by_heart() {
     let train = run.learner.task.images.train.clone();
     assert_eq!(train.len(), 8);
     run.train("", &mut StopAfter(u64::MAX)).unwrap();
-    let (model, config, _) = load_best(&place.path("by-heart")).unwrap();
+    let (model, config, _) = load_best::<Segment>(&place.path("by-heart")).unwrap();
     let folder = place.path("by-heart");
     let predictor = Predictor::new(&model, &config.data, false, &folder);
     let mut metrics = PixelMetrics::new(config.model.num_classes);
@@ -359,6 +359,6 @@ fn a_resumed_run_is_found_by_its_task_and_its_trunk_goes_on() {
     place.done(&["inspect", "run", "--verify"]);
     let args = ["finetune", "--task", "segment", "--checkpoint", "run", "--data", "maps", "--head", "linear"];
     place.done(&[&args[..], &["--epochs", "1", "--batch-size", "4", "--out", "again"]].concat());
-    let (model, ..) = load_best(&place.path("again")).unwrap();
+    let (model, ..) = load_best::<Segment>(&place.path("again")).unwrap();
     assert!(model.tensors().iter().any(|tensor| tensor.name == "head.classify.weight"));
 }

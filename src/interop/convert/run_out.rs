@@ -8,8 +8,9 @@ use crate::models::classify::{Classifier, ClassifierConfig};
 use crate::models::mae::Mae;
 use crate::optim::AdamW;
 use crate::params::Params;
-use crate::tasks::classify::{FinetuneConfig, recipes};
+use crate::tasks::classify::FinetuneConfig;
 use crate::tasks::mae::config::Config;
+use crate::tasks::transfer::DEFAULT_RECIPE;
 use crate::train::run_dir::RunDir;
 use crate::train::run_log::RunLog;
 use crate::train::save;
@@ -128,7 +129,7 @@ fn finetune_settings(
     );
     given.insert("finetune".to_owned(), Table::from_iter([("classes".to_owned(), classes.into())]).into());
     let set = if set_used { Vec::new() } else { ask.given.set.clone() };
-    let settings = FinetuneConfig::resolve(recipes::DEFAULT, given, None, set)?;
+    let settings = FinetuneConfig::resolve(DEFAULT_RECIPE, given, None, set)?;
     if settings.model != *model {
         return Err(other_architecture());
     }

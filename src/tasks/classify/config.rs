@@ -1,10 +1,7 @@
 //! Every setting of a fine-tuning run, resolved as recipe < checkpoint < file < environment < command line.
 
 use super::recipes;
-use crate::base::{Error, Result};
-use crate::config::origins::Resolved;
-use crate::config::overrides::Overrides;
-use crate::config::resolve::Layers;
+use crate::base::Result;
 use crate::config::sections::{DataConfig, OptimConfig, RunConfig};
 use crate::config::settings::{Settings, shared_sections};
 use crate::data::AugmentConfig;
@@ -12,7 +9,7 @@ use crate::exec::engine::Engine;
 use crate::models::classify::{Classifier, ClassifierConfig};
 use crate::models::vit::VitConfig;
 use crate::tasks::classify::evaluate::Evaluator;
-use crate::tasks::transfer::TransferConfig;
+use crate::tasks::transfer::{TransferConfig, layered};
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
 use serde::{Deserialize, Serialize};
@@ -52,26 +49,7 @@ impl FinetuneConfig {
         file: Option<&Path>,
         overrides: Vec<(String, Value)>,
     ) -> Result<Self> {
-        Ok(Self::layered(recipe, (given, ""), file, &overrides.into())?.config)
-    }
-
-    /// The same with the environment's settings below the command line's, and with the origin of each; what is given
-    /// comes with its own.
-    ///
-    /// # Errors
-    /// As [`FinetuneConfig::resolve`]; the error names the file, the variable or the flag.
-    pub fn layered(
-        recipe: &str,
-        (given, origin): (Table, &str),
-        file: Option<&Path>,
-        overrides: &Overrides,
-    ) -> Result<Resolved<Self>> {
-        let wrong = |e: toml::de::Error| Error::setting("--recipe", "TOML", e);
-        let table: Table = recipes::text(recipe)?.parse().map_err(wrong)?;
-        let layers = Layers::new(table, &format!("recipe {recipe}")).lay(given, origin);
-        let mut resolved = layers.resolve(file, overrides)?;
-        resolved.origins.set("model.num_classes", "a placeholder until the data is opened");
-        Ok(resolved)
+        Ok(layered(recipes::RECIPES, recipe, (given, ""), file, &overrides.into())?.config)
     }
 
     /// How an image becomes what the model sees in evaluation.

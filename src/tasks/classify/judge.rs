@@ -1,20 +1,18 @@
 //! What `finetune`, `eval`, `predict` and `ablate` ask of classification.
 
-use super::config::FinetuneConfig;
 use super::evaluate::Prediction;
 use super::outcome::Outcome;
 use super::summary::Summary;
-use super::{Classify, load_best};
+use super::{Classify, recipes};
 use crate::base::{Error, Result};
-use crate::config::origins::Resolved;
-use crate::config::overrides::Overrides;
 use crate::tasks::confusion;
 use crate::tasks::features::Listener;
-use crate::tasks::transfer::{JudgeRequest, Judged, PredictRequest, Predicted, Transfer, json};
+use crate::tasks::transfer::{
+    JudgeRequest, Judged, PredictRequest, Predicted, Recipes, Transfer, json, load_best,
+};
 use crate::train::readable::readable;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
-use toml::Table;
+use std::path::PathBuf;
 
 /// The document of `eval`.
 #[derive(Serialize)]
@@ -43,14 +41,7 @@ impl Transfer for Classify {
 
     const JUDGED_FILES: &'static [&'static str] = &["evaluation.json", "confusion.png", "wrong.png"];
 
-    fn layered(
-        recipe: &str,
-        given: (Table, &str),
-        file: Option<&Path>,
-        overrides: &Overrides,
-    ) -> Result<Resolved<FinetuneConfig>> {
-        FinetuneConfig::layered(recipe, given, file, overrides)
-    }
+    const RECIPES: &'static Recipes = recipes::RECIPES;
 
     fn score(outcome: &Outcome) -> Option<f64> {
         outcome.test_accuracy.or(outcome.validation_accuracy)
@@ -64,7 +55,7 @@ impl Transfer for Classify {
                 "true",
             ));
         }
-        let (model, mut config, checkpoint) = load_best(request.checkpoint)?;
+        let (model, mut config, checkpoint) = load_best::<Self>(request.checkpoint)?;
         let (images, notes) = request.images(&mut config.data)?;
         let input = config.input();
         let (images, skipped) = readable(images, &input, config.data.skip_bad_images)?;
@@ -109,7 +100,7 @@ impl Transfer for Classify {
         if request.top == 0 {
             return Err(Error::setting("--top", "at least 1", request.top));
         }
-        let (model, config, checkpoint) = load_best(request.checkpoint)?;
+        let (model, config, checkpoint) = load_best::<Self>(request.checkpoint)?;
         let (input, engine) = (config.input(), (request.engine)(config.run.gemm)?);
         let evaluator = config.evaluator(&model, &input, &checkpoint.dir, &engine);
         let answers = request.pictures.iter().zip(evaluator.predict(request.pictures, request.top)?);

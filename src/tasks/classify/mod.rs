@@ -14,8 +14,7 @@ pub use config::FinetuneConfig;
 pub use outcome::Outcome;
 
 use crate::base::{Error, Result};
-use crate::checkpoint::{Checkpoint, Named, keep};
-use crate::config::settings::Settings;
+use crate::checkpoint::Named;
 use crate::data::{Batch, Dataset, LoaderConfig};
 use crate::draw::report::Report;
 use crate::layers::DropPath;
@@ -26,16 +25,14 @@ use crate::tasks::Metrics;
 use crate::tasks::classify::evaluate::Evaluation;
 use crate::tasks::classify::splits::Splits;
 use crate::tasks::confusion;
-use crate::tasks::transfer::Start;
+use crate::tasks::transfer::{Start, load_best};
 use crate::train::curves;
-use crate::train::memory::{self, StepMemory};
+use crate::train::memory::StepMemory;
 use crate::train::metrics::{Measured, Record, ValidationRecord};
-use crate::train::save;
 use crate::train::source::{self, Source};
 use crate::train::task::{
     Architecture, Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Trivial, Validation,
 };
-use std::path::Path;
 use std::sync::Arc;
 use step::{Labelled, StepOptions};
 
@@ -218,7 +215,7 @@ impl Task for Classify {
         effort: Effort,
     ) -> Result<Findings<Outcome>> {
         let (dir, images) = (cx.run, &self.images);
-        let (best, config, checkpoint) = load_best(dir.path())?;
+        let (best, config, checkpoint) = load_best::<Self>(dir.path())?;
         let chosen = checkpoint.state.history.last().expect("at least one epoch was trained");
         let Effort { wall_secs, skipped, .. } = effort;
         let mut outcome = Outcome {
@@ -284,25 +281,4 @@ fn draw_test(
         sheets.push(("Most confidently wrong".to_owned(), png));
     }
     Ok(sheets)
-}
-
-/// The best checkpoint of a run's, or the one in a checkpoint's folder.
-///
-/// # Errors
-/// As [`load`].
-pub fn load_best(dir: &Path) -> Result<(Classifier<f32>, FinetuneConfig, Checkpoint)> {
-    load(&keep::best(dir)?)
-}
-
-/// A classifier from a checkpoint, with the settings it was trained with.
-///
-/// # Errors
-/// If there is no checkpoint, it is damaged, or it is none of a classifier.
-pub fn load(dir: &Path) -> Result<(Classifier<f32>, FinetuneConfig, Checkpoint)> {
-    let checkpoint = Checkpoint::open(dir)?;
-    let config = FinetuneConfig::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?;
-    memory::require_weights(config.model.parameters())?;
-    let mut model = Classifier::new(&config.model);
-    save::load_weights(&checkpoint.model, &mut model)?;
-    Ok((model, config, checkpoint))
 }

@@ -1,18 +1,7 @@
 //! The recipes: each a TOML file in `recipes/`, embedded in the program, and one line here.
 
-use crate::base::{Error, Result};
+use crate::tasks::transfer::Recipes;
 
 /// Name, and every setting but the architecture.
-pub const RECIPES: &[(&str, &str)] =
+pub const RECIPES: &Recipes =
     &[("small", include_str!("recipes/small.toml")), ("paper", include_str!("recipes/paper.toml"))];
-
-/// The recipe that `vit-mae finetune` uses when none is named.
-pub const DEFAULT: &str = "small";
-
-/// A recipe's TOML text.
-pub(super) fn text(name: &str) -> Result<&'static str> {
-    RECIPES.iter().find(|(n, _)| *n == name).map(|(_, text)| *text).ok_or_else(|| {
-        let names: Vec<_> = RECIPES.iter().map(|(name, _)| *name).collect();
-        Error::setting("--recipe", format!("one of {}", names.join(", ")), name)
-    })
-}

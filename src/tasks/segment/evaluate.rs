@@ -2,12 +2,12 @@
 
 use super::metrics::PixelMetrics;
 use super::predictor::{Predictor, Seen};
-use super::splits::same_classes;
 use crate::base::{Error, Result};
 use crate::data::target::IGNORED;
-use crate::data::{Dataset, Target};
+use crate::data::{Dataset, Target, TargetKind};
 use crate::models::segment::Segmenter;
 use crate::tasks::features::Listener;
+use crate::tasks::transfer::same_classes;
 use crate::train::workers::WorkerPool;
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -37,7 +37,7 @@ pub fn evaluate(
     listener: &dyn Listener,
     mut keep: impl FnMut(usize, &Array2<u8>) -> Result<()>,
 ) -> Result<Evaluation> {
-    same_classes(names, dataset)?;
+    same_classes(TargetKind::LabelMap, names, dataset)?;
     let mut all =
         Evaluation { metrics: PixelMetrics::new(names.len()), cross_entropy: None, of_images: Vec::new() };
     let (mut sum, mut labelled) = (Some(0.0), 0_usize);

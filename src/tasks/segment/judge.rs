@@ -1,28 +1,26 @@
 //! What `finetune`, `eval`, `predict` and `ablate` ask of segmentation.
 
-use super::config::SegmentConfig;
+use super::Segment;
 use super::evaluate::evaluate;
 use super::outcome::Outcome;
 use super::predictor::Predictor;
 use super::summary::Summary;
-use super::{Segment, load_best};
 use crate::base::Result;
-use crate::config::origins::Resolved;
-use crate::config::overrides::Overrides;
 use crate::data::{Target, load_image};
 use crate::draw::overlay::overlay;
 use crate::draw::palette::label_map_png;
 use crate::models::segment::Segmenter;
 use crate::tasks::confusion;
 use crate::tasks::features::Listener;
-use crate::tasks::transfer::{JudgeRequest, Judged, PredictRequest, Predicted, Transfer, json, percent};
+use crate::tasks::transfer::{
+    JudgeRequest, Judged, PredictRequest, Predicted, Recipes, Transfer, json, load_best, percent,
+};
 use crate::train::readable::readable;
 use crate::train::workers::WorkerPool;
 use ndarray::Array2;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use toml::Table;
 
 /// The document of `eval`.
 #[derive(Serialize)]
@@ -64,21 +62,15 @@ impl Transfer for Segment {
     const JUDGED_FILES: &'static [&'static str] =
         &["evaluation.json", "confusion.png", "worst.png", "predictions"];
 
-    fn layered(
-        recipe: &str,
-        given: (Table, &str),
-        file: Option<&Path>,
-        overrides: &Overrides,
-    ) -> Result<Resolved<SegmentConfig>> {
-        SegmentConfig::layered(recipe, given, file, overrides)
-    }
+    const RECIPES: &'static Recipes =
+        &[("small", include_str!("recipes/small.toml")), ("paper", include_str!("recipes/paper.toml"))];
 
     fn score(outcome: &Outcome) -> Option<f64> {
         outcome.test_miou.or(outcome.validation_miou)
     }
 
     fn judge(request: &JudgeRequest<'_>, listener: &dyn Listener) -> Result<Judged> {
-        let (model, mut config, checkpoint) = load_best(request.checkpoint)?;
+        let (model, mut config, checkpoint) = load_best::<Self>(request.checkpoint)?;
         let (images, notes) = request.images(&mut config.data)?;
         let (images, skipped) = readable(images, &config.input(), config.data.skip_bad_images)?;
         let workers = WorkerPool::<f32, Segmenter<f32>>::new((request.engine)(config.run.gemm)?);
@@ -133,7 +125,7 @@ impl Transfer for Segment {
     }
 
     fn predict(request: &PredictRequest<'_>) -> Result<Predicted> {
-        let (model, config, checkpoint) = load_best(request.checkpoint)?;
+        let (model, config, checkpoint) = load_best::<Self>(request.checkpoint)?;
         let workers = WorkerPool::<f32, Segmenter<f32>>::new((request.engine)(config.run.gemm)?);
         let names = &config.finetune.classes;
         let predictor = Predictor::new(&model, &config.data, request.slide, &checkpoint.dir);

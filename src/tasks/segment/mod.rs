@@ -8,8 +8,6 @@ pub mod metrics;
 pub mod outcome;
 pub mod pictures;
 pub mod predictor;
-mod recipes;
-pub mod splits;
 pub mod step;
 pub mod summary;
 
@@ -18,8 +16,8 @@ pub use metrics::PixelMetrics;
 pub use outcome::Outcome;
 
 use crate::base::{Error, Result};
-use crate::checkpoint::{Checkpoint, Named, keep};
-use crate::config::settings::Settings;
+use crate::checkpoint::Named;
+use crate::config::sections::DataConfig;
 use crate::data::{Batch, Dataset, LoaderConfig, Target, TargetKind};
 use crate::draw::report::Report;
 use crate::layers::DropPath;
@@ -27,12 +25,11 @@ use crate::models::segment::Segmenter;
 use crate::optim::{Group, groups};
 use crate::params::Params;
 use crate::tasks::confusion;
-use crate::tasks::transfer::Start;
+use crate::tasks::transfer::{DenseSplits, Start, load_best};
 use crate::train::curves;
-use crate::train::memory::{self, StepMemory};
+use crate::train::input::Input;
+use crate::train::memory::StepMemory;
 use crate::train::metrics::{Measured, Record, ValidationRecord};
-use crate::train::readable::leave_out_bad;
-use crate::train::save;
 use crate::train::source::{self, Source};
 use crate::train::task::{
     Architecture, Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Trivial, Validation,
@@ -41,9 +38,6 @@ use crate::train::workers::WorkerPool;
 use colour_table::ColourTable;
 use evaluate::{Evaluation, evaluate};
 use predictor::Predictor;
-use splits::{Splits, same_classes};
-use std::path::Path;
-use std::sync::Arc;
 use step::{Labelled, StepOptions};
 use summary::Summary;
 
@@ -55,7 +49,7 @@ const WORST: usize = 12;
 /// Fine-tuning for semantic segmentation.
 pub struct Segment {
     /// Its images.
-    pub images: Splits,
+    pub images: DenseSplits,
 }
 
 impl Task for Segment {
@@ -75,32 +69,21 @@ impl Task for Segment {
 
     fn about(&self, config: &SegmentConfig) -> Vec<(&'static str, String)> {
         let (images, model, transfer) = (&self.images, &config.model, &config.finetune);
-        let count = |set: Option<&Arc<dyn Dataset>>| set.map_or(0, |set| set.len());
-        let (train, validation) = (images.train.len(), count(images.validation.as_ref()));
-        let test = count(images.test.as_ref().ok());
         let from = match &transfer.checkpoint {
             Some(path) => format!("encoder from {}", path.display()),
             None => "from scratch".to_owned(),
         };
         let mut about = vec![
             ("data", images.train.describe()),
-            (
-                "split",
-                format!(
-                    "{train} images to train on, {validation} to choose the epoch, {test} to judge it once"
-                ),
-            ),
             ("model", format!("{}; head {}, {} classes, {from}", model.vit(), model.head, model.num_classes)),
             ("layers", format!("learning rate of each {} of that above it", transfer.layer_decay)),
         ];
-        about.extend(images.test.as_ref().err().map(|why| ("note", format!("no test split: {why}"))));
+        about.extend(images.about());
         about
     }
 
     fn notes(&self) -> Vec<String> {
-        let images = &self.images;
-        let sets = std::iter::once(&images.all).chain(&images.validation).chain(&images.test);
-        sets.flat_map(|set| set.notes().to_vec()).collect()
+        self.images.notes()
     }
 
     fn source(config: &SegmentConfig) -> Result<Source> {
@@ -108,24 +91,24 @@ impl Task for Segment {
     }
 
     fn open(source: Source, config: &mut SegmentConfig) -> Result<Opened<Self>> {
-        let (transfer, run) = (&mut config.finetune, &config.run);
-        let mut images =
-            Splits::of(source, &config.data, transfer.label_share, run.held_out_images, run.seed)?;
-        if !transfer.classes.is_empty() {
-            same_classes(&transfer.classes, &*images.all)?;
-        }
-        transfer.classes = images.all.classes().to_vec();
-        config.model.num_classes = transfer.classes.len();
-        source::measure(&*images.train, &mut config.data, config.model.in_chans)?;
-        let judging = images.validation.iter_mut().chain(images.test.as_mut().ok());
-        let skipped = leave_out_bad(judging, &config.input(), config.data.skip_bad_images)?;
+        let sections = (&mut config.data, &mut config.finetune, &config.run);
+        let (size, channels) = (config.model.img_size, config.model.in_chans);
+        let input = |data: &DataConfig| Input::of(data, (size, channels));
+        let (images, skipped) = DenseSplits::open(source, Self::TARGET, sections, channels, input)?;
+        config.model.num_classes = config.finetune.classes.len();
         let (digest, train) = (images.all.digest()?, images.train.clone());
         Ok(Opened { task: Self { images }, train, digest, skipped })
     }
 
     fn loader(config: &SegmentConfig) -> LoaderConfig {
         let shape = (config.model.img_size, config.model.in_chans);
-        source::loader(&config.data, vec![config.view()], shape, config.optim.batch_size, config.run.seed)
+        source::loader(
+            &config.data,
+            vec![config.augment.augment(&config.data)],
+            shape,
+            config.optim.batch_size,
+            config.run.seed,
+        )
     }
 
     fn memory(config: &SegmentConfig, threads: usize) -> StepMemory {
@@ -246,7 +229,7 @@ impl Task for Segment {
         effort: Effort,
     ) -> Result<Findings<Outcome>> {
         let (dir, images) = (cx.run, &self.images);
-        let (best, config, checkpoint) = load_best(dir.path())?;
+        let (best, config, checkpoint) = load_best::<Self>(dir.path())?;
         let chosen = checkpoint.state.history.last().expect("at least one epoch was trained");
         let Effort { wall_secs, skipped, .. } = effort;
         let mut outcome = Outcome {
@@ -292,28 +275,11 @@ impl Task for Segment {
             curves: vec![("mIoU on validation images".to_owned(), miou)],
             sheets_heading: "Pictures".to_owned(),
             sheets,
-            notes: notes(&outcome, cx.config, images),
+            notes: images.remarks(&cx.config.finetune),
             ..Report::default()
         };
         Ok(Findings { references: Vec::new(), outcome, report })
     }
-}
-
-/// Remarks for the report.
-fn notes(outcome: &Outcome, config: &SegmentConfig, images: &Splits) -> Vec<String> {
-    let mut notes = vec![match outcome.validation_images {
-        0 => "Nothing was chosen on validation images: the last epoch was judged.".to_owned(),
-        images => format!(
-            "{images} validation images, none of them trained on, chose the epoch. The test split was judged once, after that \
-             choice."
-        ),
-    }];
-    notes.push(match &config.finetune.checkpoint {
-        Some(run) => format!("The encoder was pre-trained in {}.", run.display()),
-        None => "The model was trained from scratch.".to_owned(),
-    });
-    notes.extend(images.test.as_ref().err().map(|why| format!("There is no test split: {why}.")));
-    notes
 }
 
 /// What a network makes of images with label maps, seen as a whole.
@@ -357,17 +323,4 @@ fn sheet(
     };
     let maps = shown.iter().map(one).collect::<Result<_>>()?;
     pictures::sheet(set, maps, note, say)
-}
-
-/// The best checkpoint of a run's, or the one in a checkpoint's folder.
-///
-/// # Errors
-/// If there is no checkpoint, it is damaged, or it is none of a segmentation network.
-pub fn load_best(dir: &Path) -> Result<(Segmenter<f32>, SegmentConfig, Checkpoint)> {
-    let checkpoint = Checkpoint::open(&keep::best(dir)?)?;
-    let config = SegmentConfig::from_toml(&checkpoint.state.config_toml, &checkpoint.dir)?;
-    memory::require_weights(config.model.parameters())?;
-    let mut model = Segmenter::new(&config.model);
-    save::load_weights(&checkpoint.model, &mut model)?;
-    Ok((model, config, checkpoint))
 }

@@ -1,12 +1,20 @@
 //! What every task of fine-tuning shares: where it starts, what is taken over, and what it answers once it is trained.
 
 mod config;
+mod dense;
 mod judge;
+mod load;
+mod recipes;
 mod start;
+mod view;
 
 pub use config::TransferConfig;
+pub use dense::{DenseSplits, of_kind, same_classes};
 pub use judge::{JudgeRequest, Judged, PredictRequest, Predicted, Table, json, percent};
+pub use load::{Loaded, load, load_best};
+pub use recipes::{DEFAULT_RECIPE, Recipes, layered};
 pub use start::Start;
+pub use view::ViewConfig;
 
 use crate::base::Result;
 use crate::config::origins::Resolved;
@@ -14,7 +22,6 @@ use crate::config::overrides::Overrides;
 use crate::tasks::features::Listener;
 use crate::train::task::Task;
 use std::path::Path;
-use toml::Table as Toml;
 
 /// A task that a pre-trained trunk is fine-tuned for.
 pub trait Transfer: Task<Start = Start> {
@@ -27,17 +34,21 @@ pub trait Transfer: Task<Start = Start> {
     /// What [`Transfer::judge`] writes.
     const JUDGED_FILES: &'static [&'static str];
 
-    /// The settings of a new run: a recipe, what its start gives and where that comes from, a file, the environment and
-    /// flags, in this order.
+    /// Its recipes, [`DEFAULT_RECIPE`] among them.
+    const RECIPES: &'static Recipes;
+
+    /// The settings of a new run ([`layered`]).
     ///
     /// # Errors
-    /// An unknown recipe or key, a value of the wrong type, a file that is not TOML, or settings that cannot work together.
+    /// As [`layered`].
     fn layered(
         recipe: &str,
-        given: (Toml, &str),
+        given: (toml::Table, &str),
         file: Option<&Path>,
         overrides: &Overrides,
-    ) -> Result<Resolved<Self::Config>>;
+    ) -> Result<Resolved<Self::Config>> {
+        layered(Self::RECIPES, recipe, given, file, overrides)
+    }
 
     /// The score of a finished run: on test images, or else on those that chose its epoch.
     fn score(outcome: &Self::Outcome) -> Option<f64>;

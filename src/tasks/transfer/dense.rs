@@ -1,0 +1,135 @@
+//! Images with label maps or objects in three sets that share none: to learn from, to choose by, and the test split.
+
+use super::TransferConfig;
+use crate::base::{Error, Result};
+use crate::config::sections::{DataConfig, RunConfig};
+use crate::data::{Dataset, Subset, TargetKind, labelled_share};
+use crate::train::input::Input;
+use crate::train::readable::leave_out_bad;
+use crate::train::source::{self, Source};
+use std::sync::Arc;
+
+/// The images of a data set, by what they are for.
+pub struct DenseSplits {
+    /// All training images.
+    pub all: Arc<dyn Dataset>,
+    /// Those that a model learns from.
+    pub train: Arc<dyn Dataset>,
+    /// Those to choose by; none if there are too few.
+    pub validation: Option<Arc<dyn Dataset>>,
+    /// The test split, or why there is none.
+    pub test: std::result::Result<Arc<dyn Dataset>, String>,
+}
+
+impl DenseSplits {
+    /// Keeps a fraction of the labelled training images, a choice by the seed; `data.val_fraction` of the training images, at
+    /// most `run.held_out_images`, choose unless the data has a validation split of its own. Fills in the settings that follow from
+    /// the data, and says which images that judge were left out, and why; `input` is how images of so many channels become what
+    /// the network sees.
+    ///
+    /// # Errors
+    /// If the data has no such targets, its splits do not have the same classes, these are not those of the settings, no image is
+    /// left to train on, or one that judges cannot be read.
+    pub fn open(
+        source: Source,
+        kind: TargetKind,
+        (data, transfer, run): (&mut DataConfig, &mut TransferConfig, &RunConfig),
+        in_chans: usize,
+        input: impl FnOnce(&DataConfig) -> Input,
+    ) -> Result<(Self, Vec<String>)> {
+        of_kind(kind, &*source.train)?;
+        let (all, most) = (source.train.clone(), run.held_out_images);
+        let Source { train, validation, test } = match most {
+            0 => Source { validation: Err("run.held_out_images is 0".to_owned()), ..source },
+            _ => source.hold_out(data.val_fraction, most, run.seed),
+        };
+        for set in validation.iter().chain(&test) {
+            same_classes(kind, all.classes(), &**set)?;
+        }
+        let kept = labelled_share(train.len(), transfer.label_share, run.seed)?;
+        let train = Arc::new(Subset::new(train, kept));
+        let validation =
+            validation.ok().map(|set| Arc::new(Subset::evenly_spaced(set, most)) as Arc<dyn Dataset>);
+        let mut splits = Self { all, train, validation, test };
+
+        if !transfer.classes.is_empty() {
+            same_classes(kind, &transfer.classes, &*splits.all)?;
+        }
+        transfer.classes = splits.all.classes().to_vec();
+        source::measure(&*splits.train, data, in_chans)?;
+        let judging = splits.validation.iter_mut().chain(splits.test.as_mut().ok());
+        let skipped = leave_out_bad(judging, &input(data), data.skip_bad_images)?;
+        Ok((splits, skipped))
+    }
+
+    /// How many images are for what, and why none judges at the end.
+    #[must_use]
+    pub fn about(&self) -> Vec<(&'static str, String)> {
+        let count = |set: Option<&Arc<dyn Dataset>>| set.map_or(0, |set| set.len());
+        let (train, validation) = (self.train.len(), count(self.validation.as_ref()));
+        let test = count(self.test.as_ref().ok());
+        let split =
+            format!("{train} images to train on, {validation} to choose the epoch, {test} to judge it once");
+        let missing = self.test.as_ref().err().map(|why| ("note", format!("no test split: {why}")));
+        std::iter::once(("split", split)).chain(missing).collect()
+    }
+
+    /// What the user should know about the data.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let sets = std::iter::once(&self.all).chain(&self.validation).chain(&self.test);
+        sets.flat_map(|set| set.notes().to_vec()).collect()
+    }
+
+    /// What a report says of how a run was judged and where it started.
+    #[must_use]
+    pub fn remarks(&self, transfer: &TransferConfig) -> Vec<String> {
+        let judged = match &self.validation {
+            None => "Nothing was chosen on validation images: the last epoch was judged.".to_owned(),
+            Some(set) => format!(
+                "{} validation images, none of them trained on, chose the epoch. The test split was judged once, after that choice.",
+                set.len()
+            ),
+        };
+        let from = match &transfer.checkpoint {
+            Some(run) => format!("The encoder was pre-trained in {}.", run.display()),
+            None => "The model was trained from scratch.".to_owned(),
+        };
+        let missing = self.test.as_ref().err().map(|why| format!("There is no test split: {why}."));
+        [judged, from].into_iter().chain(missing).collect()
+    }
+}
+
+/// The data, if it has targets of this kind.
+///
+/// # Errors
+/// If it has others or none.
+pub fn of_kind(kind: TargetKind, data: &dyn Dataset) -> Result<&dyn Dataset> {
+    if data.target_kind() == kind {
+        return Ok(data);
+    }
+    let expected = match kind {
+        TargetKind::Instances => {
+            "images with objects: a COCO document or VOC files (docs/data.md), or `scenes:instances`"
+        }
+        _ => "images with label maps: folders `images` and `annotations` (docs/data.md), or `scenes`",
+    };
+    Err(Error::setting("--data", expected, data.describe()))
+}
+
+/// Refuses targets whose classes mean something else than those that were learnt.
+///
+/// # Errors
+/// Names the first class that differs.
+pub fn same_classes(kind: TargetKind, names: &[String], data: &dyn Dataset) -> Result<()> {
+    let theirs = of_kind(kind, data)?.classes();
+    if theirs == names {
+        return Ok(());
+    }
+    let differs = match names.iter().zip(theirs).position(|(mine, theirs)| mine != theirs) {
+        Some(class) => format!("class {class} is {:?}, not {:?}", theirs[class], names[class]),
+        None => format!("{} classes, not {}", theirs.len(), names.len()),
+    };
+    let expected = format!("the {} classes that were learnt", names.len());
+    Err(Error::setting("--data", expected, format!("{differs} ({})", data.describe())))
+}

@@ -1,0 +1,40 @@
+//! Recipes of fine-tuning: TOML texts with every setting but the architecture, embedded in the program.
+
+use crate::base::{Error, Result};
+use crate::config::origins::Resolved;
+use crate::config::overrides::Overrides;
+use crate::config::resolve::Layers;
+use crate::config::settings::Settings;
+use std::path::Path;
+use toml::Table;
+
+/// Names and texts.
+pub type Recipes = [(&'static str, &'static str)];
+
+/// The recipe that every task has and that is used when none is named.
+pub const DEFAULT_RECIPE: &str = "small";
+
+/// The settings of a new run: a recipe, what its start gives and where that comes from, a file, the environment and flags, in
+/// this order.
+///
+/// # Errors
+/// An unknown recipe or key, a value of the wrong type, a file that is not TOML, or settings that cannot work together; the
+/// error names the file, the variable or the flag.
+pub fn layered<S: Settings>(
+    recipes: &Recipes,
+    recipe: &str,
+    (given, origin): (Table, &str),
+    file: Option<&Path>,
+    overrides: &Overrides,
+) -> Result<Resolved<S>> {
+    let named = recipes.iter().find(|(name, _)| *name == recipe);
+    let (_, text) = named.ok_or_else(|| {
+        let names: Vec<_> = recipes.iter().map(|(name, _)| *name).collect();
+        Error::setting("--recipe", format!("one of {}", names.join(", ")), recipe)
+    })?;
+    let table: Table = text.parse().map_err(|e| Error::setting("--recipe", "TOML", e))?;
+    let layers = Layers::new(table, &format!("recipe {recipe}")).lay(given, origin);
+    let mut resolved = layers.resolve(file, overrides)?;
+    resolved.origins.set("model.num_classes", "a placeholder until the data is opened");
+    Ok(resolved)
+}
