@@ -111,7 +111,7 @@ impl Augment {
         {
             return wrong("crop", "0 < smallest ≤ largest ≤ 1", format!("({low}, {high})"));
         }
-        if let Some(ScaleCrop { low, high }) = self.scale_crop
+        if let Some(ScaleCrop { low, high, .. }) = self.scale_crop
             && !(low > 0.0 && low <= high && high.is_finite())
         {
             return wrong("scale", "0 < smallest ≤ largest", format!("({low}, {high})"));

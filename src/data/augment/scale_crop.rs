@@ -1,7 +1,8 @@
-//! A random scale and a random crop, padded where the image is smaller: what segmentation trains on.
+//! A random scale and a random crop, padded where the image is smaller: what segmentation and detection train on.
 //!
 //! ```text
-//! base  = max(H / h, W / w)            the smallest scale at which an image of h × w covers the view of H × W
+//! base  = max(H / h, W / w)            the smallest scale at which an image of h × w covers the view of H × W,
+//!         min(H / h, W / w)            or the largest at which it fits into it
 //! scale = base · u,  u ~ U(low, high)
 //! ```
 //!
@@ -21,6 +22,8 @@ pub struct ScaleCrop {
     pub low: f64,
     /// The largest one.
     pub high: f64,
+    /// Whether 1 is the scale at which the image fits into the view, instead of that at which it covers it.
+    pub fits: bool,
 }
 
 impl ScaleCrop {
@@ -28,7 +31,7 @@ impl ScaleCrop {
     /// `Resize(ratio_range=(0.5, 2))` and `RandomCrop`. Those scale first and cut whole pixels of the scaled image; here whole
     /// pixels of the image are cut out and then scaled, so that a crop is up to a pixel of the image off. A crop in which one
     /// class takes nearly everything is not drawn again.
-    pub const REFERENCE: Self = Self { low: 0.5, high: 2.0 };
+    pub const REFERENCE: Self = Self { low: 0.5, high: 2.0, fits: false };
 
     /// Draws a view of `height × width` of an image, not mirrored.
     #[must_use]
@@ -38,7 +41,8 @@ impl ScaleCrop {
         (height, width): (usize, usize),
         rng: &mut impl Rng,
     ) -> Geometry {
-        let base = (height as f64 / image_height as f64).max(width as f64 / image_width as f64);
+        let [down, across] = [height as f64 / image_height as f64, width as f64 / image_width as f64];
+        let base = if self.fits { down.min(across) } else { down.max(across) };
         let scale = base * (self.low + (self.high - self.low) * uniform(rng));
         let (top, rows, scaled_rows) = side(image_height, height, scale, rng);
         let (left, columns, scaled_columns) = side(image_width, width, scale, rng);
@@ -96,11 +100,14 @@ mod tests {
 
     #[test]
     fn at_twice_the_size_of_the_view_a_quarter_of_a_square_is_seen() {
-        let twice = ScaleCrop { low: 2.0, high: 2.0 };
+        let twice = ScaleCrop { low: 2.0, high: 2.0, fits: false };
         let geometry = twice.draw((100, 100), (50, 50), &mut rng(1, Purpose::Augment, 0, 0));
         assert_eq!((geometry.crop.height, geometry.crop.width, geometry.scale), (50, 50, (50, 50)));
-        let half = ScaleCrop { low: 0.5, high: 0.5 };
+        let half = ScaleCrop { low: 0.5, high: 0.5, fits: false };
         let geometry = half.draw((100, 200), (50, 50), &mut rng(1, Purpose::Augment, 0, 0));
+        assert_eq!((geometry.crop.height, geometry.crop.width, geometry.scale), (100, 200, (25, 50)));
+        let whole = ScaleCrop { low: 1.0, high: 1.0, fits: true };
+        let geometry = whole.draw((100, 200), (50, 50), &mut rng(1, Purpose::Augment, 0, 0));
         assert_eq!((geometry.crop.height, geometry.crop.width, geometry.scale), (100, 200, (25, 50)));
     }
 }

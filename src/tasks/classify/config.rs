@@ -49,7 +49,7 @@ impl FinetuneConfig {
         file: Option<&Path>,
         overrides: Vec<(String, Value)>,
     ) -> Result<Self> {
-        Ok(layered(recipes::RECIPES, recipe, (given, ""), file, &overrides.into())?.config)
+        Ok(layered(Table::new(), recipes::RECIPES, recipe, (given, ""), file, &overrides.into())?.config)
     }
 
     /// How an image becomes what the model sees in evaluation.

@@ -13,9 +13,11 @@ use crate::models::segment::Segmenter;
 use crate::tasks::confusion;
 use crate::tasks::features::Listener;
 use crate::tasks::transfer::{
-    JudgeRequest, Judged, PredictRequest, Predicted, Recipes, Transfer, json, load_best, percent,
+    JudgeRequest, Judged, PredictRequest, Predicted, Recipes, Transfer, file_name, json, load_best, percent,
+    seen_as,
 };
 use crate::train::readable::readable;
+use crate::train::task::Task;
 use crate::train::workers::WorkerPool;
 use ndarray::Array2;
 use serde::Serialize;
@@ -72,6 +74,7 @@ impl Transfer for Segment {
     fn judge(request: &JudgeRequest<'_>, listener: &dyn Listener) -> Result<Judged> {
         let (model, mut config, checkpoint) = load_best::<Self>(request.checkpoint)?;
         let (images, notes) = request.images(&mut config.data)?;
+        let images = seen_as(Self::TARGET, images);
         let (images, skipped) = readable(images, &config.input(), config.data.skip_bad_images)?;
         let workers = WorkerPool::<f32, Segmenter<f32>>::new((request.engine)(config.run.gemm)?);
         let names = &config.finetune.classes;
@@ -162,14 +165,4 @@ fn parts<'a>(map: &Array2<u8>, names: &'a [String]) -> Vec<Part<'a>> {
         seen.map(|(class, pixels)| Part { class, fraction: pixels as f64 / map.len() as f64 }).collect();
     parts.sort_by(|a, b| b.fraction.total_cmp(&a.fraction));
     parts
-}
-
-/// The name of an image's file without its ending, or its number where it has none or another image has it already.
-fn file_name(source: &Path, index: usize, taken: &mut BTreeSet<String>) -> String {
-    let stem = source.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let plain = |name: &String| !name.is_empty() && !name.contains([',', ' ']);
-    let name =
-        stem.filter(plain).filter(|name| !taken.contains(name)).unwrap_or_else(|| format!("{index:06}"));
-    taken.insert(name.clone());
-    name
 }

@@ -104,7 +104,7 @@ impl Task for Segment {
         let shape = (config.model.img_size, config.model.in_chans);
         source::loader(
             &config.data,
-            vec![config.augment.augment(&config.data)],
+            vec![config.augment.augment(&config.data, false)],
             shape,
             config.optim.batch_size,
             config.run.seed,

@@ -37,6 +37,9 @@ impl DenseSplits {
         in_chans: usize,
         input: impl FnOnce(&DataConfig) -> Input,
     ) -> Result<(Self, Vec<String>)> {
+        let Source { train, validation, test } = source;
+        let same = |set: Arc<dyn Dataset>| seen_as(kind, set);
+        let source = Source { train: same(train), validation: validation.map(same), test: test.map(same) };
         of_kind(kind, &*source.train)?;
         let (all, most) = (source.train.clone(), run.held_out_images);
         let Source { train, validation, test } = match most {
@@ -100,6 +103,13 @@ impl DenseSplits {
     }
 }
 
+/// The data with targets of this kind, if it says as much about where things are in another form: scenes do.
+#[must_use]
+pub fn seen_as(kind: TargetKind, data: Arc<dyn Dataset>) -> Arc<dyn Dataset> {
+    let other = kind.is_dense() && data.target_kind().is_dense() && data.target_kind() != kind;
+    other.then(|| data.with_targets(kind)).flatten().unwrap_or(data)
+}
+
 /// The data, if it has targets of this kind.
 ///
 /// # Errors
@@ -110,7 +120,7 @@ pub fn of_kind(kind: TargetKind, data: &dyn Dataset) -> Result<&dyn Dataset> {
     }
     let expected = match kind {
         TargetKind::Instances => {
-            "images with objects: a COCO document or VOC files (docs/data.md), or `scenes:instances`"
+            "images with objects: a COCO document or VOC files (docs/data.md), or `scenes`"
         }
         _ => "images with label maps: folders `images` and `annotations` (docs/data.md), or `scenes`",
     };

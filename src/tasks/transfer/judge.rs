@@ -7,6 +7,7 @@ use crate::exec::Backend;
 use crate::exec::engine::Engine;
 use crate::train::source;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -132,6 +133,17 @@ pub fn percent(fraction: Option<f64>) -> String {
 pub fn json(result: &impl Serialize) -> Result<String> {
     let expected = "paths and names in UTF-8, and numbers that JSON can hold";
     serde_json::to_string_pretty(result).map_err(|e| Error::setting("--json", expected, e))
+}
+
+/// The name of an image's file without its ending, or its number where it has none or another image has it already.
+#[must_use]
+pub fn file_name(source: &Path, index: usize, taken: &mut BTreeSet<String>) -> String {
+    let stem = source.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let plain = |name: &String| !name.is_empty() && !name.contains([',', ' ']);
+    let name =
+        stem.filter(plain).filter(|name| !taken.contains(name)).unwrap_or_else(|| format!("{index:06}"));
+    taken.insert(name.clone());
+    name
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ mod start;
 mod view;
 
 pub use config::TransferConfig;
-pub use dense::{DenseSplits, of_kind, same_classes};
-pub use judge::{JudgeRequest, Judged, PredictRequest, Predicted, Table, json, percent};
+pub use dense::{DenseSplits, of_kind, same_classes, seen_as};
+pub use judge::{JudgeRequest, Judged, PredictRequest, Predicted, Table, file_name, json, percent};
 pub use load::{Loaded, load, load_best};
 pub use recipes::{DEFAULT_RECIPE, Recipes, layered};
 pub use start::Start;
@@ -47,7 +47,7 @@ pub trait Transfer: Task<Start = Start> {
         file: Option<&Path>,
         overrides: &Overrides,
     ) -> Result<Resolved<Self::Config>> {
-        layered(Self::RECIPES, recipe, given, file, overrides)
+        layered(toml::Table::new(), Self::RECIPES, recipe, given, file, overrides)
     }
 
     /// The score of a finished run: on test images, or else on those that chose its epoch.

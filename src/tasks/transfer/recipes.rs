@@ -14,13 +14,14 @@ pub type Recipes = [(&'static str, &'static str)];
 /// The recipe that every task has and that is used when none is named.
 pub const DEFAULT_RECIPE: &str = "small";
 
-/// The settings of a new run: a recipe, what its start gives and where that comes from, a file, the environment and flags, in
+/// The settings of a new run: `usual`, which follows from the size of the images; a recipe, what its start gives and where that comes from, a file, the environment and flags, in
 /// this order.
 ///
 /// # Errors
 /// An unknown recipe or key, a value of the wrong type, a file that is not TOML, or settings that cannot work together; the
 /// error names the file, the variable or the flag.
 pub fn layered<S: Settings>(
+    usual: Table,
     recipes: &Recipes,
     recipe: &str,
     (given, origin): (Table, &str),
@@ -33,7 +34,8 @@ pub fn layered<S: Settings>(
         Error::setting("--recipe", format!("one of {}", names.join(", ")), recipe)
     })?;
     let table: Table = text.parse().map_err(|e| Error::setting("--recipe", "TOML", e))?;
-    let layers = Layers::new(table, &format!("recipe {recipe}")).lay(given, origin);
+    let layers = Layers::new(usual, "the images' size").lay(table, &format!("recipe {recipe}"));
+    let layers = layers.lay(given, origin);
     let mut resolved = layers.resolve(file, overrides)?;
     resolved.origins.set("model.num_classes", "a placeholder until the data is opened");
     Ok(resolved)

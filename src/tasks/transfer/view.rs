@@ -13,20 +13,21 @@ const MOST_SCALE: f64 = 64.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ViewConfig {
-    /// The smallest and the largest scale, relative to that at which an image just covers the view. What is larger is cut,
-    /// what is smaller padded: with pixels that are ignored, and no objects.
+    /// The smallest and the largest scale, relative to that at which an image just covers the view; for a detector, which sees
+    /// images whole, to that at which it just fits into it. What is larger is cut, what is smaller padded: with pixels that are
+    /// ignored, and no objects.
     pub scale: [f64; 2],
     /// Whether brightness, contrast, saturation and hue change.
     pub jitter: bool,
 }
 
 impl ViewConfig {
-    /// The random changes of a training view.
+    /// The random changes of a training view; `fits` as in [`ScaleCrop`].
     #[must_use]
-    pub fn augment(&self, data: &DataConfig) -> Augment {
+    pub fn augment(&self, data: &DataConfig, fits: bool) -> Augment {
         let [low, high] = self.scale;
         Augment {
-            scale_crop: Some(ScaleCrop { low, high }),
+            scale_crop: Some(ScaleCrop { low, high, fits }),
             flip: data.flip,
             photometric: self.jitter.then_some(Photometric::JITTER),
             ..Augment::SEGMENTATION
