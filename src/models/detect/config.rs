@@ -110,7 +110,7 @@ impl DetectorConfig {
     /// | `anchor_sizes` | 32, 64, … 512 | `s/32`, at least 8, doubled four times |
     /// | `canonical_size` at level 4 | 224 | `224/1024 · s`, at least 112 |
     /// | `rpn_batch_per_image` | 256 | `s/4`, 64 to 256 |
-    /// | `roi_batch_per_image` | 512 | `s/2`, 64 to 512 |
+    /// | `roi_batch_per_image` | 512 | `s/2`, 32 to 512 |
     /// | `pre_nms_train`, `pre_nms` | 2000, 1000 | `2·s` and `s`, at least 256 and at most that |
     /// | `post_nms_train`, `post_nms` | 1000, 1000 | `s`, at least 128 and at most that |
     #[must_use]
@@ -143,7 +143,7 @@ impl DetectorConfig {
             rpn_batch_per_image: (shorter / 4).clamp(64, 256),
             rpn_positive_fraction: 0.5,
             roi_threshold: 0.5,
-            roi_batch_per_image: (shorter / 2).clamp(64, 512),
+            roi_batch_per_image: (shorter / 2).clamp(32, 512),
             roi_positive_fraction: 0.25,
             pre_nms_train: (2 * shorter).clamp(256, 2000),
             post_nms_train: shorter.clamp(128, 1000),

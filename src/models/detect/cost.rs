@@ -5,15 +5,21 @@ use super::region_convs::CONVS;
 use crate::models::pyramid::levels::{LEVELS, STRIDES};
 use crate::models::vit::stack::{linear_flops, linear_parameters, norm_parameters};
 
-/// A product of the network: how many rows of how many inputs give how many outputs.
+/// A product of the network: how many rows of how many inputs, each `taps` times, give how many outputs.
 struct Product {
     rows: usize,
+    taps: usize,
     inputs: usize,
     outputs: usize,
 }
 
 fn product(rows: usize, inputs: usize, outputs: usize) -> Product {
-    Product { rows, inputs, outputs }
+    Product { rows, taps: 1, inputs, outputs }
+}
+
+/// A 3 × 3 convolution, which reads each pixel's neighbours.
+fn conv3x3(rows: usize, inputs: usize, outputs: usize) -> Product {
+    Product { rows, taps: 9, inputs, outputs }
 }
 
 impl DetectorConfig {
@@ -60,12 +66,18 @@ impl DetectorConfig {
         vit.flops_per_image(vit.tokens()) / 3.0 + flops(&self.products(self.post_nms, self.max_detections))
     }
 
-    /// Bytes of the activations that one image's training step keeps in f32 until its backward pass: the trunk's with all
-    /// blocks trained, and of every layer on a map its input, what its norm keeps and ReLU's slope.
+    /// Bytes of the activations of one image in front of the heads, in f32, which are kept while the whole batch is sampled: the
+    /// trunk's with all blocks trained, and of every layer on a map its input, what its norm keeps and ReLU's slope.
     #[must_use]
-    pub fn activation_bytes(&self) -> usize {
-        let kept = kept(&self.products(self.roi_batch_per_image, self.foreground()));
-        self.vit().activation_bytes(self.depth) + size_of::<f32>() * kept
+    pub fn waiting_bytes(&self) -> usize {
+        self.vit().activation_bytes(self.depth) + size_of::<f32>() * kept(&self.products(0, 0))
+    }
+
+    /// Bytes of the activations of one image's heads, in f32, until their backward pass.
+    #[must_use]
+    pub fn head_bytes(&self) -> usize {
+        let all = kept(&self.products(self.roi_batch_per_image, self.foreground()));
+        size_of::<f32>() * (all - kept(&self.products(0, 0)))
     }
 
     /// Bytes of the activations of one image on its way through, in f32, when nothing is kept for a backward pass.
@@ -81,9 +93,7 @@ impl DetectorConfig {
         (self.roi_positive_fraction * self.roi_batch_per_image as f64) as usize
     }
 
-    /// Behind the trunk, for one image, so many regions for the box head and for the mask head. A 3 × 3 convolution has nine
-    /// inputs where it reads one: its products are counted by neighbours, its memory, since neighbours are not copied, too
-    /// high by that.
+    /// Behind the trunk, for one image, so many regions for the box head and for the mask head.
     fn products(&self, regions: usize, masks: usize) -> Vec<Product> {
         let (d, c, k) = (self.embed_dim, self.channels, self.num_classes);
         let patches = self.vit().num_patches();
@@ -93,36 +103,32 @@ impl DetectorConfig {
             let doublings = (self.patch_size / stride).checked_ilog2().unwrap_or(0);
             products.extend((0..doublings).map(|n| product(patches << (2 * n), d, 4 * d)));
         }
-        products
-            .extend(pixels[..LEVELS].iter().flat_map(|&rows| [product(rows, d, c), product(rows, 9 * c, c)]));
+        products.extend(pixels[..LEVELS].iter().flat_map(|&rows| [product(rows, d, c), conv3x3(rows, c, c)]));
         products.extend(
-            pixels.iter().flat_map(|&rows| {
-                [product(2 * rows, 9 * c, c), product(rows, c, 5 * self.anchor_ratios.len())]
-            }),
+            pixels
+                .iter()
+                .flat_map(|&rows| [conv3x3(2 * rows, c, c), product(rows, c, 5 * self.anchor_ratios.len())]),
         );
         let cells = self.box_size * self.box_size;
         products.extend([
-            product(CONVS * regions * cells, 9 * c, c),
+            conv3x3(CONVS * regions * cells, c, c),
             product(regions, c * cells, self.fc_dim),
             product(regions, self.fc_dim, 5 * k + 1),
         ]);
         if self.mask_head {
             let rows = masks * self.mask_size * self.mask_size;
-            products.extend([
-                product(CONVS * rows, 9 * c, c),
-                product(rows, c, 4 * c),
-                product(4 * rows, c, k),
-            ]);
+            products.extend([conv3x3(CONVS * rows, c, c), product(rows, c, 4 * c), product(4 * rows, c, k)]);
         }
         products
     }
 }
 
 fn flops(products: &[Product]) -> f64 {
-    products.iter().map(|p| linear_flops(p.rows, p.inputs, p.outputs)).sum()
+    products.iter().map(|p| linear_flops(p.rows, p.taps * p.inputs, p.outputs)).sum()
 }
 
-/// Numbers that products keep.
+/// Numbers that products keep. The neighbours of a convolution are not copied, but its input is padded, on the way there and back.
 fn kept(products: &[Product]) -> usize {
-    products.iter().map(|p| p.rows * (p.inputs + 3 * p.outputs)).sum()
+    let of = |p: &Product| p.rows * (if p.taps > 1 { 3 } else { 1 } * p.inputs + 3 * p.outputs);
+    products.iter().map(of).sum()
 }

@@ -81,7 +81,8 @@ impl<F: Real> RegionHeads<F> {
         let boxes = Some(BoxesCache { reading, head, doutput });
 
         let with_object = images.iter().zip(&regions).filter_map(|(&image, region)| {
-            region.object.as_ref().map(|object| ((image, region.bbox), object))
+            let object = region.object.as_ref().filter(|object| !object.mask.is_empty())?;
+            Some(((image, region.bbox), object))
         });
         let (places, objects): (Vec<_>, Vec<_>) = with_object.unzip();
         let masks = self.masks.as_ref().filter(|_| !objects.is_empty()).map(|masks| {

@@ -37,8 +37,8 @@ pub struct RegionObject<F> {
     pub class: usize,
     /// Its box.
     pub bbox: BBox<F>,
-    /// 1 for the cells of the region that it covers, else 0, `[S, S]`: see [`super::mask_target::mask_target`]. It is not looked
-    /// at if there is no mask head.
+    /// 1 for the cells of the region that it covers, else 0, `[S, S]`: see [`super::mask_target::mask_target`]. Empty
+    /// where its pixels are not known, or nobody asks: then no mask is learnt from it.
     pub mask: Array2<F>,
 }
 
@@ -69,6 +69,18 @@ pub struct DetectLosses {
 }
 
 impl DetectLosses {
+    /// With those of other images of the batch.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            rpn_cls: self.rpn_cls + other.rpn_cls,
+            rpn_box: self.rpn_box + other.rpn_box,
+            cls: self.cls + other.cls,
+            bbox: self.bbox + other.bbox,
+            mask: self.mask + other.mask,
+        }
+    }
+
     /// Their sum.
     #[must_use]
     pub fn total(&self) -> f64 {

@@ -298,8 +298,8 @@ pub(super) const BUGS: &[Bug] = &[
     bug(
         HEADS,
         "masks of the objects' boxes, not of the regions'",
-        "region.object.as_ref().map(|object| ((image, region.bbox), object))",
-        "region.object.as_ref().map(|object| ((image, object.bbox), object))",
+        "Some(((image, region.bbox), object))",
+        "Some(((image, object.bbox), object))",
     ),
     bug(
         MODEL,
