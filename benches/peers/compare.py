@@ -4,6 +4,7 @@
     cargo build --release
     peers/bin/python benches/peers/compare.py --preset nano --batch-size 256 --pairs 5
     peers/bin/python benches/peers/compare.py --task segment --preset photo --batch-size 16
+    peers/bin/python benches/peers/compare.py --task detect --preset photo --batch-size 16
 
 Each pair runs both programs one after the other, so that a machine's changing load hits both. `--tcmalloc
 PATH` preloads that library for PyTorch.
@@ -31,7 +32,7 @@ def last_json(command, **environment):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="nano")
-    parser.add_argument("--task", choices=["segment"], help="a step of fine-tuning instead (pytorch_segment.py)")
+    parser.add_argument("--task", choices=["segment", "detect"], help="a step of fine-tuning instead (pytorch_TASK.py)")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--secs", type=float, default=6)

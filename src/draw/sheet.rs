@@ -80,6 +80,20 @@ impl Picture {
         png_bytes(&self.0)
     }
 
+    /// Writes a text on a strip of paper that stands on the point `[x, y]`, or hangs below it where there is no room above.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, which is meant"
+    )]
+    pub fn label(&mut self, text: &str, [x, y]: [f64; 2]) {
+        let left = (x as u32).min(self.0.width().saturating_sub(width(text)));
+        let top = (y as u32).checked_sub(LINE).unwrap_or(y as u32);
+        let strip = RgbImage::from_pixel(width(text).max(1), LINE, PAPER);
+        imageops::replace(&mut self.0, &strip, left.into(), top.into());
+        write(&mut self.0, text, (left, top), INK);
+    }
+
     /// The picture at the size at which it is shown, within a tile of at most 256 pixels.
     fn at_display_size(&self) -> RgbImage {
         let (width, height) = self.0.dimensions();

@@ -1,7 +1,7 @@
 //! What a pre-trained trunk can be fine-tuned for: each a line in [`with_transfer`].
 
 use super::transfer::Transfer;
-use super::{Classify, Segment};
+use super::{Classify, Detect, Segment};
 use crate::base::{Error, Result};
 use crate::checkpoint::State;
 use crate::checkpoint::dir::{STATE, find};
@@ -34,6 +34,7 @@ pub struct Listed {
 pub const TRANSFERS: &[Listed] = &[
     listed::<Classify>("Name the class of an image"),
     listed::<Segment>("Name the class of every pixel: semantic segmentation"),
+    listed::<Detect>("Find objects: their boxes, classes and masks"),
 ];
 
 const fn listed<T: Transfer>(about: &'static str) -> Listed {
@@ -48,6 +49,7 @@ pub fn with_transfer<W: WithTransfer>(name: &str, with: W) -> Result<W::Output> 
     match name {
         Classify::TRANSFER => with.run::<Classify>(),
         Segment::TRANSFER => with.run::<Segment>(),
+        Detect::TRANSFER => with.run::<Detect>(),
         _ => Err(Error::setting("--task", format!("one of {}", names()), name)),
     }
 }

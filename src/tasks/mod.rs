@@ -21,6 +21,7 @@ pub mod visualise;
 
 pub use beit::{BeitSettings, BeitStyle};
 pub use classify::{Classify, FinetuneConfig};
+pub use detect::{Detect, DetectConfig};
 pub use mae::{Config, Pretrain};
 pub use metrics::Metrics;
 pub use moco::{MocoV3, MocoV3Config};
@@ -55,10 +56,11 @@ pub fn with_task_of<W: WithTask>(config_toml: &str, path: &Path, with: W) -> Res
         BeitSettings::TASK => with.run::<BeitStyle>(),
         MocoV3Config::TASK => with.run::<MocoV3>(),
         SegmentConfig::TASK => with.run::<Segment>(),
+        DetectConfig::TASK => with.run::<Detect>(),
         other => Err(Error::input(
             path,
             "task",
-            "none, classify, beit, moco-v3 or segment",
+            "none, classify, beit, moco-v3, segment or detect",
             other.unwrap_or_default(),
         )),
     }

@@ -269,7 +269,7 @@ fn detections_are_read_back_as_they_were_written() {
         Detection { mask: Some(mask.clone()), ..found(1, 0.1 + 0.2, [0.5, 1.0 / 3.0, 2.0, 0.0]) },
         found(0, 1e-30, [0.0; 4]),
     ];
-    results::write(&path, [(42, &all[..]), (7, &all[..1])], &[3, 18]).unwrap();
+    std::fs::write(&path, results::document([(42, &all[..]), (7, &all[..1])], &[3, 18])).unwrap();
     let read = results::read(&path, &[3, 18]).unwrap();
     assert_eq!(read, BTreeMap::from([(42, all.to_vec()), (7, all[..1].to_vec())]));
     let text = fs::read_to_string(&path).unwrap();

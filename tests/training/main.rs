@@ -8,6 +8,7 @@ mod classifier;
 mod coco_eval;
 #[path = "../common/mod.rs"]
 mod common;
+mod detect;
 mod detector;
 mod determinism;
 mod examples;

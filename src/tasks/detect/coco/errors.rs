@@ -55,6 +55,13 @@ pub fn count_errors(images: &[ImageResult], overlap: Overlap, most: usize, least
 }
 
 impl ErrorCounts {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        let wrong = self.mislocated + self.misclassified + self.both + self.duplicate + self.background;
+        wrong + self.missed
+    }
+
     fn add(&mut self, image: &ImageResult, overlap: Overlap, most: usize, least_score: f64) {
         let sure = image.detections.iter().filter(|found| found.score >= least_score);
         let detections = surest(sure, most);

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::Detection;
 use crate::base::files::text;
 use crate::base::{Error, Result};
-use crate::checkpoint::atomic::write_atomic;
 use crate::data::rle::Rle;
 
 /// One detection.
@@ -35,18 +34,14 @@ struct Segmentation {
     counts: String,
 }
 
-/// Writes the detections of images, each with its number; class k is category `category_ids[k]`.
-///
-/// # Errors
-/// If the file cannot be written.
+/// The detections of images, each with its number, as one JSON document; class k is category `category_ids[k]`.
 ///
 /// # Panics
 /// If a class has no category, or a score is NaN.
-pub fn write<'a>(
-    path: &Path,
+pub fn document<'a>(
     images: impl IntoIterator<Item = (u64, &'a [Detection])>,
     category_ids: &[u64],
-) -> Result<()> {
+) -> Vec<u8> {
     let entry = |image_id: u64, found: &Detection| Entry {
         image_id,
         category_id: category_ids[found.class],
@@ -60,8 +55,7 @@ pub fn write<'a>(
     let images = images.into_iter();
     let entries = images.flat_map(|(id, all)| all.iter().map(move |found| entry(id, found)));
     let entries: Vec<Entry> = entries.collect();
-    let document = serde_json::to_vec(&entries).expect("numbers and text");
-    write_atomic(path, &document)
+    serde_json::to_vec(&entries).expect("numbers and text")
 }
 
 /// Reads a file of detections, by image; category `category_ids[k]` is class k.

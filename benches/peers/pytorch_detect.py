@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""A training step of detection in PyTorch: a plain ViT, a feature pyramid, Mask R-CNN of torchvision, fused AdamW, random images.
+
+    peers/bin/pip install torchvision
+    peers/bin/python benches/peers/pytorch_detect.py --preset photo --batch-size 16 --threads 2
+
+The network, the quotas and the objects are those of `vit-mae bench --task detect`: docs/detection.md. Anchors, matching, NMS,
+RoIAlign, sampling and losses are torchvision's. Prints one line of JSON with the keys of `vit-mae bench --json`.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+from collections import OrderedDict
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.faster_rcnn import AnchorGenerator, FastRCNNConvFCHead, RPNHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.ops import MultiScaleRoIAlign
+
+from pytorch_segment import Block, Norm
+
+# image, patch, width/blocks/heads; the pyramid's channels, the box head's layer, classes
+PRESETS = {
+    "photo": (64, 8, 128, 4, 4, 64, 256, 11),
+    "vit-tiny": (224, 16, 192, 12, 3, 64, 256, 11),
+}
+OBJECTS = 4
+
+
+def norm(channels):
+    return Norm(channels, 1e-6)
+
+
+class Trunk(nn.Module):
+    """The maps p2 to p6 of an image."""
+
+    def __init__(self, image, patch, d, depth, heads, c):
+        super().__init__()
+        self.out_channels = c
+        self.grid, self.taps = image // patch, [depth * (k + 1) // 4 - 1 for k in range(4)]
+        self.embed = nn.Conv2d(3, d, patch, patch)
+        self.cls = nn.Parameter(torch.zeros(1, 1, d))
+        self.pos = nn.Parameter(torch.zeros(1, 1 + self.grid**2, d))
+        self.blocks = nn.ModuleList(Block(d, heads) for _ in range(depth))
+
+        def up():
+            return nn.ConvTranspose2d(d, d, 2, 2)
+
+        kinds = {4: lambda: nn.Sequential(up(), norm(d), nn.GELU(), up()), 2: up, 1: nn.Identity}
+        ratios = [patch / stride for stride in (4, 8, 16, 32)]
+        self.adapters = nn.ModuleList(
+            kinds[int(r)]() if r >= 1 else nn.MaxPool2d(int(1 / r), int(1 / r)) for r in ratios
+        )
+        self.lateral = nn.ModuleList(nn.Sequential(nn.Conv2d(d, c, 1, bias=False), norm(c)) for _ in range(4))
+        self.output = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, c, 3, padding=1, bias=False), norm(c)) for _ in range(4)
+        )
+
+    def forward(self, images):
+        x = self.embed(images).flatten(2).transpose(1, 2)
+        x = torch.cat([self.cls.expand(len(x), -1, -1), x], 1) + self.pos
+        taps = []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            taps += [x[:, 1:]] * self.taps.count(i)
+        maps = [t.transpose(1, 2).unflatten(2, (self.grid, self.grid)).contiguous(memory_format=torch.channels_last) for t in taps]
+        maps = [lateral(adapter(m)) for lateral, adapter, m in zip(self.lateral, self.adapters, maps)]
+        for k in (2, 1, 0):
+            maps[k] = maps[k] + F.interpolate(maps[k + 1], scale_factor=2, mode="nearest")
+        maps = [output(m) for output, m in zip(self.output, maps)]
+        maps.append(F.max_pool2d(maps[3], 1, 2))
+        return OrderedDict((str(k), m) for k, m in enumerate(maps))
+
+
+def detector(image, patch, d, depth, heads, c, fc, classes):
+    def clamp(value, low, high):
+        return min(max(value, low), high)
+
+    finest = max(image / 32, 8)
+    maps = [str(k) for k in range(4)]
+    canonical = max(round(image * 224 / 1024), 112)
+
+    def pool(size):
+        return MultiScaleRoIAlign(maps, size, 2, canonical_scale=canonical, canonical_level=4)
+
+    return MaskRCNN(
+        Trunk(image, patch, d, depth, heads, c),
+        min_size=image,
+        max_size=image,
+        image_mean=[0.0] * 3,
+        image_std=[1.0] * 3,
+        rpn_anchor_generator=AnchorGenerator(
+            tuple((int(finest * 2**k),) for k in range(5)), ((0.5, 1.0, 2.0),) * 5
+        ),
+        rpn_head=RPNHead(c, 3, conv_depth=2),
+        rpn_pre_nms_top_n_train=clamp(2 * image, 256, 2000),
+        rpn_post_nms_top_n_train=clamp(image, 128, 1000),
+        rpn_batch_size_per_image=clamp(image // 4, 64, 256),
+        box_batch_size_per_image=clamp(image // 2, 32, 512),
+        box_roi_pool=pool(7),
+        box_head=FastRCNNConvFCHead((c, 7, 7), [c] * 4, [fc], norm_layer=norm),
+        box_predictor=Predictor(fc, classes + 1),
+        mask_roi_pool=pool(14),
+        mask_head=MaskRCNNHeads(c, [c] * 4, 1, norm_layer=norm),
+        mask_predictor=MaskRCNNPredictor(c, c, classes + 1),
+    )
+
+
+class Predictor(nn.Module):
+    def __init__(self, inputs, classes):
+        super().__init__()
+        self.score, self.deltas = nn.Linear(inputs, classes), nn.Linear(inputs, 4 * classes)
+
+    def forward(self, x):
+        return self.score(x), self.deltas(x)
+
+
+def objects(image, classes):
+    targets = {"boxes": [], "labels": [], "masks": []}
+    for i in range(OBJECTS):
+        (y, x), (h, w) = [
+            (torch.rand(2) * image / 2).int().tolist(),
+            (image // 4 + torch.rand(2) * image / 4).int().tolist(),
+        ]
+        mask = torch.zeros(image, image, dtype=torch.uint8)
+        mask[y : y + h, x : x + w] = 1
+        targets["boxes"].append([x, y, x + w, y + h])
+        targets["labels"].append(1 + i % classes)
+        targets["masks"].append(mask)
+    return {
+        "boxes": torch.tensor(targets["boxes"], dtype=torch.float32),
+        "labels": torch.tensor(targets["labels"]),
+        "masks": torch.stack(targets["masks"]),
+    }
+
+
+def rates(arguments):
+    torch.manual_seed(0)
+    shape = PRESETS[arguments.preset]
+    image, classes = shape[0], shape[-1]
+    model = detector(*shape).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.05, fused=True)
+    images = list(torch.randn(arguments.batch_size, 3, image, image))
+    targets = [objects(image, classes) for _ in images]
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        sum(model(images, targets).values()).backward()
+        optimizer.step()
+
+    step()
+    result = []
+    for _ in range(arguments.repeats):
+        start, done = time.perf_counter(), 0
+        while done == 0 or time.perf_counter() - start < arguments.secs / arguments.repeats:
+            step()
+            done += arguments.batch_size
+        result.append(done / (time.perf_counter() - start))
+    return result, sum(parameter.numel() for parameter in model.parameters())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=PRESETS, default="photo")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--secs", type=float, default=10)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--attention", choices=["sdpa", "both"], default="sdpa", help="always sdpa")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    measured, parameters = rates(arguments)
+    print(json.dumps({
+        "preset": arguments.preset,
+        "batch_size": arguments.batch_size,
+        "threads": arguments.threads,
+        "parameters": parameters,
+        "images_per_s": {"min": min(measured), "median": statistics.median(measured), "max": max(measured)},
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "attention": "sdpa",
+        "compiled": False,
+        "torch": torch.__version__,
+    }))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+//! A picture of one training step: which anchors stand for objects, what the network proposes, which regions its heads learn from.
+
+use super::DetectConfig;
+use super::evaluate::instances;
+use super::predictor::fitted;
+use super::sampling::{Address, draw, objects};
+use crate::base::Result;
+use crate::data::augment::fill_colour;
+use crate::data::resample::Filter;
+use crate::data::{Dataset, Image, Instance, Target};
+use crate::draw::overlay::overlay;
+use crate::draw::sheet::{Picture, Sheet};
+use crate::models::detect::Detector;
+use crate::models::detect::boxes::BBox;
+use crate::models::vit::ForwardOptions;
+use crate::train::input::Input;
+use crate::train::workers::WorkerPool;
+use ndarray::Axis;
+
+/// Images that are shown.
+const IMAGES: usize = 4;
+/// Proposals that are drawn: more hide the image.
+const PROPOSALS: usize = 12;
+/// The colour of background, one of the palette's that few classes have.
+const BACKGROUND: usize = 254;
+
+/// Evenly spaced images of the data, each seen as in evaluation, and how a step of the first epoch would sample them.
+///
+/// # Errors
+/// If an image or its objects cannot be read.
+pub fn sheet(
+    model: &Detector<f32>,
+    config: &DetectConfig,
+    data: &dyn Dataset,
+    workers: &WorkerPool<f32, Detector<f32>>,
+) -> Result<Vec<u8>> {
+    let captions =
+        ["objects", "anchors that stand for them", "the surest proposals", "regions that are learnt from"];
+    let note = "As a training step samples these images, with the weights of the best epoch. An anchor stands for an object if it overlaps it \
+                by the threshold of a match, or if no other overlaps it more. Regions of background are grey; the others have the colour \
+                of their object's class, whose box is their target. Nothing is learnt through where a region is.";
+    let mut sheet = Sheet::new(&captions, Some(note));
+    let shown = data.len().min(IMAGES);
+    for index in (0..shown).map(|i| i * data.len() / shown) {
+        let image = data.image(index)?.to_channels(config.model.in_chans)?;
+        let geometry = fitted((image.height, image.width), config.model.img_size);
+        let fill = fill_colour(config.data.mean.as_deref().unwrap_or_default());
+        let seen = geometry.image(&image, Filter::Bilinear, &fill);
+        let Target::Instances(truth) = geometry.target(&Target::Instances(instances(data, index)?)) else {
+            continue;
+        };
+        let input = Input::of(&config.data, (config.model.img_size, config.model.in_chans));
+        let input = input.image(&data.source(index), &seen)?;
+        let proposals = workers.run(true, |cx| {
+            let forward = model.forward(input.view().insert_axis(Axis(0)), &ForwardOptions::inference(), cx);
+            let proposals = model.proposals(&forward.rpn, &config.model.training_proposals());
+            forward.recycle(cx);
+            proposals
+        });
+        let proposals: Vec<BBox<f32>> = proposals.iter().flatten().map(|proposal| proposal.bbox).collect();
+        let known = objects(&truth);
+        let address = Address { seed: config.run.seed, epoch: 0, sample: index as u64 };
+        let samples = draw(&config.model, &model.anchors.boxes, &proposals, &known, address);
+
+        let class_of =
+            |bbox: BBox<f32>| known.iter().find(|object| object.bbox == bbox).map_or(0, |o| o.class);
+        let positive = |anchor: &crate::models::detect::AnchorSample<f32>| {
+            Some((model.anchors.boxes[anchor.anchor], class_of(anchor.object?)))
+        };
+        let anchors: Vec<_> = samples.anchors.iter().filter_map(positive).collect();
+        let best: Vec<_> = proposals.iter().take(PROPOSALS).map(|&bbox| (bbox, BACKGROUND)).collect();
+        // Background first, so that it does not hide what matters.
+        let mut regions: Vec<_> = samples
+            .regions
+            .iter()
+            .map(|region| (region.bbox, region.object.as_ref().map_or(BACKGROUND, |object| object.class)))
+            .collect();
+        regions.reverse();
+        let of_objects = regions.iter().filter(|(_, class)| *class != BACKGROUND).count();
+        let say = |text: String| vec![text];
+        sheet.push_labelled_row([
+            (overlay(&seen, &Target::Instances(truth.clone())).0, say(format!("{} objects", known.len()))),
+            (
+                outlined(&seen, &anchors),
+                say(format!("{} of {} sampled", anchors.len(), samples.anchors.len())),
+            ),
+            (outlined(&seen, &best), say(format!("{} of {}", best.len(), proposals.len()))),
+            (outlined(&seen, &regions), say(format!("{of_objects} of {} have one", regions.len()))),
+        ]);
+    }
+    sheet.to_png_bytes()
+}
+
+/// Boxes of classes on an image.
+fn outlined(image: &Image, boxes: &[(BBox<f32>, usize)]) -> Picture {
+    let within = |edge: f32, side: usize| f64::from(edge).clamp(0.0, side as f64);
+    let instance = |&([x1, y1, x2, y2], class): &(BBox<f32>, usize)| Instance {
+        bbox: [
+            within(x1, image.width),
+            within(y1, image.height),
+            within(x2, image.width),
+            within(y2, image.height),
+        ],
+        class,
+        mask: None,
+        crowd: false,
+        area: 0.0,
+    };
+    overlay(image, &Target::Instances(boxes.iter().map(instance).collect())).0
+}

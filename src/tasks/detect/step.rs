@@ -1,0 +1,99 @@
+//! Loss and gradient of a detection step, in two halves, since its losses are divided by how many regions are sampled in the whole
+//! batch, and what is sampled depends on what the network proposes.
+
+use super::sampling::{Address, draw, objects};
+use crate::base::sync::lock;
+use crate::data::Instance;
+use crate::layers::DropPath;
+use crate::models::detect::proposals::Proposal;
+use crate::models::detect::{Denominators, DetectLosses, Detector, Forward, ImageSamples};
+use crate::models::vit::ForwardOptions;
+use crate::train::step::{map, sum};
+use crate::train::workers::WorkerPool;
+use ndarray::{ArrayView4, Axis};
+use std::sync::Mutex;
+
+/// Images with their objects.
+pub struct Annotated<'a> {
+    /// `[B, C, H, W]`.
+    pub images: ArrayView4<'a, f32>,
+    /// Of each image.
+    pub objects: Vec<&'a [Instance]>,
+    /// Each sample's address, which its dropped branches, anchors and regions are drawn from.
+    pub samples: &'a [u64],
+}
+
+/// How a step is taken.
+pub struct StepOptions {
+    /// The run's seed.
+    pub seed: u64,
+    /// The epoch.
+    pub epoch: u64,
+    /// How often branches are left out.
+    pub drop_path: DropPath,
+    /// How many of the last blocks are trained; all and the embeddings if none.
+    pub tune_blocks: Option<usize>,
+    /// Images that one task carries forward, and later backward.
+    pub micro_batch: usize,
+}
+
+/// What the first half of a step leaves of a chunk.
+struct Half {
+    forward: Forward<f32>,
+    samples: Vec<ImageSamples<f32>>,
+}
+
+/// The losses of a batch, and the gradient of their sum. Each chunk goes forward, proposes regions and has its samples drawn; then all
+/// are counted; then each chunk goes through its heads and backward. Activations are kept in between.
+pub fn loss_and_gradient(
+    model: &Detector<f32>,
+    batch: &Annotated,
+    options: &StepOptions,
+    workers: &WorkerPool<f32, Detector<f32>>,
+) -> (DetectLosses, Detector<f32>) {
+    let size = options.micro_batch;
+    let parts = batch.images.axis_chunks_iter(Axis(0), size).zip(batch.samples.chunks(size));
+    let chunks: Vec<_> = parts.zip(batch.objects.chunks(size)).collect();
+    let halves = map(chunks.len(), workers, |i, cx| {
+        let ((images, samples), instances) = &chunks[i];
+        let branches = options.drop_path.draw(options.seed, options.epoch, samples);
+        let o = ForwardOptions { tune_blocks: options.tune_blocks, drop_path: branches.as_ref(), taps: &[] };
+        let forward = model.forward(*images, &o, cx);
+        let proposals = model.proposals(&forward.rpn, &model.config.training_proposals());
+        let of_image = |((proposals, instances), &sample): ((Vec<Proposal<f32>>, &&[Instance]), &u64)| {
+            let regions: Vec<_> = proposals.iter().map(|proposal| proposal.bbox).collect();
+            let address = Address { seed: options.seed, epoch: options.epoch, sample };
+            draw(&model.config, &model.anchors.boxes, &regions, &objects(instances), address)
+        };
+        let samples = proposals.into_iter().zip(*instances).zip(*samples).map(of_image).collect();
+        Mutex::new(Some(Half { forward, samples }))
+    });
+
+    let of = denominators(model, batch, &halves);
+    let losses: Vec<Mutex<DetectLosses>> = halves.iter().map(|_| Mutex::default()).collect();
+    let (_, grad) = sum(model, chunks.len(), workers, |i, grad, cx| {
+        let Half { forward, samples } = lock(&halves[i]).take().expect("each chunk goes back once");
+        let of_chunk = model.loss_and_gradient(forward, &samples, of, grad, cx);
+        *lock(&losses[i]) = of_chunk;
+        of_chunk.total()
+    });
+    let losses = losses.iter().fold(DetectLosses::default(), |sum, chunk| sum.plus(&lock(chunk)));
+    (losses, grad)
+}
+
+/// The whole batch's numbers.
+fn denominators(model: &Detector<f32>, batch: &Annotated, halves: &[Mutex<Option<Half>>]) -> Denominators {
+    let mut of = Denominators {
+        anchors: batch.samples.len() * model.config.rpn_batch_per_image,
+        regions: 0,
+        foreground: 0,
+    };
+    for half in halves {
+        for image in lock(half).iter().flat_map(|half| &half.samples) {
+            of.regions += image.regions.len();
+            let masks = image.regions.iter().filter_map(|region| region.object.as_ref());
+            of.foreground += masks.filter(|object| !object.mask.is_empty()).count();
+        }
+    }
+    of
+}
