@@ -6,6 +6,7 @@
 //! number changes it by hand, and knows why.
 
 mod beit;
+mod boxes;
 mod example;
 mod layers;
 mod mae;

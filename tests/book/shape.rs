@@ -30,7 +30,7 @@ fn headings(page: &Page) -> Vec<&str> {
 fn every_chapter_has_the_same_shape() {
     let pages = page::all();
     let chapters: Vec<&Page> = pages.iter().filter(|page| !OTHERS.contains(&page.name.as_str())).collect();
-    assert_eq!(chapters.len(), 13);
+    assert_eq!(chapters.len(), 14);
     for page in chapters {
         let mut parts = PARTS;
         if page.name == UPDATES {
@@ -42,7 +42,7 @@ fn every_chapter_has_the_same_shape() {
 
 #[test]
 fn every_example_and_every_measured_table_has_its_test() {
-    let tests: String = ["layers", "mae", "maps", "optim", "moco", "beit", "measured"]
+    let tests: String = ["layers", "mae", "maps", "boxes", "optim", "moco", "beit", "measured"]
         .map(|file| fs::read_to_string(page::root().join(format!("tests/book/{file}.rs"))).expect("a test"))
         .concat();
     for page in page::all() {

@@ -266,7 +266,7 @@ pub const ALL: [Exercise; 16] = [
     Exercise {
         name: "roi_align",
         function: "backward",
-        chapter: "16-maps.md",
+        chapter: "17-boxes.md",
         needs: &[],
         hints: &[(
             "input",

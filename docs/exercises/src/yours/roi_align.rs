@@ -1,5 +1,5 @@
-//! RoIAlign: the cells of a region, each the mean of samples that are read between a map's pixels. Read on resizing in
-//! `docs/book/16-maps.md`: this, too, is a sparse linear map.
+//! RoIAlign: the cells of a region, each the mean of samples that are read between a map's pixels. Read
+//! `docs/book/17-boxes.md`.
 
 use ndarray::{Array2, Array3};
 
