@@ -3,7 +3,7 @@
 
 use super::gemm::Gemm;
 use crate::base::Real;
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use serde::{Deserialize, Serialize};
 use std::any::TypeId;
 use std::sync::Arc;
@@ -33,9 +33,19 @@ impl Backend {
 /// The `gemm` crate, without its own threads.
 pub struct GemmCrate;
 
+/// So few elements of `C` the crate computes as scalar products where rows of `A` and columns of `B` are contiguous: one sum a
+/// lane, the lanes added up in the end, so that the bits would depend on how wide the processor's vectors are.
+const SCALAR_PRODUCTS: usize = 16 * 16;
+
 impl<F: Real> Gemm<F> for GemmCrate {
     fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, mut c: ArrayViewMut2<F>) {
         let ((m, k), n) = (a.dim(), b.ncols());
+        if a.strides()[1] == 1 && b.strides()[0] == 1 && m * n <= SCALAR_PRODUCTS {
+            // Columns of A that are contiguous instead give the bits of every other product: one chain over `k` an element.
+            let mut columns = Array2::zeros((k, m.max(2)));
+            columns.slice_mut(s![.., ..m]).assign(&a.t());
+            return self.gemm(alpha, columns.slice(s![.., ..m]).reversed_axes(), b, beta, c);
+        }
         let (sa, sb, sc) = (a.strides(), b.strides(), [c.strides()[0], c.strides()[1]]);
         // SAFETY: pointers, dimensions and strides are those of live views that do not overlap
         // (`c` is borrowed mutably), and the crate stays inside them. `F` is f32 or f64.

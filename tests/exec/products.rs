@@ -115,6 +115,29 @@ fn products_are_those_of_a_triple_loop() {
     }
 }
 
+/// So the bits are those of any processor that fuses multiplication and addition, however wide its vectors are.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn an_element_of_a_product_is_one_chain_of_fused_multiply_adds() {
+    if !is_x86_feature_detected!("fma") {
+        eprintln!("skipped: this processor does not fuse");
+        return;
+    }
+    for (m, k, n) in
+        [(1, 7, 1), (1, 300, 5), (8, 128, 10), (16, 512, 16), (3, 40, 100), (40, 128, 50), (90, 33, 70)]
+    {
+        let (a, w) = (random::<f32>(4, m, k), random::<f32>(5, n, k));
+        // Scalar products of contiguous rows and columns, and the same numbers in other strides.
+        let columns = w.t().as_standard_layout().into_owned();
+        for b in [w.t(), columns.view()] {
+            let mut c = Array2::zeros((m, n));
+            Exec::new(Backend::Gemm).gemm(1.0, a.view(), b, 0.0, c.view_mut());
+            let chain = |(i, j)| (0..k).fold(0.0_f32, |sum, l| a[(i, l)].mul_add(b[(l, j)], sum));
+            assert_eq!(bits(&c), bits(&Array2::from_shape_fn((m, n), chain)), "{m}×{k} · {k}×{n}");
+        }
+    }
+}
+
 #[test]
 fn a_product_with_beta_zero_does_not_read_its_target() {
     let (a, b) = (random::<f64>(0, 5, 4), random::<f64>(1, 4, 3));
