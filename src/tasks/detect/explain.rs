@@ -20,7 +20,7 @@ use ndarray::Axis;
 /// Images that are shown.
 const IMAGES: usize = 4;
 /// Proposals that are drawn: more hide the image.
-const PROPOSALS: usize = 12;
+const PROPOSALS: usize = 8;
 /// The colour of background, one of the palette's that few classes have.
 const BACKGROUND: usize = 254;
 
@@ -79,7 +79,10 @@ pub fn sheet(
         let of_objects = regions.iter().filter(|(_, class)| *class != BACKGROUND).count();
         let say = |text: String| vec![text];
         sheet.push_labelled_row([
-            (overlay(&seen, &Target::Instances(truth.clone())).0, say(format!("{} objects", known.len()))),
+            (
+                overlay(&seen, &Target::Instances(truth.clone())).0,
+                say(format!("{} object{}", known.len(), if known.len() == 1 { "" } else { "s" })),
+            ),
             (
                 outlined(&seen, &anchors),
                 say(format!("{} of {} sampled", anchors.len(), samples.anchors.len())),

@@ -1,7 +1,7 @@
 //! The task of object detection: a pre-trained trunk with a feature pyramid and the heads of Mask R-CNN.
 //!
 //! Reading order: [`config`] → [`sampling`] (what a step's losses are taken over) → [`step`] → [`predictor`] (images of any size) →
-//! [`coco`] and [`evaluate`] (how it is judged) → [`summary`], [`pictures`] and `judge` (what users see of it).
+//! [`coco`] and [`mod@evaluate`] (how it is judged) → [`summary`], [`pictures`] and `judge` (what users see of it).
 
 pub mod anchor_cover;
 pub mod coco;
