@@ -237,7 +237,7 @@ fn usual_settings_follow_the_images_size() {
     );
     let small = usual(96);
     assert_eq!(small.anchor_sizes[0], 8.0);
-    assert_eq!([small.rpn_batch_per_image, small.roi_batch_per_image, small.post_nms], [64, 64, 128]);
+    assert_eq!([small.rpn_batch_per_image, small.roi_batch_per_image, small.post_nms], [64, 48, 128]);
     usual(64).validate().unwrap();
 }
 
