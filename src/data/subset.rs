@@ -31,9 +31,15 @@ impl Subset {
     /// If `most` is 0.
     #[must_use]
     pub fn evenly_spaced(whole: Arc<dyn Dataset>, most: usize) -> Self {
-        let (len, most) = (whole.len(), most.min(whole.len()));
-        Self::new(whole, (0..most).map(|i| i * len / most).collect())
+        let indices = evenly_spaced(whole.len(), most).collect();
+        Self::new(whole, indices)
     }
+}
+
+/// At most `most` of `len` positions, with the same distance between them but for rounding.
+pub fn evenly_spaced(len: usize, most: usize) -> impl ExactSizeIterator<Item = usize> + Clone {
+    let most = most.min(len);
+    (0..most).map(move |i| i * len / most)
 }
 
 impl Dataset for Subset {

@@ -5,6 +5,7 @@ use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Result};
 use crate::checkpoint::atomic::{partial_name, write_atomic_on};
 use crate::checkpoint::{dir as checkpoint, keep};
+use serde::Serialize;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -145,6 +146,16 @@ impl RunDir {
     /// If it cannot be written; the previous content is then still there.
     pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         write_atomic_on(self.disk(), path, bytes)
+    }
+
+    /// Writes `result.json`: what a fine-tuned model reached.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_result(&self, outcome: &impl Serialize) -> Result<()> {
+        let path = self.result();
+        let json = serde_json::to_vec_pretty(outcome).map_err(|e| Error::write(&path)(e.into()))?;
+        self.write(&path, &json)
     }
 
     /// Takes a run that never came to anything off the disk again, with the folders made for it.

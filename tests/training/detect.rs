@@ -15,8 +15,8 @@ use vit_mae::models::detect::{Detector, DetectorConfig};
 use vit_mae::params::Params;
 use vit_mae::tasks::detect::evaluate::evaluate;
 use vit_mae::tasks::detect::predictor::{Predictor, fitted};
-use vit_mae::tasks::detect::step::{Annotated, StepOptions, loss_and_gradient};
-use vit_mae::tasks::transfer::{Start, Transfer, load_best};
+use vit_mae::tasks::detect::step::{Annotated, loss_and_gradient};
+use vit_mae::tasks::transfer::{Start, StepOptions, Transfer, load_best};
 use vit_mae::tasks::{Detect, DetectConfig};
 use vit_mae::train::{Run, RunDir, WorkerPool};
 
@@ -265,6 +265,16 @@ fn other_test_images_change_the_test_scores_and_nothing_else() {
     let after = run("after");
     assert!(before.0 == after.0 && before.1 == after.1 && before.3 == after.3);
     assert_ne!(before.2, after.2);
+}
+
+/// The first training image is the first that the page about a training step would show.
+#[test]
+fn an_image_that_cannot_be_read_is_left_out_to_the_end() {
+    let place = place();
+    place.write("boxes/images/train/00.png", "no image");
+    let mut run = new(&place, "run", &[("data.skip_bad_images", "true")]);
+    let outcome = run.train("", &mut StopAfter(u64::MAX)).unwrap();
+    assert!(outcome.skipped.iter().all(|line| line.contains("00.png")) && !outcome.skipped.is_empty());
 }
 
 #[test]

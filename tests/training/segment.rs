@@ -15,8 +15,8 @@ use vit_mae::models::segment::{HeadKind, Segmenter, SegmenterConfig};
 use vit_mae::params::Params;
 use vit_mae::tasks::segment::PixelMetrics;
 use vit_mae::tasks::segment::predictor::Predictor;
-use vit_mae::tasks::segment::step::{Labelled, StepOptions, loss_and_gradient};
-use vit_mae::tasks::transfer::{Start, Transfer, load_best};
+use vit_mae::tasks::segment::step::{Labelled, loss_and_gradient};
+use vit_mae::tasks::transfer::{Start, StepOptions, Transfer, load_best};
 use vit_mae::tasks::{Segment, SegmentConfig};
 use vit_mae::train::{Run, RunDir, WorkerPool};
 

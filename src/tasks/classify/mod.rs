@@ -13,11 +13,10 @@ pub mod summary;
 pub use config::FinetuneConfig;
 pub use outcome::Outcome;
 
-use crate::base::{Error, Result};
+use crate::base::Result;
 use crate::checkpoint::Named;
 use crate::data::{Batch, Dataset, LoaderConfig};
 use crate::draw::report::Report;
-use crate::layers::DropPath;
 use crate::models::classify::{Classifier, cross_entropy};
 use crate::optim::{Group, groups};
 use crate::params::Params;
@@ -25,7 +24,7 @@ use crate::tasks::Metrics;
 use crate::tasks::classify::evaluate::Evaluation;
 use crate::tasks::classify::splits::Splits;
 use crate::tasks::confusion;
-use crate::tasks::transfer::{Start, load_best};
+use crate::tasks::transfer::{Start, StepOptions, load_best};
 use crate::train::curves;
 use crate::train::memory::StepMemory;
 use crate::train::metrics::{Measured, Record, ValidationRecord};
@@ -34,7 +33,7 @@ use crate::train::task::{
     Architecture, Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Trivial, Validation,
 };
 use std::sync::Arc;
-use step::{Labelled, StepOptions};
+use step::Labelled;
 
 /// Fine-tuning for classification.
 pub struct Classify {
@@ -63,10 +62,7 @@ impl Task for Classify {
         };
         let (train, validation) = (count(Some(&images.train)), count(images.validation.as_ref()));
         let test = count(images.test.as_ref().ok());
-        let from = match &transfer.checkpoint {
-            Some(path) => format!("encoder from {}", path.display()),
-            None => "from scratch".to_owned(),
-        };
+        let from = transfer.origin();
         let split = format!("{train} to train on, {validation} to choose the epoch, {test} to judge it once");
         let mut about = vec![
             ("data", images.train.describe()),
@@ -141,13 +137,7 @@ impl Task for Classify {
         cx: &StepCx<'_, Self>,
     ) -> (Losses, Classifier<f32>) {
         let (config, epoch) = (cx.config, cx.epoch);
-        let options = StepOptions {
-            seed: config.run.seed,
-            epoch,
-            drop_path: DropPath { rate: config.finetune.drop_path, depth: config.model.depth },
-            tune_blocks: config.finetune.tune_blocks,
-            micro_batch: config.optim.micro_batch,
-        };
+        let options = StepOptions::new(config, &config.finetune, epoch);
         let labels: Vec<usize> =
             batch.targets.iter().map(|target| target.class().expect("labelled data")).collect();
         let targets = cross_entropy::targets(&labels, config.model.num_classes, config.augment.smoothing);
@@ -240,8 +230,7 @@ impl Task for Classify {
             }
             Err(_) => Vec::new(),
         };
-        let json = serde_json::to_vec_pretty(&outcome).map_err(|e| Error::write(dir.result())(e.into()))?;
-        dir.write(&dir.result(), &json)?;
+        dir.write_result(&outcome)?;
         let accuracy = curves::score_svg(records, "accuracy")?;
         dir.write(&dir.accuracy_svg(), accuracy.as_bytes())?;
         let report = Report {

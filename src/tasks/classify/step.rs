@@ -1,9 +1,9 @@
 //! Loss and gradient of one labelled batch: chunk by chunk, summed along the fixed tree.
 
 use crate::base::Real;
-use crate::layers::DropPath;
 use crate::models::classify::{Classifier, cross_entropy};
 use crate::models::vit::ForwardOptions;
+use crate::tasks::transfer::StepOptions;
 use crate::train::WorkerPool;
 use crate::train::step::sum;
 use ndarray::{ArrayView2, ArrayView4, Axis};
@@ -16,20 +16,6 @@ pub struct Labelled<'a, F> {
     pub targets: ArrayView2<'a, F>,
     /// Each sample's address, which its dropped branches are drawn from.
     pub samples: &'a [u64],
-}
-
-/// How a step is taken.
-pub struct StepOptions {
-    /// The run's seed.
-    pub seed: u64,
-    /// The epoch.
-    pub epoch: u64,
-    /// How often branches are left out.
-    pub drop_path: DropPath,
-    /// How many of the last blocks are trained; all and the embeddings if none.
-    pub tune_blocks: Option<usize>,
-    /// Images that one task carries through forward and backward.
-    pub micro_batch: usize,
 }
 
 /// The mean cross-entropy of a batch and its gradient; chunks of `micro_batch` images as in pre-training.

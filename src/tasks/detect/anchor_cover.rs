@@ -3,6 +3,7 @@
 use super::predictor::fitted;
 use super::sampling::objects;
 use crate::base::Result;
+use crate::data::subset::evenly_spaced;
 use crate::data::{Dataset, Target};
 use crate::models::detect::DetectorConfig;
 use crate::models::detect::anchor_table::AnchorTable;
@@ -33,9 +34,8 @@ impl AnchorCover {
     /// # Errors
     /// If one of its targets cannot be read.
     pub fn of(data: &dyn Dataset, config: &DetectorConfig, skip_bad_images: bool) -> Result<Self> {
-        let (anchors, images) = (AnchorTable::<f32>::new(config), data.len().min(IMAGES));
-        let of_image = |i: usize| -> Result<Self> {
-            let index = i * data.len() / images;
+        let anchors = AnchorTable::<f32>::new(config);
+        let of_image = |index: usize| -> Result<Self> {
             let both = data.image(index).and_then(|image| Ok((image, data.target(index)?)));
             let (image, target) = match both {
                 Err(_) if skip_bad_images => return Ok(Self::default()),
@@ -53,7 +53,8 @@ impl AnchorCover {
             }
             Ok(cover)
         };
-        let parts: Vec<Self> = (0..images).into_par_iter().map(of_image).collect::<Result<_>>()?;
+        let images: Vec<usize> = evenly_spaced(data.len(), IMAGES).collect();
+        let parts: Vec<Self> = images.into_par_iter().map(of_image).collect::<Result<_>>()?;
         Ok(parts.into_iter().fold(Self::default(), |sum, part| Self {
             objects: sum.objects + part.objects,
             near: sum.near + part.near,

@@ -2,18 +2,16 @@
 
 use super::DetectConfig;
 use super::evaluate::instances;
-use super::predictor::fitted;
+use super::predictor::Seen;
 use super::sampling::{Address, draw, objects};
 use crate::base::Result;
-use crate::data::augment::fill_colour;
-use crate::data::resample::Filter;
+use crate::data::subset::evenly_spaced;
 use crate::data::{Dataset, Image, Instance, Target};
 use crate::draw::overlay::overlay;
 use crate::draw::sheet::{Picture, Sheet};
 use crate::models::detect::Detector;
 use crate::models::detect::boxes::BBox;
 use crate::models::vit::ForwardOptions;
-use crate::train::input::Input;
 use crate::train::workers::WorkerPool;
 use ndarray::Axis;
 
@@ -24,33 +22,37 @@ const PROPOSALS: usize = 8;
 /// The colour of background, one of the palette's that few classes have.
 const BACKGROUND: usize = 254;
 
-/// Evenly spaced images of the data, each seen as in evaluation, and how a step of the first epoch would sample them.
+/// Evenly spaced images of the data, each seen as in evaluation, and how a step of the first epoch would sample them; none if they
+/// all were left out.
 ///
 /// # Errors
-/// If an image or its objects cannot be read.
+/// If an image or its objects cannot be read, unless such images are to be left out.
 pub fn sheet(
     model: &Detector<f32>,
     config: &DetectConfig,
     data: &dyn Dataset,
     workers: &WorkerPool<f32, Detector<f32>>,
-) -> Result<Vec<u8>> {
+) -> Result<Option<Vec<u8>>> {
     let captions =
         ["objects", "anchors that stand for them", "the surest proposals", "regions that are learnt from"];
     let note = "As a training step samples these images, with the weights of the best epoch. An anchor stands for an object if it overlaps it \
                 by the threshold of a match, or if no other overlaps it more. Regions of background are grey; the others have the colour \
                 of their object's class, whose box is their target. Nothing is learnt through where a region is.";
     let mut sheet = Sheet::new(&captions, Some(note));
-    let shown = data.len().min(IMAGES);
-    for index in (0..shown).map(|i| i * data.len() / shown) {
-        let image = data.image(index)?.to_channels(config.model.in_chans)?;
-        let geometry = fitted((image.height, image.width), config.model.img_size);
-        let fill = fill_colour(config.data.mean.as_deref().unwrap_or_default());
-        let seen = geometry.image(&image, Filter::Bilinear, &fill);
-        let Target::Instances(truth) = geometry.target(&Target::Instances(instances(data, index)?)) else {
-            continue;
+    let mut rows = 0;
+    for index in evenly_spaced(data.len(), IMAGES) {
+        let read = || -> Result<(Seen, Vec<Instance>)> {
+            let seen = Seen::new(&config.model, &config.data, &data.source(index), &data.image(index)?)?;
+            let Target::Instances(truth) = seen.geometry.target(&Target::Instances(instances(data, index)?))
+            else {
+                unreachable!("objects stay objects");
+            };
+            Ok((seen, truth))
         };
-        let input = Input::of(&config.data, (config.model.img_size, config.model.in_chans));
-        let input = input.image(&data.source(index), &seen)?;
+        let (Seen { image: seen, input, .. }, truth) = match read() {
+            Err(_) if config.data.skip_bad_images => continue,
+            read => read?,
+        };
         let proposals = workers.run(true, |cx| {
             let forward = model.forward(input.view().insert_axis(Axis(0)), &ForwardOptions::inference(), cx);
             let proposals = model.proposals(&forward.rpn, &config.model.training_proposals());
@@ -78,6 +80,7 @@ pub fn sheet(
         regions.reverse();
         let of_objects = regions.iter().filter(|(_, class)| *class != BACKGROUND).count();
         let say = |text: String| vec![text];
+        rows += 1;
         sheet.push_labelled_row([
             (
                 overlay(&seen, &Target::Instances(truth.clone())).0,
@@ -91,7 +94,7 @@ pub fn sheet(
             (outlined(&seen, &regions), say(format!("{of_objects} of {} have one", regions.len()))),
         ]);
     }
-    sheet.to_png_bytes()
+    (rows > 0).then(|| sheet.to_png_bytes()).transpose()
 }
 
 /// Boxes of classes on an image.

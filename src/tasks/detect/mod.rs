@@ -19,16 +19,15 @@ pub mod summary;
 pub use config::DetectConfig;
 pub use outcome::Outcome;
 
-use crate::base::{Error, Result};
+use crate::base::Result;
 use crate::checkpoint::Named;
 use crate::config::sections::DataConfig;
-use crate::data::{Batch, Dataset, Instance, LoaderConfig, Target, TargetKind};
+use crate::data::{Batch, Dataset, Instance, LoaderConfig, Subset, Target, TargetKind};
 use crate::draw::report::Report;
-use crate::layers::DropPath;
 use crate::models::detect::Detector;
 use crate::optim::{Group, groups};
 use crate::params::Params;
-use crate::tasks::transfer::{DenseSplits, Start, load_best};
+use crate::tasks::transfer::{DenseSplits, Start, StepOptions, load_best};
 use crate::train::curves;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
@@ -40,7 +39,7 @@ use crate::train::task::{
 use anchor_cover::AnchorCover;
 use evaluate::{Evaluation, evaluate};
 use predictor::Predictor;
-use step::{Annotated, StepOptions};
+use step::Annotated;
 use summary::Summary;
 
 /// Images on a sheet of what is found.
@@ -73,10 +72,7 @@ impl Task for Detect {
 
     fn about(&self, config: &DetectConfig) -> Vec<(&'static str, String)> {
         let (images, model, transfer) = (&self.images, &config.model, &config.finetune);
-        let from = match &transfer.checkpoint {
-            Some(path) => format!("encoder from {}", path.display()),
-            None => "from scratch".to_owned(),
-        };
+        let from = transfer.origin();
         let heads = if model.mask_head { "boxes and masks" } else { "boxes (the data has no masks)" };
         let mut about = vec![
             ("data", images.train.describe()),
@@ -155,13 +151,7 @@ impl Task for Detect {
         cx: &StepCx<'_, Self>,
     ) -> (Losses, Detector<f32>) {
         let (config, epoch) = (cx.config, cx.epoch);
-        let options = StepOptions {
-            seed: config.run.seed,
-            epoch,
-            drop_path: DropPath { rate: config.finetune.drop_path, depth: config.model.depth },
-            tune_blocks: config.finetune.tune_blocks,
-            micro_batch: config.optim.micro_batch,
-        };
+        let options = StepOptions::new(config, &config.finetune, epoch);
         let objects = batch.targets.iter().map(of_target).collect();
         let annotated = Annotated { images: batch.views[0].view(), objects, samples: &batch.samples };
         let (losses, grad) = step::loss_and_gradient(model, &annotated, &options, cx.workers);
@@ -201,9 +191,7 @@ impl Task for Detect {
     /// Validation images beside their true and their found objects.
     fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()> {
         let Some(set) = &self.images.validation else { return Ok(()) };
-        let most = set.len().min(SHOWN);
-        let shown: Vec<usize> = (0..most).map(|i| i * set.len() / most).collect();
-        let some = crate::data::Subset::new(set.clone(), shown);
+        let some = Subset::evenly_spaced(set.clone(), SHOWN);
         let evaluation = judged(cx, cx.model, &some)?;
         let shown: Vec<_> = evaluation.images.iter().enumerate().collect();
         let note =
@@ -239,7 +227,7 @@ impl Task for Detect {
         };
         let mut sheets = dir.sheets_of_report()?;
         let step = explain::sheet(&best, &config, &*images.train, cx.workers)?;
-        sheets.push(("What a training step is taken over".to_owned(), step));
+        sheets.extend(step.map(|png| ("What a training step is taken over".to_owned(), png)));
         let mut curves =
             vec![("Box AP on validation images".to_owned(), curves::score_svg(records, "box_ap")?)];
         if let Ok(set) = &images.test {
@@ -255,8 +243,7 @@ impl Task for Detect {
             (outcome.test_box_ap, outcome.test_mask_ap) = (test.box_ap(), test.mask_ap());
             outcome.test = Some(test);
         }
-        let json = serde_json::to_vec_pretty(&outcome).map_err(|e| Error::write(dir.result())(e.into()))?;
-        dir.write(&dir.result(), &json)?;
+        dir.write_result(&outcome)?;
         let report = Report {
             title: format!("Detection of {}", images.train.describe()),
             summary: outcome.summary(),

@@ -7,12 +7,12 @@ use crate::data::geometry::Geometry;
 use crate::data::image::Image;
 use crate::data::resample::Filter;
 use crate::exec::Exec;
-use crate::models::detect::Detector;
 use crate::models::detect::boxes::{BBox, area, clip, resized};
 use crate::models::detect::paste::paste;
+use crate::models::detect::{Detector, DetectorConfig};
 use crate::params::Params;
 use crate::train::input::Input;
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Array3, Axis};
 use std::path::Path;
 
 /// A detector with what else is needed to use it.
@@ -34,6 +34,31 @@ pub struct Found {
     pub class: usize,
     /// Its pixels, `[H, W]`; none without a mask head.
     pub mask: Option<Array2<bool>>,
+}
+
+/// An image as the network sees it.
+pub struct Seen {
+    /// How it got there.
+    pub geometry: Geometry,
+    /// On the canvas, in the network's channels.
+    pub image: Image,
+    /// The same, normalised: `[C, H, W]`.
+    pub input: Array3<f32>,
+}
+
+impl Seen {
+    /// An image that comes from `source`, brought to the channels and the canvas of a network.
+    ///
+    /// # Errors
+    /// If it cannot be brought to these channels.
+    pub fn new(model: &DetectorConfig, data: &DataConfig, source: &str, image: &Image) -> Result<Self> {
+        let image = image.to_channels(model.in_chans).map_err(Error::at(source))?;
+        let geometry = fitted((image.height, image.width), model.img_size);
+        let fill = fill_colour(data.mean.as_deref().unwrap_or_default());
+        let image = geometry.image(&image, Filter::Bilinear, &fill);
+        let input = Input::of(data, (model.img_size, model.in_chans)).image(source, &image)?;
+        Ok(Self { geometry, image, input })
+    }
 }
 
 /// How an image is seen: all of it, in its own proportions, as large as the canvas allows, in the upper left corner.
@@ -65,13 +90,8 @@ impl<'a> Predictor<'a> {
     /// # Errors
     /// If the image cannot be brought to the network's channels.
     pub fn see(&self, source: &str, image: &Image, cx: &mut Exec<f32>) -> Result<Vec<Found>> {
-        let config = &self.model.config;
         let own = [image.height, image.width];
-        let image = image.to_channels(config.in_chans).map_err(Error::at(source))?;
-        let geometry = fitted((image.height, image.width), config.img_size);
-        let fill = fill_colour(self.data.mean.as_deref().unwrap_or_default());
-        let seen = geometry.image(&image, Filter::Bilinear, &fill);
-        let input = Input::of(self.data, (config.img_size, config.in_chans)).image(source, &seen)?;
+        let Seen { geometry, input, .. } = Seen::new(&self.model.config, self.data, source, image)?;
         let found = self.model.infer(input.view().insert_axis(Axis(0)), cx);
         let scaled = [geometry.scale.0, geometry.scale.1];
         let objects = found.into_iter().flatten().filter_map(|instance| {

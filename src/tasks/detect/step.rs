@@ -4,10 +4,10 @@
 use super::sampling::{Address, draw, objects};
 use crate::base::sync::lock;
 use crate::data::Instance;
-use crate::layers::DropPath;
 use crate::models::detect::proposals::Proposal;
 use crate::models::detect::{Denominators, DetectLosses, Detector, Forward, ImageSamples};
 use crate::models::vit::ForwardOptions;
+use crate::tasks::transfer::StepOptions;
 use crate::train::step::{map, sum};
 use crate::train::workers::WorkerPool;
 use ndarray::{ArrayView4, Axis};
@@ -21,20 +21,6 @@ pub struct Annotated<'a> {
     pub objects: Vec<&'a [Instance]>,
     /// Each sample's address, which its dropped branches, anchors and regions are drawn from.
     pub samples: &'a [u64],
-}
-
-/// How a step is taken.
-pub struct StepOptions {
-    /// The run's seed.
-    pub seed: u64,
-    /// The epoch.
-    pub epoch: u64,
-    /// How often branches are left out.
-    pub drop_path: DropPath,
-    /// How many of the last blocks are trained; all and the embeddings if none.
-    pub tune_blocks: Option<usize>,
-    /// Images that one task carries forward, and later backward.
-    pub micro_batch: usize,
 }
 
 /// What the first half of a step leaves of a chunk.

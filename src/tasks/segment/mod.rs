@@ -15,17 +15,17 @@ pub use config::SegmentConfig;
 pub use metrics::PixelMetrics;
 pub use outcome::Outcome;
 
-use crate::base::{Error, Result};
+use crate::base::Result;
 use crate::checkpoint::Named;
 use crate::config::sections::DataConfig;
+use crate::data::subset::evenly_spaced;
 use crate::data::{Batch, Dataset, LoaderConfig, Target, TargetKind};
 use crate::draw::report::Report;
-use crate::layers::DropPath;
 use crate::models::segment::Segmenter;
 use crate::optim::{Group, groups};
 use crate::params::Params;
 use crate::tasks::confusion;
-use crate::tasks::transfer::{DenseSplits, Start, load_best};
+use crate::tasks::transfer::{DenseSplits, Start, StepOptions, load_best};
 use crate::train::curves;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
@@ -38,7 +38,7 @@ use crate::train::workers::WorkerPool;
 use colour_table::ColourTable;
 use evaluate::{Evaluation, evaluate};
 use predictor::Predictor;
-use step::{Labelled, StepOptions};
+use step::Labelled;
 use summary::Summary;
 
 /// Images on a sheet of what is predicted.
@@ -69,10 +69,7 @@ impl Task for Segment {
 
     fn about(&self, config: &SegmentConfig) -> Vec<(&'static str, String)> {
         let (images, model, transfer) = (&self.images, &config.model, &config.finetune);
-        let from = match &transfer.checkpoint {
-            Some(path) => format!("encoder from {}", path.display()),
-            None => "from scratch".to_owned(),
-        };
+        let from = transfer.origin();
         let mut about = vec![
             ("data", images.train.describe()),
             ("model", format!("{}; head {}, {} classes, {from}", model.vit(), model.head, model.num_classes)),
@@ -152,13 +149,7 @@ impl Task for Segment {
         cx: &StepCx<'_, Self>,
     ) -> (Losses, Segmenter<f32>) {
         let (config, epoch) = (cx.config, cx.epoch);
-        let options = StepOptions {
-            seed: config.run.seed,
-            epoch,
-            drop_path: DropPath { rate: config.finetune.drop_path, depth: config.model.depth },
-            tune_blocks: config.finetune.tune_blocks,
-            micro_batch: config.optim.micro_batch,
-        };
+        let options = StepOptions::new(config, &config.finetune, epoch);
         let map = |target: &Target| match target {
             Target::LabelMap(map) => map.clone(),
             other => panic!("a label map, not {other:?}"),
@@ -213,8 +204,7 @@ impl Task for Segment {
     /// Validation images beside their true and their predicted maps.
     fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()> {
         let Some(set) = &self.images.validation else { return Ok(()) };
-        let most = set.len().min(SHOWN);
-        let shown: Vec<usize> = (0..most).map(|i| i * set.len() / most).collect();
+        let shown: Vec<usize> = evenly_spaced(set.len(), SHOWN).collect();
         let predictor = Predictor::new(cx.model, &cx.config.data, false, cx.run.path());
         let note = format!("Validation images after epoch {epoch}.");
         let png = sheet(&predictor, &**set, cx.workers, &shown, &note, |_| None)?;
@@ -266,8 +256,7 @@ impl Task for Segment {
             outcome.test_miou = test.miou;
             outcome.test = Some(test);
         }
-        let json = serde_json::to_vec_pretty(&outcome).map_err(|e| Error::write(dir.result())(e.into()))?;
-        dir.write(&dir.result(), &json)?;
+        dir.write_result(&outcome)?;
         let miou = curves::score_svg(records, "miou")?;
         let report = Report {
             title: format!("Segmentation of {}", images.train.describe()),

@@ -2,9 +2,9 @@
 
 use crate::base::Real;
 use crate::data::target::IGNORED;
-use crate::layers::DropPath;
 use crate::models::segment::{SegmentLosses, Segmenter};
 use crate::models::vit::ForwardOptions;
+use crate::tasks::transfer::StepOptions;
 use crate::train::step::sum;
 use crate::train::workers::WorkerPool;
 use ndarray::{ArrayView2, ArrayView4, Axis};
@@ -18,20 +18,6 @@ pub struct Labelled<'a, F> {
     pub maps: Vec<ArrayView2<'a, u8>>,
     /// Each sample's address, which its dropped branches are drawn from.
     pub samples: &'a [u64],
-}
-
-/// How a step is taken.
-pub struct StepOptions {
-    /// The run's seed.
-    pub seed: u64,
-    /// The epoch.
-    pub epoch: u64,
-    /// How often branches are left out.
-    pub drop_path: DropPath,
-    /// How many of the last blocks are trained; all and the embeddings if none.
-    pub tune_blocks: Option<usize>,
-    /// Images that one task carries through forward and backward.
-    pub micro_batch: usize,
 }
 
 /// The mean cross-entropies over the labelled pixels of a batch, and the gradient of `main + aux_weight · auxiliary`; chunks of

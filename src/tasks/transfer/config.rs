@@ -33,6 +33,13 @@ pub struct TransferConfig {
 }
 
 impl TransferConfig {
+    /// Where the weights come from, for people.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let from = |path: &PathBuf| format!("encoder from {}", path.display());
+        self.checkpoint.as_ref().map_or("from scratch".to_owned(), from)
+    }
+
     /// Checks them for a trunk of so many blocks.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod judge;
 mod load;
 mod recipes;
 mod start;
+mod step_options;
 mod view;
 
 pub use config::TransferConfig;
@@ -14,6 +15,7 @@ pub use judge::{JudgeRequest, Judged, PredictRequest, Predicted, Table, file_nam
 pub use load::{Loaded, load, load_best};
 pub use recipes::{DEFAULT_RECIPE, Recipes, layered};
 pub use start::Start;
+pub use step_options::StepOptions;
 pub use view::ViewConfig;
 
 use crate::base::Result;
