@@ -154,6 +154,7 @@ impl<T: Task> Run<T> {
 
     fn all_epochs(&mut self, command: &str, observer: &mut dyn Observer) -> Result<T::Outcome> {
         if self.log.saved.is_none() {
+            self.learner.task.prepare(&self.log.run)?;
             self.checkpoint()?;
         }
         let settings = self.learner.config.run().clone();

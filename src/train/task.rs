@@ -142,6 +142,14 @@ pub trait Task: Sized + Send + Sync + 'static {
         0.0
     }
 
+    /// Writes what belongs beside the checkpoints, before the first of them.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn prepare(&self, _run: &RunDir) -> Result<()> {
+        Ok(())
+    }
+
     /// Draws what the model does after an epoch that was just evaluated.
     ///
     /// # Errors

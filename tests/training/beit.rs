@@ -154,6 +154,7 @@ fn a_run_interrupted_after_any_step_ends_with_the_same_bits() {
         let out = format!("after-{step}");
         let error = begin(&out).train("", &mut StopAfter(step)).unwrap_err();
         assert!(matches!(error, Error::Interrupted { step: found, .. } if found == step), "{error}");
+        assert!(place.read(&format!("{out}/codebook.safetensors")) == whole.3, "beside the first checkpoint");
         let again = RunDir::open(place.path(&out)).unwrap();
         let mut again = Run::<BeitStyle>::resume(again, |before| Ok(before.clone())).unwrap();
         again.train("", &mut StopAfter(u64::MAX)).unwrap();

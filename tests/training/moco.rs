@@ -72,6 +72,8 @@ fn a_run_resumes_to_the_same_bits_after_any_step() {
 fn steps_and_epochs_name_what_they_measure() {
     let place = place();
     new(&place, "run", &SETS).train("", &mut StopAfter(u64::MAX)).unwrap();
+    let sheet = image::load_from_memory(&place.read("run/reconstructions/epoch-0003.png")).unwrap();
+    assert!(sheet.width() > sheet.height(), "a row of heads for each of four images");
     let records = log(&place, "run");
     let fraction = |record: &serde_json::Value, name: &str| {
         let value = record[name].as_f64().unwrap_or_else(|| panic!("no {name} in {record}"));

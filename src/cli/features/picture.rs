@@ -9,36 +9,28 @@ use vit_mae::Result;
 use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::data::{Image, load_image};
 use vit_mae::tasks::pretrained::Pretrained;
-use vit_mae::tasks::visualise::patch_maps;
-use vit_mae::tasks::visualise::sheet::{EncoderMaps, draw};
+use vit_mae::tasks::visualise::sheet::{EncoderMaps, READING, draw};
 
 /// Draws the sheet `out`.
 pub(super) fn run(args: &Args, out: &Path) -> Result<()> {
     check_picture("--picture", out, &args.images, args.overwrite)?;
-    let sources: Vec<String> = args.images.iter().map(|path| path.display().to_string()).collect();
-    let images = args.images.iter().map(load_image).collect::<Result<Vec<Image>>>()?;
+    let load = |path: &PathBuf| Ok((path.display().to_string(), load_image(path)?));
+    let images = args.images.iter().map(load).collect::<Result<Vec<(String, Image)>>>()?;
     let (mut all, mut about, mut note) = (Vec::new(), Vec::new(), Vec::new());
     for (path, name) in args.checkpoint.iter().zip(names(&args.checkpoint)) {
         let pretrained = Pretrained::open(path)?;
-        let (vit, input) = (pretrained.vit(), pretrained.input());
-        let shown = || sources.iter().zip(&images);
-        let pictures =
-            shown().map(|(source, image)| input.picture(source, image)).collect::<Result<Vec<_>>>()?;
-        let pixels = shown().map(|(source, image)| input.image(source, image)).collect::<Result<Vec<_>>>()?;
         let engine = args.device.engine(pretrained.run.gemm)?;
-        let maps = patch_maps(&pretrained.encoder, &pixels, &engine)?;
-        let (grid, task, step) = (vit.grid(), pretrained.task, pretrained.checkpoint.state.step);
+        let maps =
+            EncoderMaps::new(name.clone(), &pretrained.encoder, &pretrained.input(), &images, &engine)?;
+        let (vit, task, step) = (pretrained.vit(), pretrained.task, pretrained.checkpoint.state.step);
         let dir = &pretrained.checkpoint.dir;
         note.push(format!("{name}: {task}, {}, step {step}.", dir.display()));
         about.push(json!({
-            "name": name, "task": task, "checkpoint": dir, "step": step, "heads": vit.num_heads, "grid": [grid.0, grid.1],
+            "name": name, "task": task, "checkpoint": dir, "step": step, "heads": vit.num_heads, "grid": [maps.grid.0, maps.grid.1],
         }));
-        all.push(EncoderMaps { name, grid, patch_size: vit.patch_size, pictures, maps });
+        all.push(maps);
     }
-    let reading = "Attention is the class token's in the last block, light where it is largest. Components are those of the \
-             patches of all images of a checkpoint, with their part of the variance; the same colour in two pictures of one \
-             checkpoint means similar features.";
-    note.push(reading.to_owned());
+    note.push(READING.to_owned());
     let titles: Vec<String> = args.images.iter().map(last_part).collect();
     write_atomic(out, &draw(&all, &titles, &note.join(" "))?)?;
     if args.json {

@@ -21,6 +21,7 @@ use crate::optim::{Group, groups};
 use crate::train::eval_images::what_validated;
 use crate::train::memory::StepMemory;
 use crate::train::metrics::Record;
+use crate::train::run_dir::RunDir;
 use crate::train::source::{Source, crop_area, loader};
 use crate::train::task::{
     Architecture, Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Trivial, Validation,
@@ -170,8 +171,11 @@ impl Task for BeitStyle {
         config.beit().flops_per_image(config.masking().target)
     }
 
+    fn prepare(&self, run: &RunDir) -> Result<()> {
+        self.tokens.write_on(run.disk(), &run.codebook())
+    }
+
     fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()> {
-        self.tokens.write_on(cx.run.disk(), &cx.run.codebook())?;
         let png = gallery::draw(cx.model, &self.tokens.tokenizer, cx.config, &self.pictured, cx.workers)?;
         cx.run.write_sheet(epoch, &png)
     }

@@ -12,16 +12,19 @@ pub use outcome::Outcome;
 
 use crate::base::Result;
 use crate::checkpoint::Named;
-use crate::data::{Batch, Dataset, LoaderConfig};
+use crate::data::{Batch, Dataset, Image, LoaderConfig, Subset};
 use crate::draw::report::Report;
+use crate::models::mae::Encoder;
 use crate::models::moco::model::QueryStatistics;
 use crate::models::moco::step::Step;
 use crate::models::moco::{BaseEncoder, Moco, momentum};
 use crate::optim::{Group, clip, groups};
 use crate::params::{Params, Tensor, TensorMut};
+use crate::tasks::visualise::sheet::{self, EncoderMaps};
 use crate::train::curves;
 use crate::train::memory::StepMemory;
 use crate::train::metrics::Record;
+use crate::train::readable::leave_out_bad;
 use crate::train::source::{Source, loader, measure};
 use crate::train::task::{
     Architecture, Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, StepInfo, Task, Validation,
@@ -29,6 +32,8 @@ use crate::train::task::{
 use std::sync::Arc;
 use step::Crops;
 
+/// Images that are drawn.
+const PICTURES: usize = 4;
 /// The prefix of the momentum encoder's tensors in a checkpoint.
 const MOMENTUM: &str = "momentum.";
 
@@ -46,6 +51,8 @@ pub struct MocoV3 {
     validation: Option<EvalSet>,
     /// What the report names the loss of, and nothing else looks at.
     test: Option<EvalSet>,
+    /// Images whose attention and features are drawn, each with where it comes from.
+    pictured: Vec<(String, Image)>,
 }
 
 /// What changes with the weights, and not if the step is skipped.
@@ -107,7 +114,12 @@ impl Task for MocoV3 {
         };
         let (validation, test) = (set(&source.validation)?, set(&source.test)?);
         let too_few = || "one image alone cannot be told from others".to_owned();
+        let mut pictured = source.validation.as_ref().unwrap_or(&source.train).clone();
+        pictured = Arc::new(Subset::evenly_spaced(pictured, PICTURES));
+        leave_out_bad([&mut pictured], &config.input(), config.data.skip_bad_images)?;
+        let load = |index| Ok((pictured.source(index), pictured.image(index)?));
         let task = Self {
+            pictured: (0..pictured.len()).map(load).collect::<Result<_>>()?,
             train: source.train.clone(),
             encoder: Self::model(config, &())?.base,
             pending: None,
@@ -206,9 +218,14 @@ impl Task for MocoV3 {
         config.architecture().flops_per_image(config.optim.batch_size)
     }
 
-    /// There is nothing to draw: the log has what there is to see.
-    fn draw(&self, _: &EvalCx<'_, Self>, _: u64) -> Result<()> {
-        Ok(())
+    /// What the trunk sees in some images: where its class token attends, and which patches are alike to it.
+    fn draw(&self, cx: &EvalCx<'_, Self>, epoch: u64) -> Result<()> {
+        let (trunk, input) = (&cx.model.base.trunk, cx.config.input());
+        let encoder = Encoder { vit: trunk.vit.clone(), norm: trunk.pool.norm.clone() };
+        let name = format!("epoch {epoch}");
+        let maps = EncoderMaps::new(name, &encoder, &input, &self.pictured, cx.workers.engine())?;
+        let names: Vec<String> = self.pictured.iter().map(|(source, _)| source.clone()).collect();
+        cx.run.write_sheet(epoch, &sheet::draw(&[maps], &names, sheet::READING)?)
     }
 
     fn conclude(
@@ -230,6 +247,8 @@ impl Task for MocoV3 {
             title: format!("MoCo v3 on {}", self.train.describe()),
             summary: outcome.summary(),
             curves,
+            sheets_heading: "What the trunk sees".to_owned(),
+            sheets: cx.run.sheets_of_report()?,
             notes: vec![match (&self.validation, &self.no_validation) {
                 (Some(set), _) => format!(
                     "{} validation images, none of them trained on, chose the best checkpoint by their loss.",

@@ -1,12 +1,15 @@
 //! A sheet of what encoders make of images: a row for each image and encoder, the class token's attention as heat maps, and the patches
 //! coloured by their first three principal components.
 
-use super::PatchMaps;
+use super::{PatchMaps, patch_maps};
 use crate::base::Result;
 use crate::data::Image;
 use crate::draw::heat::{heat, mosaic};
 use crate::draw::sheet::{Picture, Sheet};
+use crate::exec::engine::Engine;
+use crate::models::mae::Encoder;
 use crate::tasks::pca::Pca;
+use crate::train::input::Input;
 use ndarray::{ArrayView1, Axis};
 
 /// Coordinates are shown from `−SPREAD` to `SPREAD` standard deviations.
@@ -25,6 +28,31 @@ pub struct EncoderMaps {
     pub pictures: Vec<Image>,
     /// What it makes of each.
     pub maps: Vec<PatchMaps>,
+}
+
+/// How to read the sheet, which belongs below it.
+pub const READING: &str = "Attention is the class token's in the last block, light where it is largest. Components are those of the \
+    patches of all images of a checkpoint, with their part of the variance; the same colour in two pictures of one checkpoint means \
+    similar features.";
+
+impl EncoderMaps {
+    /// What `encoder` makes of some images, each with where it comes from.
+    ///
+    /// # Errors
+    /// If an image cannot be brought to its input, there is too little memory, or a device failed.
+    pub fn new(
+        name: String,
+        encoder: &Encoder<f32>,
+        input: &Input,
+        images: &[(String, Image)],
+        engine: &Engine,
+    ) -> Result<Self> {
+        let shown = || images.iter();
+        let pictures = shown().map(|(source, image)| input.picture(source, image)).collect::<Result<_>>()?;
+        let pixels = shown().map(|(source, image)| input.image(source, image)).collect::<Result<Vec<_>>>()?;
+        let (vit, maps) = (&encoder.vit.config, patch_maps(encoder, &pixels, engine)?);
+        Ok(Self { name, grid: vit.grid(), patch_size: vit.patch_size, pictures, maps })
+    }
 }
 
 /// Draws them as a PNG, image by image with one row an encoder; `images` are their names, `note` stands below.
