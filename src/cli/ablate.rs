@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use toml::Table;
+use toml::{Table, Value};
 use vit_mae::config::{Overrides, Settings, keys};
 use vit_mae::sweep::{Ablation, AblationObserver, Axis, EvalPlan, METHOD, Plan, Row, table};
 use vit_mae::tasks::mae::presets;
@@ -28,7 +28,7 @@ Examples:
   vit-mae ablate --vary decoder-depth=1,2,4 --labels 0.1 --no-probe --out depth
   vit-mae ablate --vary norm-pix=true,false --no-finetune --out target
   vit-mae ablate --vary mask-strategy=random,grid,block --out strategy
-  vit-mae ablate --vary method=mae,supervised --labels 0.1 --out methods
+  vit-mae ablate --vary method=mae,moco-v3,beit,supervised --labels 0.1 --equal-compute --out methods
   vit-mae ablate --resume ratio                            go on after an interruption
 
 Every value is pre-trained with every seed, then judged by a linear probe, by its nearest neighbours and by fine-tuning. \
@@ -79,6 +79,9 @@ pub(crate) struct Args {
     /// Passes over the data in pre-training
     #[arg(long)]
     epochs: Option<u64>,
+    /// Give every method as many epochs as cost the operations of the first one's
+    #[arg(long)]
+    equal_compute: bool,
 
     /// What every run is fine-tuned for; runs are probed for classification alone
     #[arg(long, default_value = Classify::TRANSFER, value_parser = tasks())]
@@ -152,10 +155,24 @@ impl Args {
         let (pretrain, several) = (over_environment(pretrain)?, vary.key == METHOD);
         let methods: Vec<String> =
             if several { vary.values.iter().map(Axis::label).collect() } else { vec![self.method.clone()] };
-        let (mut settings, mut texts) = (BTreeMap::new(), Vec::new());
+        if self.equal_compute && !several {
+            return Err(Error::setting(
+                "--equal-compute",
+                "methods that are compared: --vary method=…",
+                "one",
+            ));
+        }
+        let (mut settings, mut texts, mut budget) = (BTreeMap::new(), Vec::new(), None);
         for method in methods {
-            let with = Resolving { args: self, overrides: &pretrain, vary: &vary.key, several };
-            let (table, text) = with_method(&method, with)?;
+            let resolve = |overrides: &Overrides| {
+                with_method(&method, Resolving { args: self, overrides, vary: &vary.key, several })
+            };
+            let mut resolved = resolve(&pretrain)?;
+            if self.equal_compute {
+                let budget = *budget.get_or_insert(resolved.epochs as f64 * resolved.flops);
+                resolved = resolve(&resolved.for_operations(budget, &pretrain))?;
+            }
+            let Resolved { table, text, .. } = resolved;
             texts.push(if several { format!("# {method}\n\n{text}") } else { text });
             settings.insert(method, table);
         }
@@ -175,7 +192,33 @@ impl Args {
     }
 }
 
-/// The settings of pre-training by one method.
+/// The settings of pre-training by one method, and what they cost.
+struct Resolved {
+    table: Table,
+    /// With where each came from, in TOML.
+    text: String,
+    epochs: u64,
+    warmup_epochs: f64,
+    /// Floating-point operations of an epoch, for each training image that there is.
+    flops: f64,
+}
+
+impl Resolved {
+    /// The overrides with which it takes `budget` operations for each image that there is, as nearly as whole epochs come to it.
+    #[expect(clippy::cast_possible_truncation, reason = "epochs are far fewer")]
+    fn for_operations(&self, budget: f64, overrides: &Overrides) -> Overrides {
+        let mut overrides = overrides.clone();
+        let epochs = (budget / self.flops).round().max(1.0);
+        if epochs != self.epochs as f64 {
+            let warmup = self.warmup_epochs * epochs / self.epochs as f64;
+            let flags = [("optim.epochs", (epochs as i64).into()), ("optim.warmup_epochs", warmup.into())];
+            overrides.flags.extend(flags.map(|(key, value): (&str, Value)| (key.to_owned(), value)));
+        }
+        overrides
+    }
+}
+
+/// Resolves the settings of pre-training by one method.
 struct Resolving<'a> {
     args: &'a Args,
     overrides: &'a Overrides,
@@ -185,9 +228,9 @@ struct Resolving<'a> {
 }
 
 impl WithMethod for Resolving<'_> {
-    type Output = (Table, String);
+    type Output = Resolved;
 
-    fn run<M: Method>(self) -> Result<Self::Output> {
+    fn run<M: Method>(self) -> Result<Resolved> {
         let Self { args, overrides, vary, several } = self;
         let (all, own) = (all_keys(), keys::<M::Config>());
         let mut overrides = overrides.clone();
@@ -196,7 +239,13 @@ impl WithMethod for Resolving<'_> {
         if !several {
             resolved.origins.set(vary, "varied by --vary");
         }
-        Ok((resolved.config.to_table()?, resolved.to_toml()?))
+        let optim = resolved.config.optim();
+        let (epochs, warmup_epochs) = (optim.epochs, optim.warmup_epochs);
+        let table = resolved.config.to_table()?;
+        // Who learns from labels sees the labelled images alone.
+        let share = if table.contains_key("finetune") { args.labels } else { 1.0 };
+        let flops = share * M::flops_per_image(&resolved.config);
+        Ok(Resolved { table, text: resolved.to_toml()?, epochs, warmup_epochs, flops })
     }
 }
 

@@ -87,6 +87,34 @@ fn methods_are_compared_and_a_setting_of_one_is_its_own() {
     place.refused(&[&args[..2], &["method=mae,magic", "--out", "new"]].concat(), &["--method", "magic"]);
 }
 
+/// The recorded operations of the four steps are in docs/pretraining.md; here only their ratio counts.
+#[test]
+fn methods_are_given_equal_compute() {
+    let place = place();
+    let printed = |more: &[&str]| {
+        let methods =
+            ["ablate", "--vary", "method=mae,moco-v3,beit,supervised", "--labels", "0.5", "--print-config"];
+        let printed = place.done(&[&methods[..], more].concat());
+        let epochs = printed.lines().filter_map(|line| line.strip_prefix("epochs = ")?.split(' ').next());
+        epochs.map(|epochs| epochs.parse().unwrap()).collect::<Vec<f64>>()
+    };
+    let (before, after) = (printed(&["--epochs", "30"]), printed(&["--epochs", "30", "--equal-compute"]));
+    assert_eq!(before, [30.0; 4]);
+    let bench = |method: &str| -> f64 {
+        let json =
+            place.done(&["bench", "--method", method, "--secs", "0.01", "--batch-size", "64", "--json"]);
+        serde_json::from_str::<Value>(&json).unwrap()["gflop_per_image"].as_f64().unwrap()
+    };
+    for (i, (method, share)) in
+        [("mae", 1.0), ("moco-v3", 1.0), ("beit", 1.0), ("supervised", 0.5)].into_iter().enumerate()
+    {
+        let equal = 30.0 * bench("mae") / (share * bench(method));
+        assert!((after[i] - equal).abs() <= 0.5, "{method}: {} epochs, not {equal}", after[i]);
+    }
+    let args = args("mask-ratio=0.5,0.75", "new");
+    place.refused(&[&args[..], &["--equal-compute"]].concat(), &["--equal-compute", "method"]);
+}
+
 #[test]
 fn bad_input_is_refused_before_anything_is_run() {
     let place = place();
