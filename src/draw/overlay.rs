@@ -9,6 +9,8 @@ use crate::data::{Image, Instance, Target};
 
 /// How much of a pixel's colour is its class's, of 255.
 const STRENGTH: u8 = 128;
+/// The outline of a box is a pixel wide in pictures of less than this, two in those of less than twice as much, and so on.
+const FINE: usize = 320;
 
 /// An image with its target over it, and the numbers of the colours: of a label map the labels, 255 for what is ignored; of an
 /// object one more than its class, since colour 0 is black. An object's pixels are coloured, and its box is outlined.
@@ -68,9 +70,17 @@ impl Canvas {
         let [x1, y1, x2, y2] = object.bbox;
         let (left, right) = (pixel(x1, image.width), pixel(x2.ceil() - 1.0, image.width));
         let (top, bottom) = (pixel(y1, image.height), pixel(y2.ceil() - 1.0, image.height));
-        let rows = (left..=right).flat_map(|x| [(top, x), (bottom, x)]);
-        let columns = (top..=bottom).flat_map(|y| [(y, left), (y, right)]);
-        rows.chain(columns).for_each(|at| self.blend(at, number, u8::MAX));
+        // Inwards, so that neighbours do not cover each other.
+        for i in 0..1 + image.width.max(image.height) / FINE {
+            let (left, right) = (left + i, right.saturating_sub(i));
+            let (top, bottom) = (top + i, bottom.saturating_sub(i));
+            if left > right || top > bottom {
+                break;
+            }
+            let rows = (left..=right).flat_map(|x| [(top, x), (bottom, x)]);
+            let columns = (top..=bottom).flat_map(|y| [(y, left), (y, right)]);
+            rows.chain(columns).for_each(|at| self.blend(at, number, u8::MAX));
+        }
     }
 }
 

@@ -5,12 +5,13 @@
 //! mask-ratio=0.75/seed-0/
 //!   pretrain/  finetune/           two run directories
 //!   row.json                       what this run was worth; its point is done
-//! results.csv  results.md          every run; mean and standard deviation over the seeds
+//! results.csv  results.md          every run; mean and standard deviation over the seeds, and differences
 //! figure.svg                       the same as a picture
 //! ```
 //!
 //! An interrupted ablation goes on where it was, to the step.
 
+pub mod difference;
 pub mod figure;
 pub mod plan;
 pub mod table;

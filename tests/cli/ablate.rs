@@ -40,6 +40,7 @@ fn every_value_is_run_with_every_seed_and_only_once() {
     // The mean of the table is that of the rows.
     let mean = rows[..2].iter().map(|row| row["finetune"].as_f64().unwrap()).sum::<f64>() / 2.0;
     assert!(place.text("out/results.md").contains(&format!("| 0.5 | 2 | {:.2} ± ", 100.0 * mean)));
+    assert!(place.text("out/results.md").contains("| 0.5 − 0.75 | 2 | "));
 
     // A second time nothing is run again; a lost point alone is.
     let log = place.read("out/mask-ratio=0.5/seed-0/pretrain/metrics.jsonl");
