@@ -6,11 +6,13 @@ use super::pretrain::methods;
 use super::progress::{self, Progress};
 use super::settings::{assignments, given, over_environment, path, whole};
 use super::{outln, stderr};
+use indicatif::HumanDuration;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
 use toml::{Table, Value};
 use vit_mae::config::{Overrides, Settings, keys};
 use vit_mae::sweep::{Ablation, AblationObserver, Axis, EvalPlan, METHOD, Plan, Row, table};
@@ -124,7 +126,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (Some(folder), _) => Ablation::open(folder)?,
         (None, out) => Ablation::new(out.as_deref().unwrap_or(".".as_ref()), args.plan()?.0)?,
     };
-    let rows = ablation.run(&mut Points { done: 0, signal: progress::signals() })?;
+    let rows = ablation.run(&mut Points::new())?;
     if args.json {
         let json = serde_json::to_string(&rows).map_err(|e| Error::setting("--json", "results", e))?;
         outln!("{json}");
@@ -253,20 +255,43 @@ impl WithMethod for Resolving<'_> {
 struct Points {
     done: usize,
     signal: Arc<AtomicUsize>,
+    /// Points that were not done before, since `started`, and whether this one is of them.
+    ran: u32,
+    runs: bool,
+    started: Instant,
+}
+
+impl Points {
+    fn new() -> Self {
+        Self { done: 0, signal: progress::signals(), ran: 0, runs: false, started: Instant::now() }
+    }
+
+    /// The time that the others will take, by the mean of those that were run.
+    fn left(&self, of: usize) -> Option<Duration> {
+        let others = u32::try_from(of - self.done).ok().filter(|&others| others > 0)?;
+        Some(self.started.elapsed().checked_div(self.ran)? * others)
+    }
 }
 
 impl AblationObserver for Points {
     fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Observer + 'a> {
+        self.runs = true;
         stderr::line(name, &json!({ "kind": "run", "name": name, "epochs": epochs, "steps": steps }));
         Box::new(Progress::heeding(self.signal.clone(), epochs, steps))
     }
 
     fn done(&mut self, row: &Row, of: usize) {
         self.done += 1;
+        self.ran += u32::from(std::mem::take(&mut self.runs));
+        let left = self.left(of);
         let measured = table::COLUMNS.iter().filter_map(|c| Some((c.name, (c.of)(row)?)));
         let measured: Vec<_> = measured.map(|(name, x)| format!("{name} {:.2} %", 100.0 * x)).collect();
         let (done, value, seed) = (self.done, &row.value, row.seed);
-        let text = format!("{done}/{of} done: {value}, seed {seed}: {}", measured.join(", "));
-        stderr::line(text, &json!({ "kind": "point", "done": done, "of": of, "row": row }));
+        let rest = left.map_or(String::new(), |left| format!("; about {} left", HumanDuration(left)));
+        let text = format!("{done}/{of} done: {value}, seed {seed}: {}{rest}", measured.join(", "));
+        let seconds_left = left.map(|left| left.as_secs_f64());
+        let json =
+            json!({ "kind": "point", "done": done, "of": of, "seconds_left": seconds_left, "row": row });
+        stderr::line(text, &json);
     }
 }
