@@ -34,7 +34,7 @@ Examples:
   vit-mae ablate --resume ratio                            go on after an interruption
 
 Every value is pre-trained with every seed, then judged by a linear probe, by its nearest neighbours and by fine-tuning. \
-The folder gets figure.svg, results.md, results.csv and every run; after every point they are up to date.
+The folder gets report.html, figure.svg, results.md, results.csv and every run; after every point they are up to date.
 
 Settings of pre-training are resolved as for pretrain, preset < --config file < environment < flags; the environment \
 does not reach fine-tuning, which --finetune-set changes.";
@@ -134,7 +134,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     outln!("{}", table::markdown(&ablation.plan.vary, &rows));
     let folder = ablation.folder.display();
-    outln!("Look at   {folder}/figure.svg\n          {folder}/results.md\n          {folder}/results.csv");
+    outln!("Look at   {folder}/report.html\n          {folder}/results.md\n          {folder}/results.csv");
     Ok(())
 }
 

@@ -6,13 +6,14 @@
 //!   pretrain/  finetune/           two run directories
 //!   row.json                       what this run was worth; its point is done
 //! results.csv  results.md          every run; mean and standard deviation over the seeds, and differences
-//! figure.svg                       the same as a picture
+//! figure.svg  report.html          the same as a picture; all of it on one page
 //! ```
 //!
 //! An interrupted ablation goes on where it was, to the step.
 
 pub mod difference;
 pub mod figure;
+mod page;
 pub mod plan;
 pub mod table;
 
@@ -111,14 +112,21 @@ impl Ablation {
         let write = |name: &str, text: String| write_atomic(&self.folder.join(name), text.as_bytes());
         write("results.csv", table::csv(axis, rows))?;
         write("results.md", table::markdown(axis, rows))?;
-        write("figure.svg", figure::svg(axis, rows, &self.plan.judge.task)?)
+        write("figure.svg", figure::svg(axis, rows, &self.plan.judge.task)?)?;
+        write("report.html", page::html(self, rows)?)
+    }
+
+    /// Where a point's runs are.
+    fn folder_of(&self, value: &Value, seed: u64) -> PathBuf {
+        let name = format!("{}={}", self.plan.vary.name, Axis::label(value));
+        self.folder.join(name.replace(['/', ' '], "_")).join(format!("seed-{seed}"))
     }
 
     /// One value with one seed.
     fn point(&self, value: &Value, seed: u64, observer: &mut dyn AblationObserver) -> Result<Row> {
         let label = Axis::label(value);
         let name = format!("{}={label}", self.plan.vary.name);
-        let folder = self.folder.join(name.replace(['/', ' '], "_")).join(format!("seed-{seed}"));
+        let folder = self.folder_of(value, seed);
         let done = folder.join(ROW);
         if done.is_file() {
             let wrong = |e: serde_json::Error| Error::input(&done, "row", "the result of a run", e);

@@ -36,6 +36,10 @@ fn every_value_is_run_with_every_seed_and_only_once() {
     assert_eq!(csv.lines().count(), 5, "{csv}");
     assert!(place.text("out/results.md").lines().nth(2).unwrap().starts_with("| 0.5 | 2 | "));
     assert!(place.text("out/figure.svg").contains("fine-tuning, accuracy in %"));
+    let page = place.text("out/report.html");
+    assert!(
+        page.contains("fine-tuning, 0.75") && page.contains("0.5 − 0.75") && page.contains("data:image/png")
+    );
 
     // The mean of the table is that of the rows.
     let mean = rows[..2].iter().map(|row| row["finetune"].as_f64().unwrap()).sum::<f64>() / 2.0;
