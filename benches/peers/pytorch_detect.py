@@ -8,11 +8,6 @@ The network, the quotas and the objects are those of `vit-mae bench --task detec
 RoIAlign, sampling and losses are torchvision's. Prints one line of JSON with the keys of `vit-mae bench --json`.
 """
 
-import argparse
-import json
-import resource
-import statistics
-import time
 from collections import OrderedDict
 
 import torch
@@ -23,6 +18,7 @@ from torchvision.models.detection.faster_rcnn import AnchorGenerator, FastRCNNCo
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 
+import peer
 from pytorch_segment import Block, Norm
 
 # image, patch, width/blocks/heads; the pyramid's channels, the box head's layer, classes
@@ -140,13 +136,11 @@ def objects(image, classes):
     }
 
 
-def rates(arguments):
-    torch.manual_seed(0)
-    shape = PRESETS[arguments.preset]
+def prepare(shape, batch_size, _):
     image, classes = shape[0], shape[-1]
     model = detector(*shape).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.05, fused=True)
-    images = list(torch.randn(arguments.batch_size, 3, image, image))
+    images = list(torch.randn(batch_size, 3, image, image))
     targets = [objects(image, classes) for _ in images]
 
     def step():
@@ -154,40 +148,9 @@ def rates(arguments):
         sum(model(images, targets).values()).backward()
         optimizer.step()
 
-    step()
-    result = []
-    for _ in range(arguments.repeats):
-        start, done = time.perf_counter(), 0
-        while done == 0 or time.perf_counter() - start < arguments.secs / arguments.repeats:
-            step()
-            done += arguments.batch_size
-        result.append(done / (time.perf_counter() - start))
-    return result, sum(parameter.numel() for parameter in model.parameters())
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=PRESETS, default="photo")
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--secs", type=float, default=10)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--attention", choices=["sdpa", "both"], default="sdpa", help="always sdpa")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    measured, parameters = rates(arguments)
-    print(json.dumps({
-        "preset": arguments.preset,
-        "batch_size": arguments.batch_size,
-        "threads": arguments.threads,
-        "parameters": parameters,
-        "images_per_s": {"min": min(measured), "median": statistics.median(measured), "max": max(measured)},
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "attention": "sdpa",
-        "compiled": False,
-        "torch": torch.__version__,
-    }))
+    return step, model
 
 
 if __name__ == "__main__":
-    main()
+    # How many regions there are changes with every step, so that a compiled model would be compiled again and again.
+    peer.main(__doc__, PRESETS, prepare, batch_size=16, compiles=False)

@@ -7,15 +7,11 @@ The network is that of `vit-mae bench --task segment`: docs/segmentation.md. Map
 faster layout for it. Prints one line of JSON with the keys of `vit-mae bench --json`.
 """
 
-import argparse
-import json
-import resource
-import statistics
-import time
-
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+import peer
 
 # image, patch, width/blocks/heads; UperNet's channels, the auxiliary head's, pool scales, classes
 PRESETS = {
@@ -101,59 +97,22 @@ class Segmenter(nn.Module):
         return resized(self.classify(fused), size), resized(self.aux_classify(self.aux(levels[2])), size)
 
 
-def rates(arguments):
-    torch.manual_seed(0)
-    shape = PRESETS[arguments.preset]
+def prepare(shape, batch_size, _):
     image, classes = shape[0], shape[-1]
     model = Segmenter(*shape).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.05, fused=True)
-    images = torch.randn(arguments.batch_size, 3, image, image).to(memory_format=torch.channels_last)
-    labels = torch.randint(classes, (arguments.batch_size, image, image))
-    forward = torch.compile(model) if arguments.compile else model
+    images = torch.randn(batch_size, 3, image, image).to(memory_format=torch.channels_last)
+    labels = torch.randint(classes, (batch_size, image, image))
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        logits, auxiliary = forward(images)
+        logits, auxiliary = model(images)
         loss = F.cross_entropy(logits, labels, ignore_index=255)
         (loss + 0.4 * F.cross_entropy(auxiliary, labels, ignore_index=255)).backward()
         optimizer.step()
 
-    for _ in range(3 if arguments.compile else 1):
-        step()
-    result = []
-    for _ in range(arguments.repeats):
-        start, done = time.perf_counter(), 0
-        while done == 0 or time.perf_counter() - start < arguments.secs / arguments.repeats:
-            step()
-            done += arguments.batch_size
-        result.append(done / (time.perf_counter() - start))
-    return result, sum(parameter.numel() for parameter in model.parameters())
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=PRESETS, default="photo")
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--secs", type=float, default=10)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--attention", choices=["sdpa", "both"], default="sdpa", help="always sdpa")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the model")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    measured, parameters = rates(arguments)
-    print(json.dumps({
-        "preset": arguments.preset,
-        "batch_size": arguments.batch_size,
-        "threads": arguments.threads,
-        "parameters": parameters,
-        "images_per_s": {"min": min(measured), "median": statistics.median(measured), "max": max(measured)},
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "attention": "sdpa",
-        "compiled": arguments.compile,
-        "torch": torch.__version__,
-    }))
+    return step, model
 
 
 if __name__ == "__main__":
-    main()
+    peer.main(__doc__, PRESETS, prepare, batch_size=16)
