@@ -12,13 +12,14 @@ import torch
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 import peer
+from vit import TRUNKS
 
-# image, channels, patch, encoder width/blocks/heads, decoder width/blocks/heads
+# The trunk, decoder width/blocks/heads
 PRESETS = {
-    "nano": (28, 1, 4, 128, 6, 4, 64, 2, 4),
-    "cifar": (32, 3, 4, 192, 12, 3, 96, 4, 3),
-    "vit-tiny": (224, 3, 16, 192, 12, 3, 128, 4, 4),
-    "vit-base": (224, 3, 16, 768, 12, 12, 512, 8, 16),
+    "nano": (*TRUNKS["nano"], 64, 2, 4),
+    "cifar": (*TRUNKS["cifar"], 96, 4, 3),
+    "vit-tiny": (*TRUNKS["vit-tiny"], 128, 4, 4),
+    "vit-base": (*TRUNKS["vit-base"], 512, 8, 16),
 }
 
 

@@ -1,0 +1,55 @@
+"""The plain ViT that the scripts have in common, and its presets."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# image, channels, patch, width/blocks/heads
+TRUNKS = {
+    "nano": (28, 1, 4, 128, 6, 4),
+    "cifar": (32, 3, 4, 192, 12, 3),
+    "photo": (64, 3, 8, 128, 4, 4),
+    "vit-tiny": (224, 3, 16, 192, 12, 3),
+    "vit-base": (224, 3, 16, 768, 12, 12),
+}
+
+
+class Block(nn.Module):
+    def __init__(self, d, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(d, 1e-6), nn.LayerNorm(d, 1e-6)
+        self.qkv, self.proj = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
+
+    def forward(self, x):
+        b, n, d = x.shape
+        q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        context = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, d)
+        x = x + self.proj(context)
+        return x + self.mlp(self.norm2(x))
+
+
+class Vit(nn.Module):
+    """From images to what its blocks make of class token and patches."""
+
+    def __init__(self, image, channels, patch, d, depth, heads, fixed_positions=True):
+        super().__init__()
+        self.grid = image // patch
+        self.embed = nn.Conv2d(channels, d, patch, patch)
+        self.cls = nn.Parameter(torch.zeros(1, 1, d))
+        # A step takes as long with any positions: these need not be sines.
+        self.pos = nn.Parameter(torch.zeros(1, 1 + self.grid**2, d), requires_grad=not fixed_positions)
+        self.blocks = nn.ModuleList(Block(d, heads) for _ in range(depth))
+
+    def patches(self, images):
+        return self.embed(images).flatten(2).transpose(1, 2)
+
+    def tokens(self, patches):
+        return torch.cat([self.cls.expand(len(patches), -1, -1), patches], 1) + self.pos
+
+    def forward(self, images):
+        x = self.tokens(self.patches(images))
+        for block in self.blocks:
+            x = block(x)
+        return x
