@@ -48,8 +48,21 @@ class Vit(nn.Module):
     def tokens(self, patches):
         return torch.cat([self.cls.expand(len(patches), -1, -1), patches], 1) + self.pos
 
-    def forward(self, images):
-        x = self.tokens(self.patches(images))
+    def encode(self, patches):
+        x = self.tokens(patches)
         for block in self.blocks:
             x = block(x)
         return x
+
+    def forward(self, images):
+        return self.encode(self.patches(images))
+
+
+def adamw(model, betas, weight_decay):
+    """As the program has it: biases and norms do not decay."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=1e-4, betas=betas, fused=True)
