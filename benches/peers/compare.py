@@ -3,6 +3,9 @@
 
     cargo build --release
     peers/bin/python benches/peers/compare.py --preset nano --batch-size 256 --pairs 5
+    peers/bin/python benches/peers/compare.py --method moco-v3 --preset nano --batch-size 64
+    peers/bin/python benches/peers/compare.py --method beit --preset nano --batch-size 64
+    peers/bin/python benches/peers/compare.py --method supervised --preset nano --batch-size 64
     peers/bin/python benches/peers/compare.py --task segment --preset photo --batch-size 16
     peers/bin/python benches/peers/compare.py --task detect --preset photo --batch-size 16
 
@@ -21,6 +24,13 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
+METHODS = {
+    "mae": "pytorch.py",
+    "moco-v3": "pytorch_moco.py",
+    "beit": "pytorch_beit.py",
+    "supervised": "pytorch_supervised.py",
+}
+
 
 def last_json(command, **environment):
     output = subprocess.run(
@@ -32,7 +42,9 @@ def last_json(command, **environment):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="nano")
-    parser.add_argument("--task", choices=["segment", "detect"], help="a step of fine-tuning instead (pytorch_TASK.py)")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--method", choices=METHODS, default="mae", help="how the trunk is pre-trained")
+    instead.add_argument("--task", choices=["segment", "detect"], help="a step of fine-tuning instead (pytorch_TASK.py)")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--secs", type=float, default=6)
@@ -47,8 +59,12 @@ def main():
         "--preset", arguments.preset, "--batch-size", str(arguments.batch_size),
         "--threads", str(arguments.threads), "--secs", str(arguments.secs),
     ]
-    what = ["--task", arguments.task] if arguments.task else ["--set", "model.norm_pix_loss=true"]
-    script = f"pytorch_{arguments.task}.py" if arguments.task else "pytorch.py"
+    if arguments.task:
+        what, script = ["--task", arguments.task], f"pytorch_{arguments.task}.py"
+    else:
+        what, script = ["--method", arguments.method], METHODS[arguments.method]
+        if arguments.method == "mae":
+            what += ["--set", "model.norm_pix_loss=true"]
     ours = [arguments.binary, "bench", "--json", *what, *common]
     theirs = [sys.executable, str(HERE / script), "--attention", arguments.attention, *common]
     if arguments.compile:

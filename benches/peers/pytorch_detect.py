@@ -8,11 +8,6 @@ The network, the quotas and the objects are those of `vit-mae bench --task detec
 RoIAlign, sampling and losses are torchvision's. Prints one line of JSON with the keys of `vit-mae bench --json`.
 """
 
-import argparse
-import json
-import resource
-import statistics
-import time
 from collections import OrderedDict
 
 import torch
@@ -23,54 +18,29 @@ from torchvision.models.detection.faster_rcnn import AnchorGenerator, FastRCNNCo
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 
-from pytorch_segment import Block, Norm
+import peer
+from pyramid import Norm, Pyramid
+from vit import TRUNKS
 
-# image, patch, width/blocks/heads; the pyramid's channels, the box head's layer, classes
-PRESETS = {
-    "photo": (64, 8, 128, 4, 4, 64, 256, 11),
-    "vit-tiny": (224, 16, 192, 12, 3, 64, 256, 11),
-}
+# The trunk; the pyramid's channels, the box head's layer, classes
+PRESETS = {name: (TRUNKS[name], 64, 256, 11) for name in ("photo", "vit-tiny")}
 OBJECTS = 4
 
 
-def norm(channels):
-    return Norm(channels, 1e-6)
-
-
-class Trunk(nn.Module):
+class FeaturePyramid(nn.Module):
     """The maps p2 to p6 of an image."""
 
-    def __init__(self, image, patch, d, depth, heads, c):
+    def __init__(self, trunk, c):
         super().__init__()
-        self.out_channels = c
-        self.grid, self.taps = image // patch, [depth * (k + 1) // 4 - 1 for k in range(4)]
-        self.embed = nn.Conv2d(3, d, patch, patch)
-        self.cls = nn.Parameter(torch.zeros(1, 1, d))
-        self.pos = nn.Parameter(torch.zeros(1, 1 + self.grid**2, d))
-        self.blocks = nn.ModuleList(Block(d, heads) for _ in range(depth))
-
-        def up():
-            return nn.ConvTranspose2d(d, d, 2, 2)
-
-        kinds = {4: lambda: nn.Sequential(up(), norm(d), nn.GELU(), up()), 2: up, 1: nn.Identity}
-        ratios = [patch / stride for stride in (4, 8, 16, 32)]
-        self.adapters = nn.ModuleList(
-            kinds[int(r)]() if r >= 1 else nn.MaxPool2d(int(1 / r), int(1 / r)) for r in ratios
-        )
-        self.lateral = nn.ModuleList(nn.Sequential(nn.Conv2d(d, c, 1, bias=False), norm(c)) for _ in range(4))
+        d, self.out_channels = trunk[3], c
+        self.pyramid = Pyramid(*trunk)
+        self.lateral = nn.ModuleList(nn.Sequential(nn.Conv2d(d, c, 1, bias=False), Norm(c)) for _ in range(4))
         self.output = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, c, 3, padding=1, bias=False), norm(c)) for _ in range(4)
+            nn.Sequential(nn.Conv2d(c, c, 3, padding=1, bias=False), Norm(c)) for _ in range(4)
         )
 
     def forward(self, images):
-        x = self.embed(images).flatten(2).transpose(1, 2)
-        x = torch.cat([self.cls.expand(len(x), -1, -1), x], 1) + self.pos
-        taps = []
-        for i, block in enumerate(self.blocks):
-            x = block(x)
-            taps += [x[:, 1:]] * self.taps.count(i)
-        maps = [t.transpose(1, 2).unflatten(2, (self.grid, self.grid)).contiguous(memory_format=torch.channels_last) for t in taps]
-        maps = [lateral(adapter(m)) for lateral, adapter, m in zip(self.lateral, self.adapters, maps)]
+        maps = [lateral(m) for lateral, m in zip(self.lateral, self.pyramid(images))]
         for k in (2, 1, 0):
             maps[k] = maps[k] + F.interpolate(maps[k + 1], scale_factor=2, mode="nearest")
         maps = [output(m) for output, m in zip(self.output, maps)]
@@ -78,7 +48,9 @@ class Trunk(nn.Module):
         return OrderedDict((str(k), m) for k, m in enumerate(maps))
 
 
-def detector(image, patch, d, depth, heads, c, fc, classes):
+def detector(trunk, c, fc, classes):
+    image = trunk[0]
+
     def clamp(value, low, high):
         return min(max(value, low), high)
 
@@ -90,7 +62,7 @@ def detector(image, patch, d, depth, heads, c, fc, classes):
         return MultiScaleRoIAlign(maps, size, 2, canonical_scale=canonical, canonical_level=4)
 
     return MaskRCNN(
-        Trunk(image, patch, d, depth, heads, c),
+        FeaturePyramid(trunk, c),
         min_size=image,
         max_size=image,
         image_mean=[0.0] * 3,
@@ -104,10 +76,10 @@ def detector(image, patch, d, depth, heads, c, fc, classes):
         rpn_batch_size_per_image=clamp(image // 4, 64, 256),
         box_batch_size_per_image=clamp(image // 2, 32, 512),
         box_roi_pool=pool(7),
-        box_head=FastRCNNConvFCHead((c, 7, 7), [c] * 4, [fc], norm_layer=norm),
+        box_head=FastRCNNConvFCHead((c, 7, 7), [c] * 4, [fc], norm_layer=Norm),
         box_predictor=Predictor(fc, classes + 1),
         mask_roi_pool=pool(14),
-        mask_head=MaskRCNNHeads(c, [c] * 4, 1, norm_layer=norm),
+        mask_head=MaskRCNNHeads(c, [c] * 4, 1, norm_layer=Norm),
         mask_predictor=MaskRCNNPredictor(c, c, classes + 1),
     )
 
@@ -140,13 +112,11 @@ def objects(image, classes):
     }
 
 
-def rates(arguments):
-    torch.manual_seed(0)
-    shape = PRESETS[arguments.preset]
-    image, classes = shape[0], shape[-1]
+def prepare(shape, batch_size, _):
+    image, classes = shape[0][0], shape[-1]
     model = detector(*shape).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.05, fused=True)
-    images = list(torch.randn(arguments.batch_size, 3, image, image))
+    images = list(torch.randn(batch_size, 3, image, image))
     targets = [objects(image, classes) for _ in images]
 
     def step():
@@ -154,40 +124,9 @@ def rates(arguments):
         sum(model(images, targets).values()).backward()
         optimizer.step()
 
-    step()
-    result = []
-    for _ in range(arguments.repeats):
-        start, done = time.perf_counter(), 0
-        while done == 0 or time.perf_counter() - start < arguments.secs / arguments.repeats:
-            step()
-            done += arguments.batch_size
-        result.append(done / (time.perf_counter() - start))
-    return result, sum(parameter.numel() for parameter in model.parameters())
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=PRESETS, default="photo")
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--secs", type=float, default=10)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--attention", choices=["sdpa", "both"], default="sdpa", help="always sdpa")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    measured, parameters = rates(arguments)
-    print(json.dumps({
-        "preset": arguments.preset,
-        "batch_size": arguments.batch_size,
-        "threads": arguments.threads,
-        "parameters": parameters,
-        "images_per_s": {"min": min(measured), "median": statistics.median(measured), "max": max(measured)},
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "attention": "sdpa",
-        "compiled": False,
-        "torch": torch.__version__,
-    }))
+    return step, model
 
 
 if __name__ == "__main__":
-    main()
+    # How many regions there are changes with every step, so that a compiled model would be compiled again and again.
+    peer.main(__doc__, PRESETS, prepare, batch_size=16, compiles=False)
