@@ -31,7 +31,9 @@ pub(super) fn html(ablation: &Ablation, rows: &[Row]) -> Result<String> {
     for value in &axis.values {
         let label = Axis::label(value);
         let Some(row) = rows.iter().find(|row| row.value == label) else { continue };
-        let run = RunDir::look_at(ablation.folder_of(value, row.seed).join("pretrain"))?;
+        // Who made room by throwing a finished run away keeps its row.
+        let run = RunDir::look_at(ablation.folder_of(value, row.seed).join("pretrain"));
+        let Ok(run) = run else { continue };
         let last = run.sheets_of_report()?.into_iter().next();
         report.sheets.extend(last.map(|(_, png)| (format!("{label}, seed {}", row.seed), png)));
     }
