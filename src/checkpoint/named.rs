@@ -24,6 +24,14 @@ impl Named<f64> {
         Self(scores.map(|(name, score)| (format!("{VALIDATION}{name}"), score)).into())
     }
 
+    /// Those of the scores that there are.
+    #[must_use]
+    pub fn known_scores<const N: usize>(scores: [(&str, Option<f64>); N]) -> Self {
+        let known =
+            scores.into_iter().filter_map(|(name, score)| Some((format!("{VALIDATION}{name}"), score?)));
+        Self(known.collect())
+    }
+
     /// The scores on validation images, without the prefix of their names.
     pub fn validation(&self) -> impl Iterator<Item = (&str, f64)> {
         self.0.iter().filter_map(|(name, score)| Some((name.strip_prefix(VALIDATION)?, *score)))

@@ -20,7 +20,7 @@ Examples:
   vit-mae eval --checkpoint runs/0002 --out judged            also evaluation.json, confusion.png, wrong.png
   vit-mae eval --checkpoint runs/0003 --slide                 a segmentation network, window by window
 
-Classes are told by their names; the data may lack some of those that were learnt. Without --split the test split is \
+Classes are told by their names; a classifier's data may lack some of those that were learnt, that of other tasks may not. Without --split the test split is \
 judged where there is one, else the validation split, else all images. wrong.png shows the images on which the \
 classifier is most confidently wrong. Of a segmentation network: mIoU and accuracies over the pixels of all images, and with \
 --out the map of each as a PNG with a palette under the image's name, and worst.png with the images of the lowest mIoU.";
@@ -88,7 +88,7 @@ impl WithTransfer for Evaluation<'_> {
         drop(bar);
         notes(&judged.notes);
         if let Some(folder) = &folder {
-            judged.files.iter().try_for_each(|(name, bytes)| folder.write(name, bytes))?;
+            folder.replace(&judged.files)?;
         }
         if args.json {
             outln!("{}", judged.json);

@@ -13,7 +13,11 @@ pub(crate) fn print_table(table: &Table) {
 }
 
 /// A folder in which a command leaves a few files, checked before the work.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// What was left there before, and goes when something new is written.
+    old: Vec<PathBuf>,
+}
 
 impl Folder {
     /// None if no folder is asked for.
@@ -23,19 +27,41 @@ impl Folder {
             let found = format!("{}, which is a file", path.display());
             return Err(Error::setting("--out", "a folder", found));
         }
-        match files.iter().map(|name| path.join(name)).find(|file| file.exists()) {
+        let old: Vec<PathBuf> =
+            files.iter().map(|name| path.join(name)).filter(|file| file.exists()).collect();
+        match old.first() {
             Some(file) if !overwrite => {
                 Err(Error::setting("--out", "a folder without results, or --overwrite", file.display()))
             }
-            _ => Ok(Some(Self(path.to_path_buf()))),
+            _ => Ok(Some(Self { path: path.to_path_buf(), old })),
         }
     }
 
     /// Writes one of the files, whose name may be that of a file in a folder; makes what folders are not there.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.0.join(name);
-        let folder = path.parent().unwrap_or(&self.0);
+        let path = self.path.join(name);
+        let folder = path.parent().unwrap_or(&self.path);
         fs::create_dir_all(folder).map_err(Error::write(folder))?;
         write_atomic(&path, bytes)
     }
+
+    /// Writes files in place of all that was left there before, also of what is not written this time.
+    pub(crate) fn replace(&self, files: &[(String, Vec<u8>)]) -> Result<()> {
+        self.old.iter().try_for_each(|old| remove(old))?;
+        files.iter().try_for_each(|(name, bytes)| self.write(name, bytes))
+    }
+}
+
+/// Removes a file, or the pictures in a folder.
+fn remove(old: &Path) -> Result<()> {
+    if !old.is_dir() {
+        return fs::remove_file(old).map_err(Error::write(old));
+    }
+    for entry in fs::read_dir(old).map_err(Error::read(old))? {
+        let path = entry.map_err(Error::read(old))?.path();
+        if path.extension().is_some_and(|ending| ending == "png") {
+            fs::remove_file(&path).map_err(Error::write(&path))?;
+        }
+    }
+    Ok(())
 }

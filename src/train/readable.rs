@@ -2,7 +2,7 @@
 //! images may be skipped. (Training needs no such look: its loader replaces bad images as it meets them.)
 
 use super::input::Input;
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::data::{Dataset, Subset, none_usable};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -20,9 +20,18 @@ pub fn readable(
     if !skip_bad_images {
         return Ok((dataset, Vec::new()));
     }
-    let look = |index| {
+    // What says where something is goes with images of any shape.
+    let any_shape = dataset.target_kind().is_dense();
+    let look = |index| -> Result<()> {
         dataset.target(index)?;
-        input.picture(&dataset.source(index), &dataset.image(index)?)
+        let (source, image) = (dataset.source(index), dataset.image(index)?);
+        let seen = if any_shape {
+            image.to_channels(input.shape().0).map_err(Error::at(source))?
+        } else {
+            input.picture(&source, &image)?
+        };
+        drop(seen);
+        Ok(())
     };
     let errors: Vec<Option<String>> =
         (0..dataset.len()).into_par_iter().map(|index| look(index).err().map(|e| e.to_string())).collect();

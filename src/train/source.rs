@@ -3,8 +3,8 @@
 use crate::base::{Error, Result};
 use crate::config::sections::{DataConfig, EPOCH_SAMPLES, RunConfig};
 use crate::data::{
-    self, Augment, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, ReduceZeroLabel, Split, Subset,
-    channel_stats, validation_split,
+    self, Augment, Dataset, FEWEST_VALIDATION, Format, Loader, LoaderConfig, PixelsOnly, ReduceZeroLabel,
+    Split, Subset, channel_stats, validation_split,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,11 +47,15 @@ impl Source {
     /// # Errors
     /// As [`Source::of`].
     pub fn for_pretraining(data: &DataConfig, run: &RunConfig) -> Result<Self> {
+        let Self { train, validation, test } = Self::of(data)?;
+        let train = PixelsOnly::of(train);
         if run.held_out_images == 0 {
             let none = || Err("run.held_out_images is 0".to_owned());
-            return Ok(Self { validation: none(), test: none(), ..Self::of(data)? });
+            return Ok(Self { validation: none(), test: none(), train });
         }
-        Ok(Self::of(data)?.hold_out(data.val_fraction, run.held_out_images, run.seed))
+        let source =
+            Self { train, validation: validation.map(PixelsOnly::of), test: test.map(PixelsOnly::of) };
+        Ok(source.hold_out(data.val_fraction, run.held_out_images, run.seed))
     }
 
     /// Takes a validation split out of the training images, where there is none: the fraction `data.val_fraction` of

@@ -32,8 +32,12 @@ pub(super) fn over_fitting<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
         if epochs.is_empty() {
             return vec![Finding::not_done("no epoch is finished")];
         }
+        let unseen = Finding::not_done("no validation loss was measured, so over-fitting cannot be seen");
+        if epochs.iter().any(|record| record.scores.validation().next().is_some()) {
+            return vec![unseen];
+        }
         return vec![
-            Finding::not_done("no validation loss was measured, so over-fitting cannot be seen")
+            unseen
                 .advising("give the data a validation split (see docs/data.md), so that over-fitting shows"),
         ];
     };

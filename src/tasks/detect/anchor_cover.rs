@@ -28,6 +28,14 @@ pub struct AnchorCover {
     pub masks: usize,
 }
 
+/// Whether any object of `data` has a mask, of those that can be read.
+pub(super) fn has_masks(data: &dyn Dataset) -> bool {
+    (0..data.len()).into_par_iter().any(|index| match data.target(index) {
+        Ok(Target::Instances(instances)) => instances.iter().any(|instance| instance.mask.is_some()),
+        _ => false,
+    })
+}
+
 impl AnchorCover {
     /// Looks at the objects of `data`.
     ///

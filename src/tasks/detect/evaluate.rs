@@ -24,6 +24,8 @@ pub struct Evaluation {
     pub boxes: coco::Evaluation,
     /// Judged by masks, where network and data have them.
     pub masks: Option<coco::Evaluation>,
+    /// Why not by masks, although the network has them.
+    pub note: Option<String>,
 }
 
 /// Judges a network, image by image on all threads.
@@ -54,10 +56,13 @@ pub fn evaluate(
     workers.engine().check()?;
     let (protocol, classes) = (Protocol::default(), names.len());
     let objects = || images.iter().flat_map(|image| &image.objects);
-    let with_masks = predictor.model.config.mask_head && objects().all(|object| object.mask.is_some());
+    let (all, bare) = (objects().count(), objects().filter(|object| object.mask.is_none()).count());
+    let mask_head = predictor.model.config.mask_head;
+    let note = (mask_head && bare > 0).then(|| format!("no mask AP: {bare} of {all} objects have no mask"));
+    let with_masks = mask_head && bare == 0;
     let judged = |overlap| coco::evaluate(&images, classes, overlap, &protocol);
     let (boxes, masks) = (judged(Overlap::Boxes), with_masks.then(|| judged(Overlap::Masks)));
-    Ok(Evaluation { images, boxes, masks })
+    Ok(Evaluation { images, boxes, masks, note })
 }
 
 /// The objects of an image.

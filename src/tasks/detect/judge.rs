@@ -105,7 +105,7 @@ impl Transfer for Detect {
     fn judge(request: &JudgeRequest<'_>, listener: &dyn Listener) -> Result<Judged> {
         refuse_windows(request.slide)?;
         let (model, mut config, checkpoint) = load_best::<Self>(request.checkpoint)?;
-        let (images, notes) = request.images(&mut config.data)?;
+        let (images, mut notes) = request.images(&mut config.data)?;
         let images = seen_as(Self::TARGET, images);
         let (images, skipped) = readable(images, &config.input(), config.data.skip_bad_images)?;
         let workers = WorkerPool::<f32, Detector<f32>>::new((request.engine)(config.run.gemm)?);
@@ -113,6 +113,7 @@ impl Transfer for Detect {
         let predictor = Predictor::new(&model, &config.data, &checkpoint.dir)?;
         listener.begins(images.len());
         let evaluation = evaluate(&predictor, names, &*images, &workers, listener)?;
+        notes.extend(evaluation.note.clone());
         let report = Report {
             step: checkpoint.state.step,
             data: images.describe(),

@@ -99,7 +99,7 @@ impl Task for Detect {
         let (images, skipped) = DenseSplits::open(source, Self::TARGET, sections, channels, input)?;
         config.model.num_classes = config.finetune.classes.len();
         let cover = AnchorCover::of(&*images.train, &config.model, config.data.skip_bad_images)?;
-        config.model.mask_head &= cover.masks > 0;
+        config.model.mask_head &= cover.masks > 0 || anchor_cover::has_masks(&*images.train);
         let (digest, train) = (images.all.digest()?, images.train.clone());
         Ok(Opened { task: Self { images, cover }, train, digest, skipped })
     }
@@ -175,12 +175,10 @@ impl Task for Detect {
             images: set.len() as u64,
             values: Named(vec![("box_ap".to_owned(), Measured::PerClass(boxes.classes()))]),
         };
-        let [ap, ap50, ..] = boxes.figures().map(|figure| figure.unwrap_or(0.0));
-        let mut scores = Named::scores([("box_ap", ap), ("box_ap50", ap50)]);
-        if let Some(masks) = masks {
-            let [ap, ..] = masks.figures().map(|figure| figure.unwrap_or(0.0));
-            scores.0.extend(Named::scores([("mask_ap", ap)]).0);
-        }
+        let [ap, ap50, ..] = boxes.figures();
+        let mask_ap = masks.and_then(|masks| masks.figures()[0]);
+        // Without an object there is no average precision, which is not one of 0.
+        let scores = Named::known_scores([("box_ap", ap), ("box_ap50", ap50), ("mask_ap", mask_ap)]);
         Ok(Some(Validation { scores, details: Some(details) }))
     }
 
@@ -228,11 +226,13 @@ impl Task for Detect {
         let mut sheets = dir.sheets_of_report()?;
         let step = explain::sheet(&best, &config, &*images.train, cx.workers)?;
         sheets.extend(step.map(|png| ("What a training step is taken over".to_owned(), png)));
+        let mut notes = images.remarks(&cx.config.finetune);
         let mut curves =
             vec![("Box AP on validation images".to_owned(), curves::score_svg(records, "box_ap")?)];
         if let Ok(set) = &images.test {
             let evaluation = judged(cx, &best, &**set)?;
             let test = Summary::new(&evaluation, &config.finetune.classes);
+            notes.extend(evaluation.note.as_ref().map(|note| format!("Of the test split there is {note}.")));
             let title = format!("Test images, epoch {}", chosen.epoch);
             let svg = judge::precision_recall(&evaluation.boxes, evaluation.masks.as_ref(), &title)?;
             curves.push(("Precision against recall on the test split".to_owned(), svg));
@@ -250,7 +250,7 @@ impl Task for Detect {
             curves,
             sheets_heading: "Pictures".to_owned(),
             sheets,
-            notes: images.remarks(&cx.config.finetune),
+            notes,
             ..Report::default()
         };
         Ok(Findings { references: Vec::new(), outcome, report })

@@ -50,16 +50,28 @@ pub fn picture(image: &Image, found: &[Found], names: &[String]) -> Picture {
     let factor = (READABLE / image.height.max(image.width)).max(1);
     let (height, width) = (factor * image.height, factor * image.width);
     let enlarge = Geometry::resized((image.height, image.width), (height, width));
-    let sure: Vec<&Found> = found.iter().filter(|found| found.score >= SURE).collect();
-    let instances = sure.iter().copied().map(instance).collect();
-    let Target::Instances(instances) = enlarge.target(&Target::Instances(instances)) else { unreachable!() };
+    let sure: Vec<(&Found, Instance)> = found
+        .iter()
+        .filter(|found| found.score >= SURE)
+        .flat_map(|found| moved(&enlarge, instance(found)).map(|instance| (found, instance)))
+        .collect();
+    let instances: Vec<Instance> = sure.iter().map(|(_, instance)| instance.clone()).collect();
     let enlarged = enlarge.image(image, Filter::Bilinear, &[]);
-    let mut picture = overlay(&enlarged, &Target::Instances(instances.clone())).0;
-    for (found, Instance { bbox, .. }) in sure.iter().zip(&instances) {
+    let mut picture = overlay(&enlarged, &Target::Instances(instances)).0;
+    for (found, Instance { bbox, .. }) in &sure {
         let text = format!("{} {:.0} %", names[found.class], 100.0 * found.score);
         picture.label(&text, [bbox[0], bbox[1]]);
     }
     picture
+}
+
+/// An object in an enlarged picture; its box alone if its mask has no pixel, which would take it out of the picture.
+fn moved(enlarge: &Geometry, mut object: Instance) -> Option<Instance> {
+    object.mask = object.mask.filter(|mask| mask.iter().any(|&set| set));
+    match enlarge.target(&Target::Instances(vec![object])) {
+        Target::Instances(mut moved) => moved.pop(),
+        _ => None,
+    }
 }
 
 fn of_detection(found: &Detection) -> Instance {

@@ -208,10 +208,12 @@ impl Task for MocoV3 {
     fn evaluate(&mut self, cx: &EvalCx<'_, Self>, _: u64, _: u64) -> Result<Option<Validation>> {
         let Some(set) = &self.validation else { return Ok(None) };
         let judged = set.judge(cx.config, cx.model, &self.encoder, cx.workers)?;
-        let Named(mut scores) =
-            Named::scores([("loss", judged.loss), ("contrast_accuracy", judged.accuracy)]);
-        scores.extend(judged.knn.into_iter().flat_map(|knn| Named::scores([("knn_accuracy", knn)]).0));
-        Ok(Some(Validation { scores: Named(scores), details: None }))
+        let scores = Named::known_scores([
+            ("loss", Some(judged.loss)),
+            ("contrast_accuracy", Some(judged.accuracy)),
+            ("knn_accuracy", judged.knn),
+        ]);
+        Ok(Some(Validation { scores, details: None }))
     }
 
     fn flops_per_image(config: &MocoV3Config) -> f64 {

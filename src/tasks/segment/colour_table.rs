@@ -21,14 +21,12 @@ pub(super) struct ColourTable {
 
 impl ColourTable {
     /// Counts the pixels of evenly spaced training images.
-    ///
-    /// # Errors
-    /// If one of them cannot be read.
-    pub(super) fn of(train: &dyn Dataset) -> Result<Self> {
+    pub(super) fn of(train: &dyn Dataset) -> Self {
         let classes = train.classes().len();
         let mut counts = Array2::<u64>::zeros((1 << (3 * BITS), classes));
         for index in evenly_spaced(train.len()) {
-            let (image, map) = (train.image(index)?, label_map(train, index)?);
+            // One that cannot be read ends training, or is left out of it and named there.
+            let (Ok(image), Ok(map)) = (train.image(index), label_map(train, index)) else { continue };
             for (colour, &label) in colours(&image).zip(&map).filter(|(_, label)| **label != IGNORED) {
                 counts[[colour, usize::from(label)]] += 1;
             }
@@ -40,7 +38,7 @@ impl ColourTable {
         let most_frequent = class(most(counts.sum_axis(ndarray::Axis(0)).view()));
         let of_colour =
             |row: ndarray::ArrayView1<u64>| if row.sum() == 0 { most_frequent } else { class(most(row)) };
-        Ok(Self { class_of: counts.outer_iter().map(of_colour).collect(), most_frequent, classes })
+        Self { class_of: counts.outer_iter().map(of_colour).collect(), most_frequent, classes }
     }
 
     /// What the table reaches, and what always the most frequent class does, on evenly spaced images.

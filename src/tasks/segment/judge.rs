@@ -13,8 +13,8 @@ use crate::models::segment::Segmenter;
 use crate::tasks::confusion;
 use crate::tasks::features::Listener;
 use crate::tasks::transfer::{
-    JudgeRequest, Judged, PredictRequest, Predicted, Recipes, Transfer, file_name, json, load_best, percent,
-    seen_as,
+    JudgeRequest, Judged, OVERLAY, PredictRequest, Predicted, Recipes, Transfer, file_name, json, load_best,
+    percent, seen_as,
 };
 use crate::train::readable::readable;
 use crate::train::task::Task;
@@ -148,7 +148,7 @@ impl Transfer for Segment {
             let name = file_name(path, index, &mut taken);
             files.push((format!("{name}.png"), label_map_png(&map)?));
             let (over, _) = overlay(&image, &Target::LabelMap(map));
-            files.push((format!("{name}.overlay.png"), over.to_png_bytes()?));
+            files.push((format!("{name}{OVERLAY}.png"), over.to_png_bytes()?));
             answers.push(Answer { image: path, height: image.height, width: image.width, classes });
         }
         workers.engine().check()?;

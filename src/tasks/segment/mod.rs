@@ -176,10 +176,11 @@ impl Task for Segment {
             images: set.len() as u64,
             values: Named(vec![("iou".to_owned(), Measured::PerClass(iou))]),
         };
-        let scores = Named::scores([
-            ("miou", metrics.miou().unwrap_or(0.0)),
-            ("pixel_accuracy", metrics.aacc().unwrap_or(0.0)),
-            ("loss", evaluation.cross_entropy.unwrap_or(0.0)),
+        // Without a labelled pixel there is no score, which is not one of 0.
+        let scores = Named::known_scores([
+            ("miou", metrics.miou()),
+            ("pixel_accuracy", metrics.aacc()),
+            ("loss", evaluation.cross_entropy),
         ]);
         Ok(Some(Validation { scores, details: Some(details) }))
     }
@@ -187,7 +188,7 @@ impl Task for Segment {
     /// Always the most frequent class, and for each colour the class that most training pixels of that colour have.
     fn trivial_predictors(&self) -> Result<Vec<Trivial>> {
         let Some(set) = &self.images.validation else { return Ok(Vec::new()) };
-        let table = ColourTable::of(&*self.images.train)?;
+        let table = ColourTable::of(&*self.images.train);
         let names = ["a class for each colour", "the most frequent class"];
         let trivial = |(metrics, predicting): (PixelMetrics, _)| Trivial {
             score: "miou",

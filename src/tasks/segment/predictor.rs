@@ -7,7 +7,7 @@ use crate::data::geometry::Geometry;
 use crate::data::image::Image;
 use crate::data::resample::Filter;
 use crate::exec::Exec;
-use crate::models::segment::{PixelLoss, Segmenter};
+use crate::models::segment::{PixelLoss, Segmenter, SegmenterConfig};
 use crate::train::input::Input;
 use crate::train::memory;
 use ndarray::{Array2, ArrayView2, ArrayView4, Axis, s};
@@ -70,7 +70,7 @@ impl<'a> Predictor<'a> {
         cx: &mut Exec<f32>,
     ) -> Result<Seen> {
         let own = [image.height, image.width];
-        let model = self.at(self.model.config.whole_size(own))?;
+        let model = self.at(self.model.config.whole_size(own)).map_err(Error::at(source))?;
         let low = self.logits(&model, source, image, cx)?;
         let pixels = PixelLoss::new(model.config.logits_size(), own);
         let map = pixels.predict(&low, cx).index_axis_move(Axis(0), 0);
@@ -88,7 +88,8 @@ impl<'a> Predictor<'a> {
         let image = Geometry::resized(own.into(), covering.into()).image(image, Filter::Bilinear, &[]);
         let (classes, window) =
             (self.model.config.num_classes, PixelLoss::new(self.model.config.logits_size(), [h, w]));
-        memory::require_activations(size_of::<f32>() * covering[0] * covering[1] * classes)?;
+        let sums = size_of::<f32>() * covering[0] * covering[1] * classes;
+        memory::require_activations(sums).map_err(Error::at(source))?;
         let mut sums = Array2::<f32>::zeros((covering[0] * covering[1], classes));
         for top in places(covering[0], h) {
             for left in places(covering[1], w) {
@@ -132,8 +133,9 @@ impl<'a> Predictor<'a> {
         if let Some(model) = lock(&self.sizes).get(&size) {
             return Ok(model.clone());
         }
+        let config = SegmenterConfig { img_size: size, ..self.model.config.clone() };
+        memory::require_activations(config.inference_bytes())?;
         let model = Arc::new(self.model.for_images_of(size));
-        memory::require_activations(model.config.inference_bytes())?;
         lock(&self.sizes).insert(size, model.clone());
         Ok(model)
     }

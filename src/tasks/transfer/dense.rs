@@ -7,6 +7,7 @@ use crate::data::{Dataset, Subset, TargetKind, labelled_share};
 use crate::train::input::Input;
 use crate::train::readable::leave_out_bad;
 use crate::train::source::{self, Source};
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// The images of a data set, by what they are for.
@@ -61,7 +62,14 @@ impl DenseSplits {
         transfer.classes = splits.all.classes().to_vec();
         source::measure(&*splits.train, data, in_chans)?;
         let judging = splits.validation.iter_mut().chain(splits.test.as_mut().ok());
-        let skipped = leave_out_bad(judging, &input(data), data.skip_bad_images)?;
+        if !data.skip_bad_images {
+            // Found now, and not when the first epoch is done, or all of them.
+            for set in judging {
+                (0..set.len()).into_par_iter().try_for_each(|index| set.target(index).map(|_| ()))?;
+            }
+            return Ok((splits, Vec::new()));
+        }
+        let skipped = leave_out_bad(judging, &input(data), true)?;
         Ok((splits, skipped))
     }
 
@@ -138,7 +146,7 @@ pub fn same_classes(kind: TargetKind, names: &[String], data: &dyn Dataset) -> R
     }
     let differs = match names.iter().zip(theirs).position(|(mine, theirs)| mine != theirs) {
         Some(class) => format!("class {class} is {:?}, not {:?}", theirs[class], names[class]),
-        None => format!("{} classes, not {}", theirs.len(), names.len()),
+        None => format!("{} of them", theirs.len()),
     };
     let expected = format!("the {} classes that were learnt", names.len());
     Err(Error::setting("--data", expected, format!("{differs} ({})", data.describe())))

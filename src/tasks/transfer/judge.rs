@@ -135,20 +135,46 @@ pub fn json(result: &impl Serialize) -> Result<String> {
     serde_json::to_string_pretty(result).map_err(|e| Error::setting("--json", expected, e))
 }
 
-/// The name of an image's file without its ending, or its number where it has none or another image has it already.
+/// What stands behind an image's name in that of a picture of it.
+pub const OVERLAY: &str = ".overlay";
+
+/// The name of an image's file without its ending, or its number if it is no file of its own; with a number behind it where another image
+/// has that name already, or its [`OVERLAY`] has.
 #[must_use]
 pub fn file_name(source: &Path, index: usize, taken: &mut BTreeSet<String>) -> String {
     let stem = source.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let plain = |name: &String| !name.is_empty() && !name.contains([',', ' ']);
-    let name =
-        stem.filter(plain).filter(|name| !taken.contains(name)).unwrap_or_else(|| format!("{index:06}"));
-    taken.insert(name.clone());
+    // An image in a larger file is called `FILE, image 17`.
+    let stem =
+        stem.filter(|name| !name.is_empty() && !name.contains(',')).unwrap_or_else(|| format!("{index:06}"));
+    let names = std::iter::once(stem.clone()).chain((2..).map(|n| format!("{stem}-{n}")));
+    let free =
+        |name: &String| [name.clone(), format!("{name}{OVERLAY}")].iter().all(|name| !taken.contains(name));
+    let name = names.into_iter().find(free).expect("some number is free");
+    taken.extend([name.clone(), format!("{name}{OVERLAY}")]);
     name
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_images_have_one_name() {
+        let mut taken = BTreeSet::new();
+        let sources = [
+            "a.png",
+            "b/a.jpg",
+            "a.overlay.png",
+            "my photo.png",
+            "000001.png",
+            "x.tar, image 1",
+            "x.tar, image 2",
+        ];
+        let names: Vec<String> =
+            sources.iter().enumerate().map(|(i, source)| file_name(source.as_ref(), i, &mut taken)).collect();
+        assert_eq!(names, ["a", "a-2", "a.overlay-2", "my photo", "000001", "000005", "000006"]);
+        assert_eq!(file_name("y.tar, image 9".as_ref(), 1, &mut taken), "000001-2");
+    }
 
     #[test]
     fn figures_stand_below_each_other() {

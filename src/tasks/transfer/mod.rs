@@ -11,7 +11,7 @@ mod view;
 
 pub use config::TransferConfig;
 pub use dense::{DenseSplits, of_kind, same_classes, seen_as};
-pub use judge::{JudgeRequest, Judged, PredictRequest, Predicted, Table, file_name, json, percent};
+pub use judge::{JudgeRequest, Judged, OVERLAY, PredictRequest, Predicted, Table, file_name, json, percent};
 pub use load::{Loaded, load, load_best};
 pub use recipes::{DEFAULT_RECIPE, Recipes, layered};
 pub use start::Start;
