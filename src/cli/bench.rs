@@ -180,6 +180,10 @@ impl Benching<'_> {
             return show(args.json, &forecast, bench_ranks::print_forecast);
         }
         if ranks().size() > 1 {
+            if let Some(Ablation::EncoderWithMaskTokens) = args.ablate {
+                let size = ranks().size();
+                return Err(Error::setting("number of ranks", "1 with --ablate", size));
+            }
             return show(args.json, &plan.run_together(&ranks())?, bench_ranks::print);
         }
         let measured = plan.run()?;

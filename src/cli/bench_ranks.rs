@@ -27,17 +27,17 @@ pub(crate) fn print(m: &Together) {
     );
     for (name, rate) in [("images/s, rank 0 alone", m.alone_images_per_s), ("images/s, all", m.images_per_s)]
     {
-        outln!("{name:<24}{:.1}  (lowest {:.1}, highest {:.1})", rate.median, rate.min, rate.max);
+        outln!("{name:<28}{:.1}  (lowest {:.1}, highest {:.1})", rate.median, rate.min, rate.max);
     }
-    outln!("{:<24}{:.0} %", "efficiency", 100.0 * m.efficiency);
+    outln!("{:<28}{:.0} %", "efficiency", 100.0 * m.efficiency);
     for (name, secs) in [
         ("a step", m.step_secs),
         ("  exchange", m.exchange_secs),
         ("  waiting for the slowest", m.waiting_secs),
     ] {
-        outln!("{name:<26}{:.1} ms", 1e3 * secs);
+        outln!("{name:<28}{:.1} ms", 1e3 * secs);
     }
-    outln!("{:<26}{:.1} MB", "sent by rank 0 in a step", m.sent_bytes as f64 / 1e6);
+    outln!("{:<28}{:.1} MB", "sent by rank 0 in a step", m.sent_bytes as f64 / 1e6);
 }
 
 /// What several machines would bring.
