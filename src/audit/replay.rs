@@ -183,7 +183,7 @@ fn take_step<T: Task>(learner: &mut Learner<T>, number: u64) -> Result<StepOutco
     let steps = learner.steps_per_epoch();
     let (epoch, i) = ((number - 1) / steps, (number - 1) % steps);
     let mut batches = learner.batches(epoch, i);
-    learner.step(epoch, i, &mut batches, &|| false)
+    learner.step(epoch, i, &mut batches, &|| None)
 }
 
 /// The step's numbers beside those of its record, or of the record that it was skipped.

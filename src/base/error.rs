@@ -98,6 +98,16 @@ pub enum Error {
         /// What the panic said.
         message: String,
     },
+    /// Another of the processes that compute a run together failed, and so did the run.
+    #[error("rank {rank}: {message}")]
+    Rank {
+        /// Which one.
+        rank: usize,
+        /// What it said.
+        message: String,
+        /// The exit code that goes with it.
+        exit_code: u8,
+    },
     /// A run ended early, for the reason given; what it saved before is intact.
     #[error(
         "{reason}. The checkpoint of step {step} in {} is intact, and --resume {} goes on from it",
@@ -196,6 +206,7 @@ impl Error {
             | Self::Panic { .. }
             | Self::CheckFailed(_) => 1,
             Self::Interrupted { signal, .. } => 128 + (signal & 0x7f),
+            Self::Rank { exit_code, .. } => *exit_code,
             Self::Halted { reason, .. } => reason.exit_code(),
         }
     }

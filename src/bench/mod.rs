@@ -3,7 +3,9 @@
 
 mod ceiling;
 mod made_up;
+pub mod network;
 pub mod offload;
+pub mod together;
 
 use crate::base::Result;
 use crate::bench::offload::Forecast;
@@ -15,6 +17,7 @@ use crate::exec::cublas::cost::{Figures, Work};
 use crate::exec::device::Device;
 use crate::exec::engine::{Engine, Offloading};
 use crate::exec::kernel;
+use crate::exec::ranks::{One, Ranks};
 use crate::exec::timing::Timing;
 use crate::exec::traffic::TransferStats;
 use crate::params::Params;
@@ -25,6 +28,7 @@ use ceiling::gemm_ceiling;
 use made_up::MadeUp;
 use ndarray::s;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Minimum, median and maximum over the repeats.
@@ -36,6 +40,14 @@ pub struct Spread {
     pub median: f64,
     /// Highest.
     pub max: f64,
+}
+
+impl Spread {
+    /// Of [`REPEATS`] rates.
+    fn of(mut rates: Vec<f64>) -> Self {
+        rates.sort_by(f64::total_cmp);
+        Self { min: rates[0], median: rates[rates.len() / 2], max: rates[rates.len() - 1] }
+    }
 }
 
 /// What was measured and what was computed.
@@ -119,17 +131,7 @@ impl<T: Task> Plan<T> {
     pub fn run(&self) -> Result<Measurement> {
         let mut bench = Bench::<T>::new(self)?;
         bench.step()?;
-        let mut rates = Vec::new();
-        for _ in 0..REPEATS {
-            let (start, mut images) = (Instant::now(), 0);
-            while images == 0 || start.elapsed().as_secs_f64() < self.secs / REPEATS as f64 {
-                bench.step()?;
-                images += bench.images();
-            }
-            rates.push(images as f64 / start.elapsed().as_secs_f64());
-        }
-        rates.sort_by(f64::total_cmp);
-        let images_per_s = Spread { min: rates[0], median: rates[REPEATS / 2], max: rates[REPEATS - 1] };
+        let images_per_s = self.rate(&mut bench)?;
         let peak_rss_bytes = memory::peak_rss_bytes();
         let gemm_ceiling_gflops = gemm_ceiling(self.config.run().gemm, self.threads);
         let device = bench.learner.workers.engine().to_string();
@@ -159,6 +161,20 @@ impl<T: Task> Plan<T> {
             time_shares,
             offload,
         })
+    }
+
+    /// Images per second of steps on this process alone.
+    fn rate(&self, bench: &mut Bench<T>) -> Result<Spread> {
+        let mut rates = Vec::new();
+        for _ in 0..REPEATS {
+            let (start, mut images) = (Instant::now(), 0);
+            while images == 0 || start.elapsed().as_secs_f64() < self.secs / REPEATS as f64 {
+                bench.step()?;
+                images += bench.images();
+            }
+            rates.push(images as f64 / start.elapsed().as_secs_f64());
+        }
+        Ok(Spread::of(rates))
     }
 
     /// Every product of a step, counted in one whose products are not computed.
@@ -205,7 +221,12 @@ struct Bench<T: Task> {
 
 impl<T: Task> Bench<T> {
     fn new(plan: &Plan<T>) -> Result<Self> {
-        plan.memory().require()?;
+        Self::among(Arc::new(One), plan)
+    }
+
+    /// On one of several ranks, with its rows of the batch.
+    fn among(ranks: Arc<dyn Ranks>, plan: &Plan<T>) -> Result<Self> {
+        plan.memory().among(&*ranks).require()?;
         let mut config = plan.config.clone();
         config.optim_mut().accum_iter = 1;
         config.run_mut().held_out_images = 0;
@@ -214,7 +235,8 @@ impl<T: Task> Bench<T> {
         let vit = config.vit();
         let source = MadeUp::source(config.optim().batch_size, vit.img_size, vit.in_chans, T::TARGET);
         let Opened { task, train, .. } = T::open(source, &mut config)?;
-        let learner = Learner::new(task, config, train, |config| T::model(config, &T::start_again(config)?))?;
+        let learner =
+            Learner::among(ranks, task, config, train, |config| T::model(config, &T::start_again(config)?))?;
         let batch = learner.batches(0, 0).next().expect("an epoch of one batch")?;
         Ok(Self { learner, batch, threads: plan.threads })
     }
@@ -226,7 +248,7 @@ impl<T: Task> Bench<T> {
     /// Forward, backward, update.
     fn step(&mut self) -> Result<()> {
         let mut batches = std::iter::once(Ok(self.batch.clone()));
-        self.learner.step(0, 0, &mut batches, &|| false).map(drop)
+        self.learner.step(0, 0, &mut batches, &|| None).map(drop)
     }
 
     /// Loss and gradient of a batch with executors of the caller's.
@@ -239,7 +261,7 @@ impl<T: Task> Bench<T> {
     }
 
     /// Counts the products of a step.
-    fn census(&mut self) -> Result<std::sync::Arc<Census<f32>>> {
+    fn census(&mut self) -> Result<Arc<Census<f32>>> {
         let (engine, census) = Census::engine();
         self.loss_and_grad(self.batch.clone(), &WorkerPool::new(engine))?;
         Ok(census)

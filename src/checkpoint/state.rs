@@ -58,7 +58,11 @@ impl State {
         Self::unseal(path, &bytes)
     }
 
-    fn unseal(path: &Path, bytes: &[u8]) -> Result<Self> {
+    /// The state of sealed bytes; `path` names them in errors.
+    ///
+    /// # Errors
+    /// If they are no state, are from another version, cut short or damaged.
+    pub fn unseal(path: &Path, bytes: &[u8]) -> Result<Self> {
         let wrong =
             |field: &str, expected: String, found: String| Err(Error::input(path, field, expected, found));
         let mut rest = bytes;

@@ -1,9 +1,11 @@
 //! `vit-mae bench`.
 
 use super::bench_gpu;
+use super::bench_ranks;
 use super::device::DeviceFlags;
 use super::finetune::tasks;
 use super::flags::print_config;
+use super::joined::ranks;
 use super::outln;
 use super::pretrain::methods;
 use super::settings::{assignments, choice, given, over_environment, whole};
@@ -31,6 +33,8 @@ Examples:
   vit-mae bench --ablate encoder-with-mask-tokens     what the asymmetric design saves
   vit-mae bench --preset vit-base --device cuda       on a GPU, with what its copies and products take
   vit-mae bench --preset vit-base --assume-gpu 15000,12,50    what such a GPU would make of it; needs none
+  mpirun -n 4 --bind-to none vit-mae bench --preset cifar      on four processes: efficiency, exchange, waiting
+  vit-mae bench --preset cifar --assume-network 1.1,30         what 2 to 64 machines would bring over 10-gigabit Ethernet
 
 A step is that of training, forward, backward and AdamW, on made-up images; loading data is not part of it. \
 Settings are resolved as for pretrain.";
@@ -75,6 +79,16 @@ pub(crate) struct Args {
     /// way, and takes so many microseconds from call to result
     #[arg(long, value_name = "GFLOPS,GBPS,MICROSECS", value_delimiter = ',', num_args = 1)]
     assume_gpu: Vec<f64>,
+    /// Predict what 2 to 64 machines like this one would bring over a network that sends so many GB/s each way and takes so many
+    /// microseconds for a message
+    #[arg(
+        long,
+        value_name = "GBPS,MICROSECS",
+        value_delimiter = ',',
+        num_args = 1,
+        conflicts_with = "assume_gpu"
+    )]
+    assume_network: Vec<f64>,
     /// Measure a variant that the paper compares with
     #[arg(long, conflicts_with = "method")]
     ablate: Option<Ablation>,
@@ -161,6 +175,17 @@ impl Benching<'_> {
         if let Some(assumed) = bench_gpu::assumed(&args.assume_gpu)? {
             return bench_gpu::forecast(&plan, assumed, args.json);
         }
+        if let Some(network) = bench_ranks::assumed(&args.assume_network)? {
+            let forecast = plan.over(network)?;
+            return show(args.json, &forecast, bench_ranks::print_forecast);
+        }
+        if ranks().size() > 1 {
+            if let Some(Ablation::EncoderWithMaskTokens) = args.ablate {
+                let size = ranks().size();
+                return Err(Error::setting("number of ranks", "1 with --ablate", size));
+            }
+            return show(args.json, &plan.run_together(&ranks())?, bench_ranks::print);
+        }
         let measured = plan.run()?;
         let ablated = match args.ablate {
             Some(Ablation::EncoderWithMaskTokens) => Some(ablate(args, overrides, threads)?),
@@ -180,6 +205,17 @@ impl Benching<'_> {
         }
         Ok(())
     }
+}
+
+/// Prints figures, for people or as a line of JSON.
+fn show<M: Serialize>(json: bool, figures: &M, print: fn(&M)) -> Result<()> {
+    if json {
+        let line = serde_json::to_string(figures);
+        outln!("{}", line.map_err(|e| Error::setting("--json", "finite numbers", e))?);
+    } else {
+        print(figures);
+    }
+    Ok(())
 }
 
 /// A masked autoencoder whose encoder sees a token for all patches but one, which must stay removed. A token costs the

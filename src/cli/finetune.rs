@@ -1,6 +1,7 @@
 //! `vit-mae finetune`.
 
 use super::flags::{LabelledData, Training, print_config};
+use super::joined::ranks;
 use super::settings::{Override, choice, given, number, over_environment, pair, path, sides, whole};
 use super::training::train;
 use clap::builder::{PossibleValue, PossibleValuesParser};
@@ -134,7 +135,7 @@ impl WithTransfer for Finetuning<'_> {
             if args.training.print_config {
                 return print_config(&preview::<T::Config>(&run, file, overrides)?);
             }
-            Run::<T>::resume(run, |before| Ok(changed(before, file, overrides)?.config))
+            Run::<T>::resume_among(ranks(), run, |before| Ok(changed(before, file, overrides)?.config))
                 .map_err(|error| overrides.name_variable(error))?
         } else {
             let start = args.start()?;
@@ -145,13 +146,18 @@ impl WithTransfer for Finetuning<'_> {
             // Everything is looked at before a folder is made.
             let (out, overwrite) = (&args.training.out, args.training.overwrite);
             RunDir::check(out.as_deref(), overwrite)?;
-            Run::<T>::new(resolved.config, &start, || RunDir::create(out.clone(), overwrite))?
+            Run::<T>::new_among(ranks(), resolved.config, &start, || RunDir::create(out.clone(), overwrite))?
         };
         train(run, &args.training, threads, &super::command_line())
     }
 }
 
 impl Args {
+    /// Threads, if they were given.
+    pub(super) fn threads(&self) -> Option<usize> {
+        self.training.threads
+    }
+
     /// Where a new run starts.
     fn start(&self) -> Result<Start> {
         match (&self.checkpoint, self.from_scratch) {

@@ -4,6 +4,7 @@ pub(crate) mod ablate;
 pub(crate) mod audit;
 pub(crate) mod bench;
 mod bench_gpu;
+mod bench_ranks;
 pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod data;
@@ -17,12 +18,14 @@ mod flags;
 mod images_bar;
 pub(crate) mod inspect;
 mod inspect_print;
+pub(crate) mod joined;
 mod judged;
 pub(crate) mod man;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
 pub(crate) mod probe;
 pub(crate) mod progress;
+pub(crate) mod ranks;
 pub(crate) mod reconstruct;
 mod settings;
 pub(crate) mod stderr;
@@ -40,6 +43,7 @@ pub(crate) use outln;
 use clap::{Parser, Subcommand};
 use vit_mae::data::Split;
 use vit_mae::exec::kernel;
+use vit_mae::exec::ranks::launch;
 use vit_mae::{Error, Result};
 
 /// Masked autoencoders (ViT-MAE, He et al. 2022), trained from scratch on a CPU, every backward pass by hand.
@@ -117,7 +121,14 @@ pub(crate) fn choose_instruction_set() -> Result<()> {
 /// Starts rayon's threads; `None` takes one a core.
 pub(crate) fn start_threads(threads: Option<usize>) -> Result<usize> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = threads.unwrap_or(cores);
+    let neighbours = joined::ranks().neighbours();
+    let threads = threads.unwrap_or_else(|| {
+        let (threads, why) = if neighbours > 1 { launch::threads(neighbours) } else { (cores, None) };
+        if let Some(why) = why {
+            stderr::note(why);
+        }
+        threads
+    });
     if threads == 0 || threads > MOST_THREADS {
         return Err(Error::setting("--threads", format!("1 to {MOST_THREADS}"), threads));
     }

@@ -1,6 +1,7 @@
 //! `vit-mae pretrain`.
 
 use super::flags::{Training, print_config};
+use super::joined::ranks;
 use super::settings::{Override, choice, given, number, over_environment, pair, path, sides, whole};
 use super::training::train;
 use clap::builder::{PossibleValue, PossibleValuesParser};
@@ -140,7 +141,7 @@ impl WithMethod for Pretraining<'_> {
         let (out, overwrite) = (args.training.out.clone(), args.training.overwrite);
         RunDir::check(out.as_deref(), overwrite)?;
         let start = M::start_again(&resolved.config)?;
-        let run = Run::<M>::new(resolved.config, &start, || RunDir::create(out, overwrite))?;
+        let run = Run::<M>::new_among(ranks(), resolved.config, &start, || RunDir::create(out, overwrite))?;
         train(run, &args.training, threads, &super::command_line())
     }
 }
@@ -161,12 +162,17 @@ impl WithTask for Resuming<'_> {
             return print_config(&preview::<T::Config>(&run, file, overrides)?);
         }
         let command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
-        let run = Run::<T>::resume(run, |before| Ok(changed(before, file, overrides)?.config));
+        let run = Run::<T>::resume_among(ranks(), run, |before| Ok(changed(before, file, overrides)?.config));
         train(run.map_err(|error| overrides.name_variable(error))?, &args.training, threads, &command)
     }
 }
 
 impl Args {
+    /// Threads, if they were given.
+    pub(super) fn threads(&self) -> Option<usize> {
+        self.training.threads
+    }
+
     /// The flags that were given, as settings.
     fn overrides(&self) -> Result<Vec<Override>> {
         let mut all = self.training.overrides()?;

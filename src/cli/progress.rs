@@ -1,10 +1,11 @@
 //! Progress on stderr: a bar on a terminal, a line an epoch elsewhere, JSON on request.
 
+use super::joined::ranks;
 use super::stderr::{self, bar_target, draws_bars, is_json};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -124,13 +125,15 @@ pub(crate) fn signals() -> Arc<AtomicUsize> {
     signal
 }
 
-/// From now on Ctrl-C (SIGINT) and SIGTERM ask the run to save and stop. A Ctrl-C after that ends the program at
+/// From now on Ctrl-C (SIGINT) and SIGTERM, and on several ranks SIGUSR1, ask the run to save and stop. A Ctrl-C after that ends the program at
 /// once.
 fn listen(signal: &Arc<AtomicUsize>) -> std::io::Result<()> {
     let asked = Arc::new(AtomicBool::new(false));
     // In this order: the first Ctrl-C finds the flag unset, then sets it.
     flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(&asked))?;
-    for number in [SIGINT, SIGTERM] {
+    // Launchers forward SIGUSR1 to all ranks at once, and give them time.
+    let more = if ranks().size() > 1 { &[SIGUSR1][..] } else { &[] };
+    for number in [SIGINT, SIGTERM].iter().chain(more).copied() {
         flag::register(number, Arc::clone(&asked))?;
         flag::register_usize(number, Arc::clone(signal), number.unsigned_abs() as usize)?;
     }

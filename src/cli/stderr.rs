@@ -1,6 +1,6 @@
 //! Lines on stderr: text for people, or with `--log-format json` one JSON object a line for machines.
 
-use super::stdout::Lost;
+use super::stdout::{Lost, is_silent};
 use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ pub(crate) fn is_json() -> bool {
 
 /// Whether there is somebody to draw bars for.
 pub(crate) fn draws_bars() -> bool {
-    !is_json() && std::io::stderr().is_terminal()
+    !is_json() && !is_silent() && std::io::stderr().is_terminal()
 }
 
 /// Where bars are drawn: on stderr, or nowhere.

@@ -3,11 +3,31 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Stdout, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use vit_mae::base::sync::lock;
 use vit_mae::{Error, Result};
 
 /// The first failure of a stream that is written to until then, and not any more after it.
 pub(crate) struct Lost(Mutex<Option<io::Error>>);
+
+/// Whether this process says nothing, since another one speaks for it.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// From now on nothing is said, on neither stream.
+pub(crate) fn fall_silent() {
+    SILENT.store(true, Ordering::Relaxed);
+}
+
+/// Until something must be.
+#[cfg(feature = "mpi")]
+pub(crate) fn speak_again() {
+    SILENT.store(false, Ordering::Relaxed);
+}
+
+/// Whether nothing is said.
+pub(crate) fn is_silent() -> bool {
+    SILENT.load(Ordering::Relaxed)
+}
 
 /// Of stdout.
 static LOST: Lost = Lost::nothing();
@@ -21,7 +41,7 @@ impl Lost {
     /// training a run, is worth having.
     pub(crate) fn unless(&self, write: impl FnOnce() -> io::Result<()>) {
         let mut lost = lock(&self.0);
-        if lost.is_none() {
+        if lost.is_none() && !is_silent() {
             *lost = write().err();
         }
     }

@@ -37,10 +37,11 @@ fn describe<T: Task>(run: &Run<T>, threads: usize) {
     for (word, text) in learner.task.about(config) {
         outln!("{word:<8} {text}");
     }
-    let optim = config.optim();
+    let (optim, size) = (config.optim(), learner.workers.ranks().size());
+    let ranks = if size > 1 { format!(" on rank 0 of {size}") } else { String::new() };
     outln!("groups   {}", groups::summary(&learner.groups));
     outln!(
-        "training {} of {}, batch {} × {}, lr {:.2e}; {threads} threads",
+        "training {} of {}, batch {} × {}, lr {:.2e}; {threads} threads{ranks}",
         count(optim.epochs, "epoch"),
         count(learner.steps_per_epoch(), "step"),
         optim.batch_size,

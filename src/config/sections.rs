@@ -101,6 +101,10 @@ pub struct RunConfig {
     /// On a GPU: multiplications from which a product goes there; [`crate::exec::cublas::FROM`] if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offload_from: Option<usize>,
+    /// On several ranks: the seconds after which one that waits for another in a step gives up, and all end;
+    /// [`crate::train::together::TIMEOUT_SECS`] if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank_timeout_secs: Option<u64>,
     /// A line in `metrics.jsonl` every so many steps.
     pub log_every_steps: u64,
     /// Pictures every so many epochs, and after the last.
@@ -246,6 +250,7 @@ impl RunConfig {
             ("run.checkpoint_every_epochs", self.checkpoint_every_epochs),
             ("run.checkpoint_every_steps", self.checkpoint_every_steps.unwrap_or(1)),
             ("run.keep", self.keep as u64),
+            ("run.rank_timeout_secs", self.rank_timeout_secs.unwrap_or(1)),
             ("run.digest_every_steps", self.digest_every_steps),
         ] {
             require(value > 0, key, "at least 1", value)?;

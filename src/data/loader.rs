@@ -16,7 +16,7 @@ use super::augment::fill_colour;
 use super::cache::Cache;
 use super::normalise::Normaliser;
 use super::order::epoch_order;
-use super::{Augment, Dataset, Geometry, Image, Prefetch, Target, none_usable};
+use super::{Augment, Dataset, Geometry, Image, Part, Prefetch, Target, none_usable};
 use crate::base::rng::{Purpose, view_rng};
 use crate::base::sync::lock;
 use crate::base::{Error, Result};
@@ -111,6 +111,8 @@ pub struct Batch {
 /// it for data, cannot starve it.
 pub struct Loader {
     source: Arc<Source>,
+    /// What is made of each batch, if not all of it.
+    part: Option<Part>,
     pool: Arc<ThreadPool>,
     waited_nanos: Arc<AtomicU64>,
 }
@@ -150,7 +152,14 @@ impl Loader {
         if let Some((height, width)) = source.dataset.size() {
             source.check_size(0, height, width)?;
         }
-        Ok(Self { source: Arc::new(source), pool: Arc::new(pool), waited_nanos: Arc::default() })
+        let (source, pool, waited_nanos) = (Arc::new(source), Arc::new(pool), Arc::default());
+        Ok(Self { source, part: None, pool, waited_nanos })
+    }
+
+    /// From now on, makes a part of each batch only; the rest is as [`Part`] says.
+    #[must_use]
+    pub fn only(self, part: Part) -> Self {
+        Self { part: Some(part), ..self }
     }
 
     /// Batches per epoch. An incomplete last batch is dropped, as the reference's `drop_last=True` does.
@@ -161,7 +170,7 @@ impl Loader {
 
     /// The batches of an epoch from step `first_step` on; the first error is the last item.
     pub fn epoch(&self, epoch: u64, first_step: usize) -> Prefetch<Result<Batch>> {
-        let (source, pool) = (Arc::clone(&self.source), Arc::clone(&self.pool));
+        let (source, pool, part) = (Arc::clone(&self.source), Arc::clone(&self.pool), self.part.clone());
         let LoaderConfig { seed, repeats, batch_size, .. } = source.config;
         let order = epoch_order(seed, epoch, source.dataset.len(), repeats);
         let mut failed = false;
@@ -170,7 +179,7 @@ impl Loader {
                 return None;
             }
             let addresses = &order[step * batch_size..(step + 1) * batch_size];
-            let batch = pool.install(|| source.batch(epoch, addresses));
+            let batch = pool.install(|| source.batch(epoch, addresses, part.as_ref()));
             failed = batch.is_err();
             Some(batch)
         });
@@ -200,8 +209,8 @@ impl Loader {
 }
 
 impl Source {
-    /// The batch of the samples at `addresses`.
-    fn batch(&self, epoch: u64, addresses: &[usize]) -> Result<Batch> {
+    /// The batch of the samples at `addresses`, or a part of it.
+    fn batch(&self, epoch: u64, addresses: &[usize], part: Option<&Part>) -> Result<Batch> {
         let LoaderConfig { height, width, channels, .. } = self.config;
         let size = channels * height * width;
         let mut views = vec![vec![0.0; addresses.len() * size]; self.config.views.len()];
@@ -210,11 +219,16 @@ impl Source {
         for view in &mut views {
             places.iter_mut().zip(view.chunks_exact_mut(size)).for_each(|(places, place)| places.push(place));
         }
-        let samples = addresses.par_iter().zip(places);
-        let samples: Vec<Result<(Target, Geometry)>> =
-            samples.map(|(&address, places)| self.sample(epoch, address, places)).collect();
+        let samples = addresses.par_iter().zip(places).enumerate();
+        let samples: Vec<Result<Option<(Target, Geometry)>>> = samples
+            .map(|(row, (&address, places))| {
+                let wanted = part.is_none_or(|part| part.wants(row, addresses.len()));
+                wanted.then(|| self.sample(epoch, address, places)).transpose()
+            })
+            .collect();
         // Collected in order first, so that the error named is the same for any number of threads.
-        let (targets, geometry) = samples.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let samples = samples.into_iter().collect::<Result<Vec<_>>>()?;
+        let (targets, geometry) = Part::filled(samples).into_iter().unzip();
         let shape = (addresses.len(), channels, height, width);
         let array = |pixels| Array4::from_shape_vec(shape, pixels).expect("C·H·W values per address");
         let samples = addresses.iter().map(|&address| address as u64).collect();

@@ -54,6 +54,12 @@ impl Mixing {
         Ok(())
     }
 
+    /// Whether any batch can be mixed.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        self.prob > 0.0 && (self.mixup_alpha > 0.0 || self.cutmix_alpha > 0.0)
+    }
+
     /// What happens to batch `batch` of an epoch of images of `height × width`: a function of these and the seed.
     #[must_use]
     pub fn draw(&self, height: usize, width: usize, seed: u64, epoch: u64, batch: u64) -> Mix {

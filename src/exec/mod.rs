@@ -12,6 +12,7 @@ pub mod kept;
 pub mod kernel;
 pub mod pool;
 pub mod probe;
+pub mod ranks;
 pub mod row_blocks;
 pub mod rows;
 pub mod small;

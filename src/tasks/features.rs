@@ -4,6 +4,7 @@ use crate::base::Result;
 use crate::data::Dataset;
 use crate::exec::Exec;
 use crate::exec::engine::Engine;
+use crate::exec::ranks::{self, Ranks};
 use crate::models::classify::Pooling;
 use crate::models::classify::features::features as of_images;
 use crate::models::mae::Encoder;
@@ -13,9 +14,17 @@ use crate::train::memory;
 use crate::train::workers::WorkerPool;
 use ndarray::{Array2, ArrayView4, ArrayViewMut2, Axis};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Images that one task carries through: fixed, so that the bits do not depend on the number of threads.
 const CHUNK: usize = 16;
+
+/// The images that a rank sees of so many: whole chunks, so that each is seen among the same others as on one process.
+#[must_use]
+pub fn share(images: usize, ranks: &dyn Ranks) -> Range<usize> {
+    let chunks = ranks::share(images.div_ceil(CHUNK), ranks.rank(), ranks.size());
+    (chunks.start * CHUNK).min(images)..(chunks.end * CHUNK).min(images)
+}
 
 /// Hears how far the work on images is, from any thread.
 pub trait Listener: Sync {

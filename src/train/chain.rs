@@ -73,6 +73,12 @@ pub fn weights_digest<F: Real>(params: &impl Params<F>) -> String {
     hex(&hash.finalize())
 }
 
+/// SHA-256 of some bytes, in hexadecimal.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

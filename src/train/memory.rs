@@ -3,6 +3,7 @@
 use crate::base::{Error, Result};
 use crate::config::sections::OptimConfig;
 use crate::data::BATCHES_AHEAD;
+use crate::exec::ranks::Ranks;
 use crate::models::classify::ClassifierConfig;
 use crate::models::mae::MaeConfig;
 use crate::models::mae::cost::Cost;
@@ -37,6 +38,8 @@ pub struct StepMemory {
     pub whole_batch: Option<usize>,
     /// Rayon's threads.
     pub threads: usize,
+    /// Ranks on this machine, each of which takes as much.
+    pub neighbours: usize,
 }
 
 impl StepMemory {
@@ -95,7 +98,16 @@ impl StepMemory {
             activation_bytes: 0,
             whole_batch: None,
             threads,
+            neighbours: 1,
         }
+    }
+
+    /// That of one of several ranks, which share the chunks of a batch.
+    #[must_use]
+    pub fn among(self, ranks: &dyn Ranks) -> Self {
+        let chunks = self.batch_size.div_ceil(self.micro_batch).div_ceil(ranks.size());
+        let batch_size = (chunks * self.micro_batch).min(self.batch_size);
+        Self { batch_size, neighbours: ranks.neighbours(), ..self }
     }
 
     /// All of it.
@@ -128,7 +140,7 @@ impl StepMemory {
     /// # Errors
     /// [`Error::Setting`] with what there is, what it takes, and the settings that make it fit, if any do.
     pub fn require(&self) -> Result<()> {
-        match available_bytes() {
+        match available_bytes().map(|free| free / self.neighbours as u64) {
             Some(free) if self.bytes() > free => Err(self.refusal(free)),
             _ => Ok(()),
         }

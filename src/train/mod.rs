@@ -16,8 +16,12 @@ pub mod run_dir;
 pub mod run_log;
 pub mod save;
 pub mod source;
+pub mod start;
 pub mod step;
+pub mod sum;
 pub mod task;
+pub mod together;
+pub mod told;
 pub mod workers;
 
 pub use run::{Observer, Run};

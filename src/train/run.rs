@@ -2,19 +2,20 @@
 
 use super::curves;
 use super::metrics::{EpochRecord, Record, StepRecord};
-use super::resume::{self, ResumePoint};
-use super::run_dir::RunDir;
 use super::run_log::RunLog;
-use super::source::Source;
 use super::step::{Learner, StepOutcome};
-use super::task::{Effort, Findings, Opened, Task};
-use super::{chain, save};
+use super::task::{Effort, Findings, Task};
+use super::{chain, save, together};
 use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir};
 use crate::config::sections::RunConfig;
 use crate::config::settings::Settings;
+use crate::exec::ranks;
 use crate::optim::{clip, groups};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The exit code of ranks that end because one of them panicked.
+const ABORTED: u8 = 1;
 
 /// What follows a run: draws progress, and may ask it to stop.
 pub trait Observer {
@@ -32,96 +33,11 @@ pub struct Run<T: Task> {
     pub learner: Learner<T>,
     /// How far it is.
     pub log: RunLog,
-    data_digest: u32,
-    resumed: bool,
+    pub(super) data_digest: u32,
+    pub(super) resumed: bool,
 }
 
 impl<T: Task> Run<T> {
-    /// Opens the data, makes the model and the run directory, in this order: nothing is written before everything that
-    /// can be wrong with the input was found right.
-    ///
-    /// # Errors
-    /// If the data cannot be used with these settings, the model cannot start from there, or `out` cannot be written.
-    pub fn new(config: T::Config, start: &T::Start, out: impl FnOnce() -> Result<RunDir>) -> Result<Self> {
-        Self::on(T::source(&config)?, config, start, out)
-    }
-
-    /// As [`Run::new`], on data of the caller's: any [`crate::data::Dataset`].
-    ///
-    /// # Errors
-    /// As [`Run::new`].
-    pub fn on(
-        source: Source,
-        mut config: T::Config,
-        start: &T::Start,
-        out: impl FnOnce() -> Result<RunDir>,
-    ) -> Result<Self> {
-        let Opened { task, train, digest: data_digest, skipped } = T::open(source, &mut config)?;
-        let learner = Learner::new(task, config, train, |config| T::model(config, start))?;
-        let run = out()?;
-        run.write(&run.config(), learner.config.to_toml()?.as_bytes())?;
-        let mut log = RunLog::begin(run)?;
-        log.skipped_images.extend(skipped);
-        Ok(Self { learner, log, data_digest, resumed: false })
-    }
-
-    /// Goes on with an interrupted or finished run, with the same bits as if it had never stopped. `change` may
-    /// change some of its settings; [`Settings::FIXED`] lists those that must stay.
-    ///
-    /// # Errors
-    /// If its checkpoint, log or data are not those that were left, or a setting must not change.
-    pub fn resume(run: RunDir, change: impl FnOnce(&T::Config) -> Result<T::Config>) -> Result<Self> {
-        Self::resume_from(T::source, run, change)
-    }
-
-    /// As [`Run::resume`], on the data of the caller's that [`Run::on`] began with.
-    ///
-    /// # Errors
-    /// As [`Run::resume`].
-    pub fn resume_on(
-        source: Source,
-        run: RunDir,
-        change: impl FnOnce(&T::Config) -> Result<T::Config>,
-    ) -> Result<Self> {
-        Self::resume_from(|_| Ok(source), run, change)
-    }
-
-    fn resume_from(
-        source: impl FnOnce(&T::Config) -> Result<Source>,
-        run: RunDir,
-        change: impl FnOnce(&T::Config) -> Result<T::Config>,
-    ) -> Result<Self> {
-        let Some(checkpoint) = resume::last_checkpoint(&run)? else {
-            let config = change(&resume::first_config(&run)?)?;
-            let start = T::start_again(&config)?;
-            return Self::on(source(&config)?, config, &start, || Ok(run));
-        };
-        let point = ResumePoint::new(checkpoint, change)?;
-        let mut config = point.config.clone();
-        let Opened { task, train, digest: data_digest, skipped } = T::open(source(&config)?, &mut config)?;
-        point.check_data(data_digest)?;
-        let mut learner = Learner::new(task, config, train, |config| Ok(T::blank(config)))?;
-        learner.restore(&point.checkpoint)?;
-        let mut log = RunLog::resume(run, &point.checkpoint.state)?;
-        log.skipped_images.extend(skipped);
-        let mut run = Self { learner, log, data_digest, resumed: true };
-        run.record_changes(&point)?;
-        Ok(run)
-    }
-
-    /// Writes down what was changed in a resumed run, in log and checkpoint, before a step is taken with it.
-    fn record_changes(&mut self, point: &ResumePoint<T::Config>) -> Result<()> {
-        for change in &point.changes {
-            self.log.add(Record::Change(change.clone()))?;
-            self.log.changes.push(change.clone());
-        }
-        if !point.changes.is_empty() {
-            self.checkpoint()?;
-        }
-        let run = &self.log.run;
-        run.write(&run.config(), self.learner.config.to_toml()?.as_bytes())
-    }
-
     /// Optimiser steps done.
     pub fn steps_done(&self) -> u64 {
         self.log.epoch * self.learner.steps_per_epoch() + self.log.position.steps
@@ -139,10 +55,32 @@ impl<T: Task> Run<T> {
     /// [`Error::Interrupted`] after saving. The last checkpoint is then intact, and the error says where it is.
     /// If it is an image and nothing was saved but initial weights, the run directory goes away again.
     pub fn train(&mut self, command: &str, observer: &mut dyn Observer) -> Result<T::Outcome> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.all_epochs(command, observer)));
+        self.guarded(|run| {
+            run.all_epochs(observer)?;
+            let outcome = run.report(command)?;
+            run.log.show_pictures(run.log.epoch)?;
+            Ok(outcome)
+        })
+    }
+
+    /// Trains along with rank 0, which alone writes, draws and judges the finished run.
+    ///
+    /// # Errors
+    /// As [`Run::train`], whichever rank has failed.
+    pub fn train_along(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        self.guarded(|run| run.all_epochs(observer))
+    }
+
+    fn guarded<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(self)));
+        let ranks = self.learner.workers.ranks();
+        if outcome.is_err() && ranks.size() > 1 {
+            // The others may wait for what this rank will never send. What happened was said when it did.
+            ranks.abort(ABORTED);
+        }
         match outcome.unwrap_or_else(|panic| Err(panic_error(&*panic))) {
-            Err(error @ (Error::Input { .. } | Error::Read { .. }))
-                if !self.resumed && self.log.saved.is_none_or(|step| step == 0) =>
+            Err(error)
+                if is_bad_input(&error) && !self.resumed && self.log.saved.is_none_or(|step| step == 0) =>
             {
                 self.log.run.discard()?;
                 Err(error)
@@ -152,7 +90,9 @@ impl<T: Task> Run<T> {
         }
     }
 
-    fn all_epochs(&mut self, command: &str, observer: &mut dyn Observer) -> Result<T::Outcome> {
+    fn all_epochs(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let patience = together::patience(self.learner.config.run().rank_timeout_secs);
+        self.learner.workers.ranks().limit(Some(patience));
         if self.log.saved.is_none() {
             self.learner.task.prepare(&self.log.run)?;
             self.checkpoint()?;
@@ -165,7 +105,9 @@ impl<T: Task> Run<T> {
             observer.epoch(&record);
             let due = |every: u64| record.epoch % every == 0 || record.epoch == epochs;
             if due(settings.pictures_every_epochs) {
-                self.learner.task.draw(&self.learner.eval_cx(&self.log.run), record.epoch)?;
+                let (learner, run) = (&self.learner, &self.log.run);
+                let draw = || learner.alone(run, |cx| learner.task.draw(cx, record.epoch));
+                ranks::on_first(learner.workers.ranks(), draw)?;
                 // The report may draw those of the last epoch anew.
                 if record.epoch < epochs {
                     self.log.show_pictures(record.epoch)?;
@@ -175,9 +117,8 @@ impl<T: Task> Run<T> {
                 self.checkpoint()?;
             }
         }
-        let outcome = self.report(command)?;
-        self.log.show_pictures(epochs)?;
-        Ok(outcome)
+        self.learner.workers.ranks().limit(None);
+        Ok(())
     }
 
     /// One pass over the data, or what is left of it.
@@ -188,7 +129,7 @@ impl<T: Task> Run<T> {
         self.log.start_clock(self.learner.loader.waited());
         while self.log.position.steps < steps {
             let i = self.log.position.steps;
-            match self.learner.step(epoch, i, &mut batches, &|| observer.should_stop().is_some())? {
+            match self.learner.step(epoch, i, &mut batches, &|| observer.should_stop())? {
                 StepOutcome::Done(record) => {
                     self.log.count_step(record.loss);
                     self.log_step(record.clone(), settings, total)?;
@@ -200,7 +141,7 @@ impl<T: Task> Run<T> {
                 }
                 StepOutcome::Stopped => {}
             }
-            if let Some(signal) = observer.should_stop() {
+            if let Some(signal) = ranks::any_stop(self.learner.workers.ranks(), observer.should_stop())? {
                 self.checkpoint()?;
                 let path = self.log.run.path().to_path_buf();
                 return Err(Error::Interrupted { run: path, step: self.steps_done(), signal });
@@ -212,6 +153,9 @@ impl<T: Task> Run<T> {
         self.log.read_clock(self.learner.loader.waited());
         let images = steps as f64 * self.learner.images_per_step() as f64;
         let validation = self.learner.evaluate(&self.log.run, epoch + 1)?;
+        if self.learner.workers.ranks().size() > 1 {
+            ranks::meet(self.learner.workers.ranks())?;
+        }
         if let Some(details) = validation.as_ref().and_then(|validation| validation.details.clone()) {
             self.log.add(Record::Validation(details))?;
         }
@@ -233,7 +177,12 @@ impl<T: Task> Run<T> {
     /// Logs a step if its turn has come, or that of the weights' digest.
     fn log_step(&mut self, mut record: StepRecord, settings: &RunConfig, total: u64) -> Result<()> {
         if record.step.is_multiple_of(settings.digest_every_steps) || record.step == total {
-            record.weights_digest = Some(chain::weights_digest(&self.learner.model));
+            let (digest, ranks) = (chain::weights_digest(&self.learner.model), self.learner.workers.ranks());
+            if ranks.size() > 1 {
+                let name = format!("digest of the weights after step {}", record.step);
+                together::compare(ranks, &[(&name, digest.clone())])?;
+            }
+            record.weights_digest = Some(digest);
         }
         if record.weights_digest.is_some() || record.step.is_multiple_of(settings.log_every_steps) {
             self.log.add(Record::Step(record))?;
@@ -243,6 +192,19 @@ impl<T: Task> Run<T> {
 
     /// Saves the run as it stands.
     fn checkpoint(&mut self) -> Result<()> {
+        let ranks = self.learner.workers.ranks();
+        let skipped = together::unite(ranks, self.learner.loader.skipped())?;
+        self.log.skipped_images.extend(skipped);
+        if ranks.rank() == 0 {
+            self.save()?;
+        }
+        self.log.saved = Some(self.steps_done());
+        let ranks = self.learner.workers.ranks();
+        if ranks.size() > 1 { ranks::meet(ranks) } else { Ok(()) }
+    }
+
+    /// Writes the run as it stands.
+    pub(super) fn save(&mut self) -> Result<()> {
         let step = self.steps_done();
         let (learner, log) = (&self.learner, &mut self.log);
         if let Some(tensor) = clip::first_not_finite(&learner.model) {
@@ -251,7 +213,6 @@ impl<T: Task> Run<T> {
         if log.position.steps > 0 {
             log.read_clock(learner.loader.waited());
         }
-        log.skipped_images.extend(learner.loader.skipped());
         let state = State { step, data_digest: self.data_digest, ..save::state(&learner.config, log)? };
         learner.write_checkpoint(save::target(&learner.config, &log.run), state)?;
         log.saved = Some(step);
@@ -263,8 +224,9 @@ impl<T: Task> Run<T> {
         let (run, records) = (&self.log.run, &self.log.records);
         let effort = self.effort();
         let notes = self.notes(&effort);
+        let learner = &self.learner;
         let Findings { outcome, references, mut report } =
-            self.learner.task.conclude(&self.learner.eval_cx(run), records, effort)?;
+            learner.alone(run, |cx| learner.task.conclude(cx, records, effort))?;
         let loss = curves::loss_svg(records, &references, T::LOSS)?;
         run.write(&run.loss_svg(), loss.as_bytes())?;
         report.curves.insert(0, ("Loss".to_owned(), loss));
@@ -307,6 +269,11 @@ impl<T: Task> Run<T> {
         notes.extend(skipped.iter().map(|image| format!("Skipped: {image}")));
         notes
     }
+}
+
+/// Whether it is an image or a setting that is wrong, on this rank or another.
+fn is_bad_input(error: &Error) -> bool {
+    matches!(error, Error::Input { .. } | Error::Read { .. } | Error::Rank { exit_code: 2, .. })
 }
 
 /// An error together with the checkpoint that is on the disk: the last one, or one whose writing had got far

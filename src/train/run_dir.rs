@@ -1,7 +1,7 @@
 //! The run directory: where each file of a run lies, and the care not to write over anybody's work.
 
 use super::lock::Lock;
-use crate::base::disk::{Disk, Os};
+use crate::base::disk::{Disk, Nowhere, Os};
 use crate::base::{Error, Result};
 use crate::checkpoint::atomic::{partial_name, write_atomic_on};
 use crate::checkpoint::{dir as checkpoint, keep};
@@ -124,6 +124,12 @@ impl RunDir {
         Err(Error::input(path, CONFIG, "a run directory, which has one", "no such file"))
     }
 
+    /// The folder of a run that another process writes to: nothing is written through it.
+    #[must_use]
+    pub fn elsewhere(path: PathBuf) -> Self {
+        Self { path, made: Vec::new(), disk: Arc::new(Nowhere), lock: None }
+    }
+
     fn locked(path: PathBuf, made: Vec<PathBuf>) -> Result<Self> {
         let lock = Some(Lock::take(&path)?);
         Ok(Self { path, made, disk: Arc::new(Os), lock })
@@ -158,11 +164,15 @@ impl RunDir {
         self.write(&path, &json)
     }
 
-    /// Takes a run that never came to anything off the disk again, with the folders made for it.
+    /// Takes a run that never came to anything off the disk again, with the folders made for it. Only the process that the folder
+    /// belongs to does.
     ///
     /// # Errors
     /// If a file of it cannot be removed.
     pub fn discard(&mut self) -> Result<()> {
+        if self.lock.is_none() {
+            return Ok(());
+        }
         self.remove_own_files()?;
         self.lock = None;
         // From inside out; a folder that somebody else has put something into stays.

@@ -58,6 +58,15 @@ impl RunLog {
         Ok(run_log)
     }
 
+    /// As it was when a checkpoint was written, on a process that writes nothing: without the log's records.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn elsewhere(run: RunDir, state: &State) -> Result<Self> {
+        let log = Writer::create_on(run.disk(), &run.metrics())?;
+        Ok(Self { saved: Some(state.step), ..Self::with(run, log, Vec::new(), state) })
+    }
+
     /// Shows the run on TensorBoard, too, from its beginning on. A resumed run that was shown before already is.
     ///
     /// # Errors

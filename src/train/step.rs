@@ -5,18 +5,20 @@ use super::run_dir::RunDir;
 use super::save;
 use super::source::open_loader;
 use super::task::{EvalCx, Losses, StepCx, StepInfo, Task, Validation};
+use super::together;
 use super::workers::WorkerPool;
-use crate::base::{Error, Real, Result};
+use crate::base::{Error, Result};
 use crate::checkpoint::{Checkpoint, CheckpointTarget, State};
 use crate::config::sections::{OnNonfinite, OptimConfig};
 use crate::config::settings::Settings;
-use crate::data::{Batch, Dataset, Loader};
-use crate::exec::{Exec, tree};
+use crate::data::{Batch, Dataset, Loader, Part};
+use crate::exec::ranks::{One, Ranks};
 use crate::optim::{AdamW, Group, clip};
 use crate::params::Params;
-use rayon::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
+
+pub use super::sum::{map, own_chunks, sum, sum_and_map};
 
 /// What became of a step.
 pub enum StepOutcome {
@@ -26,47 +28,6 @@ pub enum StepOutcome {
     Skipped(SkippedRecord),
     /// It was stopped half-way, and nothing was changed.
     Stopped,
-}
-
-/// A sum over the chunks of a batch, and its gradient.
-///
-/// A chunk is a fixed number of images (`micro_batch`). One thread carries it through forward and backward with its
-/// activations in cache: `chunk(i, grad, cx)` adds the gradient of chunk `i` to `grad` and returns its part of the sum.
-/// Sums and gradients of the chunks are added along a binary tree over their index. Neither depends on the number of
-/// threads, so neither do the bits. Denominators are the whole batch's, so they are the caller's.
-///
-/// # Panics
-/// If there are no chunks.
-pub fn sum<F: Real, P: Params<F>>(
-    model: &P,
-    chunks: usize,
-    workers: &WorkerPool<F, P>,
-    chunk: impl Fn(usize, &mut P, &mut Exec<F>) -> f64 + Sync,
-) -> (f64, P) {
-    // With fewer chunks than threads the products themselves spread over the threads.
-    let split = chunks < rayon::current_num_threads();
-    let one = |i: usize| {
-        let mut grad = workers.gradient(model);
-        let part = workers.run(split, |cx| chunk(i, &mut grad, cx));
-        (part, grad)
-    };
-    let add = |(sum, mut grad): (f64, P), (other_sum, other): (f64, P)| {
-        grad.accumulate(&other);
-        workers.recycle(other);
-        (sum + other_sum, grad)
-    };
-    tree::reduce(chunks, &one, &add).expect("a batch has images")
-}
-
-/// Something of each chunk of a batch, in order, without a gradient: features, for a loss that needs the whole batch. The
-/// chunks are computed in parallel, and the bits do not depend on the number of threads.
-pub fn map<F: Real, P: Params<F>, R: Send>(
-    chunks: usize,
-    workers: &WorkerPool<F, P>,
-    chunk: impl Fn(usize, &mut Exec<F>) -> R + Sync,
-) -> Vec<R> {
-    let split = chunks < rayon::current_num_threads();
-    (0..chunks).into_par_iter().map(|i| workers.run(split, |cx| chunk(i, cx))).collect()
 }
 
 /// A model in training: everything that an optimiser step reads or changes. It is a function of the settings, the data
@@ -97,12 +58,31 @@ impl<T: Task> Learner<T> {
     /// If the data cannot be used with these settings, or the machine has not the memory or the device for them.
     pub fn new(
         task: T,
+        config: T::Config,
+        train: Arc<dyn Dataset>,
+        model: impl FnOnce(&T::Config) -> Result<T::Model>,
+    ) -> Result<Self> {
+        Self::among(Arc::new(One), task, config, train, model)
+    }
+
+    /// The same on one of several ranks, each of which computes its share of the chunks of every batch.
+    ///
+    /// # Errors
+    /// As [`Learner::new`], or if there are more ranks than chunks.
+    pub fn among(
+        ranks: Arc<dyn Ranks>,
+        task: T,
         mut config: T::Config,
         train: Arc<dyn Dataset>,
         model: impl FnOnce(&T::Config) -> Result<T::Model>,
     ) -> Result<Self> {
-        let loader = open_loader(train, T::loader(&config), config.optim().accum_iter)?;
-        T::memory(&config, rayon::current_num_threads()).require()?;
+        let mut loader = open_loader(train, T::loader(&config), config.optim().accum_iter)?;
+        let chunks = together::chunks(config.optim());
+        if ranks.size() > 1 {
+            let rows = together::rows(config.optim(), &*ranks, ranks.rank())?;
+            loader = loader.only(Part { rows, mirrored: T::mixes(&config) });
+        }
+        T::memory(&config, rayon::current_num_threads()).among(&*ranks).require()?;
         let engine = config.run_mut().open_engine()?;
         let model = model(&config)?;
         let [beta1, beta2] = config.optim().betas;
@@ -110,7 +90,7 @@ impl<T: Task> Learner<T> {
             adamw: AdamW::new(&model, (beta1, beta2)),
             averaged: T::ema_decay(&config).map(|_| model.clone()),
             groups: T::groups(&config, &model),
-            workers: WorkerPool::new(engine),
+            workers: WorkerPool::new(engine).among(ranks, chunks),
             task,
             config,
             model,
@@ -126,6 +106,15 @@ impl<T: Task> Learner<T> {
     /// What the task judges, in a run's directory.
     pub fn eval_cx<'a>(&'a self, run: &'a RunDir) -> EvalCx<'a, T> {
         EvalCx { config: &self.config, model: self.eval_model(), workers: &self.workers, run }
+    }
+
+    /// Lets this rank alone judge or draw: nothing of it is shared with the others.
+    pub fn alone<R>(&self, run: &RunDir, work: impl FnOnce(&EvalCx<'_, T>) -> R) -> R {
+        let cx = self.eval_cx(run);
+        if self.workers.ranks().size() == 1 {
+            return work(&cx);
+        }
+        work(&EvalCx { workers: &self.workers.alone(), ..cx })
     }
 
     /// What the model reaches on validation images after so many epochs.
@@ -165,7 +154,7 @@ impl<T: Task> Learner<T> {
     }
 
     /// Optimiser step `i` of an epoch: loss and gradient of the next `accum_iter` batches, checks, clipping, learning
-    /// rate, update. Between two batches `should_stop` is asked.
+    /// rate, update. Between two batches `should_stop` is asked for the signal that asks to stop, if any.
     ///
     /// # Errors
     /// An image that cannot be read, a device that failed, or a loss or gradient that is not finite, where that ends the run.
@@ -174,7 +163,7 @@ impl<T: Task> Learner<T> {
         epoch: u64,
         i: u64,
         batches: &mut dyn Iterator<Item = Result<Batch>>,
-        should_stop: &dyn Fn() -> bool,
+        should_stop: &dyn Fn() -> Option<u8>,
     ) -> Result<StepOutcome> {
         let (begun, info) = (Instant::now(), self.info(epoch, i));
         let Some((losses, mut grad)) = self.loss_and_grad(epoch, info, batches, should_stop)? else {
@@ -191,15 +180,17 @@ impl<T: Task> Learner<T> {
         epoch: u64,
         info: StepInfo,
         batches: &mut dyn Iterator<Item = Result<Batch>>,
-        should_stop: &dyn Fn() -> bool,
+        should_stop: &dyn Fn() -> Option<u8>,
     ) -> Result<Option<(Losses, T::Model)>> {
         let Self { task, config, model, workers, .. } = self;
         let (accum_iter, model) = (config.optim().accum_iter, &*model);
         let cx = StepCx { config, epoch, info, workers };
         let mut total: Option<(Losses, T::Model)> = None;
         for batch in batches.take(accum_iter) {
-            let batch = batch?;
-            if let Some((_, gradients)) = total.take_if(|_| should_stop()) {
+            let mut batch = batch?;
+            let stop = total.as_ref().and_then(|_| should_stop());
+            let stop = together::begin_batch(workers.ranks(), config.optim(), &mut batch, stop)?;
+            if let Some((_, gradients)) = total.take_if(|_| stop.is_some()) {
                 workers.recycle(gradients);
                 return Ok(None);
             }
@@ -305,5 +296,28 @@ impl<T: Task> Learner<T> {
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let extras = self.task.extras_mut();
         save::restore(checkpoint, &mut self.model, &mut self.adamw, self.averaged.as_mut(), extras)
+    }
+
+    /// Takes over what rank 0 has learnt so far: weights, moving average and the task's extras, and where a run goes on also the
+    /// optimiser's moments and count of steps.
+    ///
+    /// # Errors
+    /// If a rank has failed on the way here.
+    pub fn take_over(&mut self, resumed: bool) -> Result<()> {
+        let ranks = self.workers.ranks();
+        if ranks.size() == 1 {
+            return Ok(());
+        }
+        let steps = together::from_first(ranks, &self.adamw.steps.to_le_bytes())?;
+        self.adamw.steps = steps.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let mut tensors = self.model.tensors_mut();
+        tensors.extend(self.averaged.iter_mut().flat_map(Params::tensors_mut));
+        tensors.extend(self.task.extras_mut().into_iter().flat_map(|(_, tensors)| tensors));
+        if resumed {
+            tensors.extend(self.adamw.m.tensors_mut());
+            tensors.extend(self.adamw.v.tensors_mut());
+        }
+        together::spread(ranks, tensors.into_iter().map(|tensor| tensor.data));
+        Ok(())
     }
 }

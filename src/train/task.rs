@@ -58,6 +58,11 @@ pub trait Task: Sized + Send + Sync + 'static {
     /// How the loader prepares training images; the settings are complete.
     fn loader(config: &Self::Config) -> LoaderConfig;
 
+    /// Whether a step also needs, for each image, the one at the same place from the batch's end.
+    fn mixes(_config: &Self::Config) -> bool {
+        false
+    }
+
     /// What is in memory during a training step on so many threads.
     fn memory(config: &Self::Config, threads: usize) -> StepMemory;
 
@@ -103,6 +108,10 @@ pub trait Task: Sized + Send + Sync + 'static {
 
     /// The mean loss of a batch with what else is measured of it, and its gradient. What the task itself learns from a batch,
     /// such as a momentum encoder, changes here or in [`Task::after_update`].
+    ///
+    /// Where several ranks compute a run, each has the images of its own chunks, and classes and addresses of all: what else is
+    /// to be known of the whole batch comes from chunks of `micro_batch` images by [`map`](super::sum::map) and
+    /// [`sum_and_map`](super::sum::sum_and_map), which give it to all ranks.
     fn loss_and_grad(
         &mut self,
         model: &Self::Model,

@@ -7,15 +7,19 @@ use crate::exec::device::Device;
 use crate::exec::engine::Engine;
 use crate::exec::kept::Version;
 use crate::exec::probe::Probe;
+use crate::exec::ranks::{One, Ranks};
 use crate::exec::traffic::TransferStats;
 use crate::optim::Group;
 use crate::params::{Params, Role};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Executors (with their buffer pools) and gradients kept from one step to the next: there are as many as
 /// tasks ever ran at once, and a step in steady state allocates nothing of activation size.
 pub struct WorkerPool<F: Real, P> {
     engine: Engine,
+    ranks: Arc<dyn Ranks>,
+    /// Chunks of a training batch, where several ranks share them.
+    chunks: Option<usize>,
     idle: Mutex<Vec<Exec<F>>>,
     gradients: Mutex<Vec<P>>,
     /// One a tensor, for a device that keeps weights; none before they are first asked for.
@@ -27,7 +31,34 @@ impl<F: Real, P: Params<F>> WorkerPool<F, P> {
     #[must_use]
     pub fn new(engine: impl Into<Engine>) -> Self {
         let (idle, gradients, versions) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { engine: engine.into(), idle, gradients, versions }
+        Self { engine: engine.into(), ranks: Arc::new(One), chunks: None, idle, gradients, versions }
+    }
+
+    /// Shares the chunks of every batch, so many, among ranks, and those of whatever else is computed chunk by chunk.
+    #[must_use]
+    pub fn among(self, ranks: Arc<dyn Ranks>, chunks: usize) -> Self {
+        let chunks = (ranks.size() > 1).then_some(chunks);
+        Self { ranks, chunks, ..self }
+    }
+
+    /// Those for work that only this rank does.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self::new(&self.engine)
+    }
+
+    /// The ranks that compute together.
+    pub fn ranks(&self) -> &dyn Ranks {
+        &*self.ranks
+    }
+
+    /// Refuses a sum over other chunks than those of which each rank was given the images.
+    ///
+    /// # Panics
+    /// If they are others.
+    pub(super) fn check_chunks(&self, chunks: usize) {
+        let expected = self.chunks.unwrap_or(chunks);
+        assert_eq!(chunks, expected, "ranks share chunks of micro_batch images");
     }
 
     /// One whose executor lets `probe` see every named tensor. Work that runs at the same time is not seen, so there is to

@@ -56,6 +56,7 @@ const CALLS: &[&[&str]] = &[
     &["devices"],
     &["bench", "--config", "tiny.toml", "--secs", "0.05", "--ablate", "encoder-with-mask-tokens"],
     &["bench", "--config", "tiny.toml", "--assume-gpu", "15000,12,50"],
+    &["bench", "--config", "tiny.toml", "--secs", "0.05", "--assume-network", "1.1,30"],
     &["data", "info", "set"],
     &["data", "verify", "set"],
     &["data", "preview", "set", "--out", "sheet.png"],

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use vit_mae::data::{Augment, Batch, Dataset, Image, Loader, LoaderConfig, channel_stats, normalise};
+use vit_mae::data::{Augment, Batch, Dataset, Image, Loader, LoaderConfig, Part, channel_stats, normalise};
 use vit_mae::{Error, Result};
 
 /// Made-up images of the sizes given, whose reads are counted and some of which are bad.
@@ -291,4 +291,29 @@ fn statistics_are_of_evenly_spaced_images_and_exact() {
     assert!((f64::from(stats.std[0]) - std).abs() < 1e-7);
     assert!(channel_stats(&*data, 3, 100, false).is_err());
     assert_eq!(channel_stats(&*data, 3, 100, true).unwrap().images, 17);
+}
+
+#[test]
+fn a_part_of_a_batch_has_the_bits_of_the_whole() {
+    let data = || Fake::new(20, &[]);
+    let whole = samples(&batches(&Loader::new(data(), config(10)).unwrap(), 3, 1));
+    let blank = |(_, label, bits): &(u64, Option<usize>, Vec<u32>)| {
+        label.is_none() && bits.iter().all(|bits| *bits == 0)
+    };
+    for (part, made) in [
+        (Part { rows: 3..6, mirrored: false }, vec![3, 4, 5]),
+        (Part { rows: 0..3, mirrored: true }, vec![0, 1, 2, 7, 8, 9]),
+    ] {
+        let loader = Loader::new(data(), config(10)).unwrap().only(part);
+        let batches = samples(&batches(&loader, 3, 1));
+        assert_eq!(batches.len(), 10);
+        for (row, (sample, whole)) in batches.iter().zip(&whole).enumerate() {
+            assert_eq!(sample.0, whole.0, "all addresses are there");
+            if made.contains(&row) {
+                assert_eq!(sample, whole);
+            } else {
+                assert!(blank(sample), "row {row}");
+            }
+        }
+    }
 }

@@ -5,3 +5,6 @@ mod common;
 mod cublas;
 mod kernels;
 mod products;
+mod ranks;
+#[path = "../common/ranks.rs"]
+mod ranks_of_threads;

@@ -85,7 +85,7 @@ fn place_with(masks: bool) -> Place {
     place
 }
 
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     place_with(true)
 }
 
@@ -105,7 +105,7 @@ const SETS: [(&str, &str); 13] = [
     ("run.digest_every_steps", "2"),
 ];
 
-fn config(place: &Place, sets: &[(&str, &str)]) -> DetectConfig {
+pub(crate) fn config(place: &Place, sets: &[(&str, &str)]) -> DetectConfig {
     let set =
         |(key, value): &(&str, &str)| ((*key).to_owned(), value.parse().unwrap_or_else(|_| (*value).into()));
     let data = place.path("boxes").to_str().unwrap().into();

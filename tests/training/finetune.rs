@@ -14,7 +14,7 @@ use vit_mae::tasks::{Classify, FinetuneConfig};
 use vit_mae::train::{Run, RunDir, Task};
 
 /// Three classes of stripes and a pre-training run of one epoch on them.
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     let place = Place::new();
     classes(&place, "set/train", &["across", "down", "slanted"], 12);
     classes(&place, "set/test", &["across", "down", "slanted"], 5);
@@ -49,7 +49,7 @@ fn result(place: &Place, out: &str) -> Value {
 }
 
 /// The settings that `vit-mae finetune` resolves for [`QUICK`] and a moving average.
-fn config(place: &Place, start: &Start) -> FinetuneConfig {
+pub(crate) fn config(place: &Place, start: &Start) -> FinetuneConfig {
     let text = |text: &str| -> toml::Value { text.parse().unwrap() };
     let flags = [
         ("optim.batch_size", text("6")),

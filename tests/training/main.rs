@@ -27,6 +27,9 @@ mod masking;
 mod moco;
 mod own_task;
 mod presets;
+mod ranks;
+#[path = "../common/ranks.rs"]
+mod ranks_of_threads;
 mod resume;
 mod segment;
 mod segmenter;

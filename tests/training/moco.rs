@@ -16,7 +16,7 @@ use vit_mae::tasks::moco::{MocoV3, MocoV3Config};
 use vit_mae::tasks::pretrained::Pretrained;
 use vit_mae::train::{Run, RunDir, Task, WorkerPool};
 
-fn config(place: &Place, more: &[(&str, &str)]) -> MocoV3Config {
+pub(crate) fn config(place: &Place, more: &[(&str, &str)]) -> MocoV3Config {
     let set = |(key, value): &(&str, &str)| ((*key).to_owned(), value.parse().unwrap());
     let data = place.path("pictures").to_str().unwrap().into();
     let flags = [("data.path".to_owned(), data)].into_iter().chain(more.iter().map(set)).collect();
@@ -24,7 +24,7 @@ fn config(place: &Place, more: &[(&str, &str)]) -> MocoV3Config {
 }
 
 /// Four classes, three steps an epoch, validation images.
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     let place = Place::new();
     labelled::classes(&place, "pictures/train", &["a", "b", "c", "d"], 6);
     labelled::classes(&place, "pictures/validation", &["a", "b", "c", "d"], 2);

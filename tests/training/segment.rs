@@ -37,7 +37,7 @@ fn picture(i: u32) -> (RgbImage, GrayImage) {
 }
 
 /// Three splits of such pictures in `maps`.
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     let place = Place::new();
     for (split, numbers) in [("train", 0..12), ("val", 12..16), ("test", 16..20)] {
         for i in numbers {
@@ -68,7 +68,7 @@ const SETS: [(&str, &str); 12] = [
     ("finetune.ema_decay", "0.9"),
 ];
 
-fn config(place: &Place, sets: &[(&str, &str)]) -> SegmentConfig {
+pub(crate) fn config(place: &Place, sets: &[(&str, &str)]) -> SegmentConfig {
     let set =
         |(key, value): &(&str, &str)| ((*key).to_owned(), value.parse().unwrap_or_else(|_| (*value).into()));
     let data = place.path("maps").to_str().unwrap().into();

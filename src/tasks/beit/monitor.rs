@@ -3,6 +3,7 @@
 use crate::base::Real;
 use crate::models::beit::BeitOutput;
 use crate::models::beit::model::predictions;
+use crate::train::told::Told;
 use ndarray::ArrayView1;
 
 /// What is counted of the masked patches' predictions.
@@ -68,6 +69,20 @@ impl Seen {
 
     fn denominator(&self) -> f64 {
         self.masked.max(1) as f64
+    }
+}
+
+impl Told for Seen {
+    fn tell(&self, to: &mut Vec<f64>) {
+        (self.masked, self.hits).tell(to);
+        [self.loss_sum, self.entropy_sum].tell(to);
+        self.predicted.iter().map(|predicted| usize::from(*predicted)).collect::<Vec<_>>().tell(to);
+    }
+
+    fn told(from: &mut dyn Iterator<Item = f64>) -> Self {
+        let ((masked, hits), [loss_sum, entropy_sum]) = <((usize, usize), [f64; 2])>::told(from);
+        let predicted = Vec::<usize>::told(from).into_iter().map(|predicted| predicted == 1).collect();
+        Self { masked, loss_sum, hits, entropy_sum, predicted }
     }
 }
 

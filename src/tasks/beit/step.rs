@@ -4,10 +4,9 @@ use super::monitor::Seen;
 use crate::base::Real;
 use crate::models::beit::{Beit, Tokenizer};
 use crate::train::WorkerPool;
-use crate::train::step::{map, sum};
+use crate::train::step::{map, sum_and_map};
 use crate::train::task::Losses;
 use ndarray::{ArrayView4, s};
-use std::sync::OnceLock;
 
 /// Images, and which of their patches are masked.
 #[derive(Clone, Copy)]
@@ -48,19 +47,16 @@ pub fn loss_and_gradient<F: Real>(
     workers: &WorkerPool<F, Beit<F>>,
 ) -> (Losses, Beit<F>) {
     let (masked_in_batch, chunks) = (batch.denominator(), batch.chunks(micro_batch));
-    let seen: Vec<OnceLock<Seen>> = chunks.iter().map(|_| OnceLock::new()).collect();
-    let (loss_sum, grad) = sum(model, chunks.len(), workers, |i, grad, cx| {
+    let (loss_sum, seen, grad) = sum_and_map(model, chunks.len(), workers, |i, grad, cx| {
         let Masked { images, masked } = chunks[i];
         let ids = tokenizer.ids(images, cx);
         let (output, cache) = model.forward(images, masked, &ids, cx);
         let dpatches = model.backward(cache, &output, masked, masked_in_batch, grad, cx);
         cx.recycle(dpatches);
-        let loss_sum = output.loss_sum;
-        seen[i].get_or_init(|| Seen::of(&output));
+        let seen = Seen::of(&output);
         cx.recycle(output.logits);
-        loss_sum
+        (output.loss_sum, seen)
     });
-    let seen = seen.into_iter().filter_map(OnceLock::into_inner);
     let values = Seen::total(seen, model.config.vocab_size).values();
     (Losses::new(loss_sum / masked_in_batch as f64, values), grad)
 }

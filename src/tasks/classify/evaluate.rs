@@ -2,20 +2,23 @@
 
 use crate::base::{Error, Result};
 use crate::data::split::LABELLED;
-use crate::data::{Dataset, load_image};
+use crate::data::{Dataset, Subset, load_image};
 use crate::draw::sheet::{Picture, Sheet};
 use crate::exec::Exec;
 use crate::exec::engine::Engine;
+use crate::exec::ranks::Ranks;
 use crate::models::classify::Classifier;
 use crate::tasks::Metrics;
-use crate::tasks::features::{Listener, Outputs, rows};
+use crate::tasks::features::{Listener, Outputs, rows, share};
 use crate::tasks::metrics::{Judgement, judge};
 use crate::train::input::Input;
+use crate::train::told::gather;
 use crate::train::workers::WorkerPool;
-use ndarray::{Array2, ArrayView1, ArrayView4, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView4, Axis, concatenate};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Pictures of the sheet, and how many stand side by side.
 const WRONG_SHOWN: usize = 24;
@@ -78,6 +81,26 @@ impl Evaluator<'_> {
         let judgements = judge(logits.view(), &labels);
         let metrics = Metrics::of(&judgements, self.classes.len());
         Ok(Evaluation { judgements, metrics })
+    }
+
+    /// The same on all of several ranks, each of which sees a share of the images.
+    ///
+    /// # Errors
+    /// As [`Evaluator::evaluate`], or if another rank has failed.
+    pub fn evaluate_among(&self, ranks: &dyn Ranks, dataset: &Arc<dyn Dataset>) -> Result<Evaluation> {
+        if ranks.size() == 1 {
+            return self.evaluate(&**dataset, &());
+        }
+        let labels = labels_among(self.classes, &**dataset)?;
+        let own: Vec<usize> = share(dataset.len(), ranks).collect();
+        let logits = match &own[..] {
+            [] => Array2::zeros((0, self.classes.len())),
+            _ => self.logits(&Subset::new(dataset.clone(), own), &())?,
+        };
+        let logits = gather(ranks, logits)?;
+        let parts: Vec<_> = logits.iter().map(|part| part.view()).collect();
+        let judgements = judge(concatenate(Axis(0), &parts).expect("as many classes each").view(), &labels);
+        Ok(Evaluation { metrics: Metrics::of(&judgements, self.classes.len()), judgements })
     }
 
     /// The `top` most probable classes of each picture, the most probable first.

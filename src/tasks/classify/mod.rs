@@ -96,6 +96,10 @@ impl Task for Classify {
         source::loader(&config.data, vec![augment], shape, config.optim.batch_size, config.run.seed)
     }
 
+    fn mixes(config: &FinetuneConfig) -> bool {
+        config.augment.mixing().is_possible()
+    }
+
     fn memory(config: &FinetuneConfig, threads: usize) -> StepMemory {
         config.memory(threads)
     }
@@ -154,7 +158,7 @@ impl Task for Classify {
 
     fn evaluate(&mut self, cx: &EvalCx<'_, Self>, step: u64, epoch: u64) -> Result<Option<Validation>> {
         let Some(set) = &self.images.validation else { return Ok(None) };
-        let metrics = evaluate(cx, cx.model, &**set)?.metrics;
+        let metrics = evaluate(cx, cx.model, set)?.metrics;
         let recall = (0..metrics.classes()).map(|class| metrics.recall(class)).collect();
         let values = [
             ("top1", Measured::Number(metrics.top1_share())),
@@ -224,7 +228,7 @@ impl Task for Classify {
         };
         let sheets = match &images.test {
             Ok(set) => {
-                let evaluation = evaluate(cx, &best, &**set)?;
+                let evaluation = evaluate(cx, &best, set)?;
                 outcome.tested(&evaluation, &config);
                 draw_test(cx, (&best, &config), (&evaluation, &**set), chosen.epoch)?
             }
@@ -247,9 +251,13 @@ impl Task for Classify {
 }
 
 /// What a classifier makes of labelled images.
-fn evaluate(cx: &EvalCx<'_, Classify>, model: &Classifier<f32>, set: &dyn Dataset) -> Result<Evaluation> {
-    let engine = cx.workers.engine();
-    cx.config.evaluator(model, &cx.config.input(), cx.run.path(), engine).evaluate(set, &())
+fn evaluate(
+    cx: &EvalCx<'_, Classify>,
+    model: &Classifier<f32>,
+    set: &Arc<dyn Dataset>,
+) -> Result<Evaluation> {
+    let (engine, ranks) = (cx.workers.engine(), cx.workers.ranks());
+    cx.config.evaluator(model, &cx.config.input(), cx.run.path(), engine).evaluate_among(ranks, set)
 }
 
 /// The confusion matrix of the test images, and those on which the classifier is most confidently wrong.

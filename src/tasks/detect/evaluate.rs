@@ -7,9 +7,11 @@ use super::predictor::{Found, Predictor};
 use crate::base::{Error, Result};
 use crate::data::rle::Rle;
 use crate::data::{Dataset, Instance, Target, TargetKind};
+use crate::exec::ranks::share;
 use crate::models::detect::Detector;
 use crate::tasks::features::Listener;
 use crate::tasks::transfer::same_classes;
+use crate::train::told::gather;
 use crate::train::workers::WorkerPool;
 use rayon::prelude::*;
 
@@ -28,7 +30,7 @@ pub struct Evaluation {
     pub note: Option<String>,
 }
 
-/// Judges a network, image by image on all threads.
+/// Judges a network, image by image on all threads, and on all ranks of the workers, each of which sees a share of the images.
 ///
 /// # Errors
 /// The first image, in the order of the data, that cannot be read or has no objects known, or as [`Predictor::see`].
@@ -40,7 +42,9 @@ pub fn evaluate(
     listener: &dyn Listener,
 ) -> Result<Evaluation> {
     same_classes(TargetKind::Instances, names, dataset)?;
-    let split = dataset.len() < rayon::current_num_threads();
+    let ranks = workers.ranks();
+    let own = share(dataset.len(), ranks.rank(), ranks.size());
+    let split = own.len() < rayon::current_num_threads();
     let one = |index: usize| -> Result<ImageResult> {
         let (image, instances) = (dataset.image(index)?, instances(dataset, index)?);
         let found = workers.run(split, |cx| predictor.see(&dataset.source(index), &image, cx))?;
@@ -51,9 +55,10 @@ pub fn evaluate(
             detections: found.into_iter().map(Detection::from).collect(),
         })
     };
-    let results: Vec<_> = (0..dataset.len()).into_par_iter().map(one).collect();
+    let results: Vec<_> = own.into_par_iter().map(one).collect();
     let images = results.into_iter().collect::<Result<Vec<_>>>()?;
     workers.engine().check()?;
+    let images: Vec<_> = gather(ranks, images)?.into_iter().flatten().collect();
     let (protocol, classes) = (Protocol::default(), names.len());
     let objects = || images.iter().flat_map(|image| &image.objects);
     let (all, bare) = (objects().count(), objects().filter(|object| object.mask.is_none()).count());

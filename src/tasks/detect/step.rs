@@ -8,7 +8,8 @@ use crate::models::detect::proposals::Proposal;
 use crate::models::detect::{Denominators, DetectLosses, Detector, Forward, ImageSamples};
 use crate::models::vit::ForwardOptions;
 use crate::tasks::transfer::StepOptions;
-use crate::train::step::{map, sum};
+use crate::train::step::{map, own_chunks, sum_and_map};
+use crate::train::told::Told;
 use crate::train::workers::WorkerPool;
 use ndarray::{ArrayView4, Axis};
 use std::sync::Mutex;
@@ -40,7 +41,7 @@ pub fn loss_and_gradient(
     let size = options.micro_batch;
     let parts = batch.images.axis_chunks_iter(Axis(0), size).zip(batch.samples.chunks(size));
     let chunks: Vec<_> = parts.zip(batch.objects.chunks(size)).collect();
-    let halves = map(chunks.len(), workers, |i, cx| {
+    let halves = own_chunks(chunks.len(), workers, |i, cx| {
         let ((images, samples), instances) = &chunks[i];
         let branches = options.drop_path.draw(options.seed, options.epoch, samples);
         let o = ForwardOptions { tune_blocks: options.tune_blocks, drop_path: branches.as_ref(), taps: &[] };
@@ -55,31 +56,39 @@ pub fn loss_and_gradient(
         Mutex::new(Some(Half { forward, samples }))
     });
 
-    let of = denominators(model, batch, &halves);
-    let losses: Vec<Mutex<DetectLosses>> = halves.iter().map(|_| Mutex::default()).collect();
-    let (_, grad) = sum(model, chunks.len(), workers, |i, grad, cx| {
-        let Half { forward, samples } = lock(&halves[i]).take().expect("each chunk goes back once");
+    let half = |i: usize| halves[i].as_ref().expect("what a rank takes back it took forward");
+    let counted =
+        map(chunks.len(), workers, |i, _| counts(lock(half(i)).iter().flat_map(|half| &half.samples)));
+    // The whole batch's numbers.
+    let of = Denominators {
+        anchors: batch.samples.len() * model.config.rpn_batch_per_image,
+        regions: counted.iter().map(|[regions, _]| regions).sum(),
+        foreground: counted.iter().map(|[_, foreground]| foreground).sum(),
+    };
+    let (_, losses, grad) = sum_and_map(model, chunks.len(), workers, |i, grad, cx| {
+        let Half { forward, samples } = lock(half(i)).take().expect("each chunk goes back once");
         let of_chunk = model.loss_and_gradient(forward, &samples, of, grad, cx);
-        *lock(&losses[i]) = of_chunk;
-        of_chunk.total()
+        (of_chunk.total(), of_chunk)
     });
-    let losses = losses.iter().fold(DetectLosses::default(), |sum, chunk| sum.plus(&lock(chunk)));
+    let losses = losses.iter().fold(DetectLosses::default(), |sum, chunk| sum.plus(chunk));
     (losses, grad)
 }
 
-/// The whole batch's numbers.
-fn denominators(model: &Detector<f32>, batch: &Annotated, halves: &[Mutex<Option<Half>>]) -> Denominators {
-    let mut of = Denominators {
-        anchors: batch.samples.len() * model.config.rpn_batch_per_image,
-        regions: 0,
-        foreground: 0,
-    };
-    for half in halves {
-        for image in lock(half).iter().flat_map(|half| &half.samples) {
-            of.regions += image.regions.len();
-            let masks = image.regions.iter().filter_map(|region| region.object.as_ref());
-            of.foreground += masks.filter(|object| !object.mask.is_empty()).count();
-        }
+/// Regions that were sampled, and how many of them show an object that has a mask.
+fn counts<'a>(images: impl Iterator<Item = &'a ImageSamples<f32>>) -> [usize; 2] {
+    images.fold([0, 0], |[regions, foreground], image| {
+        let masks = image.regions.iter().filter_map(|region| region.object.as_ref());
+        [regions + image.regions.len(), foreground + masks.filter(|object| !object.mask.is_empty()).count()]
+    })
+}
+
+impl Told for DetectLosses {
+    fn tell(&self, to: &mut Vec<f64>) {
+        [self.rpn_cls, self.rpn_box, self.cls, self.bbox, self.mask].tell(to);
     }
-    of
+
+    fn told(from: &mut dyn Iterator<Item = f64>) -> Self {
+        let [rpn_cls, rpn_box, cls, bbox, mask] = Told::told(from);
+        Self { rpn_cls, rpn_box, cls, bbox, mask }
+    }
 }

@@ -4,7 +4,7 @@ use crate::base::Real;
 use crate::exec::tree;
 use crate::models::mae::{Mae, Mask};
 use crate::train::WorkerPool;
-use crate::train::step::sum;
+use crate::train::step::{map, sum};
 use ndarray::{ArrayView4, Axis};
 
 /// The loss of a batch and its gradient, chunks of `micro_batch` images at a time. The denominator, the number of
@@ -41,16 +41,14 @@ pub fn loss<F: Real>(
 ) -> f64 {
     let chunks: Vec<_> =
         images.axis_chunks_iter(Axis(0), micro_batch).zip(masks.chunks(micro_batch)).collect();
-    let chunk = |i: usize| {
+    let sums = map(chunks.len(), workers, |i, cx| {
         let (images, masks) = &chunks[i];
-        workers.run(false, |cx| {
-            let output = model.infer(images.view(), masks, cx);
-            let loss_sum = output.loss_sum;
-            output.recycle(cx);
-            loss_sum
-        })
-    };
-    let sum = tree::reduce(chunks.len(), &chunk, &|a, b| a + b).unwrap_or(0.0);
+        let output = model.infer(images.view(), masks, cx);
+        let loss_sum = output.loss_sum;
+        output.recycle(cx);
+        loss_sum
+    });
+    let sum = tree::reduce(chunks.len(), &|i| sums[i], &|a, b| a + b).unwrap_or(0.0);
     sum / removed(masks) as f64
 }
 

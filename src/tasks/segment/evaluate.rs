@@ -5,9 +5,11 @@ use super::predictor::{Predictor, Seen};
 use crate::base::{Error, Result};
 use crate::data::target::IGNORED;
 use crate::data::{Dataset, Target, TargetKind};
+use crate::exec::ranks::share;
 use crate::models::segment::Segmenter;
 use crate::tasks::features::Listener;
 use crate::tasks::transfer::same_classes;
+use crate::train::told::gather;
 use crate::train::workers::WorkerPool;
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -25,7 +27,8 @@ pub struct Evaluation {
     pub of_images: Vec<Option<f64>>,
 }
 
-/// Judges a network, image by image on all threads; `keep` is handed each image's number and predicted map, in order.
+/// Judges a network, image by image on all threads, and on all ranks of the workers, each of which sees a share of the images; `keep`
+/// is handed the number and the predicted map of each that this one sees, in order.
 ///
 /// # Errors
 /// The first image, in the order of the data, that cannot be read or has no label map, or as [`Predictor::see`].
@@ -38,10 +41,11 @@ pub fn evaluate(
     mut keep: impl FnMut(usize, &Array2<u8>) -> Result<()>,
 ) -> Result<Evaluation> {
     same_classes(TargetKind::LabelMap, names, dataset)?;
-    let mut all =
-        Evaluation { metrics: PixelMetrics::new(names.len()), cross_entropy: None, of_images: Vec::new() };
-    let (mut sum, mut labelled) = (Some(0.0), 0_usize);
-    let split = dataset.len() < rayon::current_num_threads();
+    let ranks = workers.ranks();
+    let own = share(dataset.len(), ranks.rank(), ranks.size());
+    let mut metrics = PixelMetrics::new(names.len());
+    let mut of_images = Vec::with_capacity(own.len());
+    let split = own.len() < rayon::current_num_threads();
     let one = |index: usize| -> Result<(Seen, Array2<u8>)> {
         let (image, truth) = (dataset.image(index)?, label_map(dataset, index)?);
         let seen =
@@ -49,21 +53,31 @@ pub fn evaluate(
         listener.finished(1);
         Ok((seen, truth))
     };
-    for first in (0..dataset.len()).step_by(AT_ONCE) {
-        let indices = first..(first + AT_ONCE).min(dataset.len());
+    for first in own.clone().step_by(AT_ONCE) {
+        let indices = first..(first + AT_ONCE).min(own.end);
         let results: Vec<_> = indices.clone().into_par_iter().map(one).collect();
         for (index, result) in indices.zip(results) {
             let (seen, truth) = result?;
             let mut of_image = PixelMetrics::new(names.len());
             of_image.count(truth.view(), seen.map.view());
-            all.metrics.confusion += &of_image.confusion;
-            all.of_images.push(of_image.miou());
-            labelled += truth.iter().filter(|&&label| label != IGNORED).count();
-            sum = sum.zip(seen.cross_entropy_sum).map(|(sum, more)| sum + more);
+            metrics.confusion += &of_image.confusion;
+            let labelled = truth.iter().filter(|&&label| label != IGNORED).count();
+            of_images.push(([of_image.miou(), seen.cross_entropy_sum], labelled));
             keep(index, &seen.map)?;
         }
     }
     workers.engine().check()?;
+    let mut all =
+        Evaluation { metrics: PixelMetrics::new(names.len()), cross_entropy: None, of_images: Vec::new() };
+    let (mut sum, mut labelled) = (Some(0.0), 0_usize);
+    for (metrics, of_images) in gather(ranks, (metrics, of_images))? {
+        all.metrics.confusion += &metrics.confusion;
+        for ([miou, cross_entropy_sum], pixels) in of_images {
+            all.of_images.push(miou);
+            labelled += pixels;
+            sum = sum.zip(cross_entropy_sum).map(|(sum, more)| sum + more);
+        }
+    }
     all.cross_entropy = sum.filter(|_| labelled > 0).map(|sum| sum / labelled as f64);
     Ok(all)
 }

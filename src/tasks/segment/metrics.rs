@@ -8,6 +8,7 @@
 //! ```
 
 use crate::data::target::IGNORED;
+use crate::train::told::Told;
 use ndarray::{Array2, ArrayView2};
 
 /// Pixels, counted.
@@ -15,6 +16,18 @@ use ndarray::{Array2, ArrayView2};
 pub struct PixelMetrics {
     /// `[K, K]`: pixels of the true class (row) that were predicted as a class (column).
     pub confusion: Array2<u64>,
+}
+
+/// Below 2⁵³ pixels.
+impl Told for PixelMetrics {
+    fn tell(&self, to: &mut Vec<f64>) {
+        self.confusion.mapv(|pixels| pixels as f64).tell(to);
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "they are counts")]
+    fn told(from: &mut dyn Iterator<Item = f64>) -> Self {
+        Self { confusion: Array2::<f64>::told(from).mapv(|pixels| pixels as u64) }
+    }
 }
 
 impl PixelMetrics {

@@ -5,10 +5,9 @@ use crate::data::target::IGNORED;
 use crate::models::segment::{SegmentLosses, Segmenter};
 use crate::models::vit::ForwardOptions;
 use crate::tasks::transfer::StepOptions;
-use crate::train::step::sum;
+use crate::train::step::{map, sum_and_map};
 use crate::train::workers::WorkerPool;
 use ndarray::{ArrayView2, ArrayView4, Axis};
-use std::sync::OnceLock;
 
 /// Images with their label maps.
 pub struct Labelled<'a, F> {
@@ -30,18 +29,17 @@ pub fn loss_and_gradient<F: Real>(
     workers: &WorkerPool<F, Segmenter<F>>,
 ) -> (SegmentLosses, Segmenter<F>) {
     let size = options.micro_batch;
-    let labelled = batch.maps.iter().flatten().filter(|&&label| label != IGNORED).count();
     let parts = batch.images.axis_chunks_iter(Axis(0), size).zip(batch.samples.chunks(size));
     let chunks: Vec<_> = parts.zip(batch.maps.chunks(size)).collect();
-    let auxiliary: Vec<OnceLock<f64>> = chunks.iter().map(|_| OnceLock::new()).collect();
-    let (main, grad) = sum(model, chunks.len(), workers, |i, grad, cx| {
+    let labelled = |i: usize| chunks[i].1.iter().flatten().filter(|&&label| label != IGNORED).count();
+    let labelled: usize = map(chunks.len(), workers, |i, _| labelled(i)).into_iter().sum();
+    let (main, auxiliary, grad) = sum_and_map(model, chunks.len(), workers, |i, grad, cx| {
         let ((images, samples), maps) = &chunks[i];
         let branches = options.drop_path.draw(options.seed, options.epoch, samples);
         let o = ForwardOptions { tune_blocks: options.tune_blocks, drop_path: branches.as_ref(), taps: &[] };
         let losses = model.loss_and_gradient(*images, maps, labelled, &o, grad, cx);
-        auxiliary[i].get_or_init(|| losses.auxiliary);
-        losses.main
+        (losses.main, losses.auxiliary)
     });
-    let (n, auxiliary) = (labelled.max(1) as f64, auxiliary.iter().filter_map(OnceLock::get).sum::<f64>());
+    let (n, auxiliary) = (labelled.max(1) as f64, auxiliary.into_iter().sum::<f64>());
     (SegmentLosses { main: main / n, auxiliary: auxiliary / n }, grad)
 }

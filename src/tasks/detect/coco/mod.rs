@@ -12,6 +12,7 @@ pub mod evaluation;
 mod matching;
 pub mod protocol;
 pub mod results;
+mod told;
 
 pub use errors::{ErrorCounts, count_errors};
 pub use evaluation::{Evaluation, FIGURES, evaluate};
