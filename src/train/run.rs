@@ -94,7 +94,8 @@ impl<T: Task> Run<T> {
         let patience = together::patience(self.learner.config.run().rank_timeout_secs);
         self.learner.workers.ranks().limit(Some(patience));
         if self.log.saved.is_none() {
-            self.learner.task.prepare(&self.log.run)?;
+            let prepare = || self.learner.task.prepare(&self.log.run);
+            ranks::on_first(self.learner.workers.ranks(), prepare)?;
             self.checkpoint()?;
         }
         let settings = self.learner.config.run().clone();
