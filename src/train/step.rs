@@ -76,6 +76,8 @@ impl<T: Task> Learner<T> {
         train: Arc<dyn Dataset>,
         model: impl FnOnce(&T::Config) -> Result<T::Model>,
     ) -> Result<Self> {
+        // Again, since the data has had its say: how many classes there are, for example.
+        config.validate()?;
         let mut loader = open_loader(train, T::loader(&config), config.optim().accum_iter)?;
         let chunks = together::chunks(config.optim());
         if ranks.size() > 1 {

@@ -298,6 +298,41 @@ fn an_image_that_cannot_be_read_is_left_out_to_the_end() {
     assert!(outcome.skipped.iter().all(|line| line.contains("00.png")) && !outcome.skipped.is_empty());
 }
 
+/// A box without width among the objects.
+fn spoilt(numbers: &[u32]) -> String {
+    let mut document: Value = serde_json::from_str(&document(numbers, true)).unwrap();
+    document["annotations"][0]["bbox"][2] = json!(0);
+    document.to_string()
+}
+
+#[test]
+fn what_judges_is_looked_at_before_training_and_pre_training_needs_no_objects() {
+    let place = place();
+    place.write("boxes/annotations/instances_test.json", spoilt(&[16, 17]));
+    let args = [
+        "finetune",
+        "--task",
+        "detect",
+        "--from-scratch",
+        "--preset",
+        "photo",
+        "--data",
+        "boxes",
+        "--epochs",
+        "1",
+    ];
+    place.refused(
+        &[&args[..], &["--batch-size", "4", "--out", "run"]].concat(),
+        &["instances_test.json", "bbox"],
+    );
+    assert!(!place.path("run").exists());
+    place.write("boxes/annotations/instances_train.json", spoilt(&[0, 1, 2, 3]));
+    let sets = ["model.embed_dim=16", "model.num_heads=2", "model.depth=1", "model.decoder_depth=1"];
+    let args = ["pretrain", "--preset", "photo", "--data", "boxes", "--epochs", "1", "--warmup-epochs", "0"];
+    let sets: Vec<&str> = sets.iter().flat_map(|&set| ["--set", set]).collect();
+    place.done(&[&args[..], &sets, &["--batch-size", "4", "--out", "mae"]].concat());
+}
+
 #[test]
 fn data_without_masks_gives_a_detector_without_a_mask_head() {
     let place = place_with(false);
