@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 use toml::{Table, Value};
 use vit_mae::config::{Overrides, Settings, keys};
-use vit_mae::sweep::{Ablation, AblationObserver, Axis, EvalPlan, METHOD, Plan, Row, table};
+use vit_mae::sweep::{Ablation, AblationObserver, Axis, EvalPlan, METHOD, Plan, Row, results, table};
 use vit_mae::tasks::mae::presets;
 use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
 use vit_mae::tasks::transfer::{DEFAULT_RECIPE, Transfer};
@@ -132,7 +132,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         outln!("{json}");
         return Ok(());
     }
-    outln!("{}", table::markdown(&ablation.plan.vary, &rows));
+    outln!("{}", results::markdown(&ablation.plan.vary, &rows));
     let folder = ablation.folder.display();
     outln!("Look at   {folder}/report.html\n          {folder}/results.md\n          {folder}/results.csv");
     Ok(())

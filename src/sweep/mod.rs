@@ -15,6 +15,7 @@ pub mod difference;
 pub mod figure;
 mod page;
 pub mod plan;
+pub mod results;
 pub mod table;
 
 pub use plan::{Axis, EvalPlan, METHOD, Plan, Point};
@@ -111,7 +112,7 @@ impl Ablation {
         let axis = &self.plan.vary;
         let write = |name: &str, text: String| write_atomic(&self.folder.join(name), text.as_bytes());
         write("results.csv", table::csv(axis, rows))?;
-        write("results.md", table::markdown(axis, rows))?;
+        write("results.md", results::markdown(axis, rows))?;
         write("figure.svg", figure::svg(axis, rows, &self.plan.judge.task)?)?;
         write("report.html", page::html(self, rows)?)
     }

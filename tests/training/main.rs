@@ -9,6 +9,7 @@ mod coco_eval;
 #[path = "../common/mod.rs"]
 mod common;
 mod detect;
+mod detect_by_heart;
 mod detector;
 mod determinism;
 mod examples;

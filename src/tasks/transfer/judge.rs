@@ -142,10 +142,9 @@ pub const OVERLAY: &str = ".overlay";
 /// has that name already, or its [`OVERLAY`] has.
 #[must_use]
 pub fn file_name(source: &Path, index: usize, taken: &mut BTreeSet<String>) -> String {
-    let stem = source.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     // An image in a larger file is called `FILE, image 17`.
-    let stem =
-        stem.filter(|name| !name.is_empty() && !name.contains(',')).unwrap_or_else(|| format!("{index:06}"));
+    let own = source.file_name().filter(|name| !name.to_string_lossy().contains(',')).and(source.file_stem());
+    let stem = own.map_or_else(|| format!("{index:06}"), |stem| stem.to_string_lossy().into_owned());
     let names = std::iter::once(stem.clone()).chain((2..).map(|n| format!("{stem}-{n}")));
     let free =
         |name: &String| [name.clone(), format!("{name}{OVERLAY}")].iter().all(|name| !taken.contains(name));
