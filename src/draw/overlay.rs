@@ -71,7 +71,7 @@ impl Canvas {
         let (left, right) = (pixel(x1, image.width), pixel(x2.ceil() - 1.0, image.width));
         let (top, bottom) = (pixel(y1, image.height), pixel(y2.ceil() - 1.0, image.height));
         // Inwards, so that neighbours do not cover each other.
-        for i in 0..1 + image.width.max(image.height) / FINE {
+        for i in 0..=(image.width.max(image.height) / FINE) {
             let (left, right) = (left + i, right.saturating_sub(i));
             let (top, bottom) = (top + i, bottom.saturating_sub(i));
             if left > right || top > bottom {

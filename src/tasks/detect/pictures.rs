@@ -53,7 +53,7 @@ pub fn picture(image: &Image, found: &[Found], names: &[String]) -> Picture {
     let sure: Vec<(&Found, Instance)> = found
         .iter()
         .filter(|found| found.score >= SURE)
-        .flat_map(|found| moved(&enlarge, instance(found)).map(|instance| (found, instance)))
+        .filter_map(|found| moved(&enlarge, instance(found)).map(|instance| (found, instance)))
         .collect();
     let instances: Vec<Instance> = sure.iter().map(|(_, instance)| instance.clone()).collect();
     let enlarged = enlarge.image(image, Filter::Bilinear, &[]);
