@@ -60,7 +60,8 @@ impl Geometry {
     }
 
     /// The target of the view. Of the objects those stay that are seen; where the crop cuts one that has a mask, its box
-    /// becomes that of the pixels that are left.
+    /// becomes that of the pixels that are left. An object whose mask has no pixel to begin with, as that of a polygon smaller than one,
+    /// is known by its box alone.
     ///
     /// # Panics
     /// If the crop reaches out of a mask or label map.
@@ -85,10 +86,11 @@ impl Geometry {
         });
         let moved: [f64; 4] = std::array::from_fn(|i| object.bbox[i] - axes[i % 2].0);
         let mut seen: [f64; 4] = std::array::from_fn(|i| moved[i].clamp(0.0, axes[i % 2].1));
-        if let Some(mask) = object.mask.as_ref().filter(|_| seen != moved) {
+        let known = object.mask.as_ref().filter(|mask| mask.iter().any(|&set| set));
+        if let Some(mask) = known.filter(|_| seen != moved) {
             seen = mask_box(mask.slice(s![top..top + height, left..left + width]))?;
         }
-        let mask = object.mask.as_ref().map(|mask| self.map(mask, false));
+        let mask = known.map(|mask| self.map(mask, false));
         let vanished = mask.as_ref().is_some_and(|mask| !mask.iter().any(|&set| set));
         if vanished || seen[0] >= seen[2] || seen[1] >= seen[3] {
             return None;

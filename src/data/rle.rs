@@ -61,9 +61,27 @@ impl Rle {
     /// The runs of a mask `[H, W]`.
     #[must_use]
     pub fn of_mask(mask: ArrayView2<bool>) -> Self {
+        Self::of_part(mask, [0, 0], [mask.nrows(), mask.ncols()])
+    }
+
+    /// The runs of a mask of `size = [H, W]` pixels that is outside but for `part`, whose first pixel is `[line, column]`.
+    ///
+    /// # Panics
+    /// If the part reaches out of the mask.
+    #[must_use]
+    pub fn of_part(part: ArrayView2<bool>, [line, column]: [usize; 2], size: [usize; 2]) -> Self {
+        let ((lines, columns), [height, width]) = (part.dim(), size);
+        assert!(line + lines <= height && column + columns <= width, "a part of a mask of {height}×{width}");
+        let pixels = |number: usize| u32::try_from(number).expect("a mask has fewer than 2³² pixels");
         let mut runs = Runs::new();
-        mask.t().iter().for_each(|&set| runs.push(1, set));
-        Self { counts: runs.counts, size: [mask.nrows(), mask.ncols()] }
+        runs.push(pixels(column * height), false);
+        for part in part.columns() {
+            runs.push(pixels(line), false);
+            part.iter().for_each(|&set| runs.push(1, set));
+            runs.push(pixels(height - line - lines), false);
+        }
+        runs.push(pixels((width - column - columns) * height), false);
+        Self { counts: runs.counts, size }
     }
 
     /// The mask that COCO's compressed string stands for. A number is five bits a character, the lowest first, in two's

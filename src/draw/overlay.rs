@@ -18,7 +18,7 @@ const FINE: usize = 320;
 /// # Panics
 /// If a label map or mask has another size than the image.
 #[must_use]
-pub fn overlay(image: &Image, target: &Target) -> (Picture, BTreeSet<u8>) {
+pub fn overlay(image: &Image, target: &Target) -> (Picture, BTreeSet<usize>) {
     let colours = if image.colours() >= 3 { 3 } else { 1 };
     let of_pixel = |pixel: &[u8]| if colours == 3 { [pixel[0], pixel[1], pixel[2]] } else { [pixel[0]; 3] };
     let mut canvas = Canvas {
@@ -29,7 +29,7 @@ pub fn overlay(image: &Image, target: &Target) -> (Picture, BTreeSet<u8>) {
     match target {
         Target::LabelMap(labels) => {
             assert_eq!(labels.dim(), (image.height, image.width), "a label map and its image");
-            labels.indexed_iter().for_each(|(at, &label)| canvas.blend(at, label, STRENGTH));
+            labels.indexed_iter().for_each(|(at, &label)| canvas.blend(at, label.into(), STRENGTH));
         }
         Target::Instances(objects) => objects.iter().for_each(|object| canvas.object(object, image)),
         Target::None | Target::Class(_) => {}
@@ -42,11 +42,11 @@ pub fn overlay(image: &Image, target: &Target) -> (Picture, BTreeSet<u8>) {
 struct Canvas {
     width: usize,
     pixels: Vec<[u8; 3]>,
-    numbers: BTreeSet<u8>,
+    numbers: BTreeSet<usize>,
 }
 
 impl Canvas {
-    fn blend(&mut self, (y, x): (usize, usize), number: u8, strength: u8) {
+    fn blend(&mut self, (y, x): (usize, usize), number: usize, strength: u8) {
         self.numbers.insert(number);
         for (value, of_class) in self.pixels[y * self.width + x].iter_mut().zip(colour(number)) {
             *value = mixed(*value, of_class, strength);
@@ -54,7 +54,7 @@ impl Canvas {
     }
 
     fn object(&mut self, object: &Instance, image: &Image) {
-        let number = u8::try_from(object.class + 1).unwrap_or(u8::MAX);
+        let number = object.class + 1;
         if let Some(mask) = &object.mask {
             assert_eq!(mask.dim(), (image.height, image.width), "a mask and its image");
             let seen = mask.indexed_iter().filter(|(_, set)| **set);

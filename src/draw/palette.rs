@@ -1,7 +1,8 @@
 //! The colours of classes, Pascal VOC's, and label maps as files with them.
 //!
-//! Bit 0, 3, 6 of a class's number are the upper bits of its red, bits 1, 4, 7 of its green, bits 2, 5 of its blue, the lowest one
-//! first. So numbers that are near each other have colours that are not; 0 is black, and 255 (ignored) a pale grey.
+//! Bits 0, 3, 6, … of a class's number are the bits of its red, the lowest of the number being the highest of the colour, bits 1, 4, 7, …
+//! those of its green, bits 2, 5, 8, … those of its blue. So numbers that are near each other have colours that are not, and 2²⁴ numbers
+//! have colours of their own; 0 is black, and 255 (ignored in label maps) a pale grey.
 
 use std::path::Path;
 
@@ -12,20 +13,18 @@ use crate::checkpoint::atomic::write_atomic;
 
 /// The colour of a class: red, green, blue.
 #[must_use]
-pub const fn colour(class: u8) -> [u8; 3] {
+pub fn colour(class: usize) -> [u8; 3] {
     let mut colour = [0; 3];
-    let mut bit = 0;
-    while bit < 8 {
-        colour[bit % 3] |= ((class >> bit) & 1) << (7 - bit / 3);
-        bit += 1;
+    for bit in 0..24 {
+        colour[bit % 3] |= u8::from((class >> bit) & 1 == 1) << (7 - bit / 3);
     }
     colour
 }
 
-/// The colours of all classes, as a palette in a file has them.
+/// The colours of all labels, as a palette in a file has them.
 #[must_use]
 pub fn palette() -> Vec<u8> {
-    (0..=u8::MAX).flat_map(colour).collect()
+    (0..=255).flat_map(colour).collect()
 }
 
 /// A label map as a PNG file whose indices are the classes: [`crate::data::load_label_map`] reads it back, and other programs show
@@ -72,6 +71,7 @@ mod tests {
             (10, [64, 128, 0]),
             (15, [192, 128, 128]),
             (255, [224, 224, 192]),
+            (256, [0, 0, 32]), // the kit ends at 255; its rule does not
         ];
         for (class, expected) in known {
             assert_eq!(colour(class), expected, "{class}");
@@ -86,7 +86,7 @@ mod tests {
         write_palette_png(&map, &path).unwrap();
         assert_eq!(load_label_map(&path).unwrap(), map);
         let shown = crate::data::load_image(&path).unwrap();
-        let expected: Vec<u8> = map.iter().flat_map(|&class| colour(class)).collect();
+        let expected: Vec<u8> = map.iter().flat_map(|&class| colour(class.into())).collect();
         assert_eq!((shown.channels, shown.pixels), (3, expected));
     }
 }

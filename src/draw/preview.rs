@@ -55,7 +55,7 @@ pub fn draw(dataset: &dyn Dataset, preview: &Preview) -> Result<ContactSheet> {
     drawn.sort_unstable();
     let classes = if labelled { [drawn.len(), with_images.len()] } else { [0, 0] };
     let (mut shown, mut bad, mut tiles_in_rows, mut coloured) = (0, Vec::new(), Vec::new(), BTreeSet::new());
-    let picture = |index: usize| -> Result<(Picture, BTreeSet<u8>)> {
+    let picture = |index: usize| -> Result<(Picture, BTreeSet<usize>)> {
         let image = dataset.image(index)?;
         Ok(if dense {
             overlay(&image, &dataset.target(index)?)
@@ -99,9 +99,9 @@ pub fn draw(dataset: &dyn Dataset, preview: &Preview) -> Result<ContactSheet> {
 }
 
 /// What a colour's number on an overlay stands for.
-fn meaning(dataset: &dyn Dataset, number: u8) -> String {
+fn meaning(dataset: &dyn Dataset, number: usize) -> String {
     let before = usize::from(dataset.target_kind() == TargetKind::Instances);
-    let class = usize::from(number).checked_sub(before).and_then(|class| dataset.classes().get(class));
+    let class = number.checked_sub(before).and_then(|class| dataset.classes().get(class));
     class.map_or_else(|| "ignored".to_owned(), Clone::clone)
 }
 

@@ -346,6 +346,30 @@ fn annotations_of_images_that_are_not_listed_are_noted() {
 }
 
 #[test]
+fn images_that_no_document_lists_are_noted_where_the_folder_is_one_documents_own() {
+    let dir = TempDir::new().unwrap();
+    let notes = || open(dir.path(), None, Split::Train).unwrap().notes().to_vec();
+    let list = |names: &[(u64, &str)]| document(names, &json!([annotation(1)]));
+    put_json(&dir, "annotations/instances_train.json", &list(&[(1, "./a.png"), (2, "b/c.png")]));
+    for name in ["a.png", "b/c.png", "d.png"] {
+        put(&dir, &format!("images/{name}"), &picture());
+    }
+    let noted = notes();
+    assert!(
+        noted.len() == 1 && noted[0].starts_with("1 image that ") && noted[0].contains("images/d.png"),
+        "{noted:?}"
+    );
+    // What another document may list is not missed.
+    put_json(&dir, "annotations/instances_val.json", &list(&[(1, "d.png")]));
+    assert_eq!(notes(), [""; 0]);
+    put(&dir, "train/a.png", &picture());
+    put(&dir, "train/b/c.png", &picture());
+    put(&dir, "train/e.png", &picture());
+    let noted = notes();
+    assert!(noted.len() == 1 && noted[0].contains("train/e.png"), "{noted:?}");
+}
+
+#[test]
 fn other_splits_have_the_classes_of_the_training_set() {
     let dir = TempDir::new().unwrap();
     put_json(&dir, "annotations/instances_train.json", &document(&[(1, "a.png")], &json!([])));

@@ -147,6 +147,15 @@ fn sides_by_the_shorter_edge_are_the_recorded_ones() {
         assert_eq!(short_edge(case.size, case.short, case.longest), case.to, "{:?}", case.size);
     }
 }
+#[test]
+fn an_object_whose_mask_has_no_pixel_is_known_by_its_box() {
+    let empty = object([2.25, 3.0, 2.75, 3.5], Some(Array2::from_elem((12, 15), false)));
+    let half = Geometry::resized((12, 15), (6, 30));
+    let Instance { bbox, mask, .. } = seen(half, empty.clone()).unwrap();
+    assert_eq!((bbox, mask), ([4.5, 1.5, 5.5, 1.75], None));
+    let elsewhere = CropBox { top: 0, left: 5, height: 12, width: 10 };
+    assert_eq!(seen(Geometry { crop: elsewhere, ..half }, empty), None);
+}
 
 /// Any way into a view: a crop of an image of 12 × 15, scaled, perhaps mirrored and padded.
 fn any_geometry() -> impl Strategy<Value = Geometry> {

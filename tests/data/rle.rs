@@ -1,6 +1,6 @@
 //! Claim: run-length masks are pycocotools' to the bit: runs, strings, boxes, the pixels that a polygon takes, and overlaps.
 
-use ndarray::Array2;
+use ndarray::{Array2, s};
 use proptest::prelude::*;
 use serde::Deserialize;
 use std::{fs, slice};
@@ -183,5 +183,13 @@ proptest! {
         prop_assert_eq!(one.iou(&other, crowd), counted(&a, &b, crowd));
         prop_assert_eq!(one.union(&other), Rle::of_mask((&a | &b).view()));
         prop_assert_eq!(one.intersection(&other), Rle::of_mask((&a & &b).view()));
+    }
+
+    #[test]
+    fn a_part_lies_where_it_is_put(part in mask(), line in 0usize..4, column in 0usize..4, below in 0usize..3, right in 0usize..3) {
+        let size = [line + 5 + below, column + 7 + right];
+        let mut whole = Array2::from_elem(size, false);
+        whole.slice_mut(s![line..line + 5, column..column + 7]).assign(&part);
+        prop_assert_eq!(Rle::of_part(part.view(), [line, column], size), Rle::of_mask(whole.view()));
     }
 }

@@ -2,7 +2,7 @@
 //! does not fit is refused with file, object, field, expected and found.
 
 use tempfile::TempDir;
-use vit_mae::data::{Format, Instance, Split, open, recognise, verify};
+use vit_mae::data::{Dataset, Format, Instance, Split, open, recognise, verify};
 
 use crate::coco::{names, objects, picture};
 use crate::common::files::put;
@@ -26,6 +26,11 @@ fn boxes_of_pascal_voc_count_pixels_from_1() {
     let cat = Instance { bbox: [0.0, 0.5, 8.0, 6.0], class: 0, crowd: true, area: 44.0, ..dog.clone() };
     assert_eq!(objects(&*data, 0), [dog, cat]);
     assert_eq!((data.image_id(2), data.category_ids()), (3, vec![1, 2]));
+    assert_eq!(data.notes(), [""; 0]);
+    put(&dir, "JPEGImages/4.png", &picture());
+    let note = |data: &dyn Dataset| data.notes()[0].replace(&dir.path().display().to_string(), "");
+    let data = open(dir.path(), None, Split::Train).unwrap();
+    assert_eq!(note(&*data), "1 image without an annotation: not read (/JPEGImages/4.png)");
 
     put(&dir, "ImageSets/Main/train.txt", b"3\n");
     put(&dir, "ImageSets/Main/dog_train.txt", b"3  1\n");
@@ -36,6 +41,9 @@ fn boxes_of_pascal_voc_count_pixels_from_1() {
         (open(dir.path(), None, Split::Train).unwrap(), open(dir.path(), None, Split::Validation).unwrap());
     assert_eq!(names(&*train, &dir), ["JPEGImages/3.png"]);
     assert_eq!(names(&*validation, &dir), ["JPEGImages/2.png", "JPEGImages/1.png"]);
+    for data in [&train, &validation] {
+        assert_eq!(note(&**data), "1 image in no list of /ImageSets/Main: not read (/JPEGImages/4.png)");
+    }
     assert!(open(dir.path(), None, Split::Test).is_err_and(|error| error.is_absence()));
     let bad = verify(&*validation, &|| ());
     assert_eq!(bad.len(), 1);
@@ -71,6 +79,11 @@ fn what_is_wrong_in_an_annotation_of_pascal_voc_is_named() {
         ("<difficult>1", "<difficult>2", "object 2: difficult: expected 0 or 1, found \"2\""),
         (">dog<", "><", "object 1: name: expected a class of the training set, found \"\""),
         ("<width>8", "<width>9", "size: width: expected 8, as "),
+        (
+            "<annotation>",
+            "<?xml version=\"1.0\"?><note>",
+            "XML: expected an annotation as Pascal VOC has it, found ",
+        ),
         ("</annotation>", "", "XML: expected an annotation as Pascal VOC has it, found "),
         ("<name>dog", "<name>&bomb;dog", "XML: expected an annotation as Pascal VOC has it, found "),
     ] {

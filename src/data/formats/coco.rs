@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::super::decode::{image_size, load_image};
 use super::super::rle::Rle;
 use super::super::{Dataset, Image, Instance, Split, Target, TargetKind, count};
+use super::label_layout::not_read;
 use super::listing::digest_of;
 use super::{boxes, classes_in_words, images_in_words};
 use crate::base::{Error, Mismatch, Result};
@@ -50,14 +51,18 @@ impl Coco {
             None => read.categories,
         };
         let (category_ids, classes) = categories.into_iter().unzip();
-        let folder = layout::images(&path, read.images.iter().map(|image| image.file_name.as_str()));
+        let names = || read.images.iter().map(|image| image.file_name.as_str());
+        let folder = layout::images(&path, names());
+        // A folder that is not there is told with the first image that is asked for.
+        let unlisted = layout::unlisted(&path, &folder, names()).unwrap_or_default();
         let note = |(number, first): (usize, String)| {
             let annotations = count(number, "annotation", "annotations");
             format!("{}: {annotations} of images that are not listed: not read ({first})", path.display())
         };
+        let why = format!("that {} does not list", path.display());
         Ok(Self {
             root: root.to_path_buf(),
-            notes: read.strays.map(note).into_iter().collect(),
+            notes: read.strays.map(note).into_iter().chain(not_read(unlisted.iter(), &why)).collect(),
             document: path,
             folder,
             images: read.images,

@@ -27,6 +27,9 @@ pub(super) struct Pairs {
     pub(super) notes: Vec<String>,
 }
 
+/// Names in a list, each with its image.
+pub(super) type Named = Vec<(String, PathBuf)>;
+
 /// Whether a folder has one of the layouts: images beside PNG files of annotations, or the folders of Pascal VOC.
 pub(super) fn recognises(root: &Path) -> bool {
     let holds_maps = |folder: PathBuf| tree(&folder).is_ok_and(|tree| tree.images.iter().any(|p| is_map(p)));
@@ -85,16 +88,17 @@ fn png_of(stem: PathBuf) -> PathBuf {
 
 /// The names in `ImageSets/Segmentation/SPLIT.txt`.
 fn in_lists(root: &Path, images: &Path, maps: &Path, split: Split) -> Result<Pairs> {
-    let named = listed(root, "Segmentation", images, split)?;
+    let (named, notes) = listed(root, "Segmentation", images, split)?;
     let pairs = named.into_iter().map(|(name, image)| (image, maps.join(format!("{name}.png")))).collect();
-    Ok(Pairs { pairs, notes: Vec::new() })
+    Ok(Pairs { pairs, notes })
 }
 
-/// The names in Pascal VOC's list `ImageSets/KIND/SPLIT.txt`, each with its image, which need not be there.
+/// The names in Pascal VOC's list `ImageSets/KIND/SPLIT.txt`, each with its image, which need not be there; and what to say of images
+/// that no list of this kind names.
 ///
 /// # Errors
 /// If there is no such list, several, or no name in it.
-pub(super) fn listed(root: &Path, kind: &str, images: &Path, split: Split) -> Result<Vec<(String, PathBuf)>> {
+pub(super) fn listed(root: &Path, kind: &str, images: &Path, split: Split) -> Result<(Named, Vec<String>)> {
     let sets = sub_folder(root, "imagesets").and_then(|sets| sub_folder(&sets, &kind.to_lowercase()));
     let sets = sets.unwrap_or_else(|| root.join("ImageSets").join(kind));
     let of_split = |path: &PathBuf| {
@@ -103,7 +107,8 @@ pub(super) fn listed(root: &Path, kind: &str, images: &Path, split: Split) -> Re
     };
     let lists = if sets.is_dir() { list(&sets)?.others } else { Vec::new() };
     let expected = format!("{split}.txt, a list of names");
-    let file = only(&sets, "split", &expected, lists.into_iter().filter(of_split).collect())?;
+    let file =
+        only(&sets, "split", &expected, lists.iter().filter(|list| of_split(list)).cloned().collect())?;
     let bytes = read_file(&file, MOST_LIST_BYTES)?;
     let there = by_name(images)?;
     let names = text(&file, "list of names", &bytes)?.lines().map(str::trim).filter(|name| !name.is_empty());
@@ -112,7 +117,23 @@ pub(super) fn listed(root: &Path, kind: &str, images: &Path, split: Split) -> Re
     if named.is_empty() {
         return Err(Error::input(&file, "list of names", "at least one", "none"));
     }
-    Ok(named)
+    let mut left = there.clone();
+    for list in lists.iter().filter(|list| has_extension(list, "txt")) {
+        // A class's list has a number behind each name.
+        let names = String::from_utf8_lossy(&read_file(list, MOST_LIST_BYTES)?).into_owned();
+        names
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .for_each(|name| drop(left.remove(name)));
+    }
+    Ok((named, not_read(left.values(), &format!("in no list of {}", sets.display())).into_iter().collect()))
+}
+
+/// What to say of images that nothing names.
+pub(super) fn not_read<'a>(images: impl ExactSizeIterator<Item = &'a PathBuf>, why: &str) -> Option<String> {
+    let number = images_in_words(images.len());
+    let first = images.into_iter().next()?.display();
+    Some(format!("{number} {why}: not read ({first})"))
 }
 
 /// The images in a folder by their names without endings.

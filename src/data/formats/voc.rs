@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 use super::super::decode::{image_size, load_image, read_file};
 use super::super::{Dataset, Image, Instance, Split, Target, TargetKind};
-use super::label_layout::{self, sub_folder};
+use super::label_layout::{self, Pairs, sub_folder};
 use super::label_maps::{CLASSES, read_names};
 use super::listing::{digest_of, list};
 use super::{boxes, classes_in_words, file_name, has_extension, images_in_words};
@@ -52,9 +52,16 @@ pub struct Voc {
     /// Image and annotation.
     pairs: Vec<(PathBuf, PathBuf)>,
     classes: Vec<String>,
+    notes: Vec<String>,
 }
 
-/// A file.
+/// A file, by the name of its outermost element.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum File {
+    Annotation(Annotation),
+}
+
 #[derive(Deserialize)]
 struct Annotation {
     size: Option<Size>,
@@ -89,15 +96,15 @@ impl Voc {
     /// # Errors
     /// If there are no images for the split, or no class.
     pub fn open(root: &Path, split: Split) -> Result<Self> {
-        let pairs = pairs(root, split)?;
+        let Pairs { pairs, notes } = pairs(root, split)?;
         let names = root.join(CLASSES);
         let classes = if names.exists() {
             read_names(&names)?
         } else {
             let train = if split == Split::Train { None } else { self::pairs(root, Split::Train).ok() };
-            occurring(root, train.as_ref().unwrap_or(&pairs))?
+            occurring(root, train.as_ref().map_or(&pairs, |train| &train.pairs))?
         };
-        Ok(Self { root: root.to_path_buf(), pairs, classes })
+        Ok(Self { root: root.to_path_buf(), pairs, classes, notes })
     }
 
     fn instance(
@@ -139,13 +146,14 @@ impl Voc {
 }
 
 /// Images and annotations of a split.
-fn pairs(root: &Path, split: Split) -> Result<Vec<(PathBuf, PathBuf)>> {
+fn pairs(root: &Path, split: Split) -> Result<Pairs> {
     let (images, annotations) = folders(root)?;
     let lists = sub_folder(root, "imagesets").and_then(|sets| sub_folder(&sets, "main"));
     if lists.is_some() {
-        let named = label_layout::listed(root, "Main", &images, split)?;
+        let (named, notes) = label_layout::listed(root, "Main", &images, split)?;
         let annotation = |name: &str| annotations.join(format!("{name}.xml"));
-        return Ok(named.into_iter().map(|(name, image)| (image, annotation(&name))).collect());
+        let pairs = named.into_iter().map(|(name, image)| (image, annotation(&name))).collect();
+        return Ok(Pairs { pairs, notes });
     }
     if split != Split::Train {
         return Err(Error::input(
@@ -156,12 +164,14 @@ fn pairs(root: &Path, split: Split) -> Result<Vec<(PathBuf, PathBuf)>> {
         ));
     }
     let found = list(&annotations)?.others.into_iter().filter(|file| has_extension(file, "xml"));
-    let there = label_layout::by_name(&images)?;
+    let mut there = label_layout::by_name(&images)?;
     let with_image = |file: PathBuf| {
         let name = file_name(&file.with_extension(""));
-        (there.get(&name).cloned().unwrap_or_else(|| images.join(format!("{name}.jpg"))), file)
+        (there.remove(&name).unwrap_or_else(|| images.join(format!("{name}.jpg"))), file)
     };
-    Ok(found.map(with_image).collect())
+    let pairs = found.map(with_image).collect();
+    let notes = label_layout::not_read(there.values(), "without an annotation").into_iter().collect();
+    Ok(Pairs { pairs, notes })
 }
 
 /// The classes in these annotations. What cannot be read is told when it is asked for.
@@ -180,8 +190,9 @@ fn occurring(root: &Path, pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<String>> {
 fn read(path: &Path) -> Result<Annotation> {
     let bytes = read_file(path, MOST_BYTES)?;
     let expected = "an annotation as Pascal VOC has it";
-    quick_xml::de::from_str(text(path, "XML", &bytes)?)
-        .map_err(|error| Error::input(path, "XML", expected, error))
+    let File::Annotation(annotation) = quick_xml::de::from_str(text(path, "XML", &bytes)?)
+        .map_err(|error| Error::input(path, "XML", expected, error))?;
+    Ok(annotation)
 }
 
 impl Dataset for Voc {
@@ -235,6 +246,10 @@ impl Dataset for Voc {
 
     fn size(&self) -> Option<(usize, usize)> {
         None
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Of each file's path inside the folder and its length, and of the names of the classes; contents are not read.

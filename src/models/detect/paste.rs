@@ -63,11 +63,17 @@ impl<F: Real> Pasted<F> {
         whole
     }
 
-    /// The image's pixels that belong to the object, `[H, W]`: value at least ½.
+    /// Which of these pixels belong to the object, `[lines, columns]`: value at least ½.
+    #[must_use]
+    pub fn inside(&self) -> Array2<bool> {
+        self.values.mapv(|value| value >= F::of(0.5))
+    }
+
+    /// The same for the whole image, `[H, W]`.
     #[must_use]
     pub fn bits(&self, size: [usize; 2]) -> Array2<bool> {
         let mut whole = Array2::from_elem(size, false);
-        self.part_of(&mut whole).assign(&self.values.mapv(|value| value >= F::of(0.5)));
+        self.part_of(&mut whole).assign(&self.inside());
         whole
     }
 

@@ -5,7 +5,6 @@ use super::coco::{
 };
 use super::predictor::{Found, Predictor};
 use crate::base::{Error, Result};
-use crate::data::rle::Rle;
 use crate::data::{Dataset, Instance, Target, TargetKind};
 use crate::exec::ranks::share;
 use crate::models::detect::Detector;
@@ -83,12 +82,7 @@ pub fn instances(dataset: &dyn Dataset, index: usize) -> Result<Vec<Instance>> {
 
 impl From<Found> for Detection {
     fn from(found: Found) -> Self {
-        Self {
-            bbox: corner_and_size(found.bbox),
-            score: found.score,
-            class: found.class,
-            mask: found.mask.map(|mask| Rle::of_mask(mask.view())),
-        }
+        Self { bbox: corner_and_size(found.bbox), score: found.score, class: found.class, mask: found.mask }
     }
 }
 

@@ -19,7 +19,7 @@ use ndarray::Axis;
 const IMAGES: usize = 4;
 /// Proposals that are drawn: more hide the image.
 const PROPOSALS: usize = 8;
-/// The colour of background, one of the palette's that few classes have.
+/// Background's place among the classes: its colour is the palette's pale grey for what is of no class.
 const BACKGROUND: usize = 254;
 
 /// Evenly spaced images of the data, each seen as in evaluation, and how a step of the first epoch would sample them; none if they

@@ -167,7 +167,7 @@ impl Transfer for Detect {
                 class: &names[found.class],
                 score: found.score,
                 bbox: super::coco::corner_and_size(found.bbox),
-                mask: found.mask.as_ref().map(|mask| Rle::of_mask(mask.view()).string()),
+                mask: found.mask.as_ref().map(Rle::string),
             });
             let objects = objects.collect();
             answers.push(Answer { image: path, height: image.height, width: image.width, objects });

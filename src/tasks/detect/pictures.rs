@@ -37,7 +37,7 @@ pub fn sheet(
         let said: Vec<String> = say(index).into_iter().collect();
         sheet.push_labelled_row([(Picture::of(&image), said), (truth.0, Vec::new()), (found.0, Vec::new())]);
     }
-    let name = |number: u8| dataset.classes().get(usize::from(number).wrapping_sub(1)).cloned();
+    let name = |number: usize| dataset.classes().get(number.checked_sub(1)?).cloned();
     let legend = seen.into_iter().filter_map(|number| Some((colour(number), name(number)?)));
     sheet.set_legend(legend);
     sheet.to_png_bytes()
@@ -65,9 +65,8 @@ pub fn picture(image: &Image, found: &[Found], names: &[String]) -> Picture {
     picture
 }
 
-/// An object in an enlarged picture; its box alone if its mask has no pixel, which would take it out of the picture.
-fn moved(enlarge: &Geometry, mut object: Instance) -> Option<Instance> {
-    object.mask = object.mask.filter(|mask| mask.iter().any(|&set| set));
+/// An object in an enlarged picture.
+fn moved(enlarge: &Geometry, object: Instance) -> Option<Instance> {
     match enlarge.target(&Target::Instances(vec![object])) {
         Target::Instances(mut moved) => moved.pop(),
         _ => None,
@@ -83,5 +82,11 @@ fn of_detection(found: &Detection) -> Instance {
 fn instance(found: &Found) -> Instance {
     let [x1, y1, x2, y2] = found.bbox;
     let area = (x2 - x1) * (y2 - y1);
-    Instance { bbox: found.bbox, class: found.class, mask: found.mask.clone(), crowd: false, area }
+    Instance {
+        bbox: found.bbox,
+        class: found.class,
+        mask: found.mask.as_ref().map(Rle::mask),
+        crowd: false,
+        area,
+    }
 }

@@ -6,13 +6,14 @@ use crate::data::augment::fill_colour;
 use crate::data::geometry::Geometry;
 use crate::data::image::Image;
 use crate::data::resample::Filter;
+use crate::data::rle::Rle;
 use crate::exec::Exec;
 use crate::models::detect::boxes::{BBox, area, clip, resized};
 use crate::models::detect::paste::paste;
 use crate::models::detect::{Detector, DetectorConfig};
 use crate::params::Params;
 use crate::train::input::Input;
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array3, Axis};
 use std::path::Path;
 
 /// A detector with what else is needed to use it.
@@ -32,8 +33,8 @@ pub struct Found {
     pub score: f64,
     /// A position among the classes that were learnt.
     pub class: usize,
-    /// Its pixels, `[H, W]`; none without a mask head.
-    pub mask: Option<Array2<bool>>,
+    /// Its pixels, in runs: whole masks of a large image would fill the memory. None without a mask head.
+    pub mask: Option<Rle>,
 }
 
 /// An image as the network sees it.
@@ -96,7 +97,10 @@ impl<'a> Predictor<'a> {
         let scaled = [geometry.scale.0, geometry.scale.1];
         let objects = found.into_iter().flatten().filter_map(|instance| {
             let bbox: BBox<f32> = resized(clip(instance.detection.bbox, scaled), scaled, own);
-            let mask = instance.mask.map(|mask| paste(mask.view(), bbox, own).bits(own));
+            let mask = instance.mask.map(|mask| {
+                let pasted = paste(mask.view(), bbox, own);
+                Rle::of_part(pasted.inside().view(), [pasted.lines.start, pasted.columns.start], own)
+            });
             (area(bbox) > 0.0).then(|| Found {
                 bbox: bbox.map(f64::from),
                 score: f64::from(instance.detection.score),

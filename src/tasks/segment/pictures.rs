@@ -34,9 +34,9 @@ pub fn sheet(
             (predicted.0, Vec::new()),
         ]);
     }
-    let name = |number: u8| match dataset.classes().get(usize::from(number)) {
+    let name = |number: usize| match dataset.classes().get(number) {
         Some(name) => name.clone(),
-        None if number == IGNORED => "ignored".to_owned(),
+        None if number == usize::from(IGNORED) => "ignored".to_owned(),
         None => format!("class {number}"),
     };
     sheet.set_legend(seen.into_iter().map(|number| (colour(number), name(number))));

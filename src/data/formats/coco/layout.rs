@@ -8,10 +8,11 @@
 //! _annotations.coco.json                  a.jpg                      a training set
 //! ```
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::super::super::Split;
-use super::super::listing::{Listing, list, only};
+use super::super::listing::{Listing, list, only, tree};
 use super::super::{file_name, has_extension, split_names};
 use crate::base::Result;
 
@@ -59,6 +60,24 @@ pub(super) fn images<'a>(document: &Path, names: impl Iterator<Item = &'a str> +
     let most = counts.iter().max().copied().unwrap_or(0);
     let at = counts.iter().position(|&count| count == most).unwrap_or(0);
     folders.into_iter().nth(at).unwrap_or_default()
+}
+
+/// Images in a document's folder that it does not list; none where the folder may hold those of other documents, too.
+pub(super) fn unlisted<'a>(
+    document: &Path,
+    folder: &Path,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<Vec<PathBuf>> {
+    let beside = document.parent().unwrap_or(Path::new(""));
+    let in_annotations = file_name(beside).eq_ignore_ascii_case(ANNOTATIONS);
+    let of_split = split_names::of_folder(&file_name(folder)).is_some();
+    let documents =
+        || list(beside).map(|files| files.others.iter().filter(|file| has_extension(file, "json")).count());
+    if in_annotations && !of_split && documents()? > 1 {
+        return Ok(Vec::new());
+    }
+    let listed: HashSet<PathBuf> = names.map(|name| folder.join(name)).collect();
+    Ok(tree(folder)?.images.into_iter().filter(|image| !listed.contains(image)).collect())
 }
 
 /// Folders in which a document's images may lie, the likeliest first.
