@@ -58,6 +58,26 @@ fn boxes_of_pascal_voc_count_pixels_from_1() {
 }
 
 #[test]
+fn annotations_may_lie_beside_their_images() {
+    let dir = TempDir::new().unwrap();
+    for name in ["train/a.b", "train/c", "valid/d"] {
+        put(&dir, &format!("{name}.png"), &picture());
+        put(&dir, &format!("{name}.xml"), VOC.as_bytes());
+    }
+    put(&dir, "valid/e.png", &picture());
+    assert_eq!(recognise(dir.path()).unwrap(), Format::Voc);
+    let open = |split| open(dir.path(), None, split);
+    let (train, validation) = (open(Split::Train).unwrap(), open(Split::Validation).unwrap());
+    assert_eq!(names(&*train, &dir), ["train/a.b.png", "train/c.png"]);
+    assert_eq!(objects(&*train, 0).len(), 2);
+    assert_eq!(names(&*validation, &dir), ["valid/d.png"]);
+    assert!(validation.notes()[0].contains("valid/e.png"), "{:?}", validation.notes());
+    assert!(open(Split::Test).is_err_and(|error| error.is_absence()));
+    let alone = vit_mae::data::open(&dir.path().join("train"), None, Split::Train).unwrap();
+    assert_eq!((alone.len(), alone.classes().len()), (2, 2));
+}
+
+#[test]
 fn what_is_wrong_in_an_annotation_of_pascal_voc_is_named() {
     let dir = TempDir::new().unwrap();
     put(&dir, "JPEGImages/1.png", &picture());

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! JPEGImages/a.jpg   Annotations/a.xml   ImageSets/Main/{train,val,test}.txt: names; without these lists a training set
+//! train/a.jpg        train/a.xml         valid, test: as tools export it, one folder a split, or all in one, a training set
 //!
 //! <annotation><size><width>500</width><height>375</height></size>
 //!   <object><name>dog</name><difficult>0</difficult>
@@ -22,19 +23,35 @@ use super::super::decode::{image_size, load_image, read_file};
 use super::super::{Dataset, Image, Instance, Split, Target, TargetKind};
 use super::label_layout::{self, Pairs, sub_folder};
 use super::label_maps::{CLASSES, read_names};
-use super::listing::{digest_of, list};
-use super::{boxes, classes_in_words, file_name, has_extension, images_in_words};
+use super::listing::{digest_of, list, only};
+use super::{boxes, classes_in_words, file_name, has_extension, images_in_words, split_names};
 use crate::base::files::text;
 use crate::base::{Error, Result};
 
 /// More than any annotation.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// Whether a folder has the folders of Pascal VOC.
+/// Whether a folder has the folders of Pascal VOC, or annotations beside its images.
 pub(super) fn recognises(root: &Path) -> bool {
-    folders(root).is_ok_and(|(_, annotations)| {
-        list(&annotations).is_ok_and(|files| files.others.iter().any(|file| has_extension(file, "xml")))
-    })
+    let holds = |folder: &Path| list(folder).is_ok_and(|files| annotated(files.others).next().is_some());
+    match folders(root) {
+        Ok((_, annotations)) => holds(&annotations),
+        Err(_) => holds(root) || split_folders(root).iter().any(|(_, folder)| holds(folder)),
+    }
+}
+
+/// The annotations among files.
+fn annotated(files: Vec<PathBuf>) -> impl Iterator<Item = PathBuf> {
+    files.into_iter().filter(|file| has_extension(file, "xml"))
+}
+
+/// The sub-folders that are called like a split.
+fn split_folders(root: &Path) -> Vec<(Split, PathBuf)> {
+    let folders = list(root).map_or_else(|_| Vec::new(), |listing| listing.folders);
+    folders
+        .into_iter()
+        .filter_map(|path| Some((split_names::of_folder(&file_name(&path))?.0, path)))
+        .collect()
 }
 
 /// The folders of images and of annotations.
@@ -147,7 +164,9 @@ impl Voc {
 
 /// Images and annotations of a split.
 fn pairs(root: &Path, split: Split) -> Result<Pairs> {
-    let (images, annotations) = folders(root)?;
+    let Ok((images, annotations)) = folders(root) else {
+        return beside(root, split);
+    };
     let lists = sub_folder(root, "imagesets").and_then(|sets| sub_folder(&sets, "main"));
     if lists.is_some() {
         let (named, notes) = label_layout::listed(root, "Main", &images, split)?;
@@ -163,8 +182,25 @@ fn pairs(root: &Path, split: Split) -> Result<Pairs> {
             "none",
         ));
     }
-    let found = list(&annotations)?.others.into_iter().filter(|file| has_extension(file, "xml"));
-    let mut there = label_layout::by_name(&images)?;
+    in_folders(&images, &annotations)
+}
+
+/// Those of a split's own folder, or of the only one, with annotations beside images.
+fn beside(root: &Path, split: Split) -> Result<Pairs> {
+    let folders = split_folders(root);
+    let folder = if folders.is_empty() && split == Split::Train {
+        root.to_path_buf()
+    } else {
+        let of_split = folders.into_iter().filter(|(of, _)| *of == split).map(|(_, folder)| folder);
+        only(root, "split", &format!("a sub-folder for {split}"), of_split.collect())?
+    };
+    in_folders(&folder, &folder)
+}
+
+/// Every annotation with its image, which need not be there.
+fn in_folders(images: &Path, annotations: &Path) -> Result<Pairs> {
+    let found = annotated(list(annotations)?.others);
+    let mut there = label_layout::by_name(images)?;
     let with_image = |file: PathBuf| {
         let name = file_name(&file.with_extension(""));
         (there.remove(&name).unwrap_or_else(|| images.join(format!("{name}.jpg"))), file)
