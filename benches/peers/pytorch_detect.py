@@ -24,7 +24,7 @@ from vit import TRUNKS
 
 # The trunk; the pyramid's channels, the box head's layer, classes
 PRESETS = {name: (TRUNKS[name], 64, 256, 11) for name in ("photo", "vit-tiny")}
-OBJECTS = 4
+OBJECTS = 32
 
 
 class FeaturePyramid(nn.Module):

@@ -18,8 +18,8 @@ pub(super) struct MadeUp {
 
 /// Classes of label maps and of objects; images of one class each have two.
 const CLASSES: usize = 11;
-/// Objects of an image.
-const OBJECTS: usize = 4;
+/// Objects of an image: enough for a detector to fill its quota of regions with one, as it does once it proposes well.
+const OBJECTS: usize = 32;
 
 impl MadeUp {
     /// So many images to train on, with targets of this kind, and none to judge by.

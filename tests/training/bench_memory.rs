@@ -15,11 +15,12 @@ fn memory(arguments: &[&str]) -> Option<(f64, f64)> {
 
 #[test]
 fn a_steps_memory_is_predicted_within_15_percent() {
-    let cases: [&[&str]; 4] = [
+    let cases: [&[&str]; 5] = [
         &["--preset", "nano", "--batch-size", "128", "--threads", "2"],
         &["--preset", "nano", "--batch-size", "64", "--threads", "1", "--set", "model.depth=3"],
         &["--preset", "cifar", "--batch-size", "64", "--threads", "2", "--set", "model.depth=4"],
         &["--preset", "vit-tiny", "--batch-size", "8", "--threads", "2"],
+        &["--task", "detect", "--preset", "photo", "--batch-size", "16", "--threads", "2"],
     ];
     for arguments in cases {
         let Some((predicted, mut measured)) = memory(arguments) else { return };

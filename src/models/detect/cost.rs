@@ -6,6 +6,7 @@ use crate::models::pyramid::levels::{LEVELS, STRIDES};
 use crate::models::vit::stack::{linear_flops, linear_parameters, norm_parameters};
 
 /// A product of the network: how many rows of how many inputs, each `taps` times, give how many outputs.
+#[derive(Clone, Copy)]
 struct Product {
     rows: usize,
     taps: usize,
@@ -73,11 +74,13 @@ impl DetectorConfig {
         self.vit().activation_bytes(self.depth) + size_of::<f32>() * kept(&self.products(0, 0))
     }
 
-    /// Bytes of the activations of one image's heads, in f32, until their backward pass.
+    /// Bytes of the activations of one image's heads, in f32, until their backward pass, if its quotas of regions and of objects are
+    /// full; and of what passes through the largest layer.
     #[must_use]
     pub fn head_bytes(&self) -> usize {
-        let all = kept(&self.products(self.roi_batch_per_image, self.foreground()));
-        size_of::<f32>() * (all - kept(&self.products(0, 0)))
+        let products = self.products(self.roi_batch_per_image, self.foreground());
+        let passing = products.iter().map(|p| 2 * p.rows * (p.inputs + p.outputs)).max().unwrap_or(0);
+        size_of::<f32>() * (kept(&products) - kept(&self.products(0, 0)) + passing)
     }
 
     /// Bytes of the activations of one image on its way through, in f32, when nothing is kept for a backward pass.
@@ -110,14 +113,12 @@ impl DetectorConfig {
                 .flat_map(|&rows| [conv3x3(2 * rows, c, c), product(rows, c, 5 * self.anchor_ratios.len())]),
         );
         let cells = self.box_size * self.box_size;
-        products.extend([
-            conv3x3(CONVS * regions * cells, c, c),
-            product(regions, c * cells, self.fc_dim),
-            product(regions, self.fc_dim, 5 * k + 1),
-        ]);
+        products.extend([conv3x3(regions * cells, c, c); CONVS]);
+        products.extend([product(regions, c * cells, self.fc_dim), product(regions, self.fc_dim, 5 * k + 1)]);
         if self.mask_head {
             let rows = masks * self.mask_size * self.mask_size;
-            products.extend([conv3x3(CONVS * rows, c, c), product(rows, c, 4 * c), product(4 * rows, c, k)]);
+            products.extend([conv3x3(rows, c, c); CONVS]);
+            products.extend([product(rows, c, 4 * c), product(4 * rows, c, k)]);
         }
         products
     }
@@ -127,8 +128,12 @@ fn flops(products: &[Product]) -> f64 {
     products.iter().map(|p| linear_flops(p.rows, p.taps * p.inputs, p.outputs)).sum()
 }
 
-/// Numbers that products keep. The neighbours of a convolution are not copied, but its input is padded, on the way there and back.
+/// Numbers that products keep: their input, which a convolution pads by about a third instead of copying its neighbours, and for each output
+/// one of a norm or of ReLU's slope, behind a convolution both.
 fn kept(products: &[Product]) -> usize {
-    let of = |p: &Product| p.rows * (if p.taps > 1 { 3 } else { 1 } * p.inputs + 3 * p.outputs);
+    let of = |p: &Product| match p.taps {
+        1 => p.rows * (p.inputs + p.outputs),
+        _ => p.rows * (4 * p.inputs / 3 + 2 * p.outputs),
+    };
     products.iter().map(of).sum()
 }
