@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+/// Networks for other sizes of images that are kept: each has weights of its own.
+const KEPT_SIZES: usize = 4;
 /// Windows are so many thirds of their size apart (`MMSegmentation`'s usual stride of 341 at 512).
 const THIRDS: usize = 2;
 
@@ -28,7 +30,7 @@ pub struct Predictor<'a> {
     pub slide: bool,
     /// Where the weights come from, for messages.
     pub checkpoint: &'a Path,
-    /// The network for other sizes that were met.
+    /// The network for some of the other sizes that were met.
     sizes: Mutex<BTreeMap<[usize; 2], Arc<Segmenter<f32>>>>,
 }
 
@@ -136,7 +138,11 @@ impl<'a> Predictor<'a> {
         let config = SegmenterConfig { img_size: size, ..self.model.config.clone() };
         memory::require_activations(config.inference_bytes())?;
         let model = Arc::new(self.model.for_images_of(size));
-        lock(&self.sizes).insert(size, model.clone());
+        let mut sizes = lock(&self.sizes);
+        if sizes.len() >= KEPT_SIZES {
+            sizes.clear();
+        }
+        sizes.insert(size, model.clone());
         Ok(model)
     }
 }
