@@ -2,42 +2,17 @@
 
 use super::config::DetectorConfig;
 use super::region_convs::CONVS;
-use crate::models::pyramid::levels::{LEVELS, STRIDES};
-use crate::models::vit::stack::{linear_flops, linear_parameters, norm_parameters};
-
-/// A product of the network: how many rows of how many inputs, each `taps` times, give how many outputs.
-struct Product {
-    rows: usize,
-    taps: usize,
-    inputs: usize,
-    outputs: usize,
-}
-
-fn product(rows: usize, inputs: usize, outputs: usize) -> Product {
-    Product { rows, taps: 1, inputs, outputs }
-}
-
-/// A 3 × 3 convolution, which reads each pixel's neighbours.
-fn conv3x3(rows: usize, inputs: usize, outputs: usize) -> Product {
-    Product { rows, taps: 9, inputs, outputs }
-}
+use crate::models::pyramid::cost::{
+    Product, adapter_parameters, adapters, conv_parameters as conv, conv3x3, flops, kept, product,
+};
+use crate::models::pyramid::levels::LEVELS;
+use crate::models::vit::stack::{linear_parameters, norm_parameters};
 
 impl DetectorConfig {
     /// Parameters of the model.
     #[must_use]
     pub fn parameters(&self) -> usize {
         let (d, c, k) = (self.embed_dim, self.channels, self.num_classes);
-        let doubling = 4 * d * d + d;
-        let adapters: usize = STRIDES
-            .iter()
-            .map(|stride| match self.patch_size / stride {
-                4 => 2 * doubling + norm_parameters(d),
-                2 => doubling,
-                _ => 0,
-            })
-            .sum();
-        let conv =
-            |taps: usize, inputs: usize, outputs: usize| taps * inputs * outputs + norm_parameters(outputs);
         let fpn = LEVELS * (conv(1, d, c) + conv(9, c, c));
         let rpn = 2 * (9 * c * c + c) + linear_parameters(c, 5 * self.anchor_ratios.len());
         let convs = CONVS * conv(9, c, c);
@@ -47,7 +22,12 @@ impl DetectorConfig {
         let masks = convs + 4 * c * c + c + linear_parameters(c, k);
         // The trunk's figure has a norm behind the last block, which is not there.
         let trunk = self.vit().parameters() - norm_parameters(d);
-        trunk + adapters + fpn + rpn + boxes + if self.mask_head { masks } else { 0 }
+        trunk
+            + adapter_parameters(self.patch_size, d)
+            + fpn
+            + rpn
+            + boxes
+            + if self.mask_head { masks } else { 0 }
     }
 
     /// Floating-point operations (a multiply-add is two) of all matrix products of one image's training step, everything
@@ -98,11 +78,7 @@ impl DetectorConfig {
         let (d, c, k) = (self.embed_dim, self.channels, self.num_classes);
         let patches = self.vit().num_patches();
         let pixels = self.map_sizes().map(|[height, width]| height * width);
-        let mut products = Vec::new();
-        for stride in STRIDES {
-            let doublings = (self.patch_size / stride).checked_ilog2().unwrap_or(0);
-            products.extend((0..doublings).map(|n| product(patches << (2 * n), d, 4 * d)));
-        }
+        let mut products: Vec<_> = adapters(self.patch_size, patches, d).collect();
         products.extend(pixels[..LEVELS].iter().flat_map(|&rows| [product(rows, d, c), conv3x3(rows, c, c)]));
         products.extend(
             pixels
@@ -121,14 +97,4 @@ impl DetectorConfig {
         }
         products
     }
-}
-
-fn flops(products: &[Product]) -> f64 {
-    products.iter().map(|p| linear_flops(p.rows, p.taps * p.inputs, p.outputs)).sum()
-}
-
-/// Numbers that products keep. The neighbours of a convolution are not copied, but its input is padded, on the way there and back.
-fn kept(products: &[Product]) -> usize {
-    let of = |p: &Product| p.rows * (if p.taps > 1 { 3 } else { 1 } * p.inputs + 3 * p.outputs);
-    products.iter().map(of).sum()
 }
