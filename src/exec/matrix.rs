@@ -1,7 +1,6 @@
 //! A weight matrix that knows which content it has, and the operand of a product: what tells a weight, of which a device may
 //! keep a copy, from an activation, and a changed weight from an unchanged one.
 
-use crate::base::Real;
 use ndarray::{Array2, ArrayBase, ArrayView2, Ix2, ViewRepr};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
@@ -53,14 +52,6 @@ impl<F> DerefMut for Matrix<F> {
     fn deref_mut(&mut self) -> &mut Array2<F> {
         self.version.bump();
         &mut self.values
-    }
-}
-
-impl<F: Real> Matrix<F> {
-    /// All zeros.
-    #[must_use]
-    pub fn zeros(rows: usize, columns: usize) -> Self {
-        Array2::zeros((rows, columns)).into()
     }
 }
 

@@ -35,7 +35,7 @@ impl<F: Real> Linear<F> {
     /// All zeros; [`super::init`] gives the initial values.
     #[must_use]
     pub fn new(d_in: usize, d_out: usize) -> Self {
-        Self { weight: Matrix::zeros(d_out, d_in), bias: Array1::zeros(d_out) }
+        Self { weight: Array2::zeros((d_out, d_in)).into(), bias: Array1::zeros(d_out) }
     }
 
     /// `y = x Wᵀ + b`; `x: [R, in] → y: [R, out]`.

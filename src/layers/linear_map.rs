@@ -33,7 +33,7 @@ impl<F: Real> LinearMap<F> {
     /// All zeros; [`super::init`] gives the initial values.
     #[must_use]
     pub fn new(d_in: usize, d_out: usize) -> Self {
-        Self { weight: Matrix::zeros(d_out, d_in) }
+        Self { weight: Array2::zeros((d_out, d_in)).into() }
     }
 
     /// `x: [R, in] → y: [R, out]`.
