@@ -31,13 +31,15 @@ fn products(c: &mut Criterion) {
             let mut dw = Array2::zeros((d_out, d_in));
             let id = |what: &str| BenchmarkId::new(what, format!("{backend:?}"));
             group.bench_function(id("y = x Wᵀ"), |b| {
-                b.iter(|| gemm.gemm(1.0, x.view(), w.t(), 0.0, black_box(&mut y).view_mut()));
+                b.iter(|| gemm.gemm(1.0, x.view().into(), w.t().into(), 0.0, black_box(&mut y).view_mut()));
             });
             group.bench_function(id("dx = dy W"), |b| {
-                b.iter(|| gemm.gemm(1.0, dy.view(), w.view(), 0.0, black_box(&mut dx).view_mut()));
+                b.iter(|| {
+                    gemm.gemm(1.0, dy.view().into(), w.view().into(), 0.0, black_box(&mut dx).view_mut());
+                });
             });
             group.bench_function(id("dW += dyᵀ x"), |b| {
-                b.iter(|| gemm.gemm(1.0, dy.t(), x.view(), 1.0, black_box(&mut dw).view_mut()));
+                b.iter(|| gemm.gemm(1.0, dy.t().into(), x.view().into(), 1.0, black_box(&mut dw).view_mut()));
             });
         }
         group.finish();

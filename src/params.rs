@@ -5,6 +5,7 @@
 
 use crate::base::Real;
 use crate::exec::kernel::{self, Add};
+use crate::exec::matrix::{Matrix, Version};
 use ndarray::{Array, Dimension};
 
 /// What a tensor is for. What a role implies is decided elsewhere: initial values in
@@ -48,7 +49,37 @@ pub struct TensorMut<'a, F> {
     /// The checkpoint's shape.
     pub shape: Vec<usize>,
     /// Its elements in row-major order.
-    pub data: &'a mut [F],
+    pub data: Elements<'a, F>,
+}
+
+/// The elements of a tensor that is going to be written, maybe.
+#[derive(Debug)]
+pub struct Elements<'a, F> {
+    elements: &'a mut [F],
+    version: Option<&'a mut Version>,
+}
+
+impl<'a, F> Elements<'a, F> {
+    /// The elements, to be written: whoever keeps a copy of them will know that it is of another version.
+    #[must_use]
+    pub fn write(self) -> &'a mut [F] {
+        self.version.into_iter().for_each(Version::bump);
+        self.elements
+    }
+}
+
+impl<'a, F, D: Dimension> From<&'a mut Array<F, D>> for Elements<'a, F> {
+    fn from(array: &'a mut Array<F, D>) -> Self {
+        let elements = array.as_slice_mut().expect("tensors are stored in row-major order");
+        Self { elements, version: None }
+    }
+}
+
+impl<'a, F> From<&'a mut Matrix<F>> for Elements<'a, F> {
+    fn from(matrix: &'a mut Matrix<F>) -> Self {
+        let (array, version) = matrix.parts_mut();
+        Self { version: Some(version), ..array.into() }
+    }
 }
 
 /// Something that owns tensors: a layer, a stack of layers, a model. Implemented by [`crate::params!`].
@@ -76,7 +107,7 @@ pub trait Params<F: Real>: Clone + Send + Sync {
     /// Sets every element to zero.
     fn clear(&mut self) {
         for tensor in self.tensors_mut() {
-            tensor.data.fill(F::zero());
+            tensor.data.write().fill(F::zero());
         }
     }
 
@@ -91,14 +122,14 @@ pub trait Params<F: Real>: Clone + Send + Sync {
     /// `self += other`, tensor by tensor.
     fn accumulate(&mut self, other: &Self) {
         for (mine, theirs) in self.tensors_mut().into_iter().zip(other.tensors()) {
-            kernel::widest(&Add, (mine.data, theirs.data));
+            kernel::widest(&Add, (mine.data.write(), theirs.data));
         }
     }
 
     /// `self *= factor`.
     fn scale(&mut self, factor: F) {
         for tensor in self.tensors_mut() {
-            tensor.data.iter_mut().for_each(|x| *x *= factor);
+            tensor.data.write().iter_mut().for_each(|x| *x *= factor);
         }
     }
 
@@ -136,10 +167,13 @@ pub fn tensor<F, D: Dimension>(name: String, role: Role, array: &Array<F, D>) ->
 }
 
 /// One tensor's entry in the walk, to be written; used by [`crate::params!`].
-pub fn tensor_mut<F, D: Dimension>(name: String, role: Role, array: &mut Array<F, D>) -> TensorMut<'_, F> {
-    let shape = array.shape().to_vec();
-    let data = array.as_slice_mut().expect("tensors are stored in row-major order");
-    TensorMut { name, role, shape, data }
+pub fn tensor_mut<'a, F>(
+    name: String,
+    role: Role,
+    shape: Vec<usize>,
+    data: impl Into<Elements<'a, F>>,
+) -> TensorMut<'a, F> {
+    TensorMut { name, role, shape, data: data.into() }
 }
 
 /// Declares a layer: its own `tensors` with their roles, its `buffers`, which are checkpointed and not trained, its
@@ -217,6 +251,7 @@ macro_rules! params {
                     out.push($crate::params::tensor_mut(
                         name,
                         $crate::params::Role::$role,
+                        self.$tensor.shape().to_vec(),
                         &mut self.$tensor,
                     ));
                 })*)?
@@ -225,6 +260,7 @@ macro_rules! params {
                     out.push($crate::params::tensor_mut(
                         name,
                         $crate::params::Role::Buffer,
+                        self.$buffer.shape().to_vec(),
                         &mut self.$buffer,
                     ));
                 })*)?

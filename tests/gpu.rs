@@ -38,9 +38,9 @@ fn random<F: Real>(rows: usize, columns: usize, seed: u64) -> Array2<F> {
 fn error<F: Real>(engine: &Engine, [m, k, n]: [usize; 3]) -> f64 {
     let (a, b) = (random::<F>(m, k, 1), random::<F>(k, n, 2));
     let (mut found, mut right) = (Array2::zeros((m, n)), Array2::<f64>::zeros((m, n)));
-    engine.gemm::<F>().gemm(F::one(), a.view(), b.view(), F::zero(), found.view_mut());
+    engine.gemm::<F>().gemm(F::one(), a.view().into(), b.view().into(), F::zero(), found.view_mut());
     let (a, b) = (a.mapv(Real::f64), b.mapv(Real::f64));
-    Backend::default().build::<f64>().gemm(1.0, a.view(), b.view(), 0.0, right.view_mut());
+    Backend::default().build::<f64>().gemm(1.0, a.view().into(), b.view().into(), 0.0, right.view_mut());
     let largest = right.iter().fold(0.0f64, |max, x| max.max(x.abs()));
     found.iter().zip(&right).map(|(x, y)| (x.f64() - y).abs()).fold(0.0, f64::max) / largest
 }
@@ -76,9 +76,7 @@ fn step<F: Real>(preset: &str, engine: &Engine) -> (f64, Mae<F>) {
     let images = Array4::from_shape_simple_fn((4, channels, height, width), draw);
     let masks: Vec<Mask> = (0..4).map(|i| config.masking().mask(1, 0, i)).collect();
     let workers = WorkerPool::new(engine);
-    workers
-        .with_weights(&model, || loss_and_gradient(&model, images.view(), &masks, 2, &workers))
-        .expect("nothing failed")
+    workers.checked(|| loss_and_gradient(&model, images.view(), &masks, 2, &workers)).expect("nothing failed")
 }
 
 fn gradients_agree<F: Real>(preset: &str, tolerance: f64) {

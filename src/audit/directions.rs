@@ -159,7 +159,8 @@ impl<'a> Step<'a> {
     /// The weights and images moved by `t` along the direction.
     fn moved(&self, subject: &Subject, t: f64) -> (Mae<f64>, Array4<f64>) {
         let (mut model, mut images) = (subject.model.clone(), subject.images.clone());
-        let weights = model.tensors_mut().into_iter().map(|tensor| (tensor.name, tensor.data.iter_mut()));
+        let weights =
+            model.tensors_mut().into_iter().map(|tensor| (tensor.name, tensor.data.write().iter_mut()));
         self.walk(weights, |x, v| *x += t * v);
         self.walk(std::iter::once((INPUT.to_owned(), images.iter_mut())), |x, v| *x += t * v);
         (model, images)

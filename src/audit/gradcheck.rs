@@ -130,7 +130,7 @@ impl GradCheck {
         // The gradient does not start from zero: so `=` where `+=` is meant comes to light.
         let mut start = layer.clone();
         for (t, tensor) in start.tensors_mut().into_iter().enumerate() {
-            self.fill_from(tensor.data.iter_mut(), &(-1.0..1.0), Stream::Start, t);
+            self.fill_from(tensor.data.write().iter_mut(), &(-1.0..1.0), Stream::Start, t);
         }
         let mut grad = start.clone();
         // Twice: the second time the buffers hold leftovers, so an element that is read without having
@@ -156,9 +156,9 @@ impl GradCheck {
             }
             let mut loss_moved = |i: usize, by: f64| {
                 let before = layer.tensors()[t].data[i];
-                moved.tensors_mut()[t].data[i] = before + by;
+                moved.tensors_mut().swap_remove(t).data.write()[i] = before + by;
                 let value = loss(&moved, x);
-                moved.tensors_mut()[t].data[i] = before;
+                moved.tensors_mut().swap_remove(t).data.write()[i] = before;
                 value
             };
             for (part, range) in parts(&grad.name, grad.data.len()) {
@@ -222,7 +222,7 @@ impl GradCheck {
     pub fn fill(&self, layer: &mut impl Params<f64>, range: Range<f64>) {
         for (t, tensor) in layer.tensors_mut().into_iter().enumerate() {
             if tensor.role != Role::Buffer {
-                self.fill_from(tensor.data.iter_mut(), &range, Stream::Weights, t);
+                self.fill_from(tensor.data.write().iter_mut(), &range, Stream::Weights, t);
             }
         }
     }

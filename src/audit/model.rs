@@ -48,7 +48,7 @@ impl Subject {
         for (t, tensor) in model.tensors_mut().into_iter().enumerate() {
             if !FIXED.contains(&tensor.role) {
                 let mut rng = rng(seed, Purpose::Synthetic, 1, t as u64);
-                tensor.data.iter_mut().for_each(|x| *x += NOISE * (2.0 * uniform(&mut rng) - 1.0));
+                tensor.data.write().iter_mut().for_each(|x| *x += NOISE * (2.0 * uniform(&mut rng) - 1.0));
             }
         }
         Self::new(model, config, images, seed)
@@ -59,7 +59,7 @@ impl Subject {
     pub fn trained(model: &Mae<f32>, config: &Config, images: usize, seed: u64) -> Self {
         let mut exact = Mae::<f64>::new(config.model.clone());
         for (exact, trained) in exact.tensors_mut().into_iter().zip(model.tensors()) {
-            exact.data.iter_mut().zip(trained.data).for_each(|(to, &from)| *to = f64::from(from));
+            exact.data.write().iter_mut().zip(trained.data).for_each(|(to, &from)| *to = f64::from(from));
         }
         Self::new(exact, config, images, seed)
     }

@@ -16,7 +16,7 @@ pub(super) fn gemm_ceiling(backend: Backend, threads: usize) -> f64 {
             let (a, b) = (Array2::from_elem((SIDE, SIDE), 0.5f32), Array2::from_elem((SIDE, SIDE), 0.25));
             let mut c = Array2::zeros((SIDE, SIDE));
             for _ in 0..PRODUCTS {
-                backend.gemm(1.0, a.view(), b.view(), 0.0, c.view_mut());
+                backend.gemm(1.0, a.view().into(), b.view().into(), 0.0, c.view_mut());
             }
             std::hint::black_box(c);
         });

@@ -257,11 +257,11 @@ impl<T: Task> Bench<T> {
         let info = StepInfo { step: 1, epoch: 0.0, images: batch.samples.len() };
         let cx = StepCx { config, epoch: 0, info, workers };
         let model = &*model;
-        Ok(workers.with_weights(model, || task.loss_and_grad(model, batch, &cx))?.1)
+        Ok(workers.checked(|| task.loss_and_grad(model, batch, &cx))?.1)
     }
 
     /// Counts the products of a step.
-    fn census(&mut self) -> Result<Arc<Census<f32>>> {
+    fn census(&mut self) -> Result<Arc<Census>> {
         let (engine, census) = Census::engine();
         self.loss_and_grad(self.batch.clone(), &WorkerPool::new(engine))?;
         Ok(census)

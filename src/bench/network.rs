@@ -8,7 +8,7 @@
 //! to add and to unpack it; `b` bytes and `m` messages that a rank sends at `w` bytes a second and `l` seconds a message: the
 //! segments of its nodes to the others, then its segment of the sum. Nothing overlaps.
 
-use super::{Bench, Plan, REPEATS};
+use super::{Bench, Plan, REPEATS, Spread};
 use crate::base::Result;
 use crate::config::settings::Settings;
 use crate::exec::ranks;
@@ -121,9 +121,7 @@ fn median(work: &mut impl FnMut()) -> f64 {
         start.elapsed().as_secs_f64()
     };
     once();
-    let mut times: Vec<f64> = (0..REPEATS).map(|_| once()).collect();
-    times.sort_by(f64::total_cmp);
-    times[REPEATS / 2]
+    Spread::of((0..REPEATS).map(|_| once()).collect()).median
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use crate::base::Result;
 use crate::exec::cublas::cost::{Figures, Prediction, Work};
 use crate::exec::engine::Engine;
-use crate::exec::kept::Version;
+use crate::exec::matrix::Matrix;
 use ndarray::Array2;
 use serde::Serialize;
 use std::time::Instant;
@@ -87,16 +87,13 @@ impl Forecast {
 pub fn measure(engine: &Engine, side: usize, cpu_gflops: f64) -> Result<Figures> {
     let gemm = engine.gemm::<f32>();
     let best = |m: usize, k: usize, n: usize| {
-        let (a, b) = (Array2::from_elem((m, k), 0.5f32), Array2::from_elem((k, n), 0.25));
-        let mut c = Array2::zeros((m, n));
-        let weights: Vec<_> = [&a, &b].map(|x| (x.as_slice().expect("row-major"), Version::fresh())).into();
-        engine.with_weights(&weights, || {
-            (0..=TRIES).fold(f64::INFINITY, |best, attempt| {
-                let start = Instant::now();
-                gemm.gemm(1.0, a.view(), b.view(), 0.0, c.view_mut());
-                // The first one copies the operands and makes room.
-                if attempt == 0 { best } else { best.min(start.elapsed().as_secs_f64()) }
-            })
+        let filled = |rows, columns, x: f32| Matrix::from(Array2::from_elem((rows, columns), x));
+        let (a, b, mut c) = (filled(m, k, 0.5), filled(k, n, 0.25), Array2::zeros((m, n)));
+        (0..=TRIES).fold(f64::INFINITY, |best, attempt| {
+            let start = Instant::now();
+            gemm.gemm(1.0, a.view(), b.view(), 0.0, c.view_mut());
+            // The first one copies the operands and makes room.
+            if attempt == 0 { best } else { best.min(start.elapsed().as_secs_f64()) }
         })
     };
     let latency_secs = best(8, 8, 8);

@@ -21,7 +21,7 @@ impl Named<f64> {
     /// Scores on validation images, the one that selects the best checkpoint first.
     #[must_use]
     pub fn scores<const N: usize>(scores: [(&str, f64); N]) -> Self {
-        Self(scores.map(|(name, score)| (format!("{VALIDATION}{name}"), score)).into())
+        Self::known_scores(scores.map(|(name, score)| (name, Some(score))))
     }
 
     /// Those of the scores that there are.

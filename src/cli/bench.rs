@@ -172,12 +172,11 @@ impl Benching<'_> {
         let name =
             args.config.as_ref().map_or_else(|| args.preset.clone(), |path| path.display().to_string());
         let plan = Plan::<T> { config, method, name, threads, secs: args.secs };
-        if let Some(assumed) = bench_gpu::assumed(&args.assume_gpu)? {
-            return bench_gpu::forecast(&plan, assumed, args.json);
+        if let Some([gflops, gbps, latency]) = bench_gpu::assumed(&args.assume_gpu)? {
+            return show(args.json, &plan.forecast(gflops, gbps, latency)?, bench_gpu::print_forecast);
         }
         if let Some(network) = bench_ranks::assumed(&args.assume_network)? {
-            let forecast = plan.over(network)?;
-            return show(args.json, &forecast, bench_ranks::print_forecast);
+            return show(args.json, &plan.over(network)?, bench_ranks::print_forecast);
         }
         if ranks().size() > 1 {
             if let Some(Ablation::EncoderWithMaskTokens) = args.ablate {
@@ -191,27 +190,14 @@ impl Benching<'_> {
             Some(Ablation::EncoderWithMaskTokens) => Some(ablate(args, overrides, threads)?),
             None => None,
         };
-        if args.json {
-            let line = serde_json::to_string(&Document { measured, encoder_with_mask_tokens: ablated });
-            outln!("{}", line.map_err(|e| Error::setting("--json", "finite numbers", e))?);
-            return Ok(());
-        }
-        print(&measured);
-        if let Some(ablated) = ablated {
-            outln!("\nwith a token for every patch in the encoder:");
-            print(&ablated);
-            let speedup = measured.images_per_s.median / ablated.images_per_s.median;
-            outln!("\nthe asymmetric design is {speedup:.2} times as fast");
-        }
-        Ok(())
+        show(args.json, &Document { measured, encoder_with_mask_tokens: ablated }, print_document)
     }
 }
 
 /// Prints figures, for people or as a line of JSON.
 fn show<M: Serialize>(json: bool, figures: &M, print: fn(&M)) -> Result<()> {
     if json {
-        let line = serde_json::to_string(figures);
-        outln!("{}", line.map_err(|e| Error::setting("--json", "finite numbers", e))?);
+        outln!("{}", super::json_line(figures)?);
     } else {
         print(figures);
     }
@@ -225,6 +211,16 @@ fn ablate(args: &Args, overrides: &Overrides, threads: usize) -> Result<Measurem
     config.mask.mask_ratio = 0.5 / config.model.num_patches() as f64;
     let (name, method) = (args.preset.clone(), Pretrain::METHOD);
     Plan::<Pretrain> { config, method, name, threads, secs: args.secs }.run()
+}
+
+fn print_document(Document { measured, encoder_with_mask_tokens }: &Document) {
+    print(measured);
+    if let Some(ablated) = encoder_with_mask_tokens {
+        outln!("\nwith a token for every patch in the encoder:");
+        print(ablated);
+        let speedup = measured.images_per_s.median / ablated.images_per_s.median;
+        outln!("\nthe asymmetric design is {speedup:.2} times as fast");
+    }
 }
 
 fn print(m: &Measurement) {

@@ -1,9 +1,8 @@
 //! The part of `vit-mae bench` that speaks of GPUs: which products would gain there, and what copies cost.
 
 use super::outln;
+use vit_mae::bench::Offloaded;
 use vit_mae::bench::offload::Forecast;
-use vit_mae::bench::{Offloaded, Plan};
-use vit_mae::train::Task;
 use vit_mae::{Error, Result};
 
 const FLAG: &str = "--assume-gpu";
@@ -18,17 +17,6 @@ pub(crate) fn assumed(figures: &[f64]) -> Result<Option<[f64; 3]>> {
         }
         _ => Err(Error::setting(FLAG, expected, format!("{figures:?}"))),
     }
-}
-
-/// Predicts and prints; no step is measured.
-pub(crate) fn forecast<M: Task>(plan: &Plan<M>, [gflops, gbps, latency]: [f64; 3], json: bool) -> Result<()> {
-    let forecast = plan.forecast(gflops, gbps, latency)?;
-    if json {
-        outln!("{}", super::json(&forecast)?);
-    } else {
-        print_forecast(&forecast);
-    }
-    Ok(())
 }
 
 /// What was measured and counted on a GPU.
@@ -46,7 +34,8 @@ pub(crate) fn print(offloaded: &Offloaded) {
     print_forecast(&offloaded.forecast);
 }
 
-fn print_forecast(forecast: &Forecast) {
+/// What a GPU would make of a step's products.
+pub(crate) fn print_forecast(forecast: &Forecast) {
     let figures = &forecast.figures;
     outln!(
         "\nGPU, {}: {:.0} GFLOP/s, {:.1} GB/s each way, {:.0} µs from call to result; this CPU: {:.0} GFLOP/s\n",

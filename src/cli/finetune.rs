@@ -92,7 +92,7 @@ pub(crate) struct Args {
     ema: Option<f64>,
 
     #[command(flatten)]
-    training: Training,
+    pub(super) training: Training,
     /// Go on with the fine-tuning run in this directory from its last checkpoint
     #[arg(long, value_name = "RUN", conflicts_with_all = ["checkpoint", "preset", "from_scratch", "recipe", "out", "overwrite"])]
     resume: Option<PathBuf>,
@@ -153,11 +153,6 @@ impl WithTransfer for Finetuning<'_> {
 }
 
 impl Args {
-    /// Threads, if they were given.
-    pub(super) fn threads(&self) -> Option<usize> {
-        self.training.threads
-    }
-
     /// Where a new run starts.
     fn start(&self) -> Result<Start> {
         match (&self.checkpoint, self.from_scratch) {

@@ -174,6 +174,12 @@ pub(crate) fn json(result: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string_pretty(result).map_err(|e| Error::setting("--json", expected, e))
 }
 
+/// A result as one line of JSON.
+pub(crate) fn json_line(result: &impl serde::Serialize) -> Result<String> {
+    let expected = "paths in UTF-8, and finite numbers";
+    serde_json::to_string(result).map_err(|e| Error::setting("--json", expected, e))
+}
+
 /// The name of a choice, as text.
 pub(crate) fn choice_name(choice: &impl clap::ValueEnum) -> String {
     choice.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()

@@ -92,7 +92,7 @@ pub(crate) struct Args {
     mask_strategy: Option<Strategy>,
 
     #[command(flatten)]
-    training: Training,
+    pub(super) training: Training,
     /// Which crate multiplies matrices
     #[arg(long)]
     gemm: Option<Backend>,
@@ -168,11 +168,6 @@ impl WithTask for Resuming<'_> {
 }
 
 impl Args {
-    /// Threads, if they were given.
-    pub(super) fn threads(&self) -> Option<usize> {
-        self.training.threads
-    }
-
     /// The flags that were given, as settings.
     fn overrides(&self) -> Result<Vec<Override>> {
         let mut all = self.training.overrides()?;

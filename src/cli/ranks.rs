@@ -79,8 +79,8 @@ fn strangers(rank: usize, key: &str, expected: &str, found: String) -> Error {
 /// Takes part in whatever rank 0 announces.
 fn follow(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<()> {
     let threads = match command {
-        Command::Pretrain(args) => args.threads(),
-        Command::Finetune(args) => args.threads(),
+        Command::Pretrain(args) => args.training.threads,
+        Command::Finetune(args) => args.training.threads,
         _ => None,
     };
     super::start_threads(threads)?;

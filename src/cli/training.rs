@@ -6,11 +6,11 @@ use super::progress::Progress;
 use super::{count, outln, print_skipped, quoted, stderr};
 use serde::Serialize;
 use std::path::Path;
+use vit_mae::Result;
 use vit_mae::config::Settings;
 use vit_mae::optim::groups;
 use vit_mae::train::task::Outcome;
 use vit_mae::train::{Run, Task};
-use vit_mae::{Error, Result};
 
 /// Trains to the end, with what is about to happen before it and what came out after it, in words or as one document.
 pub(crate) fn train<T: Task>(mut run: Run<T>, flags: &Training, threads: usize, command: &str) -> Result<()> {
@@ -85,7 +85,6 @@ fn print_json(run: &Path, outcome: &impl Serialize) -> Result<()> {
         #[serde(flatten)]
         outcome: &'a O,
     }
-    let json = serde_json::to_string(&Document { run, outcome });
-    outln!("{}", json.map_err(|e| Error::setting("--json", "a path in UTF-8 and numbers", e))?);
+    outln!("{}", super::json_line(&Document { run, outcome })?);
     Ok(())
 }

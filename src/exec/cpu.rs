@@ -2,8 +2,9 @@
 #![allow(unsafe_code, reason = "both crates take raw pointers; the views vouch for every element")]
 
 use super::gemm::Gemm;
+use super::matrix::Operand;
 use crate::base::Real;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use ndarray::{Array2, ArrayViewMut2, s};
 use serde::{Deserialize, Serialize};
 use std::any::TypeId;
 use std::sync::Arc;
@@ -38,13 +39,15 @@ pub struct GemmCrate;
 const SCALAR_PRODUCTS: usize = 16 * 16;
 
 impl<F: Real> Gemm<F> for GemmCrate {
-    fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, mut c: ArrayViewMut2<F>) {
+    fn gemm(&self, alpha: F, a: Operand<F>, b: Operand<F>, beta: F, mut c: ArrayViewMut2<F>) {
+        let (a, b) = (a.view, b.view);
         let ((m, k), n) = (a.dim(), b.ncols());
         if a.strides()[1] == 1 && b.strides()[0] == 1 && m * n <= SCALAR_PRODUCTS {
             // Columns of A that are contiguous instead give the bits of every other product: one chain over `k` an element.
             let mut columns = Array2::zeros((k, m.max(2)));
             columns.slice_mut(s![.., ..m]).assign(&a.t());
-            return self.gemm(alpha, columns.slice(s![.., ..m]).reversed_axes(), b, beta, c);
+            let a = columns.slice(s![.., ..m]).reversed_axes();
+            return self.gemm(alpha, a.into(), b.into(), beta, c);
         }
         let (sa, sb, sc) = (a.strides(), b.strides(), [c.strides()[0], c.strides()[1]]);
         // SAFETY: pointers, dimensions and strides are those of live views that do not overlap
@@ -79,7 +82,8 @@ impl<F: Real> Gemm<F> for GemmCrate {
 pub struct MatrixMultiply;
 
 impl<F: Real> Gemm<F> for MatrixMultiply {
-    fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, mut c: ArrayViewMut2<F>) {
+    fn gemm(&self, alpha: F, a: Operand<F>, b: Operand<F>, beta: F, mut c: ArrayViewMut2<F>) {
+        let (a, b) = (a.view, b.view);
         let ((m, k), n) = (a.dim(), b.ncols());
         let (sa, sb, sc) = (a.strides(), b.strides(), [c.strides()[0], c.strides()[1]]);
         let (pa, pb, pc) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());

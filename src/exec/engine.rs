@@ -4,7 +4,6 @@
 use super::cpu::Backend;
 use super::device::{Device, Gpu};
 use super::gemm::Gemm;
-use super::kept::{Version, WeightRegistry};
 use super::traffic::TransferStats;
 use crate::base::{Error, Real, Result};
 use std::any::Any;
@@ -125,15 +124,6 @@ impl Engine {
     #[must_use]
     pub fn no_gpu(&self) -> Option<&str> {
         self.no_gpu.as_deref()
-    }
-
-    /// Runs `work` with these weights declared, so that a device keeps them; on the CPU just runs it.
-    pub fn with_weights<F: Real, R>(&self, weights: &[(&[F], Version)], work: impl FnOnce() -> R) -> R {
-        let gemm = self.on_gpu::<F>();
-        match gemm.as_ref().and_then(|gemm| gemm.kept()) {
-            Some(kept) => WeightRegistry::with(kept, weights, work),
-            None => work(),
-        }
     }
 
     /// Whether all products so far are right. To be asked before results are used.

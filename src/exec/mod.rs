@@ -8,8 +8,8 @@ pub mod cublas;
 pub mod device;
 pub mod engine;
 pub mod gemm;
-pub mod kept;
 pub mod kernel;
+pub mod matrix;
 pub mod pool;
 pub mod probe;
 pub mod ranks;
@@ -24,6 +24,7 @@ use crate::base::Real;
 use engine::Engine;
 use gemm::Gemm;
 use kernel::{Add, AddRows, Kernel};
+use matrix::Operand;
 use ndarray::{Array2, ArrayBase, ArrayView2, ArrayViewMut2, Axis, Data, Dimension, Ix2};
 use pool::Pool;
 use probe::Probe;
@@ -111,10 +112,18 @@ impl<F: Real> Exec<F> {
     ///
     /// # Panics
     /// If the shapes do not fit together.
-    pub fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, mut c: ArrayViewMut2<F>) {
-        let (m, k) = a.dim();
-        let n = b.ncols();
-        assert!(b.nrows() == k && c.dim() == (m, n), "{:?} · {:?} → {:?}", a.dim(), b.dim(), c.dim());
+    pub fn gemm<'a>(
+        &self,
+        alpha: F,
+        a: impl Into<Operand<'a, F>>,
+        b: impl Into<Operand<'a, F>>,
+        beta: F,
+        mut c: ArrayViewMut2<F>,
+    ) {
+        let (a, b) = (a.into(), b.into());
+        let ((m, k), n) = (a.view.dim(), b.view.ncols());
+        let fits = b.view.nrows() == k && c.dim() == (m, n);
+        assert!(fits, "{:?} · {:?} → {:?}", a.view.dim(), b.view.dim(), c.dim());
         let gemm = self.backend();
         let longer = m.max(n);
         let divide = self.split && gemm.divisible([m, k, n]);
@@ -122,17 +131,18 @@ impl<F: Real> Exec<F> {
         if part >= longer {
             gemm.gemm(alpha, a, b, beta, c);
         } else if m >= n {
-            let tasks = a.axis_chunks_iter(Axis(0), part).zip(c.axis_chunks_iter_mut(Axis(0), part));
-            self.each(tasks, |(a, c)| gemm.gemm(alpha, a, b, beta, c));
+            let tasks = a.view.axis_chunks_iter(Axis(0), part).zip(c.axis_chunks_iter_mut(Axis(0), part));
+            self.each(tasks, |(rows, c)| gemm.gemm(alpha, a.seen(rows), b, beta, c));
         } else {
-            let tasks = b.axis_chunks_iter(Axis(1), part).zip(c.axis_chunks_iter_mut(Axis(1), part));
-            self.each(tasks, |(b, c)| gemm.gemm(alpha, a, b, beta, c));
+            let tasks = b.view.axis_chunks_iter(Axis(1), part).zip(c.axis_chunks_iter_mut(Axis(1), part));
+            self.each(tasks, |(columns, c)| gemm.gemm(alpha, a, b.seen(columns), beta, c));
         }
     }
 
     /// `A·B` in a matrix from the pool.
-    pub fn matmul(&mut self, a: ArrayView2<F>, b: ArrayView2<F>) -> Array2<F> {
-        let mut c = self.pool.take(a.nrows(), b.ncols());
+    pub fn matmul<'a>(&mut self, a: ArrayView2<'a, F>, b: impl Into<Operand<'a, F>>) -> Array2<F> {
+        let b = b.into();
+        let mut c = self.pool.take(a.nrows(), b.view.ncols());
         self.gemm(F::one(), a, b, F::zero(), c.view_mut());
         c
     }

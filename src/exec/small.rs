@@ -42,7 +42,7 @@ pub fn product<F: Real>(
     let ((m, k), n) = (a.dim(), b.ncols());
     assert!(b.nrows() == k && c.dim() == (m, n), "{:?} · {:?} → {:?}", a.dim(), b.dim(), c.dim());
     if m * n == 0 || !fits(m, k, n) || c.strides()[1] != 1 {
-        return gemm.gemm(alpha, a, b, F::zero(), c);
+        return gemm.gemm(alpha, a.into(), b.into(), F::zero(), c);
     }
     let strides = |x: &[isize]| [x[0], x[1]];
     kernel::with_simd(Product {

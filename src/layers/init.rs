@@ -25,17 +25,17 @@ pub fn init<F: Real>(model: &mut impl Params<F>, seed: u64) {
         let mut rng = rng(seed, Purpose::Init, 0, address(&tensor.name));
         match tensor.role {
             Role::Weight => {
-                fan_in = tensor.data.len() / tensor.shape[0];
+                fan_in = tensor.shape[1..].iter().product();
                 let bound = (6.0 / (tensor.shape[0] + fan_in) as f64).sqrt();
-                fill_uniform(tensor.data, bound, &mut rng);
+                fill_uniform(tensor.data.write(), bound, &mut rng);
             }
             // Follows its weight in the walk, whose fan-in bounds it.
             Role::Bias if tensor.name.ends_with("patch_embed.proj.bias") => {
-                fill_uniform(tensor.data, 1.0 / (fan_in as f64).sqrt(), &mut rng);
+                fill_uniform(tensor.data.write(), 1.0 / (fan_in as f64).sqrt(), &mut rng);
             }
-            Role::Norm if tensor.name.ends_with("weight") => tensor.data.fill(F::one()),
-            Role::Bias | Role::Norm => tensor.data.fill(F::zero()),
-            Role::Token => normal(tensor.data, &tensor.name, TOKEN_STD, seed),
+            Role::Norm if tensor.name.ends_with("weight") => tensor.data.write().fill(F::one()),
+            Role::Bias | Role::Norm => tensor.data.write().fill(F::zero()),
+            Role::Token => normal(tensor.data.write(), &tensor.name, TOKEN_STD, seed),
             Role::Position | Role::Buffer => {}
         }
     }

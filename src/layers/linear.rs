@@ -1,6 +1,7 @@
 //! Linear: `y = x Wᵀ + b`, the layer that every other layer is made of.
 
 use crate::base::Real;
+use crate::exec::matrix::Matrix;
 use crate::exec::{Exec, row_blocks};
 use crate::params;
 use ndarray::{Array1, Array2, ArrayView2};
@@ -10,7 +11,7 @@ params! {
     pub struct Linear {
         tensors {
             /// `W: [out, in]`, as checkpoints store it.
-            weight: Array2<F> = Weight,
+            weight: Matrix<F> = Weight,
             /// `b: [out]`.
             bias: Array1<F> = Bias,
         }
@@ -34,7 +35,7 @@ impl<F: Real> Linear<F> {
     /// All zeros; [`super::init`] gives the initial values.
     #[must_use]
     pub fn new(d_in: usize, d_out: usize) -> Self {
-        Self { weight: Array2::zeros((d_out, d_in)), bias: Array1::zeros(d_out) }
+        Self { weight: Array2::zeros((d_out, d_in)).into(), bias: Array1::zeros(d_out) }
     }
 
     /// `y = x Wᵀ + b`; `x: [R, in] → y: [R, out]`.

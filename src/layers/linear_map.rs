@@ -2,6 +2,7 @@
 
 use crate::base::Real;
 use crate::exec::Exec;
+use crate::exec::matrix::Matrix;
 use crate::params;
 use ndarray::{Array2, ArrayView2};
 
@@ -10,7 +11,7 @@ params! {
     pub struct LinearMap {
         tensors {
             /// `W: [out, in]`, as checkpoints store it.
-            weight: Array2<F> = Weight,
+            weight: Matrix<F> = Weight,
         }
     }
 }
@@ -32,7 +33,7 @@ impl<F: Real> LinearMap<F> {
     /// All zeros; [`super::init`] gives the initial values.
     #[must_use]
     pub fn new(d_in: usize, d_out: usize) -> Self {
-        Self { weight: Array2::zeros((d_out, d_in)) }
+        Self { weight: Array2::zeros((d_out, d_in)).into() }
     }
 
     /// `x: [R, in] → y: [R, out]`.

@@ -64,8 +64,8 @@ impl<P> AdamW<P> {
             if group.trained {
                 let eta = lr * group.lr_scale;
                 let (keep, rate) = (F::of(1.0 - eta * group.weight_decay), F::of(eta / correction1));
-                let pieces = w.data.chunks_mut(TASK).zip(g.data.chunks(TASK));
-                let pieces = pieces.zip(m.data.chunks_mut(TASK)).zip(v.data.chunks_mut(TASK));
+                let pieces = w.data.write().chunks_mut(TASK).zip(g.data.chunks(TASK));
+                let pieces = pieces.zip(m.data.write().chunks_mut(TASK)).zip(v.data.write().chunks_mut(TASK));
                 tasks.extend(pieces.map(|(((w, g), m), v)| Piece { w, g, m, v, keep, rate }));
             }
         }

@@ -46,10 +46,11 @@ impl<P> Lars<P> {
     {
         each_trained((model, grad, &mut self.mu), groups, |w, g, mu, group| {
             let mut d = g.data.to_vec();
-            if w.shape.len() > 1 {
+            let (shape, w, mu) = (w.shape, w.data.write(), mu.data.write());
+            if shape.len() > 1 {
                 let decay = F::of(group.weight_decay);
-                d.iter_mut().zip(&*w.data).for_each(|(d, &w)| *d += decay * w);
-                let (weight_norm, update_norm) = (norm(w.data), norm(&d));
+                d.iter_mut().zip(&*w).for_each(|(d, &w)| *d += decay * w);
+                let (weight_norm, update_norm) = (norm(w), norm(&d));
                 if weight_norm > 0.0 && update_norm > 0.0 {
                     let trust = F::of(self.trust_coefficient * weight_norm / update_norm);
                     for d in &mut d {
@@ -58,7 +59,7 @@ impl<P> Lars<P> {
                 }
             }
             let (momentum, eta) = (F::of(self.momentum), F::of(lr * group.lr_scale));
-            for ((w, mu), d) in w.data.iter_mut().zip(mu.data).zip(d) {
+            for ((w, mu), d) in w.iter_mut().zip(mu).zip(d) {
                 *mu = momentum * *mu + d;
                 *w -= eta * *mu;
             }

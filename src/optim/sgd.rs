@@ -39,7 +39,7 @@ impl<P> Sgd<P> {
         each_trained((model, grad, &mut self.mu), groups, |w, g, mu, group| {
             let (momentum, decay) = (F::of(self.momentum), F::of(group.weight_decay));
             let eta = F::of(lr * group.lr_scale);
-            for ((w, mu), &g) in w.data.iter_mut().zip(mu.data).zip(g.data) {
+            for ((w, mu), &g) in w.data.write().iter_mut().zip(mu.data.write()).zip(g.data) {
                 *mu = momentum * *mu + (g + decay * *w);
                 *w -= eta * *mu;
             }

@@ -113,8 +113,9 @@ impl Ablation {
         let write = |name: &str, text: String| write_atomic(&self.folder.join(name), text.as_bytes());
         write("results.csv", table::csv(axis, rows))?;
         write("results.md", results::markdown(axis, rows))?;
-        write("figure.svg", figure::svg(axis, rows, &self.plan.judge.task)?)?;
-        write("report.html", page::html(self, rows)?)
+        let figure = figure::svg(axis, rows, &self.plan.judge.task)?;
+        write("report.html", page::html(self, rows, figure.clone())?)?;
+        write("figure.svg", figure)
     }
 
     /// Where a point's runs are.

@@ -2,27 +2,23 @@
 
 use super::Ablation;
 use super::difference::Difference;
-use super::figure;
 use super::plan::Axis;
 use super::table::{COLUMNS, Column, Row, Spread, at};
 use crate::base::Result;
 use crate::draw::report::Report;
 use crate::train::RunDir;
 
-/// `report.html` of the rows so far.
+/// `report.html` of the rows so far, with their figure as an SVG.
 ///
 /// # Errors
-/// If a picture of a run cannot be read, or the figure not be drawn.
-pub(super) fn html(ablation: &Ablation, rows: &[Row]) -> Result<String> {
+/// If a picture of a run cannot be read.
+pub(super) fn html(ablation: &Ablation, rows: &[Row], figure: String) -> Result<String> {
     let (axis, plan) = (&ablation.plan.vary, &ablation.plan);
     let values: Vec<String> = axis.values.iter().map(Axis::label).collect();
     let mut report = Report {
         title: format!("{}: {}", axis.name, values.join(", ")),
         summary: COLUMNS.iter().flat_map(|column| scores(rows, &values, column)).collect(),
-        curves: vec![(
-            "Mean and standard deviation over the seeds".to_owned(),
-            figure::svg(axis, rows, &plan.judge.task)?,
-        )],
+        curves: vec![("Mean and standard deviation over the seeds".to_owned(), figure)],
         sheets_heading: "After pre-training".to_owned(),
         settings_toml: plan.to_toml()?,
         notes: COLUMNS.iter().flat_map(|column| differences(rows, &values, column)).collect(),

@@ -8,7 +8,6 @@ use crate::exec::ranks::{self, Ranks};
 use crate::models::classify::Pooling;
 use crate::models::classify::features::features as of_images;
 use crate::models::mae::Encoder;
-use crate::params::Params;
 use crate::train::input::Input;
 use crate::train::memory;
 use crate::train::workers::WorkerPool;
@@ -57,7 +56,7 @@ pub fn features(
         width: encoder.vit.config.embed_dim,
         activation_bytes: encoder.vit.config.inference_bytes(),
     };
-    rows(encoder, dataset, input, outputs, engine, &forward, listener)
+    rows(dataset, input, outputs, engine, &forward, listener)
 }
 
 /// What is computed of each image.
@@ -69,14 +68,12 @@ pub struct Outputs {
     pub activation_bytes: usize,
 }
 
-/// `[N, width]`: what `forward`, which computes with `model`, makes of each image of a data set, on all threads, in chunks
-/// of a fixed number of images. The bits do not depend on the number of threads.
+/// `[N, width]`: what `forward` makes of each image of a data set, on all threads, in chunks of a fixed number of images. The bits do not depend on the number of threads.
 ///
 /// # Errors
 /// The first image, in the order of the data, that cannot be read or brought to the model's size; too little memory; or a
 /// device that failed.
-pub fn rows<P: Params<f32>>(
-    model: &P,
+pub fn rows(
     dataset: &dyn Dataset,
     input: &Input,
     outputs: Outputs,
@@ -84,7 +81,7 @@ pub fn rows<P: Params<f32>>(
     forward: &(impl Fn(ArrayView4<f32>, &mut Exec<f32>) -> Array2<f32> + Sync),
     listener: &dyn Listener,
 ) -> Result<Array2<f32>> {
-    let workers = WorkerPool::<f32, P>::new(engine);
+    let workers = WorkerPool::<f32, ()>::new(engine);
     let tasks = dataset.len().div_ceil(CHUNK).min(rayon::current_num_threads());
     memory::require_activations(tasks * CHUNK.min(dataset.len()) * outputs.activation_bytes)?;
     let mut all = Array2::zeros((dataset.len(), outputs.width));
@@ -102,8 +99,7 @@ pub fn rows<P: Params<f32>>(
         listener.finished(count);
         Ok(())
     };
-    let results: Vec<Result<()>> =
-        workers.with_weights(model, || chunks.into_par_iter().map(chunk).collect())?;
+    let results: Vec<Result<()>> = workers.checked(|| chunks.into_par_iter().map(chunk).collect())?;
     results.into_iter().collect::<Result<()>>()?;
     Ok(all)
 }

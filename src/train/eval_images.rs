@@ -2,6 +2,7 @@
 
 use super::input::Input;
 use crate::base::Result;
+use crate::data::subset::evenly_spaced;
 use crate::data::{Dataset, none_usable};
 use ndarray::{Array4, Axis, stack};
 
@@ -24,10 +25,8 @@ impl EvalImages {
     /// # Errors
     /// If one of them cannot be read (with `skip`: if none can).
     pub fn new(dataset: &dyn Dataset, input: &Input, count: usize, skip: bool) -> Result<Self> {
-        let count = count.min(dataset.len());
         let (mut images, mut samples, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-        for i in 0..count {
-            let index = i * dataset.len() / count;
+        for (i, index) in evenly_spaced(dataset.len(), count).enumerate() {
             let image = dataset.image(index);
             match image.and_then(|image| input.image(&dataset.source(index), &image)) {
                 Ok(image) => {

@@ -46,13 +46,9 @@ impl StepMemory {
     /// Of a pre-training step whose encoder sees `len_keep` patches.
     #[must_use]
     pub fn pretraining(model: &MaeConfig, optim: &OptimConfig, len_keep: usize, threads: usize) -> Self {
-        Self {
-            parameters: model.parameters().all,
-            copies: WEIGHTS_AND_MOMENTS,
-            image_len: model.in_chans * model.img_size[0] * model.img_size[1],
-            activation_bytes: Cost { config: model, len_keep }.activation_bytes(1),
-            ..Self::of(optim, threads)
-        }
+        let image_len = model.in_chans * model.img_size[0] * model.img_size[1];
+        let activation_bytes = Cost { config: model, len_keep }.activation_bytes(1);
+        Self::of_model(optim, model.parameters().all, image_len, activation_bytes, threads)
     }
 
     /// Of a fine-tuning step; `averaged` is whether a moving average of the weights is kept.
@@ -64,13 +60,10 @@ impl StepMemory {
         averaged: bool,
         threads: usize,
     ) -> Self {
-        Self {
-            parameters: model.parameters(),
-            copies: WEIGHTS_AND_MOMENTS + usize::from(averaged),
-            image_len: model.in_chans * model.img_size[0] * model.img_size[1],
-            activation_bytes: model.activation_bytes(tune_blocks),
-            ..Self::of(optim, threads)
-        }
+        let copies = WEIGHTS_AND_MOMENTS + usize::from(averaged);
+        let image_len = model.in_chans * model.img_size[0] * model.img_size[1];
+        let activation_bytes = model.activation_bytes(tune_blocks);
+        Self { copies, ..Self::of_model(optim, model.parameters(), image_len, activation_bytes, threads) }
     }
 
     /// Of a step of another model: so many `parameters`, numbers in an image, and bytes of an image's activations.
@@ -82,20 +75,15 @@ impl StepMemory {
         activation_bytes: usize,
         threads: usize,
     ) -> Self {
-        let copies = WEIGHTS_AND_MOMENTS;
-        Self { parameters, copies, image_len, activation_bytes, ..Self::of(optim, threads) }
-    }
-
-    fn of(optim: &OptimConfig, threads: usize) -> Self {
         Self {
-            parameters: 0,
-            copies: 0,
+            parameters,
+            copies: WEIGHTS_AND_MOMENTS,
             batch_size: optim.batch_size,
             micro_batch: optim.micro_batch.min(optim.batch_size),
             accum_iter: optim.accum_iter,
             batches: 1 + BATCHES_AHEAD,
-            image_len: 0,
-            activation_bytes: 0,
+            image_len,
+            activation_bytes,
             whole_batch: None,
             threads,
             neighbours: 1,

@@ -95,7 +95,7 @@ pub(crate) fn slots<'a, P: Params<f32>>(
 
 /// Where a tensor is read to.
 fn slot<'a>(prefix: &str, tensor: TensorMut<'a, f32>) -> (String, Vec<usize>, &'a mut [f32]) {
-    (format!("{prefix}{}", tensor.name), tensor.shape, tensor.data)
+    (format!("{prefix}{}", tensor.name), tensor.shape, tensor.data.write())
 }
 
 /// Takes weights, moments and the optimiser's count of steps from a checkpoint, the moving average of the weights where

@@ -196,7 +196,7 @@ impl<T: Task> Learner<T> {
                 workers.recycle(gradients);
                 return Ok(None);
             }
-            let (losses, grad) = workers.with_weights(model, || task.loss_and_grad(model, batch, &cx))?;
+            let (losses, grad) = workers.checked(|| task.loss_and_grad(model, batch, &cx))?;
             total = Some(match total {
                 None => (losses, grad),
                 Some((mut sum, mut gradients)) => {
@@ -235,7 +235,6 @@ impl<T: Task> Learner<T> {
         self.adamw.step(&mut self.model, grad, &self.groups, lr);
         self.average();
         self.task.after_update(&mut self.model, info);
-        self.workers.changed(&self.groups);
         let images_per_s = images as f64 / begun.elapsed().as_secs_f64();
         let (weights_digest, chain) = (None, None);
         let record =
@@ -279,7 +278,7 @@ impl<T: Task> Learner<T> {
         #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the purpose")]
         let (keep, take) = (keep as f32, (1.0 - keep) as f32);
         for (average, weight) in averaged.tensors_mut().into_iter().zip(self.model.tensors()) {
-            average.data.iter_mut().zip(weight.data).for_each(|(a, w)| *a = keep * *a + take * w);
+            average.data.write().iter_mut().zip(weight.data).for_each(|(a, w)| *a = keep * *a + take * w);
         }
     }
 
@@ -319,7 +318,7 @@ impl<T: Task> Learner<T> {
             tensors.extend(self.adamw.m.tensors_mut());
             tensors.extend(self.adamw.v.tensors_mut());
         }
-        together::spread(ranks, tensors.into_iter().map(|tensor| tensor.data));
+        together::spread(ranks, tensors.into_iter().map(|tensor| tensor.data.write()));
         Ok(())
     }
 }

@@ -113,7 +113,7 @@ fn add_all<F: Real, P: Params<F>>(workers: &WorkerPool<F, P>, nodes: &[Vec<Node>
     let others: Vec<P> = own.collect();
     let read: Vec<Vec<&[F]>> =
         others.iter().map(|grad| grad.tensors().into_iter().map(|t| t.data).collect()).collect();
-    let mut written: Vec<&mut [F]> = total.tensors_mut().into_iter().map(|t| t.data).collect();
+    let mut written: Vec<&mut [F]> = total.tensors_mut().into_iter().map(|t| t.data.write()).collect();
     let len: usize = written.iter().map(|data| data.len()).sum();
     let mut sum = vec![0.0; len.min(BUCKET)];
     for start in (0..len).step_by(BUCKET) {

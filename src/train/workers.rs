@@ -3,14 +3,11 @@
 use crate::base::sync::lock;
 use crate::base::{Real, Result};
 use crate::exec::Exec;
-use crate::exec::device::Device;
 use crate::exec::engine::Engine;
-use crate::exec::kept::Version;
 use crate::exec::probe::Probe;
 use crate::exec::ranks::{One, Ranks};
 use crate::exec::traffic::TransferStats;
-use crate::optim::Group;
-use crate::params::{Params, Role};
+use crate::params::Params;
 use std::sync::{Arc, Mutex};
 
 /// Executors (with their buffer pools) and gradients kept from one step to the next: there are as many as
@@ -22,16 +19,14 @@ pub struct WorkerPool<F: Real, P> {
     chunks: Option<usize>,
     idle: Mutex<Vec<Exec<F>>>,
     gradients: Mutex<Vec<P>>,
-    /// One a tensor, for a device that keeps weights; none before they are first asked for.
-    versions: Mutex<Vec<Version>>,
 }
 
-impl<F: Real, P: Params<F>> WorkerPool<F, P> {
+impl<F: Real, P> WorkerPool<F, P> {
     /// None yet.
     #[must_use]
     pub fn new(engine: impl Into<Engine>) -> Self {
-        let (idle, gradients, versions) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { engine: engine.into(), ranks: Arc::new(One), chunks: None, idle, gradients, versions }
+        let (idle, gradients) = (Mutex::default(), Mutex::default());
+        Self { engine: engine.into(), ranks: Arc::new(One), chunks: None, idle, gradients }
     }
 
     /// Shares the chunks of every batch, so many, among ranks, and those of whatever else is computed chunk by chunk.
@@ -85,7 +80,10 @@ impl<F: Real, P: Params<F>> WorkerPool<F, P> {
     }
 
     /// A gradient of zeros for `model`.
-    pub fn gradient(&self, model: &P) -> P {
+    pub fn gradient(&self, model: &P) -> P
+    where
+        P: Params<F>,
+    {
         let kept = lock(&self.gradients).pop();
         kept.map_or_else(
             || model.zeros_like(),
@@ -101,38 +99,14 @@ impl<F: Real, P: Params<F>> WorkerPool<F, P> {
         lock(&self.gradients).push(gradient);
     }
 
-    /// Runs `work`, which computes with `model`, so that a device may keep its weights: their content is what it was when
-    /// [`WorkerPool::changed`] was last called. A pool belongs to one model.
+    /// Runs `work`, and refuses what it made if a device failed meanwhile.
     ///
     /// # Errors
-    /// If a device failed: what `work` made of it is NaN, and no fault of the model's.
-    pub fn with_weights<R>(&self, model: &P, work: impl FnOnce() -> R) -> Result<R> {
-        if self.engine.device() == Device::Cpu {
-            return Ok(work());
-        }
-        let tensors = model.tensors();
-        let mut versions = lock(&self.versions);
-        if versions.len() != tensors.len() {
-            *versions = tensors.iter().map(|_| Version::fresh()).collect();
-        }
-        let weights = tensors.iter().zip(versions.iter()).filter(|(tensor, _)| tensor.role == Role::Weight);
-        let weights: Vec<_> = weights.map(|(tensor, version)| (tensor.data, *version)).collect();
-        drop(versions);
-        let result = self.engine.with_weights(&weights, work);
+    /// If a device failed: what `work` made is NaN, and no fault of the model's.
+    pub fn checked<R>(&self, work: impl FnOnce() -> R) -> Result<R> {
+        let result = work();
         self.engine.check()?;
         Ok(result)
-    }
-
-    /// Says that the tensors of the trained groups have other content now. Every update of a model calls it.
-    ///
-    /// # Panics
-    /// If the groups are not those of the model that was declared.
-    pub fn changed(&self, groups: &[Group]) {
-        let mut versions = lock(&self.versions);
-        assert!(versions.is_empty() || versions.len() == groups.len(), "one group a tensor");
-        for (version, _) in versions.iter_mut().zip(groups).filter(|(_, group)| group.trained) {
-            *version = Version::fresh();
-        }
     }
 
     /// What was copied to and from a device.

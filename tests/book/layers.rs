@@ -15,7 +15,7 @@ fn exec() -> Exec<f64> {
 fn linear_has_the_numbers_of_its_chapter() {
     let mut e = Example::read("02-linear.md", "linear");
     let (x, dy) = (e.given("x"), e.given("dy"));
-    let mut layer = Linear { weight: e.given("W"), bias: e.vector("b") };
+    let mut layer = Linear { weight: e.given("W").into(), bias: e.vector("b") };
     let cx = &mut exec();
     let (y, cache) = layer.forward(x.clone(), cx);
     e.check("y", &y);
@@ -102,15 +102,15 @@ fn mlp_has_the_numbers_of_its_chapter() {
     let mut e = Example::read("05-mlp.md", "mlp");
     let (x, dy) = (e.given("x"), e.given("dy"));
     let layer = Mlp {
-        fc1: Linear { weight: e.given("W₁"), bias: e.vector("b₁") },
-        fc2: Linear { weight: e.given("W₂"), bias: e.vector("b₂") },
+        fc1: Linear { weight: e.given("W₁").into(), bias: e.vector("b₁") },
+        fc2: Linear { weight: e.given("W₂").into(), bias: e.vector("b₂") },
     };
     let cx = &mut exec();
-    let h = x.dot(&layer.fc1.weight.t()) + &layer.fc1.bias;
+    let h = x.dot(&layer.fc1.weight.t().view) + &layer.fc1.bias;
     let density = h.mapv(|h| (-0.5 * h * h).exp() / (2.0 * std::f64::consts::PI).sqrt());
     let cdf = h.mapv(normal_cdf);
     let slope = &cdf + &(&h * &density);
-    let da = dy.dot(&layer.fc2.weight);
+    let da = dy.dot(&*layer.fc2.weight);
     e.check("h", &h);
     e.check("Φ(h)", &cdf);
     e.check("φ(h)", &density);
@@ -190,7 +190,7 @@ fn patch_embedding_has_the_numbers_of_its_chapter() {
     let images: Array4<f64> =
         Array4::from_shape_fn((1, 2, 2, 4), |(_, channel, row, column)| channels[channel][[row, column]]);
     let mut layer = PatchEmbed::new(2, 2, 2);
-    layer.proj = Linear { weight: e.given("W"), bias: e.vector("b") };
+    layer.proj = Linear { weight: e.given("W").into(), bias: e.vector("b") };
     let dz = e.given("dz");
     let cx = &mut exec();
     let (z, cache) = layer.forward(images.view(), cx);

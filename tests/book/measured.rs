@@ -53,7 +53,7 @@ fn mlp_error<F: Real>(h: f64, central: bool) -> f64 {
     let cx = &mut Exec::<F>::new(Backend::default());
     let mut layer = Mlp::<F>::new(4, 7);
     for (to, from) in layer.tensors_mut().into_iter().zip(filled(Mlp::new(4, 7)).tensors()) {
-        to.data.iter_mut().zip(from.data).for_each(|(to, &from)| *to = F::of(from));
+        to.data.write().iter_mut().zip(from.data).for_each(|(to, &from)| *to = F::of(from));
     }
     let (x, dy) = (random(6, 4).mapv(F::of), random(6, 4).mapv(|x| F::of((7.0 * x).sin())));
     let mut grad = layer.zeros_like();
@@ -67,10 +67,10 @@ fn mlp_error<F: Real>(h: f64, central: bool) -> f64 {
         let (mut off, mut largest) = (0.0f64, 0.0f64);
         for (i, analytic) in tensor.data.iter().enumerate() {
             let mut at = |by: f64| {
-                let before = moved.tensors_mut()[t].data[i];
-                moved.tensors_mut()[t].data[i] = before + F::of(by);
+                let before = moved.tensors()[t].data[i];
+                moved.tensors_mut().swap_remove(t).data.write()[i] = before + F::of(by);
                 let value = loss(&moved);
-                moved.tensors_mut()[t].data[i] = before;
+                moved.tensors_mut().swap_remove(t).data.write()[i] = before;
                 value.f64()
             };
             let numeric = if central { (at(h) - at(-h)) / (2.0 * h) } else { (at(h) - at(0.0)) / h };
@@ -225,8 +225,8 @@ fn a_weak_check_passes_a_wrong_backward_pass() {
     };
     // `dx = dy Wᵀ` needs a square matrix to go unnoticed, and a symmetric one to be right.
     let transposed = |weight: Array2<f64>| {
-        let layer = Linear { bias: Array1::zeros(weight.nrows()), weight };
-        spoilt_linear(&random(4, 3), &layer, &check, |layer, dy, _, _| dy.dot(&layer.weight.t()))
+        let layer = Linear { bias: Array1::zeros(weight.nrows()), weight: weight.into() };
+        spoilt_linear(&random(4, 3), &layer, &check, |layer, dy, _, _| dy.dot(&layer.weight.t().view))
     };
     let square = random(3, 3);
     // The bias gathers over the first image's two rows only.
@@ -239,7 +239,7 @@ fn a_weak_check_passes_a_wrong_backward_pass() {
     // With weights of 1e-7 the input's gradient is as small, and so is the error of forgetting it.
     let forgotten = |floor: f64| {
         let check = GradCheck { floor, ..check.clone() };
-        let layer = Linear { weight: 1e-7 * &linear.weight, bias: linear.bias.clone() };
+        let layer = Linear { weight: (1e-7 * &*linear.weight).into(), bias: linear.bias.clone() };
         spoilt_linear(&random(4, 5), &layer, &check, |_, _, _, dx| 0.0 * dx)
     };
     let rows = [

@@ -168,7 +168,7 @@ fn a_classifiers_trunk_is_probed_written_and_fine_tuned_again() {
             let pretrained = Pretrained::open(&place.path(run)).unwrap();
             pretrained.encoder.vit.blocks[0].attn.qkv.weight.clone()
         };
-        assert_eq!(trunk(run), trunk(&format!("{run}-on")), "{run}");
+        assert_eq!(*trunk(run), *trunk(&format!("{run}-on")), "{run}");
     }
     let (classifier, config, _) = load::<Classify>(&place.path("taught")).unwrap();
     let pretrained = Pretrained::open(&place.path("taught")).unwrap();

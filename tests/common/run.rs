@@ -5,6 +5,23 @@ use serde_json::Value;
 use vit_mae::train::Observer;
 use vit_mae::train::metrics::{EpochRecord, StepRecord};
 
+/// Settings under which eight images are learnt by heart: all of them in every batch, and nothing that varies them.
+pub(crate) const BY_HEART: [(&str, &str); 13] = [
+    ("model.embed_dim", "32"),
+    ("model.channels", "24"),
+    ("finetune.drop_path", "0.0"),
+    ("finetune.label_share", "0.67"),
+    ("augment.scale", "[1.0, 1.0]"),
+    ("augment.jitter", "false"),
+    ("data.flip", "false"),
+    ("run.held_out_images", "0"),
+    ("optim.batch_size", "8"),
+    ("optim.epochs", "300"),
+    ("optim.warmup_epochs", "20"),
+    ("run.pictures_every_epochs", "1000"),
+    ("run.checkpoint_every_epochs", "1000"),
+];
+
 /// Asks to stop after a number of steps, as a signal would.
 pub(crate) struct StopAfter(pub(crate) u64);
 

@@ -71,7 +71,7 @@ fn attention<F: Real>() {
     init(&mut layer, 1);
     layer.qkv.weight.mapv_inplace(|x| x * F::of(4.0)); // scores far apart
     let x = random::<F>(4, images * tokens, width);
-    let qkv = wide(x.view()).dot(&wide(layer.qkv.weight.t()));
+    let qkv = wide(x.view()).dot(&wide(layer.qkv.weight.t().view));
     let mut context = Array2::zeros((images * tokens, width));
     for (image, head) in (0..images).flat_map(|image| (0..heads).map(move |head| (image, head))) {
         let rows = image * tokens..(image + 1) * tokens;
@@ -85,7 +85,7 @@ fn attention<F: Real>() {
         let columns = head * head_width..(head + 1) * head_width;
         context.slice_mut(s![rows.clone(), columns]).assign(&p.dot(&part(2)));
     }
-    let plain = context.dot(&wide(layer.proj.weight.t()));
+    let plain = context.dot(&wide(layer.proj.weight.t().view));
     let (found, _) = layer.forward(x, tokens, &mut Exec::new(Backend::default()));
     assert!(error(&found, &plain) < limit::<F>(), "{}: {:e}", F::NAME, error(&found, &plain));
 }

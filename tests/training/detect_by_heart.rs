@@ -1,6 +1,6 @@
 //! Claim: a detector learns eight images by heart, proposals, boxes and masks.
 
-use crate::common::run::StopAfter;
+use crate::common::run::{BY_HEART, StopAfter};
 use crate::detect::{new, place};
 use ndarray::Axis;
 use vit_mae::data::{Dataset, Target};
@@ -19,24 +19,8 @@ use vit_mae::train::WorkerPool;
 #[test]
 fn eight_images_are_learnt_by_heart() {
     let place = place();
-    let sets = [
-        ("model.img_size", "[64, 64]"),
-        ("model.embed_dim", "32"),
-        ("model.channels", "24"),
-        ("model.fc_dim", "48"),
-        ("finetune.drop_path", "0.0"),
-        ("finetune.label_share", "0.67"),
-        ("augment.scale", "[1.0, 1.0]"),
-        ("augment.jitter", "false"),
-        ("data.flip", "false"),
-        ("run.held_out_images", "0"),
-        ("optim.batch_size", "8"),
-        ("optim.epochs", "300"),
-        ("optim.warmup_epochs", "20"),
-        ("optim.lr", "0.003"),
-        ("run.pictures_every_epochs", "1000"),
-        ("run.checkpoint_every_epochs", "1000"),
-    ];
+    let own = [("model.img_size", "[64, 64]"), ("model.fc_dim", "48"), ("optim.lr", "0.003")];
+    let sets = [&BY_HEART[..], &own].concat();
     let mut run = new(&place, "by-heart", &sets);
     let train = run.learner.task.images.train.clone();
     assert_eq!(train.len(), 8);

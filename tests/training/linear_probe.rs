@@ -111,7 +111,7 @@ fn two_steps_of_sgd_are_those_by_hand() {
     let mut sgd = Sgd::new(&model, 0.5);
     for expected in [[0.68, -0.3], [0.2064, -0.75]] {
         sgd.step(&mut model, &grad, &groups, 0.1);
-        assert!((model.weight[[0, 0]] - expected[0]).abs() < 1e-15, "{}", model.weight);
+        assert!((model.weight[[0, 0]] - expected[0]).abs() < 1e-15, "{}", *model.weight);
         assert!((model.bias[0] - expected[1]).abs() < 1e-15, "{}", model.bias);
     }
 }

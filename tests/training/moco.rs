@@ -65,7 +65,7 @@ fn a_run_resumes_to_the_same_bits_after_any_step() {
     assert_eq!(model.base.projector.norm1.norm.num_batches_tracked[()], 18.0);
     assert_eq!(model.predictor.norm2.num_batches_tracked[()], 18.0);
     assert_eq!(encoder.projector.norm3.num_batches_tracked[()], 18.0);
-    assert!(encoder.projector.fc1.weight != model.base.projector.fc1.weight);
+    assert!(*encoder.projector.fc1.weight != *model.base.projector.fc1.weight);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn what_is_frozen_stays_and_the_trunk_goes_on_to_other_tasks() {
     let drawn = MocoV3::model(&run.learner.config, &()).unwrap().base.trunk;
     let (model, encoder) = (&run.learner.model.base.trunk, &run.learner.task.encoder.trunk);
     for trunk in [model, encoder] {
-        assert_eq!(trunk.vit.patch_embed.proj.weight, drawn.vit.patch_embed.proj.weight);
+        assert_eq!(*trunk.vit.patch_embed.proj.weight, *drawn.vit.patch_embed.proj.weight);
         assert_eq!(trunk.vit.patch_embed.proj.bias, drawn.vit.patch_embed.proj.bias);
         assert_eq!(trunk.vit.pos_embed, drawn.vit.pos_embed);
         assert!(trunk.vit.cls_token != drawn.vit.cls_token);

@@ -2,7 +2,7 @@
 //! are the recorded ones; one window is the whole image; test images choose nothing.
 
 use crate::common::Place;
-use crate::common::run::{StopAfter, log};
+use crate::common::run::{BY_HEART, StopAfter, log};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use ndarray::Array2;
 use serde_json::Value;
@@ -163,24 +163,8 @@ fn chunks_change_no_more_than_rounding() {
 #[test]
 fn eight_images_are_learnt_by_heart() {
     let place = place();
-    let sets = [
-        ("model.embed_dim", "32"),
-        ("model.channels", "24"),
-        ("model.aux_channels", "8"),
-        ("finetune.drop_path", "0.0"),
-        ("finetune.ema_decay", "0.0"),
-        ("finetune.label_share", "0.67"),
-        ("augment.scale", "[1.0, 1.0]"),
-        ("augment.jitter", "false"),
-        ("data.flip", "false"),
-        ("run.held_out_images", "0"),
-        ("optim.batch_size", "8"),
-        ("optim.epochs", "300"),
-        ("optim.warmup_epochs", "20"),
-        ("optim.lr", "0.006"),
-        ("run.pictures_every_epochs", "1000"),
-        ("run.checkpoint_every_epochs", "1000"),
-    ];
+    let own = [("model.aux_channels", "8"), ("finetune.ema_decay", "0.0"), ("optim.lr", "0.006")];
+    let sets = [&BY_HEART[..], &own].concat();
     let mut run = new(&place, "by-heart", &sets);
     let train = run.learner.task.images.train.clone();
     assert_eq!(train.len(), 8);

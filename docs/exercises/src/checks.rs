@@ -374,8 +374,8 @@ pub fn adamw(trial: Trial, answer: AdamWAnswer) -> Vec<Measured> {
     };
     let zero = Array1::zeros(6);
     vec![
-        row("m", &zero, &m, library.m.weight.view()),
-        row("v", &zero, &v, library.v.weight.view()),
-        row("w", &start, &w, model.weight.view()),
+        row("m", &zero, &m, library.m.weight.view().view),
+        row("v", &zero, &v, library.v.weight.view().view),
+        row("w", &start, &w, model.weight.view().view),
     ]
 }

@@ -12,9 +12,9 @@ pub mod linear {
         dy: &Array2<f64>,
         grad: &mut Linear<f64>,
     ) -> Array2<f64> {
-        grad.weight += &dy.t().dot(x);
+        *grad.weight += &dy.t().dot(x);
         grad.bias += &dy.sum_axis(Axis(0));
-        dy.dot(&layer.weight)
+        dy.dot(&*layer.weight)
     }
 }
 

@@ -36,7 +36,7 @@ fn assigning_for_adding_is_recognised() {
     let graded = grade(
         |trial| {
             checks::linear(trial, |layer, x, dy, grad| {
-                grad.weight = dy.t().dot(x);
+                grad.weight = dy.t().dot(x).into();
                 linear::backward(layer, x, dy, &mut grad.clone())
             })
         },

@@ -50,7 +50,7 @@ pub(super) fn model(check: &GradCheck, mask_head: bool) -> Detector<f64> {
     config.validate().expect("a possible model");
     let mut model = with_large_norms(filled(check, Detector::new(&config)));
     for tensor in model.tensors_mut().into_iter().filter(|tensor| tensor.name.contains("deltas")) {
-        tensor.data.iter_mut().for_each(|x| *x *= 0.2);
+        tensor.data.write().iter_mut().for_each(|x| *x *= 0.2);
     }
     model
 }

@@ -27,7 +27,7 @@ use ndarray::{Array2, s};
 
 /// `x Wᵀ`.
 fn mapped(x: &Array2<f64>, Pointwise(LinearMap { weight }): &Pointwise<LinearMap<f64>>) -> Array2<f64> {
-    x.dot(&weight.t())
+    x.dot(&weight.t().view)
 }
 
 /// `p2 … p6` from four levels.

@@ -271,7 +271,7 @@ pub(super) fn order(check: &GradCheck) -> Report {
         flat(&before).iter().zip(flat(&model.base)).map(|(a, w)| M * a + (1.0 - M) * w).collect();
     let mut key_encoder = before.clone();
     let weights = key_encoder.tensors_mut().into_iter().filter(|t| t.role != Role::Buffer);
-    weights.flat_map(|t| t.data).zip(&average).for_each(|(x, &a)| *x = a);
+    weights.flat_map(|t| t.data.write()).zip(&average).for_each(|(x, &a)| *x = a);
 
     let of = |encoder: &BaseEncoder<f64>, cx: &mut Exec<f64>| {
         crops.each_ref().map(|crop| projected(&encoder.trunk.infer(crop.view(), cx), &encoder.projector))

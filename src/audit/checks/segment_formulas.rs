@@ -51,7 +51,7 @@ pub(super) fn model(check: &GradCheck, head: HeadKind) -> Segmenter<f64> {
 /// A norm's scale near 0 would put a whole channel near ReLU's kink.
 pub(super) fn with_large_norms<P: Params<f64>>(mut model: P) -> P {
     for tensor in model.tensors_mut().into_iter().filter(|tensor| tensor.role == Role::Norm) {
-        tensor.data.iter_mut().for_each(|x| *x += 0.5 * x.signum());
+        tensor.data.write().iter_mut().for_each(|x| *x += 0.5 * x.signum());
     }
     model
 }
@@ -216,7 +216,7 @@ pub(super) fn blocks(vit: &Vit<f64>, images: &Array4<f64>, cx: &mut Exec<f64>) -
 }
 
 pub(super) fn linear(x: &Array2<f64>, layer: &Linear<f64>) -> Array2<f64> {
-    x.dot(&layer.weight.t()) + &layer.bias
+    x.dot(&layer.weight.t().view) + &layer.bias
 }
 
 /// The network, step by step; its layers have checks of their own.

@@ -58,7 +58,7 @@ pub(super) fn inspect(path: &Path) -> Result<Inspection> {
 }
 
 fn loaded_rows(weights: &Renamed, mut model: impl Params<f32>, depth: usize) -> Result<Vec<Row>> {
-    let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data)).collect();
+    let slots = model.tensors_mut().into_iter().map(|t| (t.name, t.shape, t.data.write())).collect();
     weights.load_into(slots)?;
     Ok(rows(&model, &groups::pretraining(&model, 1.0), depth))
 }

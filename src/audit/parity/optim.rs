@@ -20,7 +20,12 @@ impl<F: Real> Params<F> for Loose<F> {
 
     fn walk_mut<'a>(&'a mut self, prefix: &str, out: &mut Vec<TensorMut<'a, F>>) {
         for (name, array) in &mut self.0 {
-            out.push(crate::params::tensor_mut(format!("{prefix}{name}"), Role::Weight, array));
+            out.push(crate::params::tensor_mut(
+                format!("{prefix}{name}"),
+                Role::Weight,
+                array.shape().to_vec(),
+                array,
+            ));
         }
     }
 }

@@ -163,7 +163,7 @@ impl<F: Real> Recording<F> {
     pub(super) fn fill(&mut self, prefix: &str, model: &mut impl Params<F>) -> Result<()> {
         for tensor in model.tensors_mut() {
             let stored = self.input(&format!("{prefix}{}", tensor.name), &tensor.shape)?;
-            tensor.data.iter_mut().zip(stored).for_each(|(x, s)| *x = s);
+            tensor.data.write().iter_mut().zip(stored).for_each(|(x, s)| *x = s);
         }
         Ok(())
     }
@@ -172,17 +172,17 @@ impl<F: Real> Recording<F> {
     /// compared; the model takes the latter. Buffers stay as they are.
     pub(super) fn load(&mut self, prefix: &str, model: &mut impl Params<F>) -> Result<()> {
         for tensor in model.tensors_mut().into_iter().filter(|tensor| tensor.role != Role::Buffer) {
-            let key = format!("{prefix}{}", tensor.name);
+            let (key, data) = (format!("{prefix}{}", tensor.name), tensor.data.write());
             let stored = if tensor.role == Role::Position {
                 // Rounded to f32 in the reference: one unit in the last place.
                 let rounding = Tolerance { rel: 1.2e-7, floor: 0.0 };
                 let stored = self.stored(&key, &tensor.shape)?;
-                self.compare(&key, &tensor.shape, tensor.data.iter().map(|x| x.f64()), rounding)?;
+                self.compare(&key, &tensor.shape, data.iter().map(|x| x.f64()), rounding)?;
                 stored
             } else {
                 self.input(&key, &tensor.shape)?
             };
-            tensor.data.iter_mut().zip(stored).for_each(|(x, s)| *x = s);
+            data.iter_mut().zip(stored).for_each(|(x, s)| *x = s);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use crate::base::{Error, Result};
 use crate::data::load_image;
+use crate::data::subset::evenly_spaced;
 use crate::models::mae::cost::Cost;
 use crate::models::mae::masking::len_keep;
 use crate::models::mae::{Mae, Mask};
@@ -114,11 +115,10 @@ impl Batch {
         if files.is_empty() {
             let source = source.expect("opened above");
             let dataset = source.validation.or(source.test).unwrap_or(source.train);
-            let count = count.min(dataset.len());
-            for i in 0..count {
-                let index = i * dataset.len() / count;
-                sources.push(dataset.source(index));
-                images.push(input.image(&sources[i], &dataset.image(index)?)?);
+            for index in evenly_spaced(dataset.len(), count) {
+                let name = dataset.source(index);
+                images.push(input.image(&name, &dataset.image(index)?)?);
+                sources.push(name);
             }
         }
         for path in files {

@@ -1,7 +1,7 @@
 //! The GPU backend behind [`Gemm`]: large products go to cuBLAS, small ones stay on the CPU, weights stay on the device.
 //!
 //! From the view to the driver, in reading order: [`Offload`] decides where a product runs; `product` cuts it into
-//! pieces and names the operands; `layout` says how cuBLAS reads them; [`super::kept`] knows which memory holds weights;
+//! pieces and names the operands; `layout` says how cuBLAS reads them; `weights` holds the copies of [`super::matrix`];
 //! [`blas`] is the trait of driver calls, and `driver` (feature `accel`) makes them. [`cost`] predicts what it takes.
 
 pub mod blas;
@@ -13,12 +13,12 @@ mod product;
 mod weights;
 
 use super::gemm::{Failure, Gemm};
-use super::kept::WeightRegistry;
+use super::matrix::Operand;
 use super::traffic::{Counters, TransferStats};
 use crate::base::Real;
 use crate::base::sync::lock;
 use blas::Blas;
-use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
+use ndarray::{ArrayView3, ArrayViewMut2, ArrayViewMut3};
 use product::{Batch, Product};
 use std::sync::{Arc, Mutex, OnceLock};
 use weights::Weights;
@@ -41,7 +41,6 @@ pub struct Offload<F: Real, B: Blas<F>> {
     lanes: Mutex<Vec<B>>,
     new_lane: Box<dyn Fn() -> Result<B, Failure> + Send + Sync>,
     weights: Weights<B::Weight>,
-    kept: WeightRegistry<F>,
     from: usize,
     failure: OnceLock<Failure>,
     counters: Counters,
@@ -59,7 +58,6 @@ impl<F: Real, B: Blas<F>> Offload<F, B> {
             lanes: Mutex::default(),
             new_lane: Box::new(new_lane),
             weights: Weights::default(),
-            kept: WeightRegistry::default(),
             from,
             failure: OnceLock::new(),
             counters: Counters::default(),
@@ -89,12 +87,12 @@ impl<F: Real, B: Blas<F>> Offload<F, B> {
 }
 
 impl<F: Real, B: Blas<F>> Gemm<F> for Offload<F, B> {
-    fn gemm(&self, alpha: F, a: ArrayView2<F>, b: ArrayView2<F>, beta: F, mut c: ArrayViewMut2<F>) {
-        if !self.takes(1, [a.nrows(), a.ncols(), b.ncols()]) {
+    fn gemm(&self, alpha: F, a: Operand<F>, b: Operand<F>, beta: F, mut c: ArrayViewMut2<F>) {
+        if !self.takes(1, [a.view.nrows(), a.view.ncols(), b.view.ncols()]) {
             return self.cpu.gemm(alpha, a, b, beta, c);
         }
         let done = self.on_lane(|lane| {
-            let means = product::Means { weights: &self.weights, kept: &self.kept, counters: &self.counters };
+            let means = product::Means { weights: &self.weights, counters: &self.counters };
             Product { alpha, a, b, beta, c: c.view_mut() }.run(lane, &means)
         });
         if !done {
@@ -118,10 +116,6 @@ impl<F: Real, B: Blas<F>> Gemm<F> for Offload<F, B> {
 
     fn divisible(&self, shape: [usize; 3]) -> bool {
         !self.takes(1, shape)
-    }
-
-    fn kept(&self) -> Option<&WeightRegistry<F>> {
-        Some(&self.kept)
     }
 
     fn failure(&self) -> Option<Failure> {

@@ -5,9 +5,9 @@ use super::layout::{Layout, call, pack, pack_batch, unpack};
 use super::weights::Weights;
 use crate::base::Real;
 use crate::exec::gemm::Failure;
-use crate::exec::kept::WeightRegistry;
+use crate::exec::matrix::Operand;
 use crate::exec::traffic::Counters;
-use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, Slice};
+use ndarray::{ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, Slice};
 use std::sync::Arc;
 
 /// Numbers that are copied for one piece: 2 MiB in f32, some tens of microseconds on the bus. Not measured.
@@ -20,30 +20,29 @@ const B: [Slot; 2] = [Slot(2), Slot(3)];
 const C: [Slot; 2] = [Slot(4), Slot(5)];
 
 /// What a product needs beside its lane.
-pub(super) struct Means<'a, F, W> {
+pub(super) struct Means<'a, W> {
     pub(super) weights: &'a Weights<W>,
-    pub(super) kept: &'a WeightRegistry<F>,
     pub(super) counters: &'a Counters,
 }
 
 /// `C ← α·A·B + β·C`.
 pub(super) struct Product<'a, F> {
     pub(super) alpha: F,
-    pub(super) a: ArrayView2<'a, F>,
-    pub(super) b: ArrayView2<'a, F>,
+    pub(super) a: Operand<'a, F>,
+    pub(super) b: Operand<'a, F>,
     pub(super) beta: F,
     pub(super) c: ArrayViewMut2<'a, F>,
 }
 
 /// An operand as cuBLAS gets it.
-struct Operand<W> {
+struct Placed<W> {
     layout: Layout,
     /// The weight it is in, and where; else it is in a slot.
     weight: Option<(Arc<W>, usize)>,
     slot: Slot,
 }
 
-impl<W> Operand<W> {
+impl<W> Placed<W> {
     fn place(&self) -> Place<'_, W> {
         self.weight.as_ref().map_or(Place::Slot(self.slot), |(weight, offset)| Place::Weight(weight, *offset))
     }
@@ -52,12 +51,8 @@ impl<W> Operand<W> {
 impl<F: Real> Product<'_, F> {
     /// Computes on `lane` and waits. How it is cut depends on the shape alone: along the inner dimension where that is
     /// the longest, as in `dW = dyᵀ x`, else along the longer side of `C`.
-    pub(super) fn run<L: Blas<F>>(
-        self,
-        lane: &mut L,
-        means: &Means<'_, F, L::Weight>,
-    ) -> Result<(), Failure> {
-        let (m, k, n) = (self.a.nrows(), self.a.ncols(), self.b.ncols());
+    pub(super) fn run<L: Blas<F>>(self, lane: &mut L, means: &Means<'_, L::Weight>) -> Result<(), Failure> {
+        let (m, k, n) = (self.a.view.nrows(), self.a.view.ncols(), self.b.view.ncols());
         means.counters.product(m * k * n);
         if k > m.max(n) {
             self.along_k(lane, means)
@@ -65,22 +60,23 @@ impl<F: Real> Product<'_, F> {
             self.along_m(lane, means)
         } else {
             // C = A B  ⇔  Cᵀ = Bᵀ Aᵀ
-            let (a, b) = (self.b.reversed_axes(), self.a.reversed_axes());
+            let (a, b) = (self.b.t(), self.a.t());
             Product { a, b, c: self.c.reversed_axes(), ..self }.along_m(lane, means)
         }
     }
 
     /// Piece by piece of the rows of `A` and `C`: while one is multiplied, the next is on its way up and the one before
     /// on its way down.
-    fn along_m<L: Blas<F>>(mut self, lane: &mut L, means: &Means<'_, F, L::Weight>) -> Result<(), Failure> {
-        let (m, k, n) = (self.a.nrows(), self.a.ncols(), self.b.ncols());
+    fn along_m<L: Blas<F>>(mut self, lane: &mut L, means: &Means<'_, L::Weight>) -> Result<(), Failure> {
+        let (m, k, n) = (self.a.view.nrows(), self.a.view.ncols(), self.b.view.ncols());
         let rows = piece(m, k + n);
         let b = operand(self.b, B[0], lane, means)?;
         let mut before: Option<(Slot, ArrayViewMut2<F>)> = None;
-        let pieces = self.a.axis_chunks_iter(Axis(0), rows).zip(self.c.axis_chunks_iter_mut(Axis(0), rows));
+        let pieces =
+            self.a.view.axis_chunks_iter(Axis(0), rows).zip(self.c.axis_chunks_iter_mut(Axis(0), rows));
         for (i, (a, c)) in pieces.enumerate() {
             let (height, slot) = (a.nrows(), C[i % 2]);
-            let a = operand(a, A[i % 2], lane, means)?;
+            let a = operand(self.a.seen(a), A[i % 2], lane, means)?;
             let call = call([height, k, n], self.alpha, a.layout, b.layout, F::zero(), 1);
             lane.product(&call, b.place(), a.place(), slot)?;
             download::<F, L>(lane, slot, height * n, means.counters)?;
@@ -92,13 +88,13 @@ impl<F: Real> Product<'_, F> {
     }
 
     /// Piece by piece of the columns of `A` and rows of `B`, added up on the device in this order.
-    fn along_k<L: Blas<F>>(self, lane: &mut L, means: &Means<'_, F, L::Weight>) -> Result<(), Failure> {
-        let (m, k, n) = (self.a.nrows(), self.a.ncols(), self.b.ncols());
+    fn along_k<L: Blas<F>>(self, lane: &mut L, means: &Means<'_, L::Weight>) -> Result<(), Failure> {
+        let (m, k, n) = (self.a.view.nrows(), self.a.view.ncols(), self.b.view.ncols());
         let depth = piece(k, m + n);
         for (i, first) in (0..k).step_by(depth).enumerate() {
             let part = Slice::from(first..k.min(first + depth));
-            let a = operand(self.a.slice_axis(Axis(1), part), A[i % 2], lane, means)?;
-            let b = operand(self.b.slice_axis(Axis(0), part), B[i % 2], lane, means)?;
+            let a = operand(self.a.seen(self.a.view.slice_axis(Axis(1), part)), A[i % 2], lane, means)?;
+            let b = operand(self.b.seen(self.b.view.slice_axis(Axis(0), part)), B[i % 2], lane, means)?;
             let beta = if i == 0 { F::zero() } else { F::one() };
             let shape = [m, depth.min(k - first), n];
             lane.product(&call(shape, self.alpha, a.layout, b.layout, beta, 1), b.place(), a.place(), C[0])?;
@@ -145,24 +141,20 @@ fn piece(length: usize, width: usize) -> usize {
 
 /// A weight where it lies, if cuBLAS can read it so; anything else packed and uploaded.
 fn operand<F: Real, L: Blas<F>>(
-    view: ArrayView2<F>,
+    operand: Operand<F>,
     slot: Slot,
     lane: &mut L,
-    means: &Means<'_, F, L::Weight>,
-) -> Result<Operand<L::Weight>, Failure> {
-    if let Some(layout) = Layout::in_place(&view) {
-        let found = means.kept.find(&view, |found| {
-            let copy = means.weights.get(&found, lane, means.counters)?;
-            Ok(Operand { layout, weight: Some((copy, found.offset)), slot })
-        });
-        if let Some(operand) = found {
-            return operand;
-        }
+    means: &Means<'_, L::Weight>,
+) -> Result<Placed<L::Weight>, Failure> {
+    let view = operand.view;
+    if let (Some(layout), Some((weight, offset))) = (Layout::in_place(&view), operand.weight()) {
+        let copy = means.weights.get(weight, lane, means.counters)?;
+        return Ok(Placed { layout, weight: Some((copy, offset)), slot });
     }
     let layout = Layout::packed(&view);
     means.counters.up(view.len() * size_of::<F>());
     lane.upload(slot, view.len(), &mut |out| pack(view, layout.op, out))?;
-    Ok(Operand { layout, weight: None, slot })
+    Ok(Placed { layout, weight: None, slot })
 }
 
 fn download<F, L: Blas<F>>(lane: &mut L, slot: Slot, len: usize, counters: &Counters) -> Result<(), Failure> {

@@ -3,17 +3,20 @@
 use super::blas::Blas;
 use crate::base::sync::lock;
 use crate::exec::gemm::Failure;
-use crate::exec::kept::{Found, Version};
+use crate::exec::matrix::Matrix;
 use crate::exec::traffic::Counters;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
-/// Copies on the device, by the address of what they are copies of.
+/// Copies on the device, by the identity of what they are copies of.
 pub(super) struct Weights<W> {
-    copies: Mutex<HashMap<usize, Entry<W>>>,
+    copies: Mutex<Copies<W>>,
 }
 
-type Entry<W> = Arc<Mutex<Option<(Version, Arc<W>)>>>;
+type Copies<W> = HashMap<usize, (Weak<()>, Entry<W>)>;
+
+/// A copy, and of how many writes.
+type Entry<W> = Arc<Mutex<Option<(u64, Arc<W>)>>>;
 
 impl<W> Default for Weights<W> {
     fn default() -> Self {
@@ -26,20 +29,31 @@ impl<W: Send + Sync> Weights<W> {
     /// wait for it.
     pub(super) fn get<F, B: Blas<F, Weight = W>>(
         &self,
-        found: &Found<F>,
+        weight: &Matrix<F>,
         lane: &mut B,
         counters: &Counters,
     ) -> Result<Arc<W>, Failure> {
-        let entry = lock(&self.copies).entry(found.data.as_ptr().addr()).or_default().clone();
+        let (identity, writes) = weight.version();
+        let entry = self.entry(identity);
         let mut entry = lock(&entry);
-        if let Some((_, copy)) = entry.as_ref().filter(|(version, _)| *version == found.version) {
+        if let Some((_, copy)) = entry.as_ref().filter(|(of, _)| *of == writes) {
             return Ok(copy.clone());
         }
-        // Nobody uses the old copy: it is handed out only while its version is declared.
+        // Nobody uses the old copy: products borrow the matrix, and it has been written since.
         let old = entry.take().and_then(|(_, copy)| Arc::into_inner(copy));
-        let copy = Arc::new(lane.keep(found.data, old)?);
-        counters.weight(size_of_val(found.data));
-        *entry = Some((found.version, copy.clone()));
+        let copy = Arc::new(lane.keep(weight.elements(), old)?);
+        counters.weight(size_of_val(weight.elements()));
+        *entry = Some((writes, copy.clone()));
         Ok(copy)
+    }
+
+    /// Where the copy of a matrix is; a new one makes room for itself where matrices are no more.
+    fn entry(&self, identity: Weak<()>) -> Entry<W> {
+        let mut copies = lock(&self.copies);
+        if let Some((_, entry)) = copies.get(&identity.as_ptr().addr()) {
+            return entry.clone();
+        }
+        copies.retain(|_, (of, _)| of.strong_count() > 0);
+        copies.entry(identity.as_ptr().addr()).or_insert((identity, Entry::default())).1.clone()
     }
 }

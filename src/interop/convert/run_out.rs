@@ -20,6 +20,7 @@ use toml::{Table, Value};
 pub(super) const PRESET: &str = "vit-base";
 
 /// What is written into a run directory.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(super) enum Imported {
     /// As after no step of pre-training.
     Mae(Run<Config, Mae<f32>>),

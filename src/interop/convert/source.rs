@@ -174,6 +174,6 @@ impl Model {
             Self::Encoder(model) => model.tensors_mut(),
             Self::Classifier(model) => model.tensors_mut(),
         };
-        tensors.into_iter().map(|t| (t.name, t.shape, t.data)).collect()
+        tensors.into_iter().map(|t| (t.name, t.shape, t.data.write())).collect()
     }
 }

@@ -2,43 +2,17 @@
 
 use super::config::DetectorConfig;
 use super::region_convs::CONVS;
-use crate::models::pyramid::levels::{LEVELS, STRIDES};
-use crate::models::vit::stack::{linear_flops, linear_parameters, norm_parameters};
-
-/// A product of the network: how many rows of how many inputs, each `taps` times, give how many outputs.
-#[derive(Clone, Copy)]
-struct Product {
-    rows: usize,
-    taps: usize,
-    inputs: usize,
-    outputs: usize,
-}
-
-fn product(rows: usize, inputs: usize, outputs: usize) -> Product {
-    Product { rows, taps: 1, inputs, outputs }
-}
-
-/// A 3 × 3 convolution, which reads each pixel's neighbours.
-fn conv3x3(rows: usize, inputs: usize, outputs: usize) -> Product {
-    Product { rows, taps: 9, inputs, outputs }
-}
+use crate::models::pyramid::cost::{
+    Product, adapter_parameters, adapters, conv_parameters as conv, conv3x3, flops, kept, passing, product,
+};
+use crate::models::pyramid::levels::LEVELS;
+use crate::models::vit::stack::{linear_parameters, norm_parameters};
 
 impl DetectorConfig {
     /// Parameters of the model.
     #[must_use]
     pub fn parameters(&self) -> usize {
         let (d, c, k) = (self.embed_dim, self.channels, self.num_classes);
-        let doubling = 4 * d * d + d;
-        let adapters: usize = STRIDES
-            .iter()
-            .map(|stride| match self.patch_size / stride {
-                4 => 2 * doubling + norm_parameters(d),
-                2 => doubling,
-                _ => 0,
-            })
-            .sum();
-        let conv =
-            |taps: usize, inputs: usize, outputs: usize| taps * inputs * outputs + norm_parameters(outputs);
         let fpn = LEVELS * (conv(1, d, c) + conv(9, c, c));
         let rpn = 2 * (9 * c * c + c) + linear_parameters(c, 5 * self.anchor_ratios.len());
         let convs = CONVS * conv(9, c, c);
@@ -48,7 +22,12 @@ impl DetectorConfig {
         let masks = convs + 4 * c * c + c + linear_parameters(c, k);
         // The trunk's figure has a norm behind the last block, which is not there.
         let trunk = self.vit().parameters() - norm_parameters(d);
-        trunk + adapters + fpn + rpn + boxes + if self.mask_head { masks } else { 0 }
+        trunk
+            + adapter_parameters(self.patch_size, d)
+            + fpn
+            + rpn
+            + boxes
+            + if self.mask_head { masks } else { 0 }
     }
 
     /// Floating-point operations (a multiply-add is two) of all matrix products of one image's training step, everything
@@ -79,8 +58,7 @@ impl DetectorConfig {
     #[must_use]
     pub fn head_bytes(&self) -> usize {
         let products = self.products(self.roi_batch_per_image, self.foreground());
-        let passing = products.iter().map(|p| 2 * p.rows * (p.inputs + p.outputs)).max().unwrap_or(0);
-        size_of::<f32>() * (kept(&products) - kept(&self.products(0, 0)) + passing)
+        size_of::<f32>() * (kept(&products) - kept(&self.products(0, 0)) + passing(&products))
     }
 
     /// Bytes of the activations of one image on its way through, in f32, when nothing is kept for a backward pass.
@@ -101,11 +79,7 @@ impl DetectorConfig {
         let (d, c, k) = (self.embed_dim, self.channels, self.num_classes);
         let patches = self.vit().num_patches();
         let pixels = self.map_sizes().map(|[height, width]| height * width);
-        let mut products = Vec::new();
-        for stride in STRIDES {
-            let doublings = (self.patch_size / stride).checked_ilog2().unwrap_or(0);
-            products.extend((0..doublings).map(|n| product(patches << (2 * n), d, 4 * d)));
-        }
+        let mut products: Vec<_> = adapters(self.patch_size, patches, d).collect();
         products.extend(pixels[..LEVELS].iter().flat_map(|&rows| [product(rows, d, c), conv3x3(rows, c, c)]));
         products.extend(
             pixels
@@ -122,18 +96,4 @@ impl DetectorConfig {
         }
         products
     }
-}
-
-fn flops(products: &[Product]) -> f64 {
-    products.iter().map(|p| linear_flops(p.rows, p.taps * p.inputs, p.outputs)).sum()
-}
-
-/// Numbers that products keep: their input, which a convolution pads by about a third instead of copying its neighbours, and for each output
-/// one of a norm or of ReLU's slope, behind a convolution both.
-fn kept(products: &[Product]) -> usize {
-    let of = |p: &Product| match p.taps {
-        1 => p.rows * (p.inputs + p.outputs),
-        _ => p.rows * (4 * p.inputs / 3 + 2 * p.outputs),
-    };
-    products.iter().map(of).sum()
 }

@@ -124,7 +124,7 @@ impl<F: Real> Detector<F> {
         init(&mut model, seed);
         for tensor in model.tensors_mut() {
             if let Some((_, std)) = OUTPUT_STDS.into_iter().find(|(name, _)| *name == tensor.name) {
-                init::normal(tensor.data, &tensor.name, std, seed);
+                init::normal(tensor.data.write(), &tensor.name, std, seed);
             }
         }
         model.vit.take_over(&encoder.vit);

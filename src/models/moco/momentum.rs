@@ -19,7 +19,7 @@ pub fn average<F: Real, P: Params<F>>(average: &mut P, online: &P, m: f64) {
     let take = F::of(1.0 - m);
     for (average, online) in average.tensors_mut().into_iter().zip(online.tensors()) {
         if average.role != Role::Buffer {
-            average.data.iter_mut().zip(online.data).for_each(|(a, &w)| *a += take * (w - *a));
+            average.data.write().iter_mut().zip(online.data).for_each(|(a, &w)| *a += take * (w - *a));
         }
     }
 }

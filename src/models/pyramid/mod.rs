@@ -2,6 +2,7 @@
 //! "Exploring Plain Vision Transformer Backbones", and BEiT's fine-tuning on ADE20K).
 
 pub mod adapter;
+pub(crate) mod cost;
 pub mod levels;
 mod network;
 pub mod tokens;

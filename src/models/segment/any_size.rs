@@ -46,7 +46,7 @@ impl<F: Real> Segmenter<F> {
         let mut model = Self::new(&config);
         for (mine, trained) in model.tensors_mut().into_iter().zip(self.tensors()) {
             if mine.name != "pos_embed" {
-                mine.data.copy_from_slice(trained.data);
+                mine.data.write().copy_from_slice(trained.data);
             }
         }
         let positions = self.vit.pos_embed.slice(s![0, .., ..]);

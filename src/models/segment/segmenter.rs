@@ -95,7 +95,7 @@ impl<F: Real> Segmenter<F> {
         let mut model = Self::new(config);
         init(&mut model, seed);
         for tensor in model.tensors_mut().into_iter().filter(|t| t.name.ends_with("classify.weight")) {
-            init::normal(tensor.data, &tensor.name, CLASSIFY_STD, seed);
+            init::normal(tensor.data.write(), &tensor.name, CLASSIFY_STD, seed);
         }
         model.vit.take_over(&encoder.vit);
         if let Head::Linear(head) = &mut model.head {

@@ -45,7 +45,7 @@ impl EvalSet {
         workers: &WorkerPool<f32, Beit<f32>>,
     ) -> Result<Seen> {
         let batch = Masked { images: self.of.images.view(), masked: &self.masked };
-        workers.with_weights(model, || step::judge(model, tokenizer, batch, self.micro_batch, workers))
+        workers.checked(|| step::judge(model, tokenizer, batch, self.micro_batch, workers))
     }
 
     /// What predictors that learn nothing reach.

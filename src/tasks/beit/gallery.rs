@@ -36,7 +36,7 @@ pub fn draw(
     // An executor of its own: the workers' would keep buffers of this many images.
     let mut cx = Exec::new(workers.engine()).split(true);
     let patches = config.model.num_patches();
-    workers.with_weights(model, || {
+    workers.checked(|| {
         let images = set.of.images.axis_chunks_iter(Axis(0), CHUNK);
         for (images, masked) in images.zip(set.masked.chunks(CHUNK * patches)) {
             draw_rows(model, tokenizer, config, (images, masked), &mut sheet, &mut cx);

@@ -66,7 +66,7 @@ impl Evaluator<'_> {
             width: self.classes.len(),
             activation_bytes: self.model.config.activation_bytes(Some(0)),
         };
-        let logits = rows(self.model, dataset, self.input, outputs, self.engine, &forward, listener)?;
+        let logits = rows(dataset, self.input, outputs, self.engine, &forward, listener)?;
         self.check(&logits)?;
         Ok(logits)
     }
@@ -117,8 +117,7 @@ impl Evaluator<'_> {
             self.check(&logits)?;
             Ok(self.most_probable(logits.row(0), top))
         };
-        let predictions: Vec<Result<_>> =
-            workers.with_weights(self.model, || pictures.par_iter().map(predict).collect())?;
+        let predictions: Vec<Result<_>> = workers.checked(|| pictures.par_iter().map(predict).collect())?;
         predictions.into_iter().collect()
     }
 

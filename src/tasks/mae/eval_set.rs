@@ -44,7 +44,7 @@ impl EvalSet {
     /// If a device failed.
     pub fn loss(&self, model: &Mae<f32>, workers: &WorkerPool<f32, Mae<f32>>) -> Result<f64> {
         let (images, micro_batch) = (self.images.view(), self.micro_batch);
-        workers.with_weights(model, || step::loss(model, images, &self.masks, micro_batch, workers))
+        workers.checked(|| step::loss(model, images, &self.masks, micro_batch, workers))
     }
 
     /// What trivial predictors reach.

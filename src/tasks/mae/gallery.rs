@@ -48,7 +48,7 @@ pub fn draw(
     let mut sheet = Sheet::new(&captions, note(config, stats));
     // An executor of its own: the workers' would keep buffers of this many images.
     let mut cx = Exec::new(workers.engine()).split(true);
-    workers.with_weights(model, || {
+    workers.checked(|| {
         for (images, masks) in images.axis_chunks_iter(Axis(0), CHUNK).zip(masks.chunks(CHUNK)) {
             draw_rows(model, config, Rows { images, masks, stats }, &mut sheet, &mut cx);
         }

@@ -101,7 +101,7 @@ impl EvalSet {
         workers: &WorkerPool<f32, Moco<f32>>,
     ) -> Result<Judged> {
         let (mut loss, mut accuracy) = (0.0, 0.0);
-        workers.with_weights(model, || {
+        workers.checked(|| {
             for batch in &self.batches {
                 let views = batch.each_ref().map(|view| view.view());
                 let crops = Crops { views, micro_batch: self.micro_batch };
@@ -142,7 +142,7 @@ impl Neighbours {
             Outputs { width: config.model.embed_dim, activation_bytes: config.model.inference_bytes() };
         let features = |of: &Labelled| {
             let forward = |images: ArrayView4<f32>, cx: &mut Exec<f32>| trunk.infer(images, cx);
-            rows(trunk, &*of.images, &input, outputs, workers.engine(), &forward, &())
+            rows(&*of.images, &input, outputs, workers.engine(), &forward, &())
         };
         let (bank, judged) = (features(&self.bank)?, features(&self.judged)?);
         let knn = Knn { k: Knn::default().k.min(self.bank.labels.len()), ..Knn::default() };

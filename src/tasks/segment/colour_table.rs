@@ -3,6 +3,7 @@
 use super::evaluate::label_map;
 use super::metrics::PixelMetrics;
 use crate::base::Result;
+use crate::data::subset::evenly_spaced;
 use crate::data::target::IGNORED;
 use crate::data::{Dataset, Image};
 use ndarray::Array2;
@@ -24,7 +25,7 @@ impl ColourTable {
     pub(super) fn of(train: &dyn Dataset) -> Self {
         let classes = train.classes().len();
         let mut counts = Array2::<u64>::zeros((1 << (3 * BITS), classes));
-        for index in evenly_spaced(train.len()) {
+        for index in evenly_spaced(train.len(), IMAGES) {
             // One that cannot be read ends training, or is left out of it and named there.
             let (Ok(image), Ok(map)) = (train.image(index), label_map(train, index)) else { continue };
             for (colour, &label) in colours(&image).zip(&map).filter(|(_, label)| **label != IGNORED) {
@@ -47,7 +48,7 @@ impl ColourTable {
     /// If one of them cannot be read.
     pub(super) fn judge(&self, dataset: &dyn Dataset) -> Result<[PixelMetrics; 2]> {
         let mut metrics = [PixelMetrics::new(self.classes), PixelMetrics::new(self.classes)];
-        for index in evenly_spaced(dataset.len()) {
+        for index in evenly_spaced(dataset.len(), IMAGES) {
             let (image, map) = (dataset.image(index)?, label_map(dataset, index)?);
             let by_colour: Vec<u8> = colours(&image).map(|colour| self.class_of[colour]).collect();
             let by_colour = Array2::from_shape_vec(map.dim(), by_colour).expect("a map of the image's size");
@@ -56,11 +57,6 @@ impl ColourTable {
         }
         Ok(metrics)
     }
-}
-
-fn evenly_spaced(len: usize) -> impl Iterator<Item = usize> {
-    let most = len.min(IMAGES);
-    (0..most).map(move |i| i * len / most)
 }
 
 /// The upper bits of each pixel's red, green and blue.

@@ -9,7 +9,6 @@ use crate::exec::engine::Engine;
 use crate::exec::probe::Probe;
 use crate::models::mae::{Encoder, Mask};
 use crate::train::memory;
-use crate::train::workers::WorkerPool;
 use ndarray::{Array2, Array3, ArrayD, ArrayView2, ArrayViewD, Axis, Ix2, s};
 use std::sync::{Arc, Mutex};
 
@@ -41,7 +40,9 @@ pub fn patch_maps(encoder: &Encoder<f32>, images: &[Array3<f32>], engine: &Engin
         cx.recycle(latent);
         PatchMaps { attention: of_class_token(probabilities.take().view(), config.num_heads), patches }
     };
-    WorkerPool::new(engine).with_weights(encoder, || images.iter().map(&mut of_image).collect())
+    let maps = images.iter().map(&mut of_image).collect();
+    engine.check()?;
+    Ok(maps)
 }
 
 /// From the probabilities `[H · N, N]` of an image the class token's of the patches, `[H, L]`: it is each head's first row,

@@ -15,6 +15,8 @@ use vit_mae::exec::gemm::Failure;
 pub(crate) struct Device {
     /// Weights that were copied.
     pub(crate) kept: AtomicUsize,
+    /// Copies of weights that were given up.
+    pub(crate) freed: AtomicUsize,
     /// Calls of the product.
     pub(crate) products: AtomicUsize,
     /// Calls whose batch was larger than one.
@@ -33,7 +35,13 @@ pub(crate) struct Fake<F> {
 }
 
 /// A weight.
-pub(crate) struct Weight<F>(Vec<F>);
+pub(crate) struct Weight<F>(Vec<F>, Arc<Device>);
+
+impl<F> Drop for Weight<F> {
+    fn drop(&mut self) {
+        self.1.freed.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl<F: Real> Fake<F> {
     fn new(device: Arc<Device>) -> Self {
@@ -73,7 +81,7 @@ impl<F: Real> Blas<F> for Fake<F> {
     fn keep(&mut self, data: &[F], _: Option<Weight<F>>) -> Result<Weight<F>, Failure> {
         self.room(data.len())?;
         self.device.kept.fetch_add(1, Ordering::Relaxed);
-        Ok(Weight(data.to_vec()))
+        Ok(Weight(data.to_vec(), self.device.clone()))
     }
 
     fn upload(&mut self, to: Slot, len: usize, fill: &mut dyn FnMut(&mut [F])) -> Result<(), Failure> {

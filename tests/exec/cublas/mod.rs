@@ -78,12 +78,18 @@ fn one_product<F: Real>(shape: [usize; 3], ways: [usize; 3], alpha: f64, beta: f
             c.fill(F::nan()); // what is there must not be read
         }
         let (gemm, device) = offload::<F>(1);
-        gemm.gemm(F::of(alpha), a, b, F::of(beta), c.view_mut());
+        gemm.gemm(F::of(alpha), a.into(), b.into(), F::of(beta), c.view_mut());
         assert!(device.products.load(Ordering::Relaxed) > 0, "it ran on the device");
         agree(c.view(), &right, tolerance);
         let mut cpu = memory[2].clone();
         let mut on_cpu = view_mut(&mut cpu, m, n, ways[2]);
-        Backend::default().build::<F>().gemm(F::of(alpha), a, b, F::of(beta), on_cpu.view_mut());
+        Backend::default().build::<F>().gemm(
+            F::of(alpha),
+            a.into(),
+            b.into(),
+            F::of(beta),
+            on_cpu.view_mut(),
+        );
         agree(on_cpu.view(), &right, tolerance);
         c.assign(&on_cpu);
         cpu
@@ -128,7 +134,7 @@ fn products_that_are_cut_into_pieces_are_whole_along_every_side() {
         let (a, b, c) = (random::<f64>(m, k, 1), random::<f64>(k, n, 2), random::<f64>(m, n, 3));
         let (gemm, device) = offload::<f64>(1);
         let mut found = c.clone();
-        gemm.gemm(0.5, a.view(), b.view(), 2.0, found.view_mut());
+        gemm.gemm(0.5, a.view().into(), b.view().into(), 2.0, found.view_mut());
         assert!(device.products.load(Ordering::Relaxed) > 1, "{shape:?} is cut");
         agree(found.view(), &expected(0.5, a.view(), b.view(), 2.0, c.view()), 1e-12);
     }
@@ -142,7 +148,7 @@ fn a_row_that_repeats_with_stride_zero_is_multiplied() {
     for (a, b) in [(a, b.view()), (b.t(), a.t())] {
         let (gemm, _) = offload::<f64>(1);
         let mut c = Array2::zeros((a.nrows(), b.ncols()));
-        gemm.gemm(1.0, a, b, 0.0, c.view_mut());
+        gemm.gemm(1.0, a.into(), b.into(), 0.0, c.view_mut());
         agree(c.view(), &expected(1.0, a, b, 0.0, c.view()), 1e-14);
     }
 }
@@ -174,8 +180,8 @@ fn a_small_product_or_batch_stays_on_the_cpu_with_the_cpus_bits() {
     let (a, b) = (random::<f32>(9, 9, 1), random::<f32>(9, 9, 2));
     let (gemm, device) = offload::<f32>(9 * 9 * 9 + 1);
     let [mut found, mut cpu] = [Array2::zeros((9, 9)), Array2::zeros((9, 9))];
-    gemm.gemm(1.0, a.view(), b.view(), 0.0, found.view_mut());
-    Backend::default().build().gemm(1.0, a.view(), b.view(), 0.0, cpu.view_mut());
+    gemm.gemm(1.0, a.view().into(), b.view().into(), 0.0, found.view_mut());
+    Backend::default().build().gemm(1.0, a.view().into(), b.view().into(), 0.0, cpu.view_mut());
     assert_eq!(found, cpu);
     let batch = |x: &Array2<f32>| x.clone().insert_axis(Axis(0));
     let mut c = batch(&found);
@@ -191,14 +197,14 @@ fn memory_that_runs_out_leaves_nan_and_a_reason_and_no_later_product_tries() {
     device.room.store(10, Ordering::Relaxed);
     let (a, b) = (random::<f64>(4, 4, 1), random::<f64>(4, 4, 2));
     let mut c = Array2::zeros((4, 4));
-    gemm.gemm(1.0, a.view(), b.view(), 1.0, c.view_mut());
+    gemm.gemm(1.0, a.view().into(), b.view().into(), 1.0, c.view_mut());
     assert!(c.iter().all(|x| x.is_nan()));
     let failure = gemm.failure().expect("it is remembered");
     assert_eq!(failure.0, "CUDA_ERROR_OUT_OF_MEMORY");
     device.room.store(0, Ordering::Relaxed);
     let before = device.products.load(Ordering::Relaxed);
     c.fill(0.0);
-    gemm.gemm(1.0, a.view(), b.view(), 0.0, c.view_mut());
+    gemm.gemm(1.0, a.view().into(), b.view().into(), 0.0, c.view_mut());
     assert!(c.iter().all(|x| x.is_nan()));
     assert_eq!(device.products.load(Ordering::Relaxed), before);
 }

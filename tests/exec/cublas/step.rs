@@ -38,10 +38,9 @@ fn train(engine: impl Into<Engine>) -> (f64, Mae<f64>, Mae<f64>) {
     let mut last = None;
     for _ in 0..2 {
         let (loss, grad) = workers
-            .with_weights(&model, || loss_and_gradient(&model, images.view(), &masks, 2, &workers))
+            .checked(|| loss_and_gradient(&model, images.view(), &masks, 2, &workers))
             .expect("nothing failed");
         adamw.step(&mut model, &grad, &groups, 1e-3);
-        workers.changed(&groups);
         last = Some((loss, grad));
     }
     let (loss, grad) = last.expect("two steps");
