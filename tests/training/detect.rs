@@ -313,7 +313,7 @@ fn an_image_of_any_size_is_seen_whole_and_in_proportion() {
             let [x1, y1, x2, y2] = object.bbox;
             assert!(0.0 <= x1 && x1 < x2 && x2 <= width as f64 + 1e-3, "{object:?} in {height} × {width}");
             assert!(0.0 <= y1 && y1 < y2 && y2 <= height as f64 + 1e-3, "{object:?} in {height} × {width}");
-            assert_eq!(object.mask.unwrap().dim(), (height, width));
+            assert_eq!(object.mask.unwrap().size(), [height, width]);
         }
     }
 }
