@@ -5,16 +5,17 @@ use crate::base::{Error, Result};
 use crate::config::Settings;
 use crate::config::resolve::varied;
 use crate::tasks::Classify;
-use crate::tasks::finetuning::{WithTransfer, with_transfer};
-use crate::tasks::pretraining::{Method, WithMethod, with_method};
 use crate::tasks::transfer::{Start, Transfer};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::{Table, Value};
 
 /// What is no setting of a method but which one it is.
 pub const METHOD: &str = "method";
+
+/// The value of `method` that is not pre-trained at all: the same recipes judge the weights that pre-training begins with.
+pub const SCRATCH: &str = "scratch";
 
 /// Names for the settings that are varied most, as the flags of `pretrain` have them.
 const NAMES: [(&str, &str); 7] = [
@@ -33,9 +34,9 @@ const NAMES: [(&str, &str); 7] = [
 pub struct Plan {
     /// The setting of pre-training that is varied.
     pub vary: Axis,
-    /// Each point is run with each of these.
+    /// Each value is run with each of these.
     pub seeds: Vec<u64>,
-    /// What is judged at each point.
+    /// What is judged at each value.
     pub judge: EvalPlan,
     /// Settings of pre-training, but for what is varied: of each method that is tried.
     pub pretrain: BTreeMap<String, Table>,
@@ -67,8 +68,9 @@ pub struct EvalPlan {
     /// The task of fine-tuning.
     #[serde(default = "classification")]
     pub task: String,
-    /// Fraction of the labels that both may use.
-    pub label_share: f64,
+    /// Fractions of the labels that both may use, ascending. A plan of one may call it `label_share`.
+    #[serde(alias = "label_share", deserialize_with = "one_or_several")]
+    pub labels: Vec<f64>,
 }
 
 impl Axis {
@@ -104,6 +106,20 @@ impl Axis {
     }
 }
 
+/// A number or a list of them.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<f64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Labels {
+        One(f64),
+        Several(Vec<f64>),
+    }
+    Ok(match Labels::deserialize(deserializer)? {
+        Labels::One(labels) => vec![labels],
+        Labels::Several(labels) => labels,
+    })
+}
+
 /// The task of plans that name none.
 fn classification() -> String {
     Classify::TRANSFER.to_owned()
@@ -121,6 +137,17 @@ fn whole(seed: u64) -> Result<Value> {
     seed.map(Value::from)
 }
 
+/// One row of the table: a value, judged with a fraction of the labels, with a seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell<'a> {
+    /// Of the setting that is varied.
+    pub value: &'a Value,
+    /// The fraction of the labels.
+    pub labels: f64,
+    /// The seed.
+    pub seed: u64,
+}
+
 /// Pre-training at one value with one seed.
 pub struct Point<'a> {
     /// How.
@@ -130,6 +157,12 @@ pub struct Point<'a> {
 }
 
 impl Point<'_> {
+    /// Whether it learns from labels: then it has no more of them than those that judge it, and is run for each fraction.
+    #[must_use]
+    pub fn learns_from_labels(&self) -> bool {
+        self.settings.contains_key("finetune")
+    }
+
     /// Its settings, which are the method's.
     ///
     /// # Errors
@@ -140,57 +173,64 @@ impl Point<'_> {
 }
 
 impl Plan {
-    /// One value with one seed.
+    /// The pre-training whose run a cell is judged by. One from scratch takes of the first value's run only architecture, statistics of
+    /// the images and initial weights.
     ///
     /// # Errors
     /// If there is no such method.
-    pub fn point<'a>(&'a self, value: &'a Value, seed: u64) -> Result<Point<'a>> {
-        let mut flags = vec![("run.seed".to_owned(), whole(seed)?)];
+    pub fn point<'a>(&'a self, cell: Cell<'a>) -> Result<Point<'a>> {
+        let (value, mut flags) = (self.pretrained(cell), vec![("run.seed".to_owned(), whole(cell.seed)?)]);
         let method = if self.vary.key == METHOD {
             value.as_str().unwrap_or_default()
         } else {
             flags.push((self.vary.key.clone(), value.clone()));
             self.pretrain.keys().next().map_or("", String::as_str)
         };
-        let settings = self.pretrain.get(method);
+        let own = self.pretrain.get(&Self::name_at(method, cell.labels));
+        let settings = own.or_else(|| self.pretrain.get(method));
         let settings = settings.ok_or_else(|| Error::setting("--vary", "methods of pre-training", value))?;
-        if settings.contains_key("finetune") {
-            // It learns from labels, so it has no more of them than those that judge it.
-            flags.push(("finetune.label_share".to_owned(), self.judge.label_share.into()));
+        let mut point = Point { method, settings, flags };
+        if point.learns_from_labels() {
+            point.flags.push(("finetune.label_share".to_owned(), cell.labels.into()));
         }
-        Ok(Point { method, settings, flags })
+        Ok(point)
     }
 
-    /// Checks every point, so that none fails after hours for a reason that could have been known.
-    ///
-    /// # Errors
-    /// The first setting that cannot work.
-    pub fn check(&self) -> Result<()> {
-        let share = self.judge.label_share;
-        if !(share > 0.0 && share <= 1.0) {
-            return Err(Error::setting("--labels", "more than 0, at most 1", share));
-        }
-        for (value, seed) in self.points() {
-            let point = self.point(value, seed)?;
-            with_method(point.method, Checking { plan: self, point, seed })?;
-        }
-        Ok(())
+    /// The name of a method's settings that are those of one fraction of the labels alone.
+    #[must_use]
+    pub fn name_at(method: &str, labels: f64) -> String {
+        format!("{method}, labels {labels}")
+    }
+
+    /// The value whose run a cell is judged by: its own, or for one from scratch the first that is pre-trained.
+    pub(super) fn pretrained<'a>(&'a self, cell: Cell<'a>) -> &'a Value {
+        let first = || self.vary.values.iter().find(|value| !self.is_scratch(value));
+        Some(cell.value).filter(|value| !self.is_scratch(value)).or_else(first).unwrap_or(cell.value)
+    }
+
+    /// Whether a value is not pre-trained.
+    #[must_use]
+    pub fn is_scratch(&self, value: &Value) -> bool {
+        self.vary.key == METHOD && value.as_str() == Some(SCRATCH)
     }
 
     /// The settings of fine-tuning from a start.
     ///
     /// # Errors
     /// If they cannot work.
-    pub fn finetuning<T: Transfer>(&self, recipe: &str, start: &Start, seed: u64) -> Result<T::Config> {
+    pub fn finetuning<T: Transfer>(&self, recipe: &str, start: &Start, cell: Cell<'_>) -> Result<T::Config> {
         let mut flags = self.finetune.clone();
-        flags.push(("run.seed".to_owned(), whole(seed)?));
-        flags.push(("finetune.label_share".to_owned(), self.judge.label_share.into()));
+        flags.push(("run.seed".to_owned(), whole(cell.seed)?));
+        flags.push(("finetune.label_share".to_owned(), cell.labels.into()));
         Ok(T::layered(recipe, (start.given()?, ""), None, &flags.into())?.config)
     }
 
-    /// Value by value, seed by seed.
-    pub fn points(&self) -> impl Iterator<Item = (&Value, u64)> {
-        self.vary.values.iter().flat_map(|value| self.seeds.iter().map(move |&seed| (value, seed)))
+    /// Seed by seed, so that a whole table is there early; then value by value, and each at one fraction of the labels after the other.
+    pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
+        let at = move |seed, value| self.judge.labels.iter().map(move |&labels| Cell { value, labels, seed });
+        self.seeds
+            .iter()
+            .flat_map(move |&seed| self.vary.values.iter().flat_map(move |value| at(seed, value)))
     }
 
     /// Reads a plan.
@@ -201,8 +241,12 @@ impl Plan {
         let text = read_text(path)?;
         let wrong = |e: toml::de::Error| Error::input(path, "plan", "an ablation's settings", e.message());
         let plan: Self = toml::from_str(&text).map_err(wrong)?;
-        plan.check()?;
-        Ok(plan)
+        let (values, labels) = (plan.vary.values.len(), plan.judge.labels.len());
+        let lists = [("seeds", plan.seeds.len()), ("vary.values", values), ("judge.labels", labels)];
+        match lists.into_iter().find(|(_, items)| *items == 0) {
+            Some((name, items)) => Err(Error::input(path, name, "at least one", items)),
+            None => Ok(plan),
+        }
     }
 
     /// As TOML.
@@ -211,43 +255,6 @@ impl Plan {
     /// Only if a number cannot be written in TOML.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| Error::setting("settings", "numbers that TOML can hold", e))
-    }
-}
-
-/// A point whose settings are looked at before anything runs.
-struct Checking<'a> {
-    plan: &'a Plan,
-    point: Point<'a>,
-    seed: u64,
-}
-
-impl WithMethod for Checking<'_> {
-    type Output = ();
-
-    fn run<M: Method>(self) -> Result<()> {
-        let config: M::Config = self.point.config()?;
-        config.run().engine()?;
-        if let Some(recipe) = &self.plan.judge.finetune {
-            let (plan, start, seed) = (self.plan, Start::scratch(&config), self.seed);
-            with_transfer(&plan.judge.task, CheckingTransfer { plan, recipe, start, seed })?;
-        }
-        Ok(())
-    }
-}
-
-/// What follows it, looked at before anything runs.
-struct CheckingTransfer<'a> {
-    plan: &'a Plan,
-    recipe: &'a str,
-    start: Start,
-    seed: u64,
-}
-
-impl WithTransfer for CheckingTransfer<'_> {
-    type Output = ();
-
-    fn run<T: Transfer>(self) -> Result<()> {
-        self.plan.finetuning::<T>(self.recipe, &self.start, self.seed).map(|_| ())
     }
 }
 

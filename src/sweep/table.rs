@@ -5,12 +5,15 @@ use crate::tasks::finetuning::TRANSFERS;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
-/// What one pre-training run was worth; `row.json` in its folder is this.
+/// What one pre-training run was worth with a fraction of the labels; `row.json` in its folder is this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
     /// The value of the setting that is varied.
     pub value: String,
+    /// Fraction of the labels that it was judged with.
+    #[serde(default)]
+    pub labels: f64,
     /// The seed.
     pub seed: u64,
     /// Loss on held-out images after pre-training; losses at different mask ratios cannot be compared.
@@ -82,24 +85,40 @@ impl Spread {
     }
 }
 
-/// The numbers of a column at one value, over the seeds.
+/// The rows with a fraction of the labels.
+#[must_use]
+pub fn with_labels(rows: &[Row], labels: f64) -> Vec<Row> {
+    rows.iter().filter(|row| row.labels.total_cmp(&labels).is_eq()).cloned().collect()
+}
+
+/// The numbers of a column at one value, over the seeds; the rows have one fraction of the labels.
 #[must_use]
 pub fn at(rows: &[Row], value: &str, column: &Column) -> Vec<f64> {
     rows.iter().filter(|row| row.value == value).filter_map(column.of).collect()
 }
 
+/// The columns of `results.csv` after the value.
+const HEADS: [&str; 8] = [
+    "labels",
+    "seed",
+    "pretrain_loss",
+    "finetune_accuracy",
+    "probe_accuracy",
+    "knn_accuracy",
+    "pretrain_secs",
+    "finetune_secs",
+];
+
 /// `results.csv`: every run.
 #[must_use]
 pub fn csv(axis: &Axis, rows: &[Row]) -> String {
     let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
-    let heads =
-        "seed,pretrain_loss,finetune_accuracy,probe_accuracy,knn_accuracy,pretrain_secs,finetune_secs";
-    let mut text = format!("{},{heads}\n", axis.name);
+    let mut text = format!("{},{}\n", axis.name, HEADS.join(","));
     for row in rows {
         let numbers =
             [row.pretrain_loss, row.finetune, row.probe, row.knn, Some(row.pretrain_secs), row.finetune_secs];
         let numbers = numbers.map(number).join(",");
-        let _ = writeln!(text, "{},{},{numbers}", row.value, row.seed);
+        let _ = writeln!(text, "{},{},{},{numbers}", row.value, row.labels, row.seed);
     }
     text
 }
