@@ -1,5 +1,6 @@
 //! `vit-mae ablate`.
 
+use super::ablate_dry;
 use super::device::DeviceFlags;
 use super::finetune::tasks;
 use super::pretrain::methods;
@@ -34,6 +35,7 @@ Examples:
   vit-mae ablate --vary mask-strategy=random,grid,block --out strategy
   vit-mae ablate --vary method=mae,moco-v3,beit,supervised --labels 0.1 --equal-compute --out methods
   vit-mae ablate --vary method=mae,supervised,scratch --labels 0.01,0.1,1 --seeds 3 --out labels
+  vit-mae ablate --vary method=mae,supervised --labels 0.1,1 --dry-run        what that would take
   vit-mae ablate --plan labels/ablation.toml --out again   the same study in another folder
   vit-mae ablate --resume ratio                            go on after an interruption
 
@@ -110,7 +112,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     device: DeviceFlags,
     /// The folder of the ablation; one with the same plan goes on where it was
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "print_config"])]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "print_config", "dry_run"])]
     out: Option<PathBuf>,
     /// Go on with the ablation in this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["vary", "plan", "out"])]
@@ -118,6 +120,9 @@ pub(crate) struct Args {
     /// The plan is that of this file, the ablation.toml of a folder, and not that of the flags
     #[arg(long, value_name = "FILE", conflicts_with_all = ["vary", "print_config"])]
     plan: Option<PathBuf>,
+    /// Print what every row will take, in floating-point operations and in hours at a speed that is measured for a second; run nothing
+    #[arg(long, conflicts_with = "print_config")]
+    dry_run: bool,
     /// Print every run as one JSON document on stdout, and nothing else there
     #[arg(long)]
     json: bool,
@@ -125,18 +130,22 @@ pub(crate) struct Args {
 
 /// Runs what is left to run, and prints the table.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    super::start_threads(args.threads)?;
+    let threads = super::start_threads(args.threads)?;
     if args.print_config {
         let (_, texts) = args.resolve()?;
         outln!("{}", texts.join("\n").trim_end());
         return Ok(());
     }
     let out = args.out.as_deref().unwrap_or(".".as_ref());
+    let begin = if args.dry_run { Ablation::planned } else { Ablation::new };
     let ablation = match (&args.resume, &args.plan) {
         (Some(folder), _) => Ablation::open(folder)?,
-        (None, Some(plan)) => Ablation::new(out, Plan::read(plan)?)?,
-        (None, None) => Ablation::new(out, args.resolve()?.0)?,
+        (None, Some(plan)) => begin(out, Plan::read(plan)?)?,
+        (None, None) => begin(out, args.resolve()?.0)?,
     };
+    if args.dry_run {
+        return ablate_dry::run(&ablation, threads, args.json);
+    }
     let rows = ablation.run(&mut Points::new())?;
     if args.json {
         let json = serde_json::to_string(&rows).map_err(|e| Error::setting("--json", "results", e))?;

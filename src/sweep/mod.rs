@@ -15,6 +15,7 @@
 //! the step.
 
 mod check;
+pub mod cost;
 pub mod difference;
 pub mod figure;
 mod page;
@@ -64,16 +65,25 @@ pub struct Ablation {
 }
 
 impl Ablation {
+    /// An ablation of which nothing is written yet.
+    ///
+    /// # Errors
+    /// If a cell cannot work.
+    pub fn planned(folder: &Path, plan: Plan) -> Result<Self> {
+        check::check(&plan, true)?;
+        Ok(Self { folder: folder.to_path_buf(), plan })
+    }
+
     /// A new ablation in an empty folder, or the one that is there already if its plan is the same.
     ///
     /// # Errors
     /// If a cell cannot work, or the folder holds anything else.
     pub fn new(folder: &Path, plan: Plan) -> Result<Self> {
-        check::check(&plan, true)?;
-        let path = folder.join(PLAN);
+        let planned = Self::planned(folder, plan)?;
+        let (path, plan) = (folder.join(PLAN), &planned.plan);
         if path.is_file() {
             let found = Plan::read(&path)?;
-            if found != plan {
+            if found != *plan {
                 let (expected, found) = ("the plan of this folder, or another --out", "another plan");
                 return Err(Error::input(path, "plan", expected, found));
             }
@@ -82,7 +92,7 @@ impl Ablation {
             fs::create_dir_all(folder).map_err(Error::write(folder))?;
             write_atomic(&path, plan.to_toml()?.as_bytes())?;
         }
-        Ok(Self { folder: folder.to_path_buf(), plan })
+        Ok(planned)
     }
 
     /// The ablation in a folder.
@@ -133,8 +143,17 @@ impl Ablation {
         if self.plan.judge.labels.len() > 1 { folder.join(format!("labels={labels}")) } else { folder }
     }
 
-    /// The run of pre-training that a cell is judged by.
-    fn pretrain_folder(&self, cell: Cell<'_>) -> Result<PathBuf> {
+    /// Whether a cell has its row.
+    #[must_use]
+    pub fn is_done(&self, cell: Cell<'_>) -> bool {
+        self.folder_at(cell.value, cell).join(ROW).is_file()
+    }
+
+    /// Where the run of pre-training is that a cell is judged by.
+    ///
+    /// # Errors
+    /// If there is no such method.
+    pub fn pretrain_folder(&self, cell: Cell<'_>) -> Result<PathBuf> {
         let value = self.plan.pretrained(cell);
         let for_fraction = self.plan.point(cell)?.learns_from_labels();
         let of = if for_fraction { self.folder_at(value, cell) } else { self.folder_of(value, cell.seed) };

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::fs;
 use vit_mae::tasks::pretraining::Method;
 use vit_mae::tasks::{BeitStyle, Classify, MocoV3, Pretrain};
+use vit_mae::train::Task;
 
 fn place() -> Place {
     let place = Place::new();
@@ -162,6 +163,39 @@ fn fractions_of_the_labels_judge_one_run_of_pre_training_and_random_weights() {
     place.write("none.toml", plan.replace("seeds = [0, 1]", "seeds = []"));
     place
         .refused(&["ablate", "--plan", "none.toml", "--out", "new"], &["none.toml", "seeds", "at least one"]);
+}
+
+/// A dry run counts each run of pre-training once, leaves nothing behind, and knows what is done.
+#[test]
+fn a_dry_run_says_what_is_left_and_runs_nothing() {
+    let place = place();
+    let args = ["ablate", "--vary", "method=mae,supervised,scratch", "--labels", "0.5,1", "--seeds", "1"];
+    let more = ["--config", "trunk.toml", "--data", "set", "--epochs", "2", "--finetune-epochs", "3"];
+    let more = [&more[..], &["--finetune-set", "optim.batch_size=6"]].concat();
+    let dry = |more: &[&str]| {
+        let before = place.listing();
+        let rows = place.done(&[more, &["--dry-run", "--json"]].concat());
+        assert!(place.listing() == before);
+        serde_json::from_str::<Vec<Value>>(&rows).unwrap()
+    };
+    let rows = dry(&[&args[..], &more].concat());
+    let flops = |row: &Value, of: &str| row[of].as_f64().unwrap();
+    let pretrained: Vec<bool> = rows.iter().map(|row| flops(row, "pretrain_flops") > 0.0).collect();
+    assert_eq!(pretrained, [true, false, true, true, false, false]);
+    // 24 images with all labels, of which a tenth validates: 21.6 images in 3 epochs, of a classifier's step each.
+    let config =
+        Classify::layered("nano", Some(&place.path("trunk.toml")), &Vec::new().into()).unwrap().config;
+    let finetune = 3.0 * 22.0 * Classify::flops_per_image(&config);
+    assert!((flops(&rows[5], "finetune_flops") / finetune - 1.0).abs() < 1e-9, "{}", rows[5]);
+    assert!(rows.iter().all(|row| flops(row, "hours") > 0.0 && row["done"] == false));
+    let table = place.done(&[&args[..], &more, &["--dry-run"]].concat());
+    assert!(table.contains("scratch") && table.contains("GFLOP/s") && table.contains("hours"), "{table}");
+
+    place.done(&[&args[..], &more, &["--out", "out"]].concat());
+    fs::remove_file(place.path("out/method=scratch/seed-0/labels=1/row.json")).unwrap();
+    let left = dry(&["ablate", "--resume", "out"]);
+    let hours: Vec<bool> = left.iter().map(|row| flops(row, "hours") > 0.0).collect();
+    assert_eq!(hours, [false, false, false, false, false, true]);
 }
 
 /// Operations of an image's step with the default settings.
