@@ -38,6 +38,7 @@ Examples:
   vit-mae ablate --vary method=mae,supervised --labels 0.1,1 --dry-run        what that would take
   vit-mae ablate --plan labels/ablation.toml --out again   the same study in another folder
   vit-mae ablate --resume ratio                            go on after an interruption
+  vit-mae ablate --resume ratio --redraw                   tables and figure again, from results.csv
 
 Every value is pre-trained with every seed, then judged by a linear probe, by its nearest neighbours and by fine-tuning, with each \
 fraction of the labels; only what learns from labels is pre-trained for each fraction. The method scratch is not pre-trained: the same \
@@ -117,6 +118,9 @@ pub(crate) struct Args {
     /// Go on with the ablation in this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["vary", "plan", "out"])]
     resume: Option<PathBuf>,
+    /// Only write tables, figure and report of that folder again, from its results.csv
+    #[arg(long, requires = "resume", conflicts_with = "dry_run")]
+    redraw: bool,
     /// The plan is that of this file, the ablation.toml of a folder, and not that of the flags
     #[arg(long, value_name = "FILE", conflicts_with_all = ["vary", "print_config"])]
     plan: Option<PathBuf>,
@@ -136,6 +140,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         outln!("{}", texts.join("\n").trim_end());
         return Ok(());
     }
+    if let (Some(folder), true) = (&args.resume, args.redraw) {
+        let (ablation, rows) = Ablation::redraw(folder)?;
+        return args.print(&ablation, &rows);
+    }
     let out = args.out.as_deref().unwrap_or(".".as_ref());
     let begin = if args.dry_run { Ablation::planned } else { Ablation::new };
     let ablation = match (&args.resume, &args.plan) {
@@ -146,19 +154,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.dry_run {
         return ablate_dry::run(&ablation, threads, args.json);
     }
-    let rows = ablation.run(&mut Points::new())?;
-    if args.json {
-        let json = serde_json::to_string(&rows).map_err(|e| Error::setting("--json", "results", e))?;
-        outln!("{json}");
-        return Ok(());
-    }
-    outln!("{}", results::markdown(&ablation.plan, &rows));
-    let folder = ablation.folder.display();
-    outln!("Look at   {folder}/report.html\n          {folder}/results.md\n          {folder}/results.csv");
-    Ok(())
+    args.print(&ablation, &ablation.run(&mut Points::new())?)
 }
 
 impl Args {
+    fn print(&self, ablation: &Ablation, rows: &[Row]) -> Result<()> {
+        if self.json {
+            let json = serde_json::to_string(rows).map_err(|e| Error::setting("--json", "results", e))?;
+            outln!("{json}");
+            return Ok(());
+        }
+        outln!("{}", results::markdown(&ablation.plan, rows));
+        let folder = ablation.folder.display();
+        outln!(
+            "Look at   {folder}/report.html\n          {folder}/results.md\n          {folder}/results.csv"
+        );
+        Ok(())
+    }
+
     /// The plan, and each method's settings of pre-training with where they came from, in TOML.
     fn resolve(&self) -> Result<(Plan, Vec<String>)> {
         let vary = Axis::parse(self.vary.as_deref().unwrap_or_default())?;

@@ -46,6 +46,7 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 const PLAN: &str = "ablation.toml";
+const TABLE: &str = "results.csv";
 const ROW: &str = "row.json";
 
 /// What follows an ablation.
@@ -105,6 +106,17 @@ impl Ablation {
         Ok(Self { folder: folder.to_path_buf(), plan })
     }
 
+    /// Tables, figure and page of a folder once more, from the rows of its `results.csv` alone; nothing is run.
+    ///
+    /// # Errors
+    /// If the folder has no plan or no such table.
+    pub fn redraw(folder: &Path) -> Result<(Self, Vec<Row>)> {
+        let ablation = Self { folder: folder.to_path_buf(), plan: Plan::read(&folder.join(PLAN))? };
+        let rows = table::read_csv(&folder.join(TABLE))?;
+        ablation.write(&rows)?;
+        Ok((ablation, rows))
+    }
+
     /// Runs what is left to run, and writes tables and figure after every cell.
     ///
     /// # Errors
@@ -124,11 +136,11 @@ impl Ablation {
     /// Tables and figure of the rows so far.
     fn write(&self, rows: &[Row]) -> Result<()> {
         let plan = &self.plan;
-        let write = |name: &str, text: String| write_atomic(&self.folder.join(name), text.as_bytes());
-        write("results.csv", table::csv(&plan.vary, rows))?;
-        write("results.md", results::markdown(plan, rows))?;
-        write("figure.svg", figure::svg(plan, rows)?)?;
-        write("report.html", page::html(self, rows)?)
+        let write = |name: &str, text: &[u8]| write_atomic(&self.folder.join(name), text);
+        write(TABLE, &table::csv(&plan.vary, rows)?)?;
+        write("results.md", results::markdown(plan, rows).as_bytes())?;
+        write("figure.svg", figure::svg(plan, rows)?.as_bytes())?;
+        write("report.html", page::html(self, rows)?.as_bytes())
     }
 
     /// Where the runs of a value with a seed are.

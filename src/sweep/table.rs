@@ -1,9 +1,11 @@
 //! The points of an ablation as numbers: one row a run, means and standard deviations over the seeds.
 
 use super::plan::Axis;
+use crate::base::files::read_text;
+use crate::base::{Error, Result};
 use crate::tasks::finetuning::TRANSFERS;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
+use std::path::Path;
 
 /// What one pre-training run was worth with a fraction of the labels; `row.json` in its folder is this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,18 +111,46 @@ const HEADS: [&str; 8] = [
     "finetune_secs",
 ];
 
-/// `results.csv`: every run.
-#[must_use]
-pub fn csv(axis: &Axis, rows: &[Row]) -> String {
+/// A line of it.
+type Line = (String, f64, u64, Option<f64>, Option<f64>, Option<f64>, Option<f64>, f64, Option<f64>);
+
+/// `results.csv`: every run. Numbers are the shortest decimals that read back as the same bits.
+///
+/// # Errors
+/// Never, as long as memory takes what is written to it.
+pub fn csv(axis: &Axis, rows: &[Row]) -> Result<Vec<u8>> {
+    let wrong = |e: &dyn std::fmt::Display| Error::setting("CSV", "rows that memory takes", e);
     let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
-    let mut text = format!("{},{}\n", axis.name, HEADS.join(","));
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    writer.write_record([&*axis.name].into_iter().chain(HEADS)).map_err(|e| wrong(&e))?;
     for row in rows {
         let numbers =
             [row.pretrain_loss, row.finetune, row.probe, row.knn, Some(row.pretrain_secs), row.finetune_secs];
-        let numbers = numbers.map(number).join(",");
-        let _ = writeln!(text, "{},{},{},{numbers}", row.value, row.labels, row.seed);
+        let place = [row.value.clone(), row.labels.to_string(), row.seed.to_string()];
+        writer.write_record(place.into_iter().chain(numbers.map(number))).map_err(|e| wrong(&e))?;
     }
-    text
+    writer.into_inner().map_err(|e| wrong(&e))
+}
+
+/// The rows of a `results.csv`, bit by bit those that were written.
+///
+/// # Errors
+/// If there is none, or it has other columns.
+pub fn read_csv(path: &Path) -> Result<Vec<Row>> {
+    let text = read_text(path)?;
+    let wrong = |e: ::csv::Error| Error::input(path, "table", "the rows of an ablation", e);
+    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+    let heads = reader.headers().map_err(wrong)?;
+    if !heads.iter().skip(1).eq(HEADS) {
+        let found = heads.iter().skip(1).collect::<Vec<_>>().join(",");
+        return Err(Error::input(path, "columns after the first", HEADS.join(","), found));
+    }
+    let row = |line: ::csv::Result<Line>| {
+        let (value, labels, seed, pretrain_loss, finetune, probe, knn, pretrain_secs, finetune_secs) =
+            line.map_err(wrong)?;
+        Ok(Row { value, labels, seed, pretrain_loss, probe, knn, finetune, pretrain_secs, finetune_secs })
+    };
+    reader.deserialize().map(row).collect()
 }
 
 #[cfg(test)]

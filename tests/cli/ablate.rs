@@ -144,6 +144,19 @@ fn fractions_of_the_labels_judge_one_run_of_pre_training_and_random_weights() {
     assert!(figure.contains("fraction of the labels") && figure.contains("scratch"));
     assert!(page.contains("linear probe, 0.5 of the labels, scratch"));
 
+    // Tables, figure and page follow from results.csv to the bit, without the data; a table of other columns is refused.
+    let files = ["results.csv", "results.md", "figure.svg", "report.html"].map(|name| format!("out/{name}"));
+    let before = files.each_ref().map(|file| place.read(file));
+    files[1..].iter().for_each(|file| fs::remove_file(place.path(file)).unwrap());
+    fs::rename(place.path("set"), place.path("elsewhere")).unwrap();
+    let redrawn = place.done(&["ablate", "--resume", "out", "--redraw", "--json"]);
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&redrawn).unwrap(), rows);
+    assert!(files.each_ref().map(|file| place.read(file)) == before);
+    place.write("out/results.csv", place.text("out/results.csv").replace(",labels,", ",share,"));
+    place.refused(&["ablate", "--resume", "out", "--redraw"], &["results.csv", "labels", "share"]);
+    place.write("out/results.csv", &before[0]);
+    fs::rename(place.path("elsewhere"), place.path("set")).unwrap();
+
     // The plan of the folder is a study file, and the plan of an earlier version with one fraction is read.
     let plan = place.text("out/ablation.toml");
     place.write(
