@@ -35,6 +35,7 @@ Examples:
   vit-mae ablate --vary mask-strategy=random,grid,block --out strategy
   vit-mae ablate --vary method=mae,moco-v3,beit,supervised --labels 0.1 --equal-compute --out methods
   vit-mae ablate --vary method=mae,supervised,scratch --labels 0.01,0.1,1 --seeds 3 --out labels
+  vit-mae ablate --vary method=mae,moco-v3 --tune optim.blr=5e-4,1.5e-3 --out tuned
   vit-mae ablate --vary method=mae,supervised --labels 0.1,1 --dry-run        what that would take
   vit-mae ablate --plan labels/ablation.toml --out again   the same study in another folder
   vit-mae ablate --resume ratio                            go on after an interruption
@@ -56,6 +57,9 @@ pub(crate) struct Args {
     /// method, mask-ratio, mask-strategy, decoder-depth, decoder-width, norm-pix, epochs or section.key, and its values
     #[arg(long, value_name = "NAME=V,V,…", required_unless_present_any = ["resume", "plan"])]
     vary: Option<String>,
+    /// Choose a setting of pre-training for every value: with seed 0 and the most labels, by the score on validation images
+    #[arg(long, value_name = "NAME=V,V,…")]
+    tune: Option<String>,
     /// Run every value with so many seeds: 0, 1, …
     #[arg(long, value_name = "N", default_value_t = 2)]
     seeds: u64,
@@ -174,7 +178,7 @@ impl Args {
 
     /// The plan, and each method's settings of pre-training with where they came from, in TOML.
     fn resolve(&self) -> Result<(Plan, Vec<String>)> {
-        let vary = Axis::parse(self.vary.as_deref().unwrap_or_default())?;
+        let vary = Axis::parse("--vary", self.vary.as_deref().unwrap_or_default())?;
         if !(1..=1000).contains(&self.seeds) {
             return Err(Error::setting("--seeds", "1 to 1000", self.seeds));
         }
@@ -227,6 +231,7 @@ impl Args {
         }
         let plan = Plan {
             vary,
+            tune: self.tune.as_deref().map(|text| Axis::parse("--tune", text)).transpose()?,
             seeds: (0..self.seeds).collect(),
             judge: EvalPlan {
                 probe: !self.no_probe && self.task == Classify::TRANSFER,
@@ -335,10 +340,13 @@ impl AblationObserver for Points {
         let left = self.left(of);
         let measured = table::COLUMNS.iter().filter_map(|c| Some((c.name, (c.of)(row)?)));
         let measured: Vec<_> = measured.map(|(name, x)| format!("{name} {:.2} %", 100.0 * x)).collect();
+        let tuned = row.tuned.as_ref().map_or(String::new(), |tuned| format!(", {tuned}"));
         let (done, value, labels, seed) = (self.done, &row.value, row.labels, row.seed);
         let rest = left.map_or(String::new(), |left| format!("; about {} left", HumanDuration(left)));
-        let text =
-            format!("{done}/{of} done: {value}, labels {labels}, seed {seed}: {}{rest}", measured.join(", "));
+        let text = format!(
+            "{done}/{of} done: {value}{tuned}, labels {labels}, seed {seed}: {}{rest}",
+            measured.join(", ")
+        );
         let seconds_left = left.map(|left| left.as_secs_f64());
         let json =
             json!({ "kind": "point", "done": done, "of": of, "seconds_left": seconds_left, "row": row });

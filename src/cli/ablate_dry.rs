@@ -36,7 +36,11 @@ struct Forecast {
 pub(super) fn run(ablation: &Ablation, threads: usize, as_json: bool) -> Result<()> {
     let (plan, mut speeds, mut counted, mut rows) =
         (&ablation.plan, BTreeMap::new(), BTreeSet::new(), vec![]);
-    for cell in plan.cells() {
+    // Which candidate will be chosen is not known; rows that follow the choice cost what they would with the first.
+    let first = plan.tune.as_ref().and_then(|axis| axis.values.first());
+    let cells = plan.cells().map(|cell| Cell { tuned: first, ..cell });
+    let trials: Vec<Cell<'_>> = plan.trials().collect();
+    for cell in trials.iter().copied().chain(cells.filter(|cell| !trials.contains(cell))) {
         let (value, done) = (Axis::label(cell.value), ablation.is_done(cell));
         let mut row = Forecast {
             value,

@@ -1,6 +1,6 @@
 //! Looks at every cell of a plan before anything runs, so that none fails after hours for a reason that could have been known.
 
-use super::plan::{Cell, Plan, Point};
+use super::plan::{Cell, METHOD, Plan, Point};
 use crate::base::{Error, Result};
 use crate::config::Settings;
 use crate::tasks::finetuning::{WithTransfer, with_transfer};
@@ -22,7 +22,10 @@ pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
     if let Some(share) = labels.iter().find(|&&share| !(share > 0.0 && share <= 1.0)) {
         return Err(Error::setting("--labels", "more than 0, at most 1", share));
     }
-    for cell in plan.cells() {
+    if let Some(tune) = plan.tune.as_ref().filter(|tune| [METHOD, &plan.vary.key].contains(&&*tune.key)) {
+        return Err(Error::setting("--tune", "a setting of pre-training that is not varied", &tune.name));
+    }
+    for cell in plan.cells().chain(plan.trials()) {
         let point = plan.point(cell)?;
         with_method(
             point.method,

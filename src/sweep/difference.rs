@@ -51,19 +51,7 @@ mod tests {
     use super::*;
 
     fn row(value: &str, seed: u64, finetune: f64) -> Row {
-        let (value, finetune) = (value.to_owned(), Some(finetune));
-        let (probe, knn, pretrain_loss, finetune_secs) = (None, None, None, None);
-        Row {
-            value,
-            labels: 1.0,
-            seed,
-            finetune,
-            probe,
-            knn,
-            pretrain_loss,
-            pretrain_secs: 0.0,
-            finetune_secs,
-        }
+        Row { finetune: Some(finetune), ..Row::of(value, 1.0, seed) }
     }
 
     #[test]

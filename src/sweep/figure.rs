@@ -3,6 +3,7 @@
 
 use super::plan::{Axis, Plan, number};
 use super::table::{COLUMNS, Column, Row, Spread, at, with_labels};
+use super::tune;
 use crate::base::Result;
 use crate::draw::plot::{Drawn, EPOCH, INK, quiet, refused, text};
 use plotters::prelude::*;
@@ -31,6 +32,7 @@ const COLOURS: [RGBColor; 6] = [
 /// # Errors
 /// If the drawing library refuses.
 pub fn svg(plan: &Plan, rows: &[Row]) -> Result<String> {
+    let rows = &*tune::kept(plan, rows);
     let shown: Vec<&Column> =
         COLUMNS.iter().filter(|c| rows.iter().any(|row| (c.of)(row).is_some())).collect();
     let panels = u32::try_from(shown.len().max(1)).unwrap_or(1);

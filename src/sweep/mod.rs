@@ -7,6 +7,7 @@
 //!   row.json                       what this run was worth; its cell is done
 //! method=mae/seed-0/pretrain/      where several fractions of the labels judge one run of pre-training
 //! method=mae/seed-0/labels=0.1/    finetune/ and row.json of each
+//! method=mae/seed-0/optim.blr=0.1/ all of this again for a candidate of a setting that is tuned
 //! results.csv  results.md          every run; mean and standard deviation over the seeds, and differences
 //! figure.svg  report.html          the same as a picture; all of it on one page
 //! ```
@@ -23,6 +24,7 @@ pub mod plan;
 pub mod results;
 mod runs;
 pub mod table;
+pub mod tune;
 
 pub use plan::{Axis, Cell, EvalPlan, METHOD, Plan, Point, SCRATCH};
 pub use table::Row;
@@ -120,15 +122,28 @@ impl Ablation {
     /// Runs what is left to run, and writes tables and figure after every cell.
     ///
     /// # Errors
-    /// Whatever ends a run; [`Error::Interrupted`] names this folder, from which the ablation goes on.
+    /// Whatever ends a run, or nothing to choose by what is tuned; [`Error::Interrupted`] names this folder, from which the ablation goes on.
     pub fn run(&self, observer: &mut dyn AblationObserver) -> Result<Vec<Row>> {
-        let mut rows = Vec::new();
-        let cells: Vec<Cell<'_>> = self.plan.cells().collect();
-        for &cell in &cells {
+        let (plan, mut rows) = (&self.plan, Vec::new());
+        let (trials, cells): (Vec<_>, Vec<_>) = (plan.trials().collect(), plan.cells().collect());
+        // One trial of each value is a row of the table.
+        let chosen = plan.tune.as_ref().map_or(0, |axis| trials.len() / axis.values.len().max(1));
+        let of = trials.len() + cells.len() - chosen;
+        let mut run = |cell: Cell<'_>, rows: &mut Vec<Row>| {
             let row = self.cell(cell, observer).map_err(|error| self.name_folder(error))?;
-            observer.done(&row, cells.len());
+            observer.done(&row, of);
             rows.push(row);
-            self.write(&rows)?;
+            self.write(rows)
+        };
+        for &trial in &trials {
+            run(trial, &mut rows)?;
+            rows.last().map_or(Ok(()), tune::require)?;
+        }
+        for cell in cells {
+            let cell = Cell { tuned: tune::chosen(plan, &rows, plan.pretrained(cell)), ..cell };
+            if !trials.contains(&cell) {
+                run(cell, &mut rows)?;
+            }
         }
         Ok(rows)
     }
@@ -144,21 +159,26 @@ impl Ablation {
     }
 
     /// Where the runs of a value with a seed are.
-    fn folder_of(&self, value: &Value, seed: u64) -> PathBuf {
-        let name = format!("{}={}", self.plan.vary.name, Axis::label(value));
-        self.folder.join(name.replace(['/', ' '], "_")).join(format!("seed-{seed}"))
+    fn folder_of(&self, cell: Cell<'_>) -> PathBuf {
+        let named =
+            |axis: &Axis, value| format!("{}={}", axis.name, Axis::label(value)).replace(['/', ' '], "_");
+        let folder = self.folder.join(named(&self.plan.vary, cell.value)).join(format!("seed-{}", cell.seed));
+        match self.plan.tune.as_ref().zip(cell.tuned).filter(|_| !self.plan.is_scratch(cell.value)) {
+            Some((axis, tuned)) => folder.join(named(axis, tuned)),
+            None => folder,
+        }
     }
 
     /// Where what one fraction of the labels makes of them is.
-    fn folder_at(&self, value: &Value, Cell { labels, seed, .. }: Cell<'_>) -> PathBuf {
-        let folder = self.folder_of(value, seed);
+    fn folder_at(&self, cell: Cell<'_>) -> PathBuf {
+        let (folder, labels) = (self.folder_of(cell), cell.labels);
         if self.plan.judge.labels.len() > 1 { folder.join(format!("labels={labels}")) } else { folder }
     }
 
     /// Whether a cell has its row.
     #[must_use]
     pub fn is_done(&self, cell: Cell<'_>) -> bool {
-        self.folder_at(cell.value, cell).join(ROW).is_file()
+        self.folder_at(cell).join(ROW).is_file()
     }
 
     /// Where the run of pre-training is that a cell is judged by.
@@ -166,16 +186,15 @@ impl Ablation {
     /// # Errors
     /// If there is no such method.
     pub fn pretrain_folder(&self, cell: Cell<'_>) -> Result<PathBuf> {
-        let value = self.plan.pretrained(cell);
         let for_fraction = self.plan.point(cell)?.learns_from_labels();
-        let of = if for_fraction { self.folder_at(value, cell) } else { self.folder_of(value, cell.seed) };
-        Ok(of.join("pretrain"))
+        let cell = Cell { value: self.plan.pretrained(cell), ..cell };
+        Ok(if for_fraction { self.folder_at(cell) } else { self.folder_of(cell) }.join("pretrain"))
     }
 
     /// One row of the table.
     fn cell(&self, cell: Cell<'_>, observer: &mut dyn AblationObserver) -> Result<Row> {
-        let (plan, Cell { value, labels, seed }) = (&self.plan, cell);
-        let folder = self.folder_at(value, cell);
+        let (plan, Cell { value, labels, seed, tuned }) = (&self.plan, cell);
+        let folder = self.folder_at(cell);
         let done = folder.join(ROW);
         if done.is_file() {
             let wrong = |e: serde_json::Error| Error::input(&done, "row", "the result of a run", e);
@@ -185,33 +204,31 @@ impl Ablation {
         }
         fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
         let (pretrained, scratch) = (self.pretrain_folder(cell)?, plan.is_scratch(value));
-        let named = |value: &Value| format!("{}={}, seed {seed}", plan.vary.name, Axis::label(value));
+        let tuned = tuned.filter(|_| !scratch).map(Axis::label);
+        let with = tuned.as_ref().map_or(String::new(), |tuned| format!(", {tuned}"));
+        let named = |value: &Value| format!("{}={}{with}, seed {seed}", plan.vary.name, Axis::label(value));
         let (point, name) = (plan.point(cell)?, format!("{}: pre-training", named(plan.pretrained(cell))));
         let (method, out) = (point.method, &pretrained);
         let (data, run) = with_method(method, Pretraining { out, name: &name, point, observer })?;
         let last = State::read(&dir::find(&pretrained)?.join(dir::STATE))?;
         let mut row = Row {
-            value: Axis::label(value),
-            labels,
-            seed,
+            tuned,
             pretrain_loss: last.history.last().filter(|_| !scratch).and_then(|epoch| epoch.score("loss")),
-            probe: None,
-            knn: None,
-            finetune: None,
             pretrain_secs: if scratch { 0.0 } else { last.wall_secs },
-            finetune_secs: None,
+            ..Row::of(&Axis::label(value), labels, seed)
         };
         if plan.judge.probe {
             let (report, _) = probe(&self.probing(&pretrained, &data, &run, cell)?, &())?;
             row.probe = Some(report.judged().top1);
+            row.validation = report.validation.as_ref().map(|validation| validation.top1);
             row.knn = report.knn.map(|knn| knn.summary.top1);
         }
         if let Some(recipe) = &plan.judge.finetune {
             let name = format!("{}, labels {labels}: fine-tuning", named(value));
             let (out, name, pretrained) = (&folder.join("finetune"), &name, &pretrained);
             let with = Finetuning { plan, recipe, cell, out, name, pretrained, observer };
-            let (score, secs) = with_transfer(&plan.judge.task, with)?;
-            (row.finetune, row.finetune_secs) = (score, Some(secs));
+            let (score, validation, secs) = with_transfer(&plan.judge.task, with)?;
+            (row.finetune, row.validation, row.finetune_secs) = (score, validation, Some(secs));
         }
         let json = serde_json::to_vec_pretty(&row).map_err(|e| Error::write(&done)(e.into()))?;
         write_atomic(&done, &json)?;

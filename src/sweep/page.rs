@@ -5,6 +5,7 @@ use super::difference::Difference;
 use super::figure;
 use super::plan::{Axis, Cell};
 use super::table::{COLUMNS, Row, Spread, at, with_labels};
+use super::tune;
 use crate::base::Result;
 use crate::draw::report::Report;
 use crate::train::RunDir;
@@ -16,12 +17,14 @@ use crate::train::RunDir;
 pub(super) fn html(ablation: &Ablation, rows: &[Row]) -> Result<String> {
     let (axis, plan) = (&ablation.plan.vary, &ablation.plan);
     let values: Vec<String> = axis.values.iter().map(Axis::label).collect();
+    let (all, rows) = (rows, &*tune::kept(plan, rows));
     let several = plan.judge.labels.len() > 1;
     let mut report = Report {
         title: format!("{}: {}", axis.name, values.join(", ")),
-        curves: vec![("Mean and standard deviation over the seeds".to_owned(), figure::svg(plan, rows)?)],
+        curves: vec![("Mean and standard deviation over the seeds".to_owned(), figure::svg(plan, all)?)],
         sheets_heading: "After pre-training".to_owned(),
         settings_toml: plan.to_toml()?,
+        notes: tune::notes(plan, all),
         ..Report::default()
     };
     for column in &COLUMNS {
@@ -50,7 +53,8 @@ pub(super) fn html(ablation: &Ablation, rows: &[Row]) -> Result<String> {
             continue;
         };
         // Who made room by throwing a finished run away keeps its row.
-        let cell = Cell { value, labels: row.labels, seed: row.seed };
+        let tuned = tune::chosen(plan, all, value);
+        let cell = Cell { value, labels: row.labels, seed: row.seed, tuned };
         let Ok(run) = RunDir::look_at(ablation.pretrain_folder(cell)?) else { continue };
         let last = run.sheets_of_report()?.into_iter().next();
         report.sheets.extend(last.map(|(_, png)| (format!("{label}, seed {}", row.seed), png)));

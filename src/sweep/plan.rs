@@ -34,6 +34,9 @@ const NAMES: [(&str, &str); 7] = [
 pub struct Plan {
     /// The setting of pre-training that is varied.
     pub vary: Axis,
+    /// A setting of pre-training that is chosen for each value on validation images, and its candidates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tune: Option<Axis>,
     /// Each value is run with each of these.
     pub seeds: Vec<u64>,
     /// What is judged at each value.
@@ -74,12 +77,12 @@ pub struct EvalPlan {
 }
 
 impl Axis {
-    /// Reads `mask-ratio=0.1,0.5` or `section.key=value,value`.
+    /// Reads `mask-ratio=0.1,0.5` or `section.key=value,value` as a flag gives it.
     ///
     /// # Errors
     /// If there is no such name, or not two different values.
-    pub fn parse(text: &str) -> Result<Self> {
-        let wrong = |expected: String| Error::setting("--vary", expected, text);
+    pub fn parse(flag: &str, text: &str) -> Result<Self> {
+        let wrong = |expected: String| Error::setting(flag, expected, text);
         let example = || wrong("a setting and its values, for example mask-ratio=0.25,0.5,0.75".to_owned());
         let (name, values) = text.split_once('=').ok_or_else(example)?;
         let named = NAMES.iter().find(|(known, _)| *known == name).map(|(_, key)| *key);
@@ -138,7 +141,7 @@ fn whole(seed: u64) -> Result<Value> {
 }
 
 /// One row of the table: a value, judged with a fraction of the labels, with a seed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cell<'a> {
     /// Of the setting that is varied.
     pub value: &'a Value,
@@ -146,6 +149,8 @@ pub struct Cell<'a> {
     pub labels: f64,
     /// The seed.
     pub seed: u64,
+    /// What the setting is that is tuned, if one is.
+    pub tuned: Option<&'a Value>,
 }
 
 /// Pre-training at one value with one seed.
@@ -186,6 +191,9 @@ impl Plan {
             flags.push((self.vary.key.clone(), value.clone()));
             self.pretrain.keys().next().map_or("", String::as_str)
         };
+        if let (Some(axis), Some(tuned)) = (&self.tune, cell.tuned) {
+            flags.push((axis.key.clone(), tuned.clone()));
+        }
         let own = self.pretrain.get(&Self::name_at(method, cell.labels));
         let settings = own.or_else(|| self.pretrain.get(method));
         let settings = settings.ok_or_else(|| Error::setting("--vary", "methods of pre-training", value))?;
@@ -227,10 +235,24 @@ impl Plan {
 
     /// Seed by seed, so that a whole table is there early; then value by value, and each at one fraction of the labels after the other.
     pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
-        let at = move |seed, value| self.judge.labels.iter().map(move |&labels| Cell { value, labels, seed });
+        let at = move |seed, value| {
+            self.judge.labels.iter().map(move |&labels| Cell { value, labels, seed, tuned: None })
+        };
         self.seeds
             .iter()
             .flat_map(move |&seed| self.vary.values.iter().flat_map(move |value| at(seed, value)))
+    }
+
+    /// The rows that choose what is tuned: of each value that is pre-trained every candidate, with the first seed and the most labels.
+    pub fn trials(&self) -> impl Iterator<Item = Cell<'_>> {
+        let candidates = || self.tune.iter().flat_map(|axis| &axis.values);
+        let place = self.seeds.first().zip(self.judge.labels.last());
+        self.vary.values.iter().filter(|value| !self.is_scratch(value)).flat_map(move |value| {
+            let at = move |(&seed, &labels)| {
+                candidates().map(move |tuned| Cell { value, labels, seed, tuned: Some(tuned) })
+            };
+            place.into_iter().flat_map(at)
+        })
     }
 
     /// Reads a plan.
@@ -264,13 +286,13 @@ mod tests {
 
     #[test]
     fn axes_are_read_by_name_and_by_key() {
-        let axis = Axis::parse("mask-ratio=0.5, 0.75").unwrap();
+        let axis = Axis::parse("--vary", "mask-ratio=0.5, 0.75").unwrap();
         assert_eq!((axis.key.as_str(), axis.values.len()), ("mask.mask_ratio", 2));
         assert_eq!(axis.values[0], Value::from(0.5));
-        let axis = Axis::parse("mask.strategy=random,grid").unwrap();
+        let axis = Axis::parse("--vary", "mask.strategy=random,grid").unwrap();
         assert_eq!(axis.values[1], Value::from("grid"));
         for wrong in ["mask-ratio", "mask-ratio=0.5", "mask-ratio=0.5,0.5", "ratio=1,2"] {
-            assert!(Axis::parse(wrong).is_err(), "{wrong}");
+            assert!(Axis::parse("--vary", wrong).is_err(), "{wrong}");
         }
     }
 }

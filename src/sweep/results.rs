@@ -3,12 +3,14 @@
 use super::difference::Difference;
 use super::plan::{Axis, Plan};
 use super::table::{COLUMNS, Column, Row, Spread, at, with_labels};
+use super::tune;
 use std::fmt::Write;
 
 /// `results.md`: mean and standard deviation over the seeds, and the differences that they support, one fraction of the labels below
 /// the other.
 #[must_use]
 pub fn markdown(plan: &Plan, rows: &[Row]) -> String {
+    let (notes, rows) = (tune::notes(plan, rows), &*tune::kept(plan, rows));
     let shown: Vec<&Column> =
         COLUMNS.iter().filter(|c| rows.iter().any(|row| (c.of)(row).is_some())).collect();
     let (axis, labels) = (&plan.vary, &plan.judge.labels);
@@ -23,6 +25,9 @@ pub fn markdown(plan: &Plan, rows: &[Row]) -> String {
     if !differences.is_empty() {
         let note = "*In brackets the 95 % interval of the mean over the seeds, paired by seed (Student's t). One that holds 0 supports no claim.*";
         let _ = write!(text, "\n{}{differences}\n{note}\n", head("difference", "pairs", "points"));
+    }
+    for note in notes {
+        let _ = write!(text, "\n*{note}*\n");
     }
     text
 }

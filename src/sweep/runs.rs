@@ -3,7 +3,7 @@
 use super::AblationObserver;
 use super::plan::{Cell, Plan, Point};
 use crate::base::Result;
-use crate::checkpoint::{State, dir};
+use crate::checkpoint::{State, dir, keep};
 use crate::config::Settings;
 use crate::config::sections::{DataConfig, RunConfig};
 use crate::tasks::finetuning::WithTransfer;
@@ -56,8 +56,8 @@ pub(super) struct Finetuning<'a> {
 }
 
 impl WithTransfer for Finetuning<'_> {
-    /// What it reached, and the seconds it took.
-    type Output = (Option<f64>, f64);
+    /// What it reached, what that was on the validation images that chose its epoch, and the seconds it took.
+    type Output = (Option<f64>, Option<f64>, f64);
 
     fn run<T: Transfer>(self) -> Result<Self::Output> {
         let Self { plan, recipe, cell, out, name, pretrained, observer } = self;
@@ -72,7 +72,9 @@ impl WithTransfer for Finetuning<'_> {
         let epochs = run.learner.config.optim().epochs;
         let mut watch = observer.begins(name, epochs, run.steps_total());
         let outcome = run.train("", &mut *watch)?;
-        Ok((T::score(&outcome), run.log.wall_secs()))
+        let best = State::read(&keep::best(out)?.join(dir::STATE))?;
+        let validation = best.history.last().and_then(|epoch| epoch.scores.validation().next());
+        Ok((T::score(&outcome), validation.map(|(_, score)| score), run.log.wall_secs()))
     }
 }
 

@@ -30,6 +30,33 @@ pub struct Row {
     pub pretrain_secs: f64,
     /// Seconds of fine-tuning.
     pub finetune_secs: Option<f64>,
+    /// What the setting was that is tuned, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<String>,
+    /// The score on validation images of what judges: of fine-tuning, or else of the probe. It chose the epoch, and may choose what is
+    /// tuned, so it flatters.
+    #[serde(default)]
+    pub validation: Option<f64>,
+}
+
+impl Row {
+    /// One of which nothing is measured yet.
+    #[must_use]
+    pub fn of(value: &str, labels: f64, seed: u64) -> Self {
+        Self {
+            value: value.to_owned(),
+            labels,
+            seed,
+            pretrain_loss: None,
+            probe: None,
+            knn: None,
+            finetune: None,
+            pretrain_secs: 0.0,
+            finetune_secs: None,
+            tuned: None,
+            validation: None,
+        }
+    }
 }
 
 /// A column that the figure shows.
@@ -100,7 +127,7 @@ pub fn at(rows: &[Row], value: &str, column: &Column) -> Vec<f64> {
 }
 
 /// The columns of `results.csv` after the value.
-const HEADS: [&str; 8] = [
+const HEADS: [&str; 10] = [
     "labels",
     "seed",
     "pretrain_loss",
@@ -109,10 +136,16 @@ const HEADS: [&str; 8] = [
     "knn_accuracy",
     "pretrain_secs",
     "finetune_secs",
+    "tuned",
+    "validation_score",
 ];
 
 /// A line of it.
-type Line = (String, f64, u64, Option<f64>, Option<f64>, Option<f64>, Option<f64>, f64, Option<f64>);
+type Line = (
+    (String, f64, u64),
+    (Option<f64>, Option<f64>, Option<f64>, Option<f64>),
+    (f64, Option<f64>, Option<String>, Option<f64>),
+);
 
 /// `results.csv`: every run. Numbers are the shortest decimals that read back as the same bits.
 ///
@@ -127,7 +160,9 @@ pub fn csv(axis: &Axis, rows: &[Row]) -> Result<Vec<u8>> {
         let numbers =
             [row.pretrain_loss, row.finetune, row.probe, row.knn, Some(row.pretrain_secs), row.finetune_secs];
         let place = [row.value.clone(), row.labels.to_string(), row.seed.to_string()];
-        writer.write_record(place.into_iter().chain(numbers.map(number))).map_err(|e| wrong(&e))?;
+        let tuned = [row.tuned.clone().unwrap_or_default(), number(row.validation)];
+        let line = place.into_iter().chain(numbers.map(number)).chain(tuned);
+        writer.write_record(line).map_err(|e| wrong(&e))?;
     }
     writer.into_inner().map_err(|e| wrong(&e))
 }
@@ -146,9 +181,11 @@ pub fn read_csv(path: &Path) -> Result<Vec<Row>> {
         return Err(Error::input(path, "columns after the first", HEADS.join(","), found));
     }
     let row = |line: ::csv::Result<Line>| {
-        let (value, labels, seed, pretrain_loss, finetune, probe, knn, pretrain_secs, finetune_secs) =
+        let ((value, labels, seed), scores, (pretrain_secs, finetune_secs, tuned, validation)) =
             line.map_err(wrong)?;
-        Ok(Row { value, labels, seed, pretrain_loss, probe, knn, finetune, pretrain_secs, finetune_secs })
+        let (pretrain_loss, finetune, probe, knn) = scores;
+        let row = Row { pretrain_loss, finetune, probe, knn, ..Row::of(&value, labels, seed) };
+        Ok(Row { pretrain_secs, finetune_secs, tuned, validation, ..row })
     };
     reader.deserialize().map(row).collect()
 }

@@ -178,6 +178,46 @@ fn fractions_of_the_labels_judge_one_run_of_pre_training_and_random_weights() {
         .refused(&["ablate", "--plan", "none.toml", "--out", "new"], &["none.toml", "seeds", "at least one"]);
 }
 
+/// Candidates differ in pre-training, are judged once each, and the best on validation images goes on to the other rows.
+#[test]
+fn a_setting_is_chosen_for_each_method_on_validation_images() {
+    let place = place();
+    let args = [
+        "ablate",
+        "--vary",
+        "method=mae,supervised,scratch",
+        "--tune",
+        "optim.blr=1e-3,1e-1",
+        "--seeds",
+        "2",
+    ];
+    let more =
+        ["--config", "trunk.toml", "--data", "set", "--epochs", "1", "--no-finetune", "--labels", "0.5,1"];
+    let dry = place.done(&[&args[..], &more, &["--dry-run", "--json"]].concat());
+    let rows = place.done(&[&args[..], &more, &["--out", "out", "--json"]].concat());
+    let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
+    // Four trials, of which two are among the twelve rows of the table.
+    assert_eq!((rows.len(), serde_json::from_str::<Vec<Value>>(&dry).unwrap().len()), (14, 14));
+    for (method, trials) in [("mae", &rows[..2]), ("supervised", &rows[2..4])] {
+        assert!(trials.iter().all(|row| row["value"] == method && row["seed"] == 0 && row["labels"] == 1.0));
+        let [first, second] = [0, 1].map(|i| trials[i]["validation"].as_f64().unwrap());
+        let winner = &trials[usize::from(second > first)]["tuned"];
+        let others = || rows[4..].iter().filter(|row| row["value"] == method);
+        assert!(others().count() == 3 && others().all(|row| row["tuned"] == *winner));
+        assert!(
+            place
+                .text("out/results.md")
+                .contains(&format!("optim.blr of {method} is {}", winner.as_str().unwrap()))
+        );
+        let folder = format!("out/method={method}/seed-0/optim.blr={}", winner.as_str().unwrap());
+        assert!(place.path(&format!("{folder}/labels=0.5/row.json")).is_file());
+    }
+    assert!(rows[4..].iter().filter(|row| row["value"] == "scratch").all(|row| row["tuned"].is_null()));
+    assert!(place.text("out/results.md").contains("| mae | 1 | 2 |"));
+    let redrawn = place.done(&["ablate", "--resume", "out", "--redraw", "--json"]);
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&redrawn).unwrap(), rows);
+}
+
 /// A dry run counts each run of pre-training once, leaves nothing behind, and knows what is done.
 #[test]
 fn a_dry_run_says_what_is_left_and_runs_nothing() {
@@ -253,6 +293,8 @@ fn bad_input_is_refused_before_anything_is_run() {
     refused("mask-ratio=0.5,0.6", &["--labels", "0.1,1"], &["finetune.label_share"]);
     let large = ["--labels", "0.5,1", "--finetune-set", "optim.batch_size=12"];
     refused("mask-ratio=0.5,0.6", &large, &["optim.batch_size", "at most 10"]);
+    refused("mask-ratio=0.5,0.6", &["--tune", "mask-ratio=0.1,0.2"], &["--tune", "not varied"]);
+    refused("mask-ratio=0.5,0.6", &["--tune", "optim.blr=1"], &["--tune", "two values"]);
     refused("mask-ratio=0.5,scratch", &[], &["mask_ratio", "scratch"]);
     refused("mask-ratio=0.5,0.6", &["--finetune-set", "finetune.nothing=2"], &["finetune.nothing"]);
     place.refused(&["ablate", "--resume", "set"], &["ablation.toml"]);
