@@ -34,7 +34,7 @@ Examples:
   vit-mae ablate --vary norm-pix=true,false --no-finetune --out target
   vit-mae ablate --vary mask-strategy=random,grid,block --out strategy
   vit-mae ablate --vary method=mae,moco-v3,beit,supervised --labels 0.1 --equal-compute --out methods
-  vit-mae ablate --vary method=mae,supervised,scratch --labels 0.01,0.1,1 --seeds 3 --out labels
+  vit-mae ablate --vary method=mae,supervised,scratch --labels 0.02,0.1,1 --seeds 3 --out labels
   vit-mae ablate --vary method=mae,moco-v3 --tune optim.blr=5e-4,1.5e-3 --out tuned
   vit-mae ablate --vary method=mae,supervised --labels 0.1,1 --dry-run        what that would take
   vit-mae ablate --plan labels/ablation.toml --out again   the same study in another folder
