@@ -163,6 +163,16 @@ impl<T: Task> Plan<T> {
         })
     }
 
+    /// Training images per second of full steps, and nothing else of what [`Plan::run`] measures.
+    ///
+    /// # Errors
+    /// As [`Plan::run`].
+    pub fn images_per_s(&self) -> Result<Spread> {
+        let mut bench = Bench::<T>::new(self)?;
+        bench.step()?;
+        self.rate(&mut bench)
+    }
+
     /// Images per second of steps on this process alone.
     fn rate(&self, bench: &mut Bench<T>) -> Result<Spread> {
         let mut rates = Vec::new();

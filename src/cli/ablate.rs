@@ -1,5 +1,6 @@
 //! `vit-mae ablate`.
 
+use super::ablate_dry;
 use super::device::DeviceFlags;
 use super::finetune::tasks;
 use super::pretrain::methods;
@@ -15,7 +16,9 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 use toml::{Table, Value};
 use vit_mae::config::{Overrides, Settings, keys};
-use vit_mae::sweep::{Ablation, AblationObserver, Axis, EvalPlan, METHOD, Plan, Row, results, table};
+use vit_mae::sweep::{
+    Ablation, AblationObserver, Axis, EvalPlan, METHOD, Plan, Row, SCRATCH, results, table,
+};
 use vit_mae::tasks::mae::presets;
 use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
 use vit_mae::tasks::transfer::{DEFAULT_RECIPE, Transfer};
@@ -31,10 +34,17 @@ Examples:
   vit-mae ablate --vary norm-pix=true,false --no-finetune --out target
   vit-mae ablate --vary mask-strategy=random,grid,block --out strategy
   vit-mae ablate --vary method=mae,moco-v3,beit,supervised --labels 0.1 --equal-compute --out methods
+  vit-mae ablate --vary method=mae,supervised,scratch --labels 0.02,0.1,1 --seeds 3 --out labels
+  vit-mae ablate --vary method=mae,moco-v3 --tune optim.blr=5e-4,1.5e-3 --out tuned
+  vit-mae ablate --vary method=mae,supervised --labels 0.1,1 --dry-run        what that would take
+  vit-mae ablate --plan labels/ablation.toml --out again   the same study in another folder
   vit-mae ablate --resume ratio                            go on after an interruption
+  vit-mae ablate --resume ratio --redraw                   tables and figure again, from results.csv
 
-Every value is pre-trained with every seed, then judged by a linear probe, by its nearest neighbours and by fine-tuning. \
-The folder gets report.html, figure.svg, results.md, results.csv and every run; after every point they are up to date.
+Every value is pre-trained with every seed, then judged by a linear probe, by its nearest neighbours and by fine-tuning, with each \
+fraction of the labels; only what learns from labels is pre-trained for each fraction. The method scratch is not pre-trained: the same \
+recipes judge random weights. All values have their first seed before any has its second. \
+The folder gets report.html, figure.svg, results.md, results.csv and every run; after every row they are up to date.
 
 Settings of pre-training are resolved as for pretrain, preset < --config file < environment < flags; the environment \
 does not reach fine-tuning, which --finetune-set changes.";
@@ -45,9 +55,12 @@ does not reach fine-tuning, which --finetune-set changes.";
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// method, mask-ratio, mask-strategy, decoder-depth, decoder-width, norm-pix, epochs or section.key, and its values
-    #[arg(long, value_name = "NAME=V,V,…", required_unless_present = "resume")]
+    #[arg(long, value_name = "NAME=V,V,…", required_unless_present_any = ["resume", "plan"])]
     vary: Option<String>,
-    /// Run every point with so many seeds: 0, 1, …
+    /// Choose a setting of pre-training for every value: with seed 0 and the most labels, by the score on validation images
+    #[arg(long, value_name = "NAME=V,V,…")]
+    tune: Option<String>,
+    /// Run every value with so many seeds: 0, 1, …
     #[arg(long, value_name = "N", default_value_t = 2)]
     seeds: u64,
     /// Do not probe
@@ -56,9 +69,9 @@ pub(crate) struct Args {
     /// Do not fine-tune
     #[arg(long, conflicts_with = "no_probe")]
     no_finetune: bool,
-    /// Use this fraction of the labels, class by class
-    #[arg(long, value_name = "FRACTION", default_value_t = 1.0)]
-    labels: f64,
+    /// Judge with this fraction of the labels, class by class, or with each of several
+    #[arg(long, value_name = "FRACTION,…", value_delimiter = ',', default_value = "1")]
+    labels: Vec<f64>,
 
     /// How encoders are pre-trained, unless that is what is varied
     #[arg(long, default_value = "mae", value_parser = methods())]
@@ -104,11 +117,20 @@ pub(crate) struct Args {
     #[command(flatten)]
     device: DeviceFlags,
     /// The folder of the ablation; one with the same plan goes on where it was
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "print_config"])]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "print_config", "dry_run"])]
     out: Option<PathBuf>,
     /// Go on with the ablation in this folder
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["vary", "out"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["vary", "plan", "out"])]
     resume: Option<PathBuf>,
+    /// Only write tables, figure and report of that folder again, from its results.csv
+    #[arg(long, requires = "resume", conflicts_with = "dry_run")]
+    redraw: bool,
+    /// The plan is that of this file, the ablation.toml of a folder, and not that of the flags
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["vary", "print_config"])]
+    plan: Option<PathBuf>,
+    /// Print what every row will take, in floating-point operations and in hours at a speed that is measured for a second; run nothing
+    #[arg(long, conflicts_with = "print_config")]
+    dry_run: bool,
     /// Print every run as one JSON document on stdout, and nothing else there
     #[arg(long)]
     json: bool,
@@ -116,32 +138,47 @@ pub(crate) struct Args {
 
 /// Runs what is left to run, and prints the table.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    super::start_threads(args.threads)?;
+    let threads = super::start_threads(args.threads)?;
     if args.print_config {
-        let (_, texts) = args.plan()?;
+        let (_, texts) = args.resolve()?;
         outln!("{}", texts.join("\n").trim_end());
         return Ok(());
     }
-    let ablation = match (&args.resume, &args.out) {
-        (Some(folder), _) => Ablation::open(folder)?,
-        (None, out) => Ablation::new(out.as_deref().unwrap_or(".".as_ref()), args.plan()?.0)?,
-    };
-    let rows = ablation.run(&mut Points::new())?;
-    if args.json {
-        let json = serde_json::to_string(&rows).map_err(|e| Error::setting("--json", "results", e))?;
-        outln!("{json}");
-        return Ok(());
+    if let (Some(folder), true) = (&args.resume, args.redraw) {
+        let (ablation, rows) = Ablation::redraw(folder)?;
+        return args.print(&ablation, &rows);
     }
-    outln!("{}", results::markdown(&ablation.plan.vary, &rows));
-    let folder = ablation.folder.display();
-    outln!("Look at   {folder}/report.html\n          {folder}/results.md\n          {folder}/results.csv");
-    Ok(())
+    let out = args.out.as_deref().unwrap_or(".".as_ref());
+    let begin = if args.dry_run { Ablation::planned } else { Ablation::new };
+    let ablation = match (&args.resume, &args.plan) {
+        (Some(folder), _) => Ablation::open(folder)?,
+        (None, Some(plan)) => begin(out, Plan::read(plan)?)?,
+        (None, None) => begin(out, args.resolve()?.0)?,
+    };
+    if args.dry_run {
+        return ablate_dry::run(&ablation, threads, args.json);
+    }
+    args.print(&ablation, &ablation.run(&mut Points::new())?)
 }
 
 impl Args {
+    fn print(&self, ablation: &Ablation, rows: &[Row]) -> Result<()> {
+        if self.json {
+            let json = serde_json::to_string(rows).map_err(|e| Error::setting("--json", "results", e))?;
+            outln!("{json}");
+            return Ok(());
+        }
+        outln!("{}", results::markdown(&ablation.plan, rows));
+        let folder = ablation.folder.display();
+        outln!(
+            "Look at   {folder}/report.html\n          {folder}/results.md\n          {folder}/results.csv"
+        );
+        Ok(())
+    }
+
     /// The plan, and each method's settings of pre-training with where they came from, in TOML.
-    fn plan(&self) -> Result<(Plan, Vec<String>)> {
-        let vary = Axis::parse(self.vary.as_deref().unwrap_or_default())?;
+    fn resolve(&self) -> Result<(Plan, Vec<String>)> {
+        let vary = Axis::parse("--vary", self.vary.as_deref().unwrap_or_default())?;
         if !(1..=1000).contains(&self.seeds) {
             return Err(Error::setting("--seeds", "1 to 1000", self.seeds));
         }
@@ -155,8 +192,11 @@ impl Args {
         finetune.extend(self.device.overrides());
         finetune.extend(given([("optim.epochs", whole("--finetune-epochs", self.finetune_epochs)?)]));
         let (pretrain, several) = (over_environment(pretrain)?, vary.key == METHOD);
-        let methods: Vec<String> =
+        let mut methods =
             if several { vary.values.iter().map(Axis::label).collect() } else { vec![self.method.clone()] };
+        methods.retain(|method| method != SCRATCH);
+        let mut labels = self.labels.clone();
+        labels.sort_by(f64::total_cmp);
         if self.equal_compute && !several {
             return Err(Error::setting(
                 "--equal-compute",
@@ -166,26 +206,38 @@ impl Args {
         }
         let (mut settings, mut texts, mut budget) = (BTreeMap::new(), Vec::new(), None);
         for method in methods {
-            let resolve = |overrides: &Overrides| {
-                with_method(&method, Resolving { args: self, overrides, vary: &vary.key, several })
-            };
-            let mut resolved = resolve(&pretrain)?;
-            if self.equal_compute {
-                let budget = *budget.get_or_insert(resolved.epochs as f64 * resolved.flops);
-                resolved = resolve(&resolved.for_operations(budget, &pretrain))?;
+            // Of the first method that which sees the most labels is the measure.
+            for &labels in labels.iter().rev() {
+                let resolve = |overrides: &Overrides| {
+                    let vary = &vary.key;
+                    with_method(&method, Resolving { args: self, labels, overrides, vary, several })
+                };
+                let mut resolved = resolve(&pretrain)?;
+                if self.equal_compute {
+                    let budget = *budget.get_or_insert(resolved.epochs as f64 * resolved.flops);
+                    resolved = resolve(&resolved.for_operations(budget, &pretrain))?;
+                }
+                let Resolved { table, text, .. } = resolved;
+                // With fewer labels the same operations are more epochs.
+                let one_of_several =
+                    self.equal_compute && self.labels.len() > 1 && table.contains_key("finetune");
+                let name = if one_of_several { Plan::name_at(&method, labels) } else { method.clone() };
+                texts.push(if several { format!("# {name}\n\n{text}") } else { text });
+                settings.insert(name, table);
+                if !one_of_several {
+                    break;
+                }
             }
-            let Resolved { table, text, .. } = resolved;
-            texts.push(if several { format!("# {method}\n\n{text}") } else { text });
-            settings.insert(method, table);
         }
         let plan = Plan {
             vary,
+            tune: self.tune.as_deref().map(|text| Axis::parse("--tune", text)).transpose()?,
             seeds: (0..self.seeds).collect(),
             judge: EvalPlan {
                 probe: !self.no_probe && self.task == Classify::TRANSFER,
                 finetune: (!self.no_finetune).then(|| self.recipe.clone()),
                 task: self.task.clone(),
-                label_share: self.labels,
+                labels,
             },
             pretrain: settings,
             finetune,
@@ -223,6 +275,8 @@ impl Resolved {
 /// Resolves the settings of pre-training by one method.
 struct Resolving<'a> {
     args: &'a Args,
+    /// The fraction of the labels that it learns from, if it learns from labels.
+    labels: f64,
     overrides: &'a Overrides,
     vary: &'a str,
     /// Whether other methods are tried as well: then a setting that only others have is theirs alone.
@@ -233,7 +287,7 @@ impl WithMethod for Resolving<'_> {
     type Output = Resolved;
 
     fn run<M: Method>(self) -> Result<Resolved> {
-        let Self { args, overrides, vary, several } = self;
+        let Self { args, labels, overrides, vary, several } = self;
         let (all, own) = (all_keys(), keys::<M::Config>());
         let mut overrides = overrides.clone();
         overrides.flags.retain(|(key, _)| !several || own.contains(key) || !all.contains(key));
@@ -245,7 +299,7 @@ impl WithMethod for Resolving<'_> {
         let (epochs, warmup_epochs) = (optim.epochs, optim.warmup_epochs);
         let table = resolved.config.to_table()?;
         // Who learns from labels sees the labelled images alone.
-        let share = if table.contains_key("finetune") { args.labels } else { 1.0 };
+        let share = if table.contains_key("finetune") { labels } else { 1.0 };
         let flops = share * M::flops_per_image(&resolved.config);
         Ok(Resolved { table, text: resolved.to_toml()?, epochs, warmup_epochs, flops })
     }
@@ -286,9 +340,13 @@ impl AblationObserver for Points {
         let left = self.left(of);
         let measured = table::COLUMNS.iter().filter_map(|c| Some((c.name, (c.of)(row)?)));
         let measured: Vec<_> = measured.map(|(name, x)| format!("{name} {:.2} %", 100.0 * x)).collect();
-        let (done, value, seed) = (self.done, &row.value, row.seed);
+        let tuned = row.tuned.as_ref().map_or(String::new(), |tuned| format!(", {tuned}"));
+        let (done, value, labels, seed) = (self.done, &row.value, row.labels, row.seed);
         let rest = left.map_or(String::new(), |left| format!("; about {} left", HumanDuration(left)));
-        let text = format!("{done}/{of} done: {value}, seed {seed}: {}{rest}", measured.join(", "));
+        let text = format!(
+            "{done}/{of} done: {value}{tuned}, labels {labels}, seed {seed}: {}{rest}",
+            measured.join(", ")
+        );
         let seconds_left = left.map(|left| left.as_secs_f64());
         let json =
             json!({ "kind": "point", "done": done, "of": of, "seconds_left": seconds_left, "row": row });

@@ -1,6 +1,7 @@
 //! The command line: parses, prints, draws progress; no algorithm lives here.
 
 pub(crate) mod ablate;
+mod ablate_dry;
 pub(crate) mod audit;
 pub(crate) mod bench;
 mod bench_gpu;

@@ -21,7 +21,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// `first − other` in a column, pair by pair of the same seed; none without a pair.
+    /// `first − other` in a column, pair by pair of the same seed; none without a pair. The rows have one fraction of the labels.
     #[must_use]
     pub fn between(rows: &[Row], first: &str, other: &str, column: &Column) -> Option<Self> {
         let of = |value: &str, seed: u64| {
@@ -51,9 +51,7 @@ mod tests {
     use super::*;
 
     fn row(value: &str, seed: u64, finetune: f64) -> Row {
-        let (value, finetune) = (value.to_owned(), Some(finetune));
-        let (probe, knn, pretrain_loss, finetune_secs) = (None, None, None, None);
-        Row { value, seed, finetune, probe, knn, pretrain_loss, pretrain_secs: 0.0, finetune_secs }
+        Row { finetune: Some(finetune), ..Row::of(value, 1.0, seed) }
     }
 
     #[test]

@@ -1,105 +1,184 @@
-//! The figure of an ablation: scores against the setting that was varied, one panel a measure, with error bars.
+//! The figure of an ablation: scores, one panel a measure, with error bars: against the setting that was varied, or a line for each of
+//! its values against the fraction of the labels where there are several.
 
-use super::plan::{Axis, number};
-use super::table::{COLUMNS, Column, Row, Spread, at};
+use super::plan::{Axis, Plan, number};
+use super::table::{COLUMNS, Column, Row, Spread, at, with_labels};
+use super::tune;
 use crate::base::Result;
-use crate::draw::plot::{Drawn, EPOCH, STEP, quiet, refused};
+use crate::draw::plot::{Drawn, EPOCH, INK, quiet, refused, text};
 use plotters::prelude::*;
 
 const WIDTH: u32 = 960;
 const PANEL: u32 = 340;
 /// Half the width of an error bar's ends, as a fraction of the axis.
 const CAP: f64 = 0.008;
+/// How far bars of two lines stand apart, as a fraction of the axis.
+const APART: f64 = 0.006;
+/// Room for one letter of a line's name.
+const LETTER: usize = 9;
+/// The colours of the lines, again from the first after the last.
+const COLOURS: [RGBColor; 6] = [
+    EPOCH,
+    RGBColor(209, 98, 24),
+    RGBColor(44, 133, 92),
+    RGBColor(126, 87, 176),
+    RGBColor(120, 128, 140),
+    RGBColor(176, 54, 92),
+];
 
 /// Panels one below the other: the mean over the seeds as a line, its standard deviation as bars, single runs as faint
-/// dots. Values that are numbers stand where they belong, others side by side.
+/// dots. Values that are numbers stand where they belong, others and fractions of the labels side by side.
 ///
 /// # Errors
 /// If the drawing library refuses.
-pub fn svg(axis: &Axis, rows: &[Row], task: &str) -> Result<String> {
+pub fn svg(plan: &Plan, rows: &[Row]) -> Result<String> {
+    let rows = &*tune::kept(plan, rows);
     let shown: Vec<&Column> =
         COLUMNS.iter().filter(|c| rows.iter().any(|row| (c.of)(row).is_some())).collect();
     let panels = u32::try_from(shown.len().max(1)).unwrap_or(1);
     let mut svg = String::new();
-    draw(&mut svg, (axis, task), rows, &shown, (WIDTH, PANEL * panels)).map_err(refused)?;
+    draw(&mut svg, plan, rows, &shown, (WIDTH, PANEL * panels)).map_err(refused)?;
     Ok(svg)
 }
 
-fn draw(
-    svg: &mut String,
-    (axis, task): (&Axis, &str),
-    rows: &[Row],
-    shown: &[&Column],
-    size: (u32, u32),
-) -> Drawn {
+fn draw(svg: &mut String, plan: &Plan, rows: &[Row], shown: &[&Column], size: (u32, u32)) -> Drawn {
     let root = SVGBackend::with_string(svg, size).into_drawing_area();
     root.fill(&WHITE)?;
+    let horizontal = Horizontal::of(plan);
     for (column, area) in shown.iter().zip(root.split_evenly((shown.len().max(1), 1))) {
-        panel(&area, (axis, task), rows, column)?;
+        let what = format!("{}, {} in %", column.name, column.measure(&plan.judge.task));
+        panel(&area, &horizontal, &what, &lines(plan, rows, column, &horizontal))?;
     }
     root.present()?;
     Ok(())
 }
 
+/// The horizontal axis of every panel.
+struct Horizontal {
+    name: String,
+    labels: Vec<String>,
+    /// Where each stands.
+    places: Vec<f64>,
+    numeric: bool,
+}
+
+impl Horizontal {
+    fn of(plan: &Plan) -> Self {
+        let fractions = &plan.judge.labels;
+        if fractions.len() > 1 {
+            let labels: Vec<String> = fractions.iter().map(f64::to_string).collect();
+            let name = "fraction of the labels".to_owned();
+            return Self { name, places: side_by_side(labels.len()), labels, numeric: false };
+        }
+        let values = &plan.vary.values;
+        let labels: Vec<String> = values.iter().map(Axis::label).collect();
+        let numbers: Option<Vec<f64>> = values.iter().map(number).collect();
+        let (name, numeric) = (plan.vary.name.clone(), numbers.is_some());
+        Self { name, places: numbers.unwrap_or_else(|| side_by_side(labels.len())), labels, numeric }
+    }
+
+    fn length(&self) -> f64 {
+        self.places[self.places.len() - 1] - self.places[0]
+    }
+
+    /// What is written below a place.
+    fn text_at(&self, x: f64) -> String {
+        match self.places.iter().position(|place| (place - x).abs() < 1e-9) {
+            Some(i) => self.labels[i].clone(),
+            None if self.numeric => format!("{}", (x * 1e4).round() / 1e4),
+            None => String::new(),
+        }
+    }
+}
+
+fn side_by_side(n: usize) -> Vec<f64> {
+    (0..n).map(|i| i as f64).collect()
+}
+
+/// A line through the means of runs, all in per cent.
+struct Line {
+    /// None where there is but one.
+    name: Option<String>,
+    colour: RGBColor,
+    /// Place, mean and standard deviation, single runs.
+    points: Vec<(f64, Spread, Vec<f64>)>,
+}
+
+fn lines(plan: &Plan, rows: &[Row], column: &Column, horizontal: &Horizontal) -> Vec<Line> {
+    let (values, fractions) = (&plan.vary.values, &plan.judge.labels);
+    let runs = |value, labels| {
+        let runs = at(&with_labels(rows, labels), &Axis::label(value), column);
+        runs.into_iter().map(|x| 100.0 * x).collect::<Vec<f64>>()
+    };
+    let point = |x: f64, runs: Vec<f64>| Some((x, Spread::of(&runs)?, runs));
+    let places = &horizontal.places;
+    if fractions.len() == 1 {
+        let points = places.iter().zip(values).filter_map(|(&x, value)| point(x, runs(value, fractions[0])));
+        return vec![Line { name: None, colour: EPOCH, points: points.collect() }];
+    }
+    let line = |(i, value): (usize, _)| {
+        let aside = (i as f64 - (values.len() - 1) as f64 / 2.0) * APART * horizontal.length();
+        let at = places.iter().zip(fractions);
+        let points = at.filter_map(|(&x, &labels)| point(x + aside, runs(value, labels))).collect();
+        Line { name: Some(Axis::label(value)), colour: COLOURS[i % COLOURS.len()], points }
+    };
+    values.iter().enumerate().map(line).collect()
+}
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-fn panel(area: &Area<'_>, (axis, task): (&Axis, &str), rows: &[Row], column: &Column) -> Drawn {
-    let places = places(axis);
-    let labels: Vec<String> = axis.values.iter().map(Axis::label).collect();
-    let runs = |label: &str| at(rows, label, column).into_iter().map(|x| 100.0 * x).collect::<Vec<f64>>();
-    let points: Vec<(f64, Spread, Vec<f64>)> = places
-        .iter()
-        .zip(&labels)
-        .filter_map(|(&x, label)| Some((x, Spread::of(&runs(label))?, runs(label))))
-        .collect();
-    let bars =
-        points.iter().map(|(x, s, _)| (*x, s.mean - s.std.unwrap_or(0.0), s.mean + s.std.unwrap_or(0.0)));
-    let bars: Vec<(f64, f64, f64)> = bars.collect();
-    let all = || points.iter().flat_map(|p| &p.2).copied().chain(bars.iter().flat_map(|b| [b.1, b.2]));
+fn panel(area: &Area<'_>, horizontal: &Horizontal, what: &str, lines: &[Line]) -> Drawn {
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let ends = |s: &Spread| [s.mean - s.std.unwrap_or(0.0), s.mean + s.std.unwrap_or(0.0)];
+    let all = || points().flat_map(|(_, spread, runs)| runs.iter().copied().chain(ends(spread)));
     let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
     let margin = (0.12 * (high - low)).max(0.5);
-    let (first, last) = (places[0], places[places.len() - 1]);
-    let (beside, cap) = (0.05 * (last - first), CAP * (last - first));
+    let places = &horizontal.places;
+    let (beside, cap) = (0.05 * horizontal.length(), CAP * horizontal.length());
     let mut chart = ChartBuilder::on(area)
         .margin(14)
+        .margin_top(if lines.len() > 1 { 34 } else { 14 })
         .margin_right(30)
         .x_label_area_size(46)
         .y_label_area_size(70)
-        .build_cartesian_2d(first - beside..last + beside, low - margin..high + margin)?;
-    let name = |x: &f64| match places.iter().position(|place| (place - x).abs() < 1e-9) {
-        Some(i) => labels[i].clone(),
-        None if is_numeric(axis) => format!("{}", (x * 1e4).round() / 1e4),
-        None => String::new(),
-    };
+        .build_cartesian_2d(
+            places[0] - beside..places[places.len() - 1] + beside,
+            low - margin..high + margin,
+        )?;
     quiet(&mut chart.configure_mesh())
-        .x_desc(axis.name.as_str())
-        .y_desc(format!("{}, {} in %", column.name, column.measure(task)))
-        .x_labels(if is_numeric(axis) { 10 } else { places.len() })
+        .x_desc(horizontal.name.as_str())
+        .y_desc(what)
+        .x_labels(if horizontal.numeric { 10 } else { places.len() })
         .y_labels(6)
-        .x_label_formatter(&name)
+        .x_label_formatter(&|x: &f64| horizontal.text_at(*x))
         .y_label_formatter(&|v: &f64| format!("{v:.1}"))
         .draw()?;
-    let dots = points.iter().flat_map(|(x, _, runs)| runs.iter().map(move |&y| (*x, y)));
-    chart.draw_series(dots.map(|p| Circle::new(p, 3, STEP.filled())))?;
-    chart.draw_series(LineSeries::new(points.iter().map(|(x, s, _)| (*x, s.mean)), EPOCH.stroke_width(2)))?;
-    let mean = points.iter().zip(&bars);
-    for ((x, spread, _), (_, low, high)) in mean {
-        chart.draw_series([Circle::new((*x, spread.mean), 4, EPOCH.filled())])?;
-        if spread.std.is_some() {
-            let end = |y: f64| PathElement::new(vec![(x - cap, y), (x + cap, y)], EPOCH.stroke_width(2));
-            let bar = PathElement::new(vec![(*x, *low), (*x, *high)], EPOCH.stroke_width(2));
-            chart.draw_series([bar, end(*low), end(*high)])?;
+    for Line { colour, points, .. } in lines {
+        let bold = colour.stroke_width(2);
+        let dots = points.iter().flat_map(|(x, _, runs)| runs.iter().map(move |&y| (*x, y)));
+        chart.draw_series(dots.map(|p| Circle::new(p, 3, colour.mix(0.4).filled())))?;
+        chart.draw_series(LineSeries::new(points.iter().map(|(x, s, _)| (*x, s.mean)), bold))?;
+        for (x, spread, _) in points {
+            chart.draw_series([Circle::new((*x, spread.mean), 4, colour.filled())])?;
+            if spread.std.is_some() {
+                let [low, high] = ends(spread);
+                let end = |y: f64| PathElement::new(vec![(x - cap, y), (x + cap, y)], bold);
+                let bar = PathElement::new(vec![(*x, low), (*x, high)], bold);
+                chart.draw_series([bar, end(low), end(high)])?;
+            }
         }
     }
+    legend(area, lines)
+}
+
+/// One line of text above the panel: what each colour means.
+fn legend(area: &Area<'_>, lines: &[Line]) -> Drawn {
+    let mut x = 84;
+    for Line { name, colour, .. } in lines {
+        let Some(name) = name else { continue };
+        area.draw(&PathElement::new([(x, 20), (x + 22, 20)], colour.stroke_width(3)))?;
+        area.draw_text(name, &text(15, INK), (x + 28, 12))?;
+        x += i32::try_from(44 + LETTER * name.chars().count())?;
+    }
     Ok(())
-}
-
-fn is_numeric(axis: &Axis) -> bool {
-    axis.values.iter().all(|value| number(value).is_some())
-}
-
-/// Where each value stands on the axis.
-fn places(axis: &Axis) -> Vec<f64> {
-    let numbers: Option<Vec<f64>> = axis.values.iter().map(number).collect();
-    numbers.unwrap_or_else(|| (0..axis.values.len()).map(|i| i as f64).collect())
 }

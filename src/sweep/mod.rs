@@ -4,51 +4,58 @@
 //! ablation.toml                    the plan
 //! mask-ratio=0.75/seed-0/
 //!   pretrain/  finetune/           two run directories
-//!   row.json                       what this run was worth; its point is done
+//!   row.json                       what this run was worth; its cell is done
+//! method=mae/seed-0/pretrain/      where several fractions of the labels judge one run of pre-training
+//! method=mae/seed-0/labels=0.1/    finetune/ and row.json of each
+//! method=mae/seed-0/optim.blr=0.1/ all of this again for a candidate of a setting that is tuned
 //! results.csv  results.md          every run; mean and standard deviation over the seeds, and differences
 //! figure.svg  report.html          the same as a picture; all of it on one page
 //! ```
 //!
-//! An interrupted ablation goes on where it was, to the step.
+//! What learns from labels is pre-trained for each fraction, in the fraction's folder. An interrupted ablation goes on where it was, to
+//! the step.
 
+mod check;
+pub mod cost;
 pub mod difference;
 pub mod figure;
 mod page;
 pub mod plan;
 pub mod results;
+mod runs;
 pub mod table;
+pub mod tune;
 
-pub use plan::{Axis, EvalPlan, METHOD, Plan, Point};
+pub use plan::{Axis, Cell, EvalPlan, METHOD, Plan, Point, SCRATCH};
 pub use table::Row;
 
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir};
-use crate::config::Settings;
 use crate::config::sections::{DataConfig, RunConfig};
 use crate::models::classify::Pooling;
-use crate::tasks::finetuning::{WithTransfer, with_transfer};
+use crate::tasks::finetuning::with_transfer;
 use crate::tasks::knn::Knn;
-use crate::tasks::pretraining::{Method, WithMethod, with_method};
+use crate::tasks::pretraining::with_method;
 use crate::tasks::probe::head::Optimizer;
 use crate::tasks::probe::{Probing, probe};
-use crate::tasks::transfer::{Start, Transfer};
-use crate::train::RunDir;
-use crate::train::run::{Observer, Run};
 use crate::train::run_dir::write_atomic;
 use crate::train::source::Source;
+use crate::train::{Observer, RunDir};
+use runs::{Finetuning, Pretraining};
 use std::fs;
 use std::path::{Path, PathBuf};
 use toml::Value;
 
 const PLAN: &str = "ablation.toml";
+const TABLE: &str = "results.csv";
 const ROW: &str = "row.json";
 
 /// What follows an ablation.
 pub trait AblationObserver {
     /// A run begins or goes on: its name, epochs and steps. What it returns follows the run.
     fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Observer + 'a>;
-    /// A point is done, or was done before.
+    /// A cell is done, or was done before.
     fn done(&mut self, row: &Row, of: usize);
 }
 
@@ -61,16 +68,25 @@ pub struct Ablation {
 }
 
 impl Ablation {
+    /// An ablation of which nothing is written yet.
+    ///
+    /// # Errors
+    /// If a cell cannot work.
+    pub fn planned(folder: &Path, plan: Plan) -> Result<Self> {
+        check::check(&plan, true)?;
+        Ok(Self { folder: folder.to_path_buf(), plan })
+    }
+
     /// A new ablation in an empty folder, or the one that is there already if its plan is the same.
     ///
     /// # Errors
-    /// If a point cannot work, or the folder holds anything else.
+    /// If a cell cannot work, or the folder holds anything else.
     pub fn new(folder: &Path, plan: Plan) -> Result<Self> {
-        plan.check()?;
-        let path = folder.join(PLAN);
+        let planned = Self::planned(folder, plan)?;
+        let (path, plan) = (folder.join(PLAN), &planned.plan);
         if path.is_file() {
             let found = Plan::read(&path)?;
-            if found != plan {
+            if found != *plan {
                 let (expected, found) = ("the plan of this folder, or another --out", "another plan");
                 return Err(Error::input(path, "plan", expected, found));
             }
@@ -79,90 +95,141 @@ impl Ablation {
             fs::create_dir_all(folder).map_err(Error::write(folder))?;
             write_atomic(&path, plan.to_toml()?.as_bytes())?;
         }
-        Ok(Self { folder: folder.to_path_buf(), plan })
+        Ok(planned)
     }
 
     /// The ablation in a folder.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is none, or a cell cannot work.
     pub fn open(folder: &Path) -> Result<Self> {
         let plan = Plan::read(&folder.join(PLAN))?;
+        check::check(&plan, false)?;
         Ok(Self { folder: folder.to_path_buf(), plan })
     }
 
-    /// Runs what is left to run, and writes tables and figure after every point.
+    /// Tables, figure and page of a folder once more, from the rows of its `results.csv` alone; nothing is run.
     ///
     /// # Errors
-    /// Whatever ends a run; [`Error::Interrupted`] names this folder, from which the ablation goes on.
+    /// If the folder has no plan or no such table.
+    pub fn redraw(folder: &Path) -> Result<(Self, Vec<Row>)> {
+        let ablation = Self { folder: folder.to_path_buf(), plan: Plan::read(&folder.join(PLAN))? };
+        let rows = table::read_csv(&folder.join(TABLE))?;
+        ablation.write(&rows)?;
+        Ok((ablation, rows))
+    }
+
+    /// Runs what is left to run, and writes tables and figure after every cell.
+    ///
+    /// # Errors
+    /// Whatever ends a run, or nothing to choose by what is tuned; [`Error::Interrupted`] names this folder, from which the ablation goes on.
     pub fn run(&self, observer: &mut dyn AblationObserver) -> Result<Vec<Row>> {
-        let mut rows = Vec::new();
-        let points: Vec<(&Value, u64)> = self.plan.points().collect();
-        for &(value, seed) in &points {
-            let row = self.point(value, seed, observer).map_err(|error| self.name_folder(error))?;
-            observer.done(&row, points.len());
+        let (plan, mut rows) = (&self.plan, Vec::new());
+        let (trials, cells): (Vec<_>, Vec<_>) = (plan.trials().collect(), plan.cells().collect());
+        // One trial of each value is a row of the table.
+        let chosen = plan.tune.as_ref().map_or(0, |axis| trials.len() / axis.values.len().max(1));
+        let of = trials.len() + cells.len() - chosen;
+        let mut run = |cell: Cell<'_>, rows: &mut Vec<Row>| {
+            let row = self.cell(cell, observer).map_err(|error| self.name_folder(error))?;
+            observer.done(&row, of);
             rows.push(row);
-            self.write(&rows)?;
+            self.write(rows)
+        };
+        for &trial in &trials {
+            run(trial, &mut rows)?;
+            rows.last().map_or(Ok(()), tune::require)?;
+        }
+        for cell in cells {
+            let cell = Cell { tuned: tune::chosen(plan, &rows, plan.pretrained(cell)), ..cell };
+            if !trials.contains(&cell) {
+                run(cell, &mut rows)?;
+            }
         }
         Ok(rows)
     }
 
     /// Tables and figure of the rows so far.
     fn write(&self, rows: &[Row]) -> Result<()> {
-        let axis = &self.plan.vary;
-        let write = |name: &str, text: String| write_atomic(&self.folder.join(name), text.as_bytes());
-        write("results.csv", table::csv(axis, rows))?;
-        write("results.md", results::markdown(axis, rows))?;
-        let figure = figure::svg(axis, rows, &self.plan.judge.task)?;
-        write("report.html", page::html(self, rows, figure.clone())?)?;
-        write("figure.svg", figure)
+        let plan = &self.plan;
+        let write = |name: &str, text: &[u8]| write_atomic(&self.folder.join(name), text);
+        write(TABLE, &table::csv(&plan.vary, rows)?)?;
+        write("results.md", results::markdown(plan, rows).as_bytes())?;
+        let figure = figure::svg(plan, rows)?;
+        write("figure.svg", figure.as_bytes())?;
+        write("report.html", page::html(self, rows, &figure)?.as_bytes())
     }
 
-    /// Where a point's runs are.
-    fn folder_of(&self, value: &Value, seed: u64) -> PathBuf {
-        let name = format!("{}={}", self.plan.vary.name, Axis::label(value));
-        self.folder.join(name.replace(['/', ' '], "_")).join(format!("seed-{seed}"))
+    /// Where the runs of a value with a seed are.
+    fn folder_of(&self, cell: Cell<'_>) -> PathBuf {
+        let named =
+            |axis: &Axis, value| format!("{}={}", axis.name, Axis::label(value)).replace(['/', ' '], "_");
+        let folder = self.folder.join(named(&self.plan.vary, cell.value)).join(format!("seed-{}", cell.seed));
+        match self.plan.tune.as_ref().zip(cell.tuned).filter(|_| !self.plan.is_scratch(cell.value)) {
+            Some((axis, tuned)) => folder.join(named(axis, tuned)),
+            None => folder,
+        }
     }
 
-    /// One value with one seed.
-    fn point(&self, value: &Value, seed: u64, observer: &mut dyn AblationObserver) -> Result<Row> {
-        let label = Axis::label(value);
-        let name = format!("{}={label}", self.plan.vary.name);
-        let folder = self.folder_of(value, seed);
+    /// Where what one fraction of the labels makes of them is.
+    fn folder_at(&self, cell: Cell<'_>) -> PathBuf {
+        let (folder, labels) = (self.folder_of(cell), cell.labels);
+        if self.plan.judge.labels.len() > 1 { folder.join(format!("labels={labels}")) } else { folder }
+    }
+
+    /// Whether a cell has its row.
+    #[must_use]
+    pub fn is_done(&self, cell: Cell<'_>) -> bool {
+        self.folder_at(cell).join(ROW).is_file()
+    }
+
+    /// Where the run of pre-training is that a cell is judged by.
+    ///
+    /// # Errors
+    /// If there is no such method.
+    pub fn pretrain_folder(&self, cell: Cell<'_>) -> Result<PathBuf> {
+        let for_fraction = self.plan.point(cell)?.learns_from_labels();
+        let cell = Cell { value: self.plan.pretrained(cell), ..cell };
+        Ok(if for_fraction { self.folder_at(cell) } else { self.folder_of(cell) }.join("pretrain"))
+    }
+
+    /// One row of the table.
+    fn cell(&self, cell: Cell<'_>, observer: &mut dyn AblationObserver) -> Result<Row> {
+        let (plan, Cell { value, labels, seed, tuned }) = (&self.plan, cell);
+        let folder = self.folder_at(cell);
         let done = folder.join(ROW);
         if done.is_file() {
             let wrong = |e: serde_json::Error| Error::input(&done, "row", "the result of a run", e);
-            return serde_json::from_str(&read_text(&done)?).map_err(wrong);
+            let row: Row = serde_json::from_str(&read_text(&done)?).map_err(wrong)?;
+            // Rows of an earlier version do not say it.
+            return Ok(Row { labels, ..row });
         }
         fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
-        let pretrained = folder.join("pretrain");
-        let pretraining = format!("{name}, seed {seed}: pre-training");
-        let point = self.plan.point(value, seed)?;
+        let (pretrained, scratch) = (self.pretrain_folder(cell)?, plan.is_scratch(value));
+        let tuned = tuned.filter(|_| !scratch).map(Axis::label);
+        let with = tuned.as_ref().map_or(String::new(), |tuned| format!(", {tuned}"));
+        let named = |value: &Value| format!("{}={}{with}, seed {seed}", plan.vary.name, Axis::label(value));
+        let (point, name) = (plan.point(cell)?, format!("{}: pre-training", named(plan.pretrained(cell))));
         let (method, out) = (point.method, &pretrained);
-        let (data, run) = with_method(method, Pretraining { out, name: &pretraining, point, observer })?;
+        let (data, run) = with_method(method, Pretraining { out, name: &name, point, observer })?;
         let last = State::read(&dir::find(&pretrained)?.join(dir::STATE))?;
         let mut row = Row {
-            value: label,
-            seed,
-            pretrain_loss: last.history.last().and_then(|epoch| epoch.score("loss")),
-            probe: None,
-            knn: None,
-            finetune: None,
-            pretrain_secs: last.wall_secs,
-            finetune_secs: None,
+            tuned,
+            pretrain_loss: last.history.last().filter(|_| !scratch).and_then(|epoch| epoch.score("loss")),
+            pretrain_secs: if scratch { 0.0 } else { last.wall_secs },
+            ..Row::of(&Axis::label(value), labels, seed)
         };
-        if self.plan.judge.probe {
-            let (report, _) = probe(&self.probing(&pretrained, &data, &run, seed)?, &())?;
+        if plan.judge.probe {
+            let (report, _) = probe(&self.probing(&pretrained, &data, &run, cell)?, &())?;
             row.probe = Some(report.judged().top1);
+            row.validation = report.validation.as_ref().map(|validation| validation.top1);
             row.knn = report.knn.map(|knn| knn.summary.top1);
         }
-        if let Some(recipe) = &self.plan.judge.finetune {
-            let finetuning = format!("{name}, seed {seed}: fine-tuning");
-            let (plan, out) = (&self.plan, folder.join("finetune"));
-            let (out, name, pretrained) = (&out, &finetuning, &pretrained);
-            let with = Finetuning { plan, recipe, seed, out, name, pretrained, observer };
-            let (score, secs) = with_transfer(&plan.judge.task, with)?;
-            (row.finetune, row.finetune_secs) = (score, Some(secs));
+        if let Some(recipe) = &plan.judge.finetune {
+            let name = format!("{}, labels {labels}: fine-tuning", named(value));
+            let (out, name, pretrained) = (&folder.join("finetune"), &name, &pretrained);
+            let with = Finetuning { plan, recipe, cell, out, name, pretrained, observer };
+            let (score, validation, secs) = with_transfer(&plan.judge.task, with)?;
+            (row.finetune, row.validation, row.finetune_secs) = (score, validation, Some(secs));
         }
         let json = serde_json::to_vec_pretty(&row).map_err(|e| Error::write(&done)(e.into()))?;
         write_atomic(&done, &json)?;
@@ -170,27 +237,33 @@ impl Ablation {
     }
 
     /// A linear probe on the class token, and at most 20 neighbours: fewer where there are few labels.
-    fn probing(&self, pretrained: &Path, data: &DataConfig, run: &RunConfig, seed: u64) -> Result<Probing> {
+    fn probing(
+        &self,
+        pretrained: &Path,
+        data: &DataConfig,
+        run: &RunConfig,
+        cell: Cell<'_>,
+    ) -> Result<Probing> {
         let images = Source::of(data)?.train.len() as f64;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a length")]
-        let half = (images * self.plan.judge.label_share / 2.0) as usize;
+        let half = (images * cell.labels / 2.0) as usize;
         let knn = Knn::default();
         Ok(Probing {
             checkpoint: pretrained.to_path_buf(),
             data: None,
             format: None,
             skip_bad_images: data.skip_bad_images,
-            label_share: self.plan.judge.label_share,
+            label_share: cell.labels,
             val_fraction: 0.1,
             pooling: Pooling::Class,
-            random_encoder: false,
+            random_encoder: self.plan.is_scratch(cell.value),
             optimizer: Optimizer::Sgd,
             epochs: 90,
             warmup_epochs: None,
             batch_size: None,
             blr: None,
             sweep: false,
-            seed,
+            seed: cell.seed,
             knn: Some(Knn { k: knn.k.min(half.max(1)), ..knn }),
             offloading: run.offloading(),
         })
@@ -205,72 +278,4 @@ impl Ablation {
             other => other,
         }
     }
-}
-
-/// A run of pre-training: begun, gone on with where it was interrupted, or left alone if it is done.
-struct Pretraining<'a> {
-    out: &'a Path,
-    name: &'a str,
-    point: Point<'a>,
-    observer: &'a mut dyn AblationObserver,
-}
-
-impl WithMethod for Pretraining<'_> {
-    /// What it learnt from, and where it ran.
-    type Output = (DataConfig, RunConfig);
-
-    fn run<M: Method>(self) -> Result<Self::Output> {
-        let Self { out, name, point, observer } = self;
-        let config: M::Config = point.config()?;
-        let (epochs, output) = (config.optim().epochs, (config.data().clone(), config.run().clone()));
-        if is_complete(out, epochs) {
-            return Ok(output);
-        }
-        let mut run = if let Ok(run) = RunDir::open(out) {
-            Run::<M>::resume(run, |before| Ok(before.clone()))?
-        } else {
-            let start = M::start_again(&config)?;
-            Run::<M>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
-        };
-        let mut watch = observer.begins(name, epochs, run.steps_total());
-        run.train("", &mut *watch)?;
-        Ok(output)
-    }
-}
-
-/// A run of fine-tuning: begun, or gone on with where it was interrupted.
-struct Finetuning<'a> {
-    plan: &'a Plan,
-    recipe: &'a str,
-    seed: u64,
-    out: &'a Path,
-    name: &'a str,
-    pretrained: &'a Path,
-    observer: &'a mut dyn AblationObserver,
-}
-
-impl WithTransfer for Finetuning<'_> {
-    /// What it reached, and the seconds it took.
-    type Output = (Option<f64>, f64);
-
-    fn run<T: Transfer>(self) -> Result<Self::Output> {
-        let Self { plan, recipe, seed, out, name, pretrained, observer } = self;
-        let mut run = if let Ok(run) = RunDir::open(out) {
-            Run::<T>::resume(run, |before| Ok(before.clone()))?
-        } else {
-            let start = Start::pretrained(pretrained)?;
-            let config = plan.finetuning::<T>(recipe, &start, seed)?;
-            Run::<T>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
-        };
-        let epochs = run.learner.config.optim().epochs;
-        let mut watch = observer.begins(name, epochs, run.steps_total());
-        let outcome = run.train("", &mut *watch)?;
-        Ok((T::score(&outcome), run.log.wall_secs()))
-    }
-}
-
-/// Whether a run has done all of its epochs.
-fn is_complete(out: &Path, epochs: u64) -> bool {
-    let state = dir::find(out).and_then(|folder| State::read(&folder.join(dir::STATE)));
-    state.is_ok_and(|state| state.epoch >= epochs)
 }

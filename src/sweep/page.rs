@@ -2,8 +2,9 @@
 
 use super::Ablation;
 use super::difference::Difference;
-use super::plan::Axis;
-use super::table::{COLUMNS, Column, Row, Spread, at};
+use super::plan::{Axis, Cell};
+use super::table::{COLUMNS, Row, Spread, at, with_labels};
+use super::tune;
 use crate::base::Result;
 use crate::draw::report::Report;
 use crate::train::RunDir;
@@ -12,50 +13,50 @@ use crate::train::RunDir;
 ///
 /// # Errors
 /// If a picture of a run cannot be read.
-pub(super) fn html(ablation: &Ablation, rows: &[Row], figure: String) -> Result<String> {
+pub(super) fn html(ablation: &Ablation, rows: &[Row], figure: &str) -> Result<String> {
     let (axis, plan) = (&ablation.plan.vary, &ablation.plan);
     let values: Vec<String> = axis.values.iter().map(Axis::label).collect();
+    let (all, rows) = (rows, &*tune::kept(plan, rows));
+    let several = plan.judge.labels.len() > 1;
     let mut report = Report {
         title: format!("{}: {}", axis.name, values.join(", ")),
-        summary: COLUMNS.iter().flat_map(|column| scores(rows, &values, column)).collect(),
-        curves: vec![("Mean and standard deviation over the seeds".to_owned(), figure)],
+        curves: vec![("Mean and standard deviation over the seeds".to_owned(), figure.to_owned())],
         sheets_heading: "After pre-training".to_owned(),
         settings_toml: plan.to_toml()?,
-        notes: COLUMNS.iter().flat_map(|column| differences(rows, &values, column)).collect(),
+        notes: tune::notes(plan, all),
         ..Report::default()
     };
-    for value in &axis.values {
+    for column in &COLUMNS {
+        for &labels in &plan.judge.labels {
+            let (rows, with) = (with_labels(rows, labels), format!(", {labels} of the labels"));
+            let name = format!("{}{}", column.name, if several { &with } else { "" });
+            for value in &values {
+                let spread = Spread::of(&at(&rows, value, column));
+                report
+                    .summary
+                    .extend(spread.map(|s| (format!("{name}, {value}"), format!("{} %", s.percent()))));
+            }
+            let (first, others) = (&values[0], &values[1..]);
+            for other in others {
+                let found = Difference::between(&rows, first, other, column);
+                report.notes.extend(found.map(|found| {
+                    let (points, pairs) = (found.points(), found.pairs);
+                    format!("{name}, {first} − {other}: {points} points, {pairs} pairs of runs.")
+                }));
+            }
+        }
+    }
+    for value in axis.values.iter().filter(|value| !plan.is_scratch(value)) {
         let label = Axis::label(value);
-        let Some(row) = rows.iter().find(|row| row.value == label) else { continue };
+        let Some(row) = rows.iter().rfind(|row| row.value == label && row.seed == plan.seeds[0]) else {
+            continue;
+        };
         // Who made room by throwing a finished run away keeps its row.
-        let run = RunDir::look_at(ablation.folder_of(value, row.seed).join("pretrain"));
-        let Ok(run) = run else { continue };
+        let tuned = tune::chosen(plan, all, value);
+        let cell = Cell { value, labels: row.labels, seed: row.seed, tuned };
+        let Ok(run) = RunDir::look_at(ablation.pretrain_folder(cell)?) else { continue };
         let last = run.sheets_of_report()?.into_iter().next();
         report.sheets.extend(last.map(|(_, png)| (format!("{label}, seed {}", row.seed), png)));
     }
     Ok(report.to_html())
-}
-
-/// What each value reached in a column.
-fn scores(rows: &[Row], values: &[String], column: &Column) -> Vec<(String, String)> {
-    let score = |value: &String| {
-        let spread = Spread::of(&at(rows, value, column))?;
-        Some((format!("{}, {value}", column.name), format!("{} %", spread.percent())))
-    };
-    values.iter().filter_map(score).collect()
-}
-
-/// What its differences to the first value are.
-fn differences(rows: &[Row], values: &[String], column: &Column) -> Vec<String> {
-    let first = &values[0];
-    let difference = |other: &String| {
-        let found = Difference::between(rows, first, other, column)?;
-        Some(format!(
-            "{}, {first} − {other}: {} points, {} pairs of runs.",
-            column.name,
-            found.points(),
-            found.pairs
-        ))
-    };
-    values[1..].iter().filter_map(difference).collect()
 }

@@ -5,16 +5,17 @@ use crate::base::{Error, Result};
 use crate::config::Settings;
 use crate::config::resolve::varied;
 use crate::tasks::Classify;
-use crate::tasks::finetuning::{WithTransfer, with_transfer};
-use crate::tasks::pretraining::{Method, WithMethod, with_method};
 use crate::tasks::transfer::{Start, Transfer};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::{Table, Value};
 
 /// What is no setting of a method but which one it is.
 pub const METHOD: &str = "method";
+
+/// The value of `method` that is not pre-trained at all: the same recipes judge the weights that pre-training begins with.
+pub const SCRATCH: &str = "scratch";
 
 /// Names for the settings that are varied most, as the flags of `pretrain` have them.
 const NAMES: [(&str, &str); 7] = [
@@ -33,9 +34,12 @@ const NAMES: [(&str, &str); 7] = [
 pub struct Plan {
     /// The setting of pre-training that is varied.
     pub vary: Axis,
-    /// Each point is run with each of these.
+    /// A setting of pre-training that is chosen for each value on validation images, and its candidates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tune: Option<Axis>,
+    /// Each value is run with each of these.
     pub seeds: Vec<u64>,
-    /// What is judged at each point.
+    /// What is judged at each value.
     pub judge: EvalPlan,
     /// Settings of pre-training, but for what is varied: of each method that is tried.
     pub pretrain: BTreeMap<String, Table>,
@@ -67,17 +71,18 @@ pub struct EvalPlan {
     /// The task of fine-tuning.
     #[serde(default = "classification")]
     pub task: String,
-    /// Fraction of the labels that both may use.
-    pub label_share: f64,
+    /// Fractions of the labels that both may use, ascending. A plan of one may call it `label_share`.
+    #[serde(alias = "label_share", deserialize_with = "one_or_several")]
+    pub labels: Vec<f64>,
 }
 
 impl Axis {
-    /// Reads `mask-ratio=0.1,0.5` or `section.key=value,value`.
+    /// Reads `mask-ratio=0.1,0.5` or `section.key=value,value` as a flag gives it.
     ///
     /// # Errors
     /// If there is no such name, or not two different values.
-    pub fn parse(text: &str) -> Result<Self> {
-        let wrong = |expected: String| Error::setting("--vary", expected, text);
+    pub fn parse(flag: &str, text: &str) -> Result<Self> {
+        let wrong = |expected: String| Error::setting(flag, expected, text);
         let example = || wrong("a setting and its values, for example mask-ratio=0.25,0.5,0.75".to_owned());
         let (name, values) = text.split_once('=').ok_or_else(example)?;
         let named = NAMES.iter().find(|(known, _)| *known == name).map(|(_, key)| *key);
@@ -104,6 +109,20 @@ impl Axis {
     }
 }
 
+/// A number or a list of them.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<f64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Labels {
+        One(f64),
+        Several(Vec<f64>),
+    }
+    Ok(match Labels::deserialize(deserializer)? {
+        Labels::One(labels) => vec![labels],
+        Labels::Several(labels) => labels,
+    })
+}
+
 /// The task of plans that name none.
 fn classification() -> String {
     Classify::TRANSFER.to_owned()
@@ -121,6 +140,19 @@ fn whole(seed: u64) -> Result<Value> {
     seed.map(Value::from)
 }
 
+/// One row of the table: a value, judged with a fraction of the labels, with a seed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cell<'a> {
+    /// Of the setting that is varied.
+    pub value: &'a Value,
+    /// The fraction of the labels.
+    pub labels: f64,
+    /// The seed.
+    pub seed: u64,
+    /// What the setting is that is tuned, if one is.
+    pub tuned: Option<&'a Value>,
+}
+
 /// Pre-training at one value with one seed.
 pub struct Point<'a> {
     /// How.
@@ -130,6 +162,12 @@ pub struct Point<'a> {
 }
 
 impl Point<'_> {
+    /// Whether it learns from labels: then it has no more of them than those that judge it, and is run for each fraction.
+    #[must_use]
+    pub fn learns_from_labels(&self) -> bool {
+        self.settings.contains_key("finetune")
+    }
+
     /// Its settings, which are the method's.
     ///
     /// # Errors
@@ -140,57 +178,81 @@ impl Point<'_> {
 }
 
 impl Plan {
-    /// One value with one seed.
+    /// The pre-training whose run a cell is judged by. One from scratch takes of the first value's run only architecture, statistics of
+    /// the images and initial weights.
     ///
     /// # Errors
     /// If there is no such method.
-    pub fn point<'a>(&'a self, value: &'a Value, seed: u64) -> Result<Point<'a>> {
-        let mut flags = vec![("run.seed".to_owned(), whole(seed)?)];
+    pub fn point<'a>(&'a self, cell: Cell<'a>) -> Result<Point<'a>> {
+        let (value, mut flags) = (self.pretrained(cell), vec![("run.seed".to_owned(), whole(cell.seed)?)]);
         let method = if self.vary.key == METHOD {
             value.as_str().unwrap_or_default()
         } else {
             flags.push((self.vary.key.clone(), value.clone()));
             self.pretrain.keys().next().map_or("", String::as_str)
         };
-        let settings = self.pretrain.get(method);
-        let settings = settings.ok_or_else(|| Error::setting("--vary", "methods of pre-training", value))?;
-        if settings.contains_key("finetune") {
-            // It learns from labels, so it has no more of them than those that judge it.
-            flags.push(("finetune.label_share".to_owned(), self.judge.label_share.into()));
+        if let (Some(axis), Some(tuned)) = (&self.tune, cell.tuned) {
+            flags.push((axis.key.clone(), tuned.clone()));
         }
-        Ok(Point { method, settings, flags })
+        let own = self.pretrain.get(&Self::name_at(method, cell.labels));
+        let settings = own.or_else(|| self.pretrain.get(method));
+        let settings = settings.ok_or_else(|| Error::setting("--vary", "methods of pre-training", value))?;
+        let mut point = Point { method, settings, flags };
+        if point.learns_from_labels() {
+            point.flags.push(("finetune.label_share".to_owned(), cell.labels.into()));
+        }
+        Ok(point)
     }
 
-    /// Checks every point, so that none fails after hours for a reason that could have been known.
-    ///
-    /// # Errors
-    /// The first setting that cannot work.
-    pub fn check(&self) -> Result<()> {
-        let share = self.judge.label_share;
-        if !(share > 0.0 && share <= 1.0) {
-            return Err(Error::setting("--labels", "more than 0, at most 1", share));
-        }
-        for (value, seed) in self.points() {
-            let point = self.point(value, seed)?;
-            with_method(point.method, Checking { plan: self, point, seed })?;
-        }
-        Ok(())
+    /// The name of a method's settings that are those of one fraction of the labels alone.
+    #[must_use]
+    pub fn name_at(method: &str, labels: f64) -> String {
+        format!("{method}, labels {labels}")
+    }
+
+    /// The value whose run a cell is judged by: its own, or for one from scratch the first that is pre-trained.
+    pub(super) fn pretrained<'a>(&'a self, cell: Cell<'a>) -> &'a Value {
+        let first = || self.vary.values.iter().find(|value| !self.is_scratch(value));
+        Some(cell.value).filter(|value| !self.is_scratch(value)).or_else(first).unwrap_or(cell.value)
+    }
+
+    /// Whether a value is not pre-trained.
+    #[must_use]
+    pub fn is_scratch(&self, value: &Value) -> bool {
+        self.vary.key == METHOD && value.as_str() == Some(SCRATCH)
     }
 
     /// The settings of fine-tuning from a start.
     ///
     /// # Errors
     /// If they cannot work.
-    pub fn finetuning<T: Transfer>(&self, recipe: &str, start: &Start, seed: u64) -> Result<T::Config> {
+    pub fn finetuning<T: Transfer>(&self, recipe: &str, start: &Start, cell: Cell<'_>) -> Result<T::Config> {
         let mut flags = self.finetune.clone();
-        flags.push(("run.seed".to_owned(), whole(seed)?));
-        flags.push(("finetune.label_share".to_owned(), self.judge.label_share.into()));
+        flags.push(("run.seed".to_owned(), whole(cell.seed)?));
+        flags.push(("finetune.label_share".to_owned(), cell.labels.into()));
         Ok(T::layered(recipe, (start.given()?, ""), None, &flags.into())?.config)
     }
 
-    /// Value by value, seed by seed.
-    pub fn points(&self) -> impl Iterator<Item = (&Value, u64)> {
-        self.vary.values.iter().flat_map(|value| self.seeds.iter().map(move |&seed| (value, seed)))
+    /// Seed by seed, so that a whole table is there early; then value by value, and each at one fraction of the labels after the other.
+    pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
+        let at = move |seed, value| {
+            self.judge.labels.iter().map(move |&labels| Cell { value, labels, seed, tuned: None })
+        };
+        self.seeds
+            .iter()
+            .flat_map(move |&seed| self.vary.values.iter().flat_map(move |value| at(seed, value)))
+    }
+
+    /// The rows that choose what is tuned: of each value that is pre-trained every candidate, with the first seed and the most labels.
+    pub fn trials(&self) -> impl Iterator<Item = Cell<'_>> {
+        let candidates = || self.tune.iter().flat_map(|axis| &axis.values);
+        let place = self.seeds.first().zip(self.judge.labels.last());
+        self.vary.values.iter().filter(|value| !self.is_scratch(value)).flat_map(move |value| {
+            let at = move |(&seed, &labels)| {
+                candidates().map(move |tuned| Cell { value, labels, seed, tuned: Some(tuned) })
+            };
+            place.into_iter().flat_map(at)
+        })
     }
 
     /// Reads a plan.
@@ -201,8 +263,12 @@ impl Plan {
         let text = read_text(path)?;
         let wrong = |e: toml::de::Error| Error::input(path, "plan", "an ablation's settings", e.message());
         let plan: Self = toml::from_str(&text).map_err(wrong)?;
-        plan.check()?;
-        Ok(plan)
+        let (values, labels) = (plan.vary.values.len(), plan.judge.labels.len());
+        let lists = [("seeds", plan.seeds.len()), ("vary.values", values), ("judge.labels", labels)];
+        match lists.into_iter().find(|(_, items)| *items == 0) {
+            Some((name, items)) => Err(Error::input(path, name, "at least one", items)),
+            None => Ok(plan),
+        }
     }
 
     /// As TOML.
@@ -214,56 +280,19 @@ impl Plan {
     }
 }
 
-/// A point whose settings are looked at before anything runs.
-struct Checking<'a> {
-    plan: &'a Plan,
-    point: Point<'a>,
-    seed: u64,
-}
-
-impl WithMethod for Checking<'_> {
-    type Output = ();
-
-    fn run<M: Method>(self) -> Result<()> {
-        let config: M::Config = self.point.config()?;
-        config.run().engine()?;
-        if let Some(recipe) = &self.plan.judge.finetune {
-            let (plan, start, seed) = (self.plan, Start::scratch(&config), self.seed);
-            with_transfer(&plan.judge.task, CheckingTransfer { plan, recipe, start, seed })?;
-        }
-        Ok(())
-    }
-}
-
-/// What follows it, looked at before anything runs.
-struct CheckingTransfer<'a> {
-    plan: &'a Plan,
-    recipe: &'a str,
-    start: Start,
-    seed: u64,
-}
-
-impl WithTransfer for CheckingTransfer<'_> {
-    type Output = ();
-
-    fn run<T: Transfer>(self) -> Result<()> {
-        self.plan.finetuning::<T>(self.recipe, &self.start, self.seed).map(|_| ())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn axes_are_read_by_name_and_by_key() {
-        let axis = Axis::parse("mask-ratio=0.5, 0.75").unwrap();
+        let axis = Axis::parse("--vary", "mask-ratio=0.5, 0.75").unwrap();
         assert_eq!((axis.key.as_str(), axis.values.len()), ("mask.mask_ratio", 2));
         assert_eq!(axis.values[0], Value::from(0.5));
-        let axis = Axis::parse("mask.strategy=random,grid").unwrap();
+        let axis = Axis::parse("--vary", "mask.strategy=random,grid").unwrap();
         assert_eq!(axis.values[1], Value::from("grid"));
         for wrong in ["mask-ratio", "mask-ratio=0.5", "mask-ratio=0.5,0.5", "ratio=1,2"] {
-            assert!(Axis::parse(wrong).is_err(), "{wrong}");
+            assert!(Axis::parse("--vary", wrong).is_err(), "{wrong}");
         }
     }
 }

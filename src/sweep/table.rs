@@ -1,16 +1,21 @@
 //! The points of an ablation as numbers: one row a run, means and standard deviations over the seeds.
 
 use super::plan::Axis;
+use crate::base::files::read_text;
+use crate::base::{Error, Result};
 use crate::tasks::finetuning::TRANSFERS;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
+use std::path::Path;
 
-/// What one pre-training run was worth; `row.json` in its folder is this.
+/// What one pre-training run was worth with a fraction of the labels; `row.json` in its folder is this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
     /// The value of the setting that is varied.
     pub value: String,
+    /// Fraction of the labels that it was judged with.
+    #[serde(default)]
+    pub labels: f64,
     /// The seed.
     pub seed: u64,
     /// Loss on held-out images after pre-training; losses at different mask ratios cannot be compared.
@@ -25,6 +30,33 @@ pub struct Row {
     pub pretrain_secs: f64,
     /// Seconds of fine-tuning.
     pub finetune_secs: Option<f64>,
+    /// What the setting was that is tuned, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<String>,
+    /// The score on validation images of what judges: of fine-tuning, or else of the probe. It chose the epoch, and may choose what is
+    /// tuned, so it flatters.
+    #[serde(default)]
+    pub validation: Option<f64>,
+}
+
+impl Row {
+    /// One of which nothing is measured yet.
+    #[must_use]
+    pub fn of(value: &str, labels: f64, seed: u64) -> Self {
+        Self {
+            value: value.to_owned(),
+            labels,
+            seed,
+            pretrain_loss: None,
+            probe: None,
+            knn: None,
+            finetune: None,
+            pretrain_secs: 0.0,
+            finetune_secs: None,
+            tuned: None,
+            validation: None,
+        }
+    }
 }
 
 /// A column that the figure shows.
@@ -82,26 +114,80 @@ impl Spread {
     }
 }
 
-/// The numbers of a column at one value, over the seeds.
+/// The rows with a fraction of the labels.
+#[must_use]
+pub fn with_labels(rows: &[Row], labels: f64) -> Vec<Row> {
+    rows.iter().filter(|row| row.labels.total_cmp(&labels).is_eq()).cloned().collect()
+}
+
+/// The numbers of a column at one value, over the seeds; the rows have one fraction of the labels.
 #[must_use]
 pub fn at(rows: &[Row], value: &str, column: &Column) -> Vec<f64> {
     rows.iter().filter(|row| row.value == value).filter_map(column.of).collect()
 }
 
-/// `results.csv`: every run.
-#[must_use]
-pub fn csv(axis: &Axis, rows: &[Row]) -> String {
+/// The columns of `results.csv` after the value.
+const HEADS: [&str; 10] = [
+    "labels",
+    "seed",
+    "pretrain_loss",
+    "finetune_accuracy",
+    "probe_accuracy",
+    "knn_accuracy",
+    "pretrain_secs",
+    "finetune_secs",
+    "tuned",
+    "validation_score",
+];
+
+/// A line of it.
+type Line = (
+    (String, f64, u64),
+    (Option<f64>, Option<f64>, Option<f64>, Option<f64>),
+    (f64, Option<f64>, Option<String>, Option<f64>),
+);
+
+/// `results.csv`: every run. Numbers are the shortest decimals that read back as the same bits.
+///
+/// # Errors
+/// Never, as long as memory takes what is written to it.
+pub fn csv(axis: &Axis, rows: &[Row]) -> Result<Vec<u8>> {
+    let wrong = |e: &dyn std::fmt::Display| Error::setting("CSV", "rows that memory takes", e);
     let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
-    let heads =
-        "seed,pretrain_loss,finetune_accuracy,probe_accuracy,knn_accuracy,pretrain_secs,finetune_secs";
-    let mut text = format!("{},{heads}\n", axis.name);
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    writer.write_record([&*axis.name].into_iter().chain(HEADS)).map_err(|e| wrong(&e))?;
     for row in rows {
         let numbers =
             [row.pretrain_loss, row.finetune, row.probe, row.knn, Some(row.pretrain_secs), row.finetune_secs];
-        let numbers = numbers.map(number).join(",");
-        let _ = writeln!(text, "{},{},{numbers}", row.value, row.seed);
+        let place = [row.value.clone(), row.labels.to_string(), row.seed.to_string()];
+        let tuned = [row.tuned.clone().unwrap_or_default(), number(row.validation)];
+        let line = place.into_iter().chain(numbers.map(number)).chain(tuned);
+        writer.write_record(line).map_err(|e| wrong(&e))?;
     }
-    text
+    writer.into_inner().map_err(|e| wrong(&e))
+}
+
+/// The rows of a `results.csv`, bit by bit those that were written.
+///
+/// # Errors
+/// If there is none, or it has other columns.
+pub fn read_csv(path: &Path) -> Result<Vec<Row>> {
+    let text = read_text(path)?;
+    let wrong = |e: ::csv::Error| Error::input(path, "table", "the rows of an ablation", e);
+    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+    let heads = reader.headers().map_err(wrong)?;
+    if !heads.iter().skip(1).eq(HEADS) {
+        let found = heads.iter().skip(1).collect::<Vec<_>>().join(",");
+        return Err(Error::input(path, "columns after the first", HEADS.join(","), found));
+    }
+    let row = |line: ::csv::Result<Line>| {
+        let ((value, labels, seed), scores, (pretrain_secs, finetune_secs, tuned, validation)) =
+            line.map_err(wrong)?;
+        let (pretrain_loss, finetune, probe, knn) = scores;
+        let row = Row { pretrain_loss, finetune, probe, knn, ..Row::of(&value, labels, seed) };
+        Ok(Row { pretrain_secs, finetune_secs, tuned, validation, ..row })
+    };
+    reader.deserialize().map(row).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Claim: an ablation runs every value with every seed, goes on where it was stopped, and its tables and figure are those of
-//! its runs.
+//! Claim: an ablation runs every value with every seed and judges it with every fraction of the labels, goes on where it was stopped,
+//! and its tables and figure are those of its runs.
 
 use crate::common::Place;
 use crate::labelled::classes;
@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::fs;
 use vit_mae::tasks::pretraining::Method;
 use vit_mae::tasks::{BeitStyle, Classify, MocoV3, Pretrain};
+use vit_mae::train::Task;
 
 fn place() -> Place {
     let place = Place::new();
@@ -28,7 +29,7 @@ fn every_value_is_run_with_every_seed_and_only_once() {
     let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
     let points: Vec<_> =
         rows.iter().map(|row| (row["value"].as_str().unwrap(), row["seed"].as_u64())).collect();
-    assert_eq!(points, [("0.5", Some(0)), ("0.5", Some(1)), ("0.75", Some(0)), ("0.75", Some(1))]);
+    assert_eq!(points, [("0.5", Some(0)), ("0.75", Some(0)), ("0.5", Some(1)), ("0.75", Some(1))]);
     for row in &rows {
         for share in ["probe", "knn", "finetune"] {
             assert!((0.0..=1.0).contains(&row[share].as_f64().unwrap()), "{row}");
@@ -36,7 +37,7 @@ fn every_value_is_run_with_every_seed_and_only_once() {
     }
     let csv = place.text("out/results.csv");
     assert_eq!(csv.lines().count(), 5, "{csv}");
-    assert!(place.text("out/results.md").lines().nth(2).unwrap().starts_with("| 0.5 | 2 | "));
+    assert!(place.text("out/results.md").lines().nth(2).unwrap().starts_with("| 0.5 | 1 | 2 | "));
     assert!(place.text("out/figure.svg").contains("fine-tuning, accuracy in %"));
     let page = place.text("out/report.html");
     assert!(
@@ -44,9 +45,9 @@ fn every_value_is_run_with_every_seed_and_only_once() {
     );
 
     // The mean of the table is that of the rows.
-    let mean = rows[..2].iter().map(|row| row["finetune"].as_f64().unwrap()).sum::<f64>() / 2.0;
-    assert!(place.text("out/results.md").contains(&format!("| 0.5 | 2 | {:.2} ± ", 100.0 * mean)));
-    assert!(place.text("out/results.md").contains("| 0.5 − 0.75 | 2 | "));
+    let mean = [0, 2].iter().map(|&i| rows[i]["finetune"].as_f64().unwrap()).sum::<f64>() / 2.0;
+    assert!(place.text("out/results.md").contains(&format!("| 0.5 | 1 | 2 | {:.2} ± ", 100.0 * mean)));
+    assert!(place.text("out/results.md").contains("| 0.5 − 0.75 | 1 | 2 | "));
 
     // A second time nothing is run again; a lost point alone is.
     let log = place.read("out/mask-ratio=0.5/seed-0/pretrain/metrics.jsonl");
@@ -65,7 +66,9 @@ fn a_choice_can_be_varied_and_judges_left_out() {
     let args = [&args("norm-pix=true,false", "out")[..], &["--no-finetune", "--labels", "0.5"]].concat();
     let table = place.done(&args);
     assert!(
-        table.contains("| true | 2 |") && table.contains("linear probe") && !table.contains("fine-tuning")
+        table.contains("| true | 0.5 | 2 |")
+            && table.contains("linear probe")
+            && !table.contains("fine-tuning")
     );
 }
 
@@ -87,11 +90,165 @@ fn methods_are_compared_and_a_setting_of_one_is_its_own() {
     let more =
         ["--epochs", "1", "--no-finetune", "--labels", "0.5", "--set", "mask.mask_ratio=0.5", "--out", "out"];
     let table = place.done(&[&args[..], &more].concat());
-    assert!(table.contains("| mae | 1 |") && table.contains("| supervised | 1 |"), "{table}");
+    assert!(table.contains("| mae | 0.5 | 1 |") && table.contains("| supervised | 0.5 | 1 |"), "{table}");
     let settings = |method: &str| place.text(&format!("out/method={method}/seed-0/pretrain/config.toml"));
     assert!(settings("mae").contains("mask_ratio = 0.5"));
     assert!(settings("supervised").contains("label_share = 0.5"));
     place.refused(&[&args[..2], &["method=mae,magic", "--out", "new"]].concat(), &["--method", "magic"]);
+}
+
+/// One run of a method that needs no labels serves all fractions; what learns from labels, and what is judged, is run for each.
+#[test]
+fn fractions_of_the_labels_judge_one_run_of_pre_training_and_random_weights() {
+    let place = place();
+    let args = ["ablate", "--vary", "method=mae,supervised,scratch", "--labels", "1,0.5", "--seeds", "2"];
+    let more = ["--config", "trunk.toml", "--data", "set", "--epochs", "1", "--finetune-epochs", "1"];
+    let more = [&more[..], &["--finetune-set", "optim.batch_size=6", "--out", "out", "--json"]].concat();
+    let rows = place.done(&[&args[..], &more].concat());
+    let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
+    let cell = |row: &Value| {
+        (row["seed"].as_u64().unwrap(), row["value"].as_str().unwrap().to_owned(), row["labels"].as_f64())
+    };
+    let all = [0, 1].into_iter().flat_map(|seed| {
+        ["mae", "supervised", "scratch"].into_iter().flat_map(move |value| {
+            [0.5, 1.0].into_iter().map(move |labels| (seed, value.to_owned(), Some(labels)))
+        })
+    });
+    assert_eq!(rows.iter().map(cell).collect::<Vec<_>>(), all.collect::<Vec<_>>());
+
+    let runs = |method: &str| {
+        let names = ["pretrain", "labels=0.5/pretrain", "labels=1/pretrain", "labels=0.5/finetune"];
+        names.map(|name| place.path(&format!("out/method={method}/seed-1/{name}/config.toml")).is_file())
+    };
+    assert_eq!(runs("mae"), [true, false, false, true]);
+    assert_eq!(runs("supervised"), [false, true, true, true]);
+    assert_eq!(runs("scratch"), [false, false, false, true]);
+    let taught = place.text("out/method=supervised/seed-0/labels=0.5/pretrain/config.toml");
+    assert!(taught.contains("label_share = 0.5"));
+
+    // From scratch: the same images with the same statistics, nothing taken over.
+    let finetune =
+        |method: &str| place.text(&format!("out/method={method}/seed-0/labels=0.5/finetune/config.toml"));
+    let taken = |line: &&str| line.starts_with("checkpoint = ") || line.starts_with("checkpoint_crc = ");
+    let (pretrained, scratch) = (finetune("mae"), finetune("scratch"));
+    assert_eq!((pretrained.lines().filter(taken).count(), scratch.lines().filter(taken).count()), (2, 0));
+    assert!(pretrained.lines().filter(|line| !taken(line)).eq(scratch.lines()));
+    assert!(rows[4]["pretrain_loss"].is_null() && rows[4]["pretrain_secs"].as_f64() == Some(0.0));
+    assert!(rows[4]["probe"].is_f64() && rows[4]["knn"].is_f64() && rows[4]["finetune"].is_f64());
+
+    let table = place.text("out/results.md");
+    for line in ["| scratch | 0.5 | 2 |", "| scratch | 1 | 2 |", "| mae − scratch | 0.5 | 2 |"] {
+        assert!(table.contains(line), "{table}");
+    }
+    let (figure, page) = (place.text("out/figure.svg"), place.text("out/report.html"));
+    assert!(figure.contains("fraction of the labels") && figure.contains("scratch"));
+    assert!(page.contains("linear probe, 0.5 of the labels, scratch"));
+
+    // Tables, figure and page follow from results.csv to the bit, without the data; a table of other columns is refused.
+    let files = ["results.csv", "results.md", "figure.svg", "report.html"].map(|name| format!("out/{name}"));
+    let before = files.each_ref().map(|file| place.read(file));
+    files[1..].iter().for_each(|file| fs::remove_file(place.path(file)).unwrap());
+    fs::rename(place.path("set"), place.path("elsewhere")).unwrap();
+    let redrawn = place.done(&["ablate", "--resume", "out", "--redraw", "--json"]);
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&redrawn).unwrap(), rows);
+    assert!(files.each_ref().map(|file| place.read(file)) == before);
+    place.write("out/results.csv", place.text("out/results.csv").replace(",labels,", ",share,"));
+    place.refused(&["ablate", "--resume", "out", "--redraw"], &["results.csv", "labels", "share"]);
+    place.write("out/results.csv", &before[0]);
+    fs::rename(place.path("elsewhere"), place.path("set")).unwrap();
+
+    // The plan of the folder is a study file, and the plan of an earlier version with one fraction is read.
+    let plan = place.text("out/ablation.toml");
+    place.write(
+        "old.toml",
+        plan.replace("labels = [0.5, 1.0]", "label_share = 0.5").replace("seeds = [0, 1]", "seeds = [0]"),
+    );
+    let again = place.done(&["ablate", "--plan", "old.toml", "--out", "again", "--json"]);
+    let again: Vec<Value> = serde_json::from_str(&again).unwrap();
+    assert_eq!(again.len(), 3);
+    for (row, before) in again.iter().zip([&rows[0], &rows[2], &rows[4]]) {
+        assert_eq!(
+            (&row["value"], &row["probe"], &row["finetune"]),
+            (&before["value"], &before["probe"], &before["finetune"])
+        );
+    }
+    assert!(place.path("again/method=mae/seed-0/finetune/config.toml").is_file());
+    place.write("none.toml", plan.replace("seeds = [0, 1]", "seeds = []"));
+    place
+        .refused(&["ablate", "--plan", "none.toml", "--out", "new"], &["none.toml", "seeds", "at least one"]);
+}
+
+/// Candidates differ in pre-training, are judged once each, and the best on validation images goes on to the other rows.
+#[test]
+fn a_setting_is_chosen_for_each_method_on_validation_images() {
+    let place = place();
+    let args = [
+        "ablate",
+        "--vary",
+        "method=mae,supervised,scratch",
+        "--tune",
+        "optim.blr=1e-3,1e-1",
+        "--seeds",
+        "2",
+    ];
+    let more =
+        ["--config", "trunk.toml", "--data", "set", "--epochs", "1", "--no-finetune", "--labels", "0.5,1"];
+    let dry = place.done(&[&args[..], &more, &["--dry-run", "--json"]].concat());
+    let rows = place.done(&[&args[..], &more, &["--out", "out", "--json"]].concat());
+    let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
+    // Four trials, of which two are among the twelve rows of the table.
+    assert_eq!((rows.len(), serde_json::from_str::<Vec<Value>>(&dry).unwrap().len()), (14, 14));
+    for (method, trials) in [("mae", &rows[..2]), ("supervised", &rows[2..4])] {
+        assert!(trials.iter().all(|row| row["value"] == method && row["seed"] == 0 && row["labels"] == 1.0));
+        let [first, second] = [0, 1].map(|i| trials[i]["validation"].as_f64().unwrap());
+        let winner = &trials[usize::from(second > first)]["tuned"];
+        let others = || rows[4..].iter().filter(|row| row["value"] == method);
+        assert!(others().count() == 3 && others().all(|row| row["tuned"] == *winner));
+        assert!(
+            place
+                .text("out/results.md")
+                .contains(&format!("optim.blr of {method} is {}", winner.as_str().unwrap()))
+        );
+        let folder = format!("out/method={method}/seed-0/optim.blr={}", winner.as_str().unwrap());
+        assert!(place.path(&format!("{folder}/labels=0.5/row.json")).is_file());
+    }
+    assert!(rows[4..].iter().filter(|row| row["value"] == "scratch").all(|row| row["tuned"].is_null()));
+    assert!(place.text("out/results.md").contains("| mae | 1 | 2 |"));
+    let redrawn = place.done(&["ablate", "--resume", "out", "--redraw", "--json"]);
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&redrawn).unwrap(), rows);
+}
+
+/// A dry run counts each run of pre-training once, leaves nothing behind, and knows what is done.
+#[test]
+fn a_dry_run_says_what_is_left_and_runs_nothing() {
+    let place = place();
+    let args = ["ablate", "--vary", "method=mae,supervised,scratch", "--labels", "0.5,1", "--seeds", "1"];
+    let more = ["--config", "trunk.toml", "--data", "set", "--epochs", "2", "--finetune-epochs", "3"];
+    let more = [&more[..], &["--finetune-set", "optim.batch_size=6"]].concat();
+    let dry = |more: &[&str]| {
+        let before = place.listing();
+        let rows = place.done(&[more, &["--dry-run", "--json"]].concat());
+        assert!(place.listing() == before);
+        serde_json::from_str::<Vec<Value>>(&rows).unwrap()
+    };
+    let rows = dry(&[&args[..], &more].concat());
+    let flops = |row: &Value, of: &str| row[of].as_f64().unwrap();
+    let pretrained: Vec<bool> = rows.iter().map(|row| flops(row, "pretrain_flops") > 0.0).collect();
+    assert_eq!(pretrained, [true, false, true, true, false, false]);
+    // 24 images with all labels, of which a tenth validates: 21.6 images in 3 epochs, of a classifier's step each.
+    let config =
+        Classify::layered("nano", Some(&place.path("trunk.toml")), &Vec::new().into()).unwrap().config;
+    let finetune = 3.0 * 22.0 * Classify::flops_per_image(&config);
+    assert!((flops(&rows[5], "finetune_flops") / finetune - 1.0).abs() < 1e-9, "{}", rows[5]);
+    assert!(rows.iter().all(|row| flops(row, "hours") > 0.0 && row["done"] == false));
+    let table = place.done(&[&args[..], &more, &["--dry-run"]].concat());
+    assert!(table.contains("scratch") && table.contains("GFLOP/s") && table.contains("hours"), "{table}");
+
+    place.done(&[&args[..], &more, &["--out", "out"]].concat());
+    fs::remove_file(place.path("out/method=scratch/seed-0/labels=1/row.json")).unwrap();
+    let left = dry(&["ablate", "--resume", "out"]);
+    let hours: Vec<bool> = left.iter().map(|row| flops(row, "hours") > 0.0).collect();
+    assert_eq!(hours, [false, false, false, false, false, true]);
 }
 
 /// Operations of an image's step with the default settings.
@@ -103,9 +260,9 @@ fn flops<M: Method>() -> f64 {
 fn methods_are_given_equal_compute() {
     let place = place();
     let printed = |more: &[&str]| {
-        let methods =
-            ["ablate", "--vary", "method=mae,moco-v3,beit,supervised", "--labels", "0.5", "--print-config"];
-        let printed = place.done(&[&methods[..], more].concat());
+        let methods = ["ablate", "--vary", "method=mae,moco-v3,beit,supervised", "--print-config"];
+        let labels: &[&str] = if more.contains(&"--labels") { &[] } else { &["--labels", "0.5"] };
+        let printed = place.done(&[&methods[..], labels, more].concat());
         let epochs = printed.lines().filter_map(|line| line.strip_prefix("epochs = ")?.split(' ').next());
         epochs.map(|epochs| epochs.parse().unwrap()).collect::<Vec<f64>>()
     };
@@ -113,6 +270,10 @@ fn methods_are_given_equal_compute() {
     let of_image = [flops::<Pretrain>(), flops::<MocoV3>(), flops::<BeitStyle>(), 0.5 * flops::<Classify>()];
     let equal = of_image.map(|flops| (30.0 * of_image[0] / flops).round());
     assert_eq!(printed(&["--epochs", "30", "--equal-compute"]), equal);
+    // With fewer labels the same operations are more epochs.
+    let both = printed(&["--epochs", "30", "--equal-compute", "--labels", "1,0.25"]);
+    let of_labels = [1.0, 0.25].map(|labels| (30.0 * of_image[0] / (2.0 * labels * of_image[3])).round());
+    assert_eq!(both, [&equal[..3], &of_labels].concat());
     let args = args("mask-ratio=0.5,0.75", "new");
     place.refused(&[&args[..], &["--equal-compute"]].concat(), &["--equal-compute", "method"]);
 }
@@ -127,7 +288,14 @@ fn bad_input_is_refused_before_anything_is_run() {
     refused("mask-ratio=0.5", &[], &["--vary", "two values"]);
     refused("ratio=0.5,0.6", &[], &["--vary", "mask-ratio"]);
     refused("model.nothing=1,2", &[], &["model.nothing"]);
-    refused("mask-ratio=0.5,0.6", &["--labels", "2"], &["--labels"]);
+    refused("mask-ratio=0.5,0.6", &["--labels", "2"], &["--labels", "at most 1"]);
+    refused("mask-ratio=0.5,0.6", &["--labels", "0.1,0.1"], &["--labels", "different"]);
+    refused("mask-ratio=0.5,0.6", &["--labels", "0.1,1"], &["finetune.label_share"]);
+    let large = ["--labels", "0.5,1", "--finetune-set", "optim.batch_size=12"];
+    refused("mask-ratio=0.5,0.6", &large, &["optim.batch_size", "at most 10"]);
+    refused("mask-ratio=0.5,0.6", &["--tune", "mask-ratio=0.1,0.2"], &["--tune", "not varied"]);
+    refused("mask-ratio=0.5,0.6", &["--tune", "optim.blr=1"], &["--tune", "two values"]);
+    refused("mask-ratio=0.5,scratch", &[], &["mask_ratio", "scratch"]);
     refused("mask-ratio=0.5,0.6", &["--finetune-set", "finetune.nothing=2"], &["finetune.nothing"]);
     place.refused(&["ablate", "--resume", "set"], &["ablation.toml"]);
     place.done(&[&args("norm-pix=true,false", "out")[..], &["--no-probe", "--epochs", "1"]].concat());

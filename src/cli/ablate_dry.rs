@@ -1,0 +1,161 @@
+//! `vit-mae ablate --dry-run`: what a plan will take, and nothing of it done.
+
+use super::outln;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use vit_mae::Result;
+use vit_mae::bench;
+use vit_mae::config::Settings;
+use vit_mae::config::resolve::varied;
+use vit_mae::sweep::{Ablation, Axis, Cell, Plan, cost};
+use vit_mae::tasks::finetuning::{WithTransfer, with_transfer};
+use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
+use vit_mae::tasks::transfer::{Start, Table, Transfer, json};
+use vit_mae::train::task::Task;
+
+/// Seconds in which the speed of a kind of training is measured.
+const MEASURED_SECS: f64 = 1.0;
+
+/// What a row of the table will take.
+#[derive(Serialize)]
+struct Forecast {
+    value: String,
+    labels: f64,
+    seed: u64,
+    /// Whether there is nothing left to do.
+    done: bool,
+    /// Operations of pre-training; 0 if another row's run serves this one, too.
+    pretrain_flops: f64,
+    /// Operations of fine-tuning.
+    finetune_flops: f64,
+    /// Of both, at the measured speed.
+    hours: f64,
+}
+
+/// Prints each cell with its operations and hours.
+pub(super) fn run(ablation: &Ablation, threads: usize, as_json: bool) -> Result<()> {
+    let (plan, mut speeds, mut counted, mut rows) =
+        (&ablation.plan, BTreeMap::new(), BTreeSet::new(), vec![]);
+    // Which candidate will be chosen is not known; rows that follow the choice cost what they would with the first.
+    let first = plan.tune.as_ref().and_then(|axis| axis.values.first());
+    let cells = plan.cells().map(|cell| Cell { tuned: first, ..cell });
+    let trials: Vec<Cell<'_>> = plan.trials().collect();
+    for cell in trials.iter().copied().chain(cells.filter(|cell| !trials.contains(cell))) {
+        let (value, done) = (Axis::label(cell.value), ablation.is_done(cell));
+        let mut row = Forecast {
+            value,
+            labels: cell.labels,
+            seed: cell.seed,
+            done,
+            pretrain_flops: 0.0,
+            finetune_flops: 0.0,
+            hours: 0.0,
+        };
+        let pretrains = counted.insert(ablation.pretrain_folder(cell)?) && !done;
+        let method = plan.point(cell)?.method;
+        let asked = Asked { plan, cell, threads, speeds: &mut speeds, pretrains, finetunes: !done };
+        let [pretraining, finetuning] = with_method(method, asked)?;
+        (row.pretrain_flops, row.finetune_flops) = (pretraining.flops, finetuning.flops);
+        row.hours = (pretraining.secs + finetuning.secs) / 3600.0;
+        rows.push(row);
+    }
+    if as_json {
+        outln!("{}", json(&rows)?);
+        return Ok(());
+    }
+    print(plan, &rows, &speeds);
+    Ok(())
+}
+
+fn print(plan: &Plan, rows: &[Forecast], speeds: &BTreeMap<String, f64>) {
+    let gflop = |flops: f64| format!("{:.0}", flops / 1e9);
+    let line = |row: &Forecast| {
+        let hours = if row.done { "done".to_owned() } else { format!("{:.3}", row.hours) };
+        let place = [row.value.clone(), row.labels.to_string(), row.seed.to_string()];
+        [&place[..], &[gflop(row.pretrain_flops), gflop(row.finetune_flops), hours]].concat()
+    };
+    let head = vec!["value", "labels", "seed", "pre-training, GFLOP", "fine-tuning, GFLOP", "hours"];
+    let table = Table { head, rows: rows.iter().map(line).collect() };
+    let total = |of: fn(&Forecast) -> f64| rows.iter().map(of).sum::<f64>();
+    outln!("{}: {} rows\n\n{}", plan.vary.name, rows.len(), table.lines().join("\n"));
+    let flops = total(|row| row.pretrain_flops + row.finetune_flops);
+    outln!("\n{} GFLOP in {:.2} hours of training steps;", gflop(flops), total(|row| row.hours));
+    outln!("evaluation, pictures, probes and neighbours come on top. Measured here and now:");
+    for (name, speed) in speeds {
+        outln!("  {name}: {:.1} GFLOP/s", speed / 1e9);
+    }
+}
+
+/// A run's operations and seconds.
+#[derive(Default)]
+struct Taken {
+    flops: f64,
+    secs: f64,
+}
+
+/// What a cell's runs will take.
+struct Asked<'a> {
+    plan: &'a Plan,
+    cell: Cell<'a>,
+    threads: usize,
+    /// Operations a second, by the name of the method or task: measured once each.
+    speeds: &'a mut BTreeMap<String, f64>,
+    pretrains: bool,
+    finetunes: bool,
+}
+
+impl Asked<'_> {
+    fn take<T: Task>(&mut self, config: T::Config, method: &'static str) -> Result<Taken> {
+        let flops = config.optim().epochs as f64 * cost::epoch_flops::<T>(&config)?;
+        let speed = match self.speeds.get(method) {
+            Some(&speed) => speed,
+            None => {
+                let (name, threads, of_image) = (String::new(), self.threads, T::flops_per_image(&config));
+                // A batch is measured, all of which has labels.
+                let all = vec![("finetune.label_share".to_owned(), 1.0.into())];
+                let table = config.to_table()?;
+                let config = if table.contains_key("finetune") { varied(table, all)? } else { config };
+                let bench = bench::Plan::<T> { config, method, name, threads, secs: MEASURED_SECS };
+                let speed = bench.images_per_s()?.median * of_image;
+                self.speeds.insert(method.to_owned(), speed);
+                speed
+            }
+        };
+        Ok(Taken { flops, secs: flops / speed })
+    }
+}
+
+impl WithMethod for Asked<'_> {
+    /// Pre-training and fine-tuning.
+    type Output = [Taken; 2];
+
+    fn run<M: Method>(mut self) -> Result<Self::Output> {
+        let config: M::Config = self.plan.point(self.cell)?.config()?;
+        let start = Start::scratch(&config);
+        let pretraining = if self.pretrains { self.take::<M>(config, M::METHOD)? } else { Taken::default() };
+        let finetuning = match &self.plan.judge.finetune {
+            Some(recipe) if self.finetunes => {
+                with_transfer(&self.plan.judge.task, AskedTransfer { asked: self, start, recipe })?
+            }
+            _ => Taken::default(),
+        };
+        Ok([pretraining, finetuning])
+    }
+}
+
+/// What its fine-tuning will take.
+struct AskedTransfer<'a, 'b> {
+    asked: Asked<'a>,
+    start: Start,
+    recipe: &'b str,
+}
+
+impl WithTransfer for AskedTransfer<'_, '_> {
+    type Output = Taken;
+
+    fn run<T: Transfer>(self) -> Result<Taken> {
+        let Self { mut asked, start, recipe } = self;
+        let config = asked.plan.finetuning::<T>(recipe, &start, asked.cell)?;
+        asked.take::<T>(config, T::TRANSFER)
+    }
+}

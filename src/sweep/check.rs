@@ -1,0 +1,86 @@
+//! Looks at every cell of a plan before anything runs, so that none fails after hours for a reason that could have been known.
+
+use super::plan::{Cell, METHOD, Plan, Point};
+use crate::base::{Error, Result};
+use crate::config::Settings;
+use crate::tasks::finetuning::{WithTransfer, with_transfer};
+use crate::tasks::pretraining::{Method, WithMethod, with_method};
+use crate::tasks::transfer::{Start, Transfer};
+use crate::train::source::open_loader;
+use crate::train::task::{Opened, Task};
+
+/// Checks the settings of all cells, and if `opens`, that each fraction of the labels leaves a batch to learn from.
+///
+/// # Errors
+/// The first setting that cannot work.
+pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
+    let labels = &plan.judge.labels;
+    if labels.is_empty() || !labels.is_sorted_by(|a, b| a < b) {
+        let expected = "fractions of the labels, all different, ascending";
+        return Err(Error::setting("--labels", expected, format!("{labels:?}")));
+    }
+    if let Some(share) = labels.iter().find(|&&share| !(share > 0.0 && share <= 1.0)) {
+        return Err(Error::setting("--labels", "more than 0, at most 1", share));
+    }
+    if let Some(tune) = plan.tune.as_ref().filter(|tune| [METHOD, &plan.vary.key].contains(&&*tune.key)) {
+        return Err(Error::setting("--tune", "a setting of pre-training that is not varied", &tune.name));
+    }
+    for cell in plan.cells().chain(plan.trials()) {
+        let point = plan.point(cell)?;
+        with_method(
+            point.method,
+            Checking { plan, point, cell, opens: opens && cell.seed == plan.seeds[0] },
+        )?;
+    }
+    Ok(())
+}
+
+/// Opens the data as a run would; the runs of other seeds find as many images.
+fn open<T: Task>(mut config: T::Config) -> Result<()> {
+    let Opened { train, .. } = T::open(T::source(&config)?, &mut config)?;
+    open_loader(train, T::loader(&config), config.optim().accum_iter).map(drop)
+}
+
+/// Pre-training.
+struct Checking<'a> {
+    plan: &'a Plan,
+    point: Point<'a>,
+    cell: Cell<'a>,
+    opens: bool,
+}
+
+impl WithMethod for Checking<'_> {
+    type Output = ();
+
+    fn run<M: Method>(self) -> Result<()> {
+        let Self { plan, point, cell, opens } = self;
+        let config: M::Config = point.config()?;
+        config.run().engine()?;
+        if let Some(recipe) = &plan.judge.finetune {
+            let start = Start::scratch(&config);
+            // All values are judged with the same images.
+            let opens = opens && *cell.value == plan.vary.values[0];
+            with_transfer(&plan.judge.task, CheckingTransfer { plan, recipe, start, cell, opens })?;
+        }
+        if opens && point.learns_from_labels() { open::<M>(config) } else { Ok(()) }
+    }
+}
+
+/// What follows it.
+struct CheckingTransfer<'a> {
+    plan: &'a Plan,
+    recipe: &'a str,
+    start: Start,
+    cell: Cell<'a>,
+    opens: bool,
+}
+
+impl WithTransfer for CheckingTransfer<'_> {
+    type Output = ();
+
+    fn run<T: Transfer>(self) -> Result<()> {
+        let Self { plan, recipe, start, cell, opens } = self;
+        let config = plan.finetuning::<T>(recipe, &start, cell)?;
+        if opens { open::<T>(config) } else { Ok(()) }
+    }
+}

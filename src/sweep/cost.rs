@@ -1,0 +1,28 @@
+//! What a run takes, before it is run.
+
+use crate::base::Result;
+use crate::config::Settings;
+use crate::config::sections::EPOCH_SAMPLES;
+use crate::train::source::Source;
+use crate::train::task::Task;
+use toml::Value;
+
+/// Floating-point operations of the training steps of an epoch, about: images of the epoch × operations of an image's step
+/// ([`Task::flops_per_image`]).
+///
+/// Of `n` training images a fraction `data.val_fraction` is held out where the data has no validation split of its own, a fraction
+/// `finetune.label_share` has labels if labels are learnt, and each is shown `data.repeats` times: as often as makes an epoch of at least
+/// [`EPOCH_SAMPLES`] where the settings leave it open. So an epoch of few labels is not as short as their number says.
+///
+/// # Errors
+/// If there is no training data, or another split is there but damaged.
+pub fn epoch_flops<T: Task>(config: &T::Config) -> Result<f64> {
+    let (data, table) = (config.data(), config.to_table()?);
+    let share =
+        table.get("finetune").and_then(|section| section.get("label_share")).and_then(Value::as_float);
+    let Source { train, validation, .. } = T::source(config)?;
+    let trained = if validation.is_ok() { 1.0 } else { 1.0 - data.val_fraction };
+    let images = (trained * share.unwrap_or(1.0) * train.len() as f64).round().max(1.0);
+    let repeats = data.repeats.map_or((EPOCH_SAMPLES as f64 / images).ceil(), |repeats| repeats as f64);
+    Ok(repeats * images * T::flops_per_image(config))
+}

@@ -1,0 +1,85 @@
+//! The runs of a cell: each begun, gone on with where it was interrupted, or left alone if it is done.
+
+use super::AblationObserver;
+use super::plan::{Cell, Plan, Point};
+use crate::base::Result;
+use crate::checkpoint::{State, dir, keep};
+use crate::config::Settings;
+use crate::config::sections::{DataConfig, RunConfig};
+use crate::tasks::finetuning::WithTransfer;
+use crate::tasks::pretraining::{Method, WithMethod};
+use crate::tasks::transfer::{Start, Transfer};
+use crate::train::RunDir;
+use crate::train::run::Run;
+use std::path::Path;
+
+/// A run of pre-training: begun, gone on with where it was interrupted, or left alone if it is done.
+pub(super) struct Pretraining<'a> {
+    pub(super) out: &'a Path,
+    pub(super) name: &'a str,
+    pub(super) point: Point<'a>,
+    pub(super) observer: &'a mut dyn AblationObserver,
+}
+
+impl WithMethod for Pretraining<'_> {
+    /// What it learnt from, and where it ran.
+    type Output = (DataConfig, RunConfig);
+
+    fn run<M: Method>(self) -> Result<Self::Output> {
+        let Self { out, name, point, observer } = self;
+        let config: M::Config = point.config()?;
+        let (epochs, output) = (config.optim().epochs, (config.data().clone(), config.run().clone()));
+        if is_complete(out, epochs) {
+            return Ok(output);
+        }
+        let mut run = if let Ok(run) = RunDir::open(out) {
+            Run::<M>::resume(run, |before| Ok(before.clone()))?
+        } else {
+            let start = M::start_again(&config)?;
+            Run::<M>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
+        };
+        let mut watch = observer.begins(name, epochs, run.steps_total());
+        run.train("", &mut *watch)?;
+        Ok(output)
+    }
+}
+
+/// A run of fine-tuning: begun, or gone on with where it was interrupted.
+pub(super) struct Finetuning<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) recipe: &'a str,
+    pub(super) cell: Cell<'a>,
+    pub(super) out: &'a Path,
+    pub(super) name: &'a str,
+    pub(super) pretrained: &'a Path,
+    pub(super) observer: &'a mut dyn AblationObserver,
+}
+
+impl WithTransfer for Finetuning<'_> {
+    /// What it reached, what that was on the validation images that chose its epoch, and the seconds it took.
+    type Output = (Option<f64>, Option<f64>, f64);
+
+    fn run<T: Transfer>(self) -> Result<Self::Output> {
+        let Self { plan, recipe, cell, out, name, pretrained, observer } = self;
+        let mut run = if let Ok(run) = RunDir::open(out) {
+            Run::<T>::resume(run, |before| Ok(before.clone()))?
+        } else {
+            let scratch = plan.is_scratch(cell.value);
+            let start = if scratch { Start::architecture_of } else { Start::pretrained }(pretrained)?;
+            let config = plan.finetuning::<T>(recipe, &start, cell)?;
+            Run::<T>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
+        };
+        let epochs = run.learner.config.optim().epochs;
+        let mut watch = observer.begins(name, epochs, run.steps_total());
+        let outcome = run.train("", &mut *watch)?;
+        let best = State::read(&keep::best(out)?.join(dir::STATE))?;
+        let validation = best.history.last().and_then(|epoch| epoch.scores.validation().next());
+        Ok((T::score(&outcome), validation.map(|(_, score)| score), run.log.wall_secs()))
+    }
+}
+
+/// Whether a run has done all of its epochs.
+fn is_complete(out: &Path, epochs: u64) -> bool {
+    let state = dir::find(out).and_then(|folder| State::read(&folder.join(dir::STATE)));
+    state.is_ok_and(|state| state.epoch >= epochs)
+}

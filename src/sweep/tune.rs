@@ -1,0 +1,125 @@
+//! A setting of pre-training that is chosen for each value, on validation images and nothing else.
+//!
+//! Each candidate is pre-trained and judged with the first seed and the most labels; the best validation score of what judges wins, and
+//! the winner is what every other row of the value is run with.
+
+use super::plan::{Axis, Plan};
+use super::table::Row;
+use crate::base::{Error, Result};
+use toml::Value;
+
+/// The candidates of a value that were judged, and their validation scores.
+fn judged<'a>(plan: &'a Plan, rows: &[Row], value: &Value) -> Vec<(&'a Value, f64)> {
+    let of = Axis::label(value);
+    let trials = plan.trials().filter(|trial| trial.value == value);
+    let score = |row: &Row, tuned: &Value| {
+        let is_trial = row.value == of && row.tuned.as_ref() == Some(&Axis::label(tuned));
+        row.validation.filter(|_| is_trial && row.seed == plan.seeds[0])
+    };
+    let most = plan.judge.labels.last();
+    let rows = || rows.iter().filter(|row| Some(&row.labels) == most);
+    trials
+        .filter_map(|trial| trial.tuned)
+        .filter_map(|tuned| Some((tuned, rows().find_map(|row| score(row, tuned))?)))
+        .collect()
+}
+
+/// The candidate of a value with the highest validation score so far; the first of equally good ones.
+#[must_use]
+pub fn chosen<'a>(plan: &'a Plan, rows: &[Row], value: &Value) -> Option<&'a Value> {
+    let better = |best: (&'a Value, f64), next: (&'a Value, f64)| if next.1 > best.1 { next } else { best };
+    judged(plan, rows, value).into_iter().reduce(better).map(|(tuned, _)| tuned)
+}
+
+/// The rows of the tables: without those of candidates that were not chosen.
+#[must_use]
+pub fn kept(plan: &Plan, rows: &[Row]) -> Vec<Row> {
+    let winner = |value: &Value| (Axis::label(value), chosen(plan, rows, value).map(Axis::label));
+    let winners: Vec<(String, Option<String>)> = plan.vary.values.iter().map(winner).collect();
+    let stays = |row: &&Row| {
+        row.tuned.is_none() || winners.iter().any(|(value, tuned)| (value, tuned) == (&row.value, &row.tuned))
+    };
+    rows.iter().filter(stays).cloned().collect()
+}
+
+/// What was chosen for each value, and from what.
+#[must_use]
+pub fn notes(plan: &Plan, rows: &[Row]) -> Vec<String> {
+    let (Some(axis), seed, most) = (&plan.tune, plan.seeds[0], plan.judge.labels.last()) else {
+        return Vec::new();
+    };
+    let most = most.copied().unwrap_or(1.0);
+    let note = |value: &Value| {
+        let winner = Axis::label(chosen(plan, rows, value)?);
+        let scores = judged(plan, rows, value).into_iter();
+        let scores = scores.map(|(tuned, score)| format!("{} {:.2} %", Axis::label(tuned), 100.0 * score));
+        let (value, scores) = (Axis::label(value), scores.collect::<Vec<_>>().join(", "));
+        Some(format!(
+            "{} of {value} is {winner}, chosen on validation images with seed {seed} and {most} of the labels: {scores}.",
+            axis.name
+        ))
+    };
+    plan.vary.values.iter().filter_map(note).collect()
+}
+
+/// Refuses a candidate that nothing can be chosen by.
+///
+/// # Errors
+/// If it was not judged on validation images.
+pub(super) fn require(row: &Row) -> Result<()> {
+    let none = || Error::setting("--tune", "validation images to choose by", "none");
+    row.validation.map(drop).ok_or_else(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the test images say, the other way round, chooses nothing.
+    #[test]
+    fn validation_images_choose_and_test_images_do_not() {
+        let plan = r#"
+            seeds = [3, 4]
+            finetune = []
+            pretrain = {}
+            [vary]
+            name = "method"
+            key = "method"
+            values = ["mae", "scratch"]
+            [tune]
+            name = "optim.blr"
+            key = "optim.blr"
+            values = [0.1, 0.2, 0.3]
+            [judge]
+            probe = true
+            labels = [0.1, 1.0]
+        "#;
+        let plan: Plan = toml::from_str(plan).unwrap();
+        let row = |tuned: Option<&str>, seed, labels, validation, test| Row {
+            value: if tuned.is_some() { "mae" } else { "scratch" }.to_owned(),
+            tuned: tuned.map(str::to_owned),
+            validation: Some(validation),
+            probe: Some(test),
+            ..Row::of("", labels, seed)
+        };
+        let rows = [
+            row(Some("0.1"), 3, 1.0, 0.5, 0.9),
+            row(Some("0.2"), 3, 1.0, 0.7, 0.6),
+            row(Some("0.3"), 3, 1.0, 0.6, 0.8),
+            row(Some("0.2"), 3, 0.1, 0.1, 0.2),
+            row(Some("0.3"), 4, 1.0, 0.9, 0.9),
+            row(None, 3, 1.0, 0.3, 0.3),
+        ];
+        let mae = &plan.vary.values[0];
+        assert_eq!(chosen(&plan, &rows, mae), Some(&Value::from(0.2)));
+        assert_eq!(chosen(&plan, &rows[..1], mae), Some(&Value::from(0.1)));
+        assert_eq!(chosen(&plan, &rows, &plan.vary.values[1]), None);
+        assert_eq!(kept(&plan, &rows), [&rows[1..2], &rows[3..4], &rows[5..]].concat());
+        let notes = notes(&plan, &rows);
+        assert_eq!(notes.len(), 1);
+        assert!(
+            notes[0].contains("of mae is 0.2") && notes[0].contains("0.1 50.00 %, 0.2 70.00 %, 0.3 60.00 %")
+        );
+        assert!(require(&Row { validation: None, ..rows[0].clone() }).is_err());
+    }
+}
