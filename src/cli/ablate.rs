@@ -49,6 +49,27 @@ The folder gets report.html, figure.svg, results.md, results.csv and every run; 
 Settings of pre-training are resolved as for pretrain, preset < --config file < environment < flags; the environment \
 does not reach fine-tuning, which --finetune-set changes.";
 
+/// The flags that make a plan, which a folder or a file that has one already does not take.
+const PLANNING: [&str; 17] = [
+    "vary",
+    "tune",
+    "seeds",
+    "no_probe",
+    "no_finetune",
+    "labels",
+    "method",
+    "preset",
+    "config",
+    "set",
+    "data",
+    "epochs",
+    "equal_compute",
+    "task",
+    "recipe",
+    "finetune_set",
+    "finetune_epochs",
+];
+
 /// Flags of `vit-mae ablate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
@@ -120,13 +141,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "print_config", "dry_run"])]
     out: Option<PathBuf>,
     /// Go on with the ablation in this folder
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["vary", "plan", "out"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = PLANNING, conflicts_with_all = ["plan", "out"])]
     resume: Option<PathBuf>,
     /// Only write tables, figure and report of that folder again, from its results.csv
     #[arg(long, requires = "resume", conflicts_with = "dry_run")]
     redraw: bool,
     /// The plan is that of this file, the ablation.toml of a folder, and not that of the flags
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["vary", "print_config"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = PLANNING, conflicts_with = "print_config")]
     plan: Option<PathBuf>,
     /// Print what every row will take, in floating-point operations and in hours at a speed that is measured for a second; run nothing
     #[arg(long, conflicts_with = "print_config")]
