@@ -27,8 +27,8 @@ fn anywhere(noise: &mut impl Rng) -> [usize; 4] {
 }
 
 /// All of a box.
-fn filled([x, y, width, height]: [usize; 4]) -> Option<Rle> {
-    Some(Rle::of_part(Array2::from_elem((height, width), true).view(), [y, x], SIZE))
+fn filled([x, y, width, height]: [usize; 4]) -> Rle {
+    Rle::of_part(Array2::from_elem((height, width), true).view(), [y, x], SIZE)
 }
 
 fn image(id: u64) -> ImageResult {
@@ -38,7 +38,7 @@ fn image(id: u64) -> ImageResult {
         let (at, class) = (anywhere(noise), below(noise, CLASSES));
         boxes.push((at, class));
         let [x, y, w, h] = at.map(|side| side as f64);
-        Object { bbox: [x, y, w, h], class, mask: filled(at), crowd: false, area: w * h }
+        Object { bbox: [x, y, w, h], class, mask: Some(filled(at)), crowd: false, area: w * h }
     };
     let objects = (0..OBJECTS).map(|_| object()).collect();
     let mut detection = |i: usize| {
@@ -48,7 +48,7 @@ fn image(id: u64) -> ImageResult {
         } else {
             (anywhere(noise), below(noise, CLASSES))
         };
-        Detection { bbox: at.map(|side| side as f64), score: uniform(noise), class, mask: filled(at) }
+        Detection { bbox: at.map(|side| side as f64), score: uniform(noise), class, mask: Some(filled(at)) }
     };
     ImageResult { id, objects, detections: (0..DETECTIONS).map(&mut detection).collect() }
 }
@@ -65,8 +65,8 @@ fn coco(c: &mut Criterion) {
     group.finish();
     let noise = &mut rng(0, Purpose::Synthetic, 1, 0);
     let proposal = |_| {
-        let [x, y, w, h] = anywhere(noise).map(|side| side as f32);
-        ([x, y, x + w, y + h], uniform(noise) as f32)
+        let [x, y, w, h] = anywhere(noise).map(|side| side as f64);
+        ([x, y, x + w, y + h], uniform(noise))
     };
     let (boxes, scores): (Vec<_>, Vec<_>) = (0..PROPOSALS).map(proposal).unzip();
     c.bench_function("non-maximum suppression of 1,000 proposals", |b| {

@@ -107,19 +107,18 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn take<T: Task>(&mut self, config: T::Config, method: &'static str) -> Result<Taken> {
         let flops = config.optim().epochs as f64 * cost::epoch_flops::<T>(&config)?;
-        let speed = match self.speeds.get(method) {
-            Some(&speed) => speed,
-            None => {
-                let (name, threads, of_image) = (String::new(), self.threads, T::flops_per_image(&config));
-                // A batch is measured, all of which has labels.
-                let all = vec![("finetune.label_share".to_owned(), 1.0.into())];
-                let table = config.to_table()?;
-                let config = if table.contains_key("finetune") { varied(table, all)? } else { config };
-                let bench = bench::Plan::<T> { config, method, name, threads, secs: MEASURED_SECS };
-                let speed = bench.images_per_s()?.median * of_image;
-                self.speeds.insert(method.to_owned(), speed);
-                speed
-            }
+        let speed = if let Some(&speed) = self.speeds.get(method) {
+            speed
+        } else {
+            let (name, threads, of_image) = (String::new(), self.threads, T::flops_per_image(&config));
+            // A batch is measured, all of which has labels.
+            let all = vec![("finetune.label_share".to_owned(), 1.0.into())];
+            let table = config.to_table()?;
+            let config = if table.contains_key("finetune") { varied(table, all)? } else { config };
+            let bench = bench::Plan::<T> { config, method, name, threads, secs: MEASURED_SECS };
+            let speed = bench.images_per_s()?.median * of_image;
+            self.speeds.insert(method.to_owned(), speed);
+            speed
         };
         Ok(Taken { flops, secs: flops / speed })
     }

@@ -184,7 +184,7 @@ pub fn read_csv(path: &Path) -> Result<Vec<Row>> {
         let ((value, labels, seed), scores, (pretrain_secs, finetune_secs, tuned, validation)) =
             line.map_err(wrong)?;
         let (pretrain_loss, finetune, probe, knn) = scores;
-        let row = Row { pretrain_loss, finetune, probe, knn, ..Row::of(&value, labels, seed) };
+        let row = Row { pretrain_loss, probe, knn, finetune, ..Row::of(&value, labels, seed) };
         Ok(Row { pretrain_secs, finetune_secs, tuned, validation, ..row })
     };
     reader.deserialize().map(row).collect()

@@ -73,7 +73,7 @@ fn annotations_may_lie_beside_their_images() {
     assert_eq!(names(&*validation, &dir), ["valid/d.png"]);
     assert!(validation.notes()[0].contains("valid/e.png"), "{:?}", validation.notes());
     assert!(open(Split::Test).is_err_and(|error| error.is_absence()));
-    let alone = vit_mae::data::open(&dir.path().join("train"), None, Split::Train).unwrap();
+    let alone = vit_mae::data::open(dir.path().join("train"), None, Split::Train).unwrap();
     assert_eq!((alone.len(), alone.classes().len()), (2, 2));
 }
 
