@@ -50,7 +50,7 @@ Settings of pre-training are resolved as for pretrain, preset < --config file < 
 does not reach fine-tuning, which --finetune-set changes.";
 
 /// The flags that make a plan, which a folder or a file that has one already does not take.
-const PLANNING: [&str; 17] = [
+const PLANNING: [&str; 19] = [
     "vary",
     "tune",
     "seeds",
@@ -68,6 +68,8 @@ const PLANNING: [&str; 17] = [
     "recipe",
     "finetune_set",
     "finetune_epochs",
+    "device",
+    "tf32",
 ];
 
 /// Flags of `vit-mae ablate`.
@@ -225,9 +227,17 @@ impl Args {
                 "one",
             ));
         }
+        let tune = self.tune.as_deref().map(|text| Axis::parse("--tune", text)).transpose()?;
+        if self.equal_compute && tune.as_ref().is_some_and(|axis| axis.key == "optim.epochs") {
+            return Err(Error::setting(
+                "--tune",
+                "a setting that --equal-compute does not give",
+                "optim.epochs",
+            ));
+        }
         let (mut settings, mut texts, mut budget) = (BTreeMap::new(), Vec::new(), None);
         for method in methods {
-            // Of the first method that which sees the most labels is the measure.
+            // The budget is what the first method takes with the most labels.
             for &labels in labels.iter().rev() {
                 let resolve = |overrides: &Overrides| {
                     let vary = &vary.key;
@@ -252,7 +262,7 @@ impl Args {
         }
         let plan = Plan {
             vary,
-            tune: self.tune.as_deref().map(|text| Axis::parse("--tune", text)).transpose()?,
+            tune,
             seeds: (0..self.seeds).collect(),
             judge: EvalPlan {
                 probe: !self.no_probe && self.task == Classify::TRANSFER,

@@ -7,7 +7,7 @@ use vit_mae::Result;
 use vit_mae::bench;
 use vit_mae::config::Settings;
 use vit_mae::config::resolve::varied;
-use vit_mae::sweep::{Ablation, Axis, Cell, Plan, cost};
+use vit_mae::sweep::{Ablation, Axis, Cell, Plan, Row, cost, tune};
 use vit_mae::tasks::finetuning::{WithTransfer, with_transfer};
 use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
 use vit_mae::tasks::transfer::{Start, Table, Transfer, json};
@@ -20,6 +20,8 @@ const MEASURED_SECS: f64 = 1.0;
 #[derive(Serialize)]
 struct Forecast {
     value: String,
+    /// What the setting is that is tuned, if one is.
+    tuned: Option<String>,
     labels: f64,
     seed: u64,
     /// Whether there is nothing left to do.
@@ -36,14 +38,19 @@ struct Forecast {
 pub(super) fn run(ablation: &Ablation, threads: usize, as_json: bool) -> Result<()> {
     let (plan, mut speeds, mut counted, mut rows) =
         (&ablation.plan, BTreeMap::new(), BTreeSet::new(), vec![]);
-    // Which candidate will be chosen is not known; rows that follow the choice cost what they would with the first.
-    let first = plan.tune.as_ref().and_then(|axis| axis.values.first());
-    let cells = plan.cells().map(|cell| Cell { tuned: first, ..cell });
     let trials: Vec<Cell<'_>> = plan.trials().collect();
+    let done = trials.iter().map(|&trial| ablation.row(trial)).collect::<Result<Vec<_>>>()?;
+    let done: Vec<Row> = done.into_iter().flatten().collect();
+    // Where a candidate is not chosen yet, rows that follow the choice cost what they would with the first.
+    let first = plan.tune.as_ref().and_then(|axis| axis.values.first());
+    let chosen = |cell| tune::chosen(plan, &done, plan.pretrained(cell)).or(first);
+    let cells = plan.cells().map(|cell| Cell { tuned: chosen(cell), ..cell });
     for cell in trials.iter().copied().chain(cells.filter(|cell| !trials.contains(cell))) {
-        let (value, done) = (Axis::label(cell.value), ablation.is_done(cell));
+        let (value, done) = (Axis::label(cell.value), ablation.row(cell)?.is_some());
+        let tuned = cell.tuned.filter(|_| !plan.is_scratch(cell.value)).map(Axis::label);
         let mut row = Forecast {
             value,
+            tuned,
             labels: cell.labels,
             seed: cell.seed,
             done,
@@ -71,7 +78,8 @@ fn print(plan: &Plan, rows: &[Forecast], speeds: &BTreeMap<String, f64>) {
     let gflop = |flops: f64| format!("{:.0}", flops / 1e9);
     let line = |row: &Forecast| {
         let hours = if row.done { "done".to_owned() } else { format!("{:.3}", row.hours) };
-        let place = [row.value.clone(), row.labels.to_string(), row.seed.to_string()];
+        let with = row.tuned.as_ref().map_or(String::new(), |tuned| format!(", {tuned}"));
+        let place = [format!("{}{with}", row.value), row.labels.to_string(), row.seed.to_string()];
         [&place[..], &[gflop(row.pretrain_flops), gflop(row.finetune_flops), hours]].concat()
     };
     let head = vec!["value", "labels", "seed", "pre-training, GFLOP", "fine-tuning, GFLOP", "hours"];

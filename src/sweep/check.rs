@@ -25,6 +25,12 @@ pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
     if let Some(tune) = plan.tune.as_ref().filter(|tune| [METHOD, &plan.vary.key].contains(&&*tune.key)) {
         return Err(Error::setting("--tune", "a setting of pre-training that is not varied", &tune.name));
     }
+    let given = ["run.seed", "finetune.label_share"];
+    for (flag, axis) in [("--vary", Some(&plan.vary)), ("--tune", plan.tune.as_ref())] {
+        if let Some(axis) = axis.filter(|axis| given.contains(&&*axis.key)) {
+            return Err(Error::setting(flag, "a setting that --seeds and --labels do not give", &axis.name));
+        }
+    }
     for cell in plan.cells().chain(plan.trials()) {
         let point = plan.point(cell)?;
         with_method(

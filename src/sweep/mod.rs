@@ -68,12 +68,17 @@ pub struct Ablation {
 }
 
 impl Ablation {
-    /// An ablation of which nothing is written yet.
+    /// An ablation of which nothing is written yet, or the one that is in the folder already if its plan is the same.
     ///
     /// # Errors
-    /// If a cell cannot work.
+    /// If a cell cannot work, or the folder has another plan.
     pub fn planned(folder: &Path, plan: Plan) -> Result<Self> {
         check::check(&plan, true)?;
+        let path = folder.join(PLAN);
+        if path.is_file() && Plan::read(&path)? != plan {
+            let (expected, found) = ("the plan of this folder, or another --out", "another plan");
+            return Err(Error::input(path, "plan", expected, found));
+        }
         Ok(Self { folder: folder.to_path_buf(), plan })
     }
 
@@ -83,17 +88,11 @@ impl Ablation {
     /// If a cell cannot work, or the folder holds anything else.
     pub fn new(folder: &Path, plan: Plan) -> Result<Self> {
         let planned = Self::planned(folder, plan)?;
-        let (path, plan) = (folder.join(PLAN), &planned.plan);
-        if path.is_file() {
-            let found = Plan::read(&path)?;
-            if found != *plan {
-                let (expected, found) = ("the plan of this folder, or another --out", "another plan");
-                return Err(Error::input(path, "plan", expected, found));
-            }
-        } else {
+        let path = folder.join(PLAN);
+        if !path.is_file() {
             RunDir::check(Some(folder), false)?;
             fs::create_dir_all(folder).map_err(Error::write(folder))?;
-            write_atomic(&path, plan.to_toml()?.as_bytes())?;
+            write_atomic(&path, planned.plan.to_toml()?.as_bytes())?;
         }
         Ok(planned)
     }
@@ -130,7 +129,14 @@ impl Ablation {
         let chosen = plan.tune.as_ref().map_or(0, |axis| trials.len() / axis.values.len().max(1));
         let of = trials.len() + cells.len() - chosen;
         let mut run = |cell: Cell<'_>, rows: &mut Vec<Row>| {
-            let row = self.cell(cell, observer).map_err(|error| self.name_folder(error))?;
+            let row = match self.cell(cell, observer) {
+                // A candidate that diverges loses; the others go on.
+                Err(Error::NotFinite { .. }) if trials.contains(&cell) => {
+                    self.keep(cell, tune::diverged(cell))
+                }
+                row => row,
+            };
+            let row = row.map_err(|error| self.name_folder(error))?;
             observer.done(&row, of);
             rows.push(row);
             self.write(rows)
@@ -139,6 +145,7 @@ impl Ablation {
             run(trial, &mut rows)?;
             rows.last().map_or(Ok(()), tune::require)?;
         }
+        tune::require_choice(plan, &rows)?;
         for cell in cells {
             let cell = Cell { tuned: tune::chosen(plan, &rows, plan.pretrained(cell)), ..cell };
             if !trials.contains(&cell) {
@@ -176,10 +183,27 @@ impl Ablation {
         if self.plan.judge.labels.len() > 1 { folder.join(format!("labels={labels}")) } else { folder }
     }
 
-    /// Whether a cell has its row.
-    #[must_use]
-    pub fn is_done(&self, cell: Cell<'_>) -> bool {
-        self.folder_at(cell).join(ROW).is_file()
+    /// A cell's row, if it is done.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn row(&self, cell: Cell<'_>) -> Result<Option<Row>> {
+        let done = self.folder_at(cell).join(ROW);
+        if !done.is_file() {
+            return Ok(None);
+        }
+        let wrong = |e: serde_json::Error| Error::input(&done, "row", "the result of a run", e);
+        let row: Row = serde_json::from_str(&read_text(&done)?).map_err(wrong)?;
+        // Rows of an earlier version do not say it.
+        Ok(Some(Row { labels: cell.labels, ..row }))
+    }
+
+    /// Writes a cell's row: it is done.
+    fn keep(&self, cell: Cell<'_>, row: Row) -> Result<Row> {
+        let done = self.folder_at(cell).join(ROW);
+        let json = serde_json::to_vec_pretty(&row).map_err(|e| Error::write(&done)(e.into()))?;
+        write_atomic(&done, &json)?;
+        Ok(row)
     }
 
     /// Where the run of pre-training is that a cell is judged by.
@@ -194,15 +218,10 @@ impl Ablation {
 
     /// One row of the table.
     fn cell(&self, cell: Cell<'_>, observer: &mut dyn AblationObserver) -> Result<Row> {
-        let (plan, Cell { value, labels, seed, tuned }) = (&self.plan, cell);
-        let folder = self.folder_at(cell);
-        let done = folder.join(ROW);
-        if done.is_file() {
-            let wrong = |e: serde_json::Error| Error::input(&done, "row", "the result of a run", e);
-            let row: Row = serde_json::from_str(&read_text(&done)?).map_err(wrong)?;
-            // Rows of an earlier version do not say it.
-            return Ok(Row { labels, ..row });
+        if let Some(row) = self.row(cell)? {
+            return Ok(row);
         }
+        let (plan, folder, Cell { value, labels, seed, tuned }) = (&self.plan, self.folder_at(cell), cell);
         fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
         let (pretrained, scratch) = (self.pretrain_folder(cell)?, plan.is_scratch(value));
         let tuned = tuned.filter(|_| !scratch).map(Axis::label);
@@ -231,9 +250,7 @@ impl Ablation {
             let (score, validation, secs) = with_transfer(&plan.judge.task, with)?;
             (row.finetune, row.validation, row.finetune_secs) = (score, validation, Some(secs));
         }
-        let json = serde_json::to_vec_pretty(&row).map_err(|e| Error::write(&done)(e.into()))?;
-        write_atomic(&done, &json)?;
-        Ok(row)
+        self.keep(cell, row)
     }
 
     /// A linear probe on the class token, and at most 20 neighbours: fewer where there are few labels.

@@ -211,7 +211,8 @@ impl Plan {
     }
 
     /// The value whose run a cell is judged by: its own, or for one from scratch the first that is pre-trained.
-    pub(super) fn pretrained<'a>(&'a self, cell: Cell<'a>) -> &'a Value {
+    #[must_use]
+    pub fn pretrained<'a>(&'a self, cell: Cell<'a>) -> &'a Value {
         let first = || self.vary.values.iter().find(|value| !self.is_scratch(value));
         Some(cell.value).filter(|value| !self.is_scratch(value)).or_else(first).unwrap_or(cell.value)
     }

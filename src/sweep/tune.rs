@@ -3,7 +3,7 @@
 //! Each candidate is pre-trained and judged with the first seed and the most labels; the best validation score of what judges wins, and
 //! the winner is what every other row of the value is run with.
 
-use super::plan::{Axis, Plan};
+use super::plan::{Axis, Cell, Plan};
 use super::table::Row;
 use crate::base::{Error, Result};
 use toml::Value;
@@ -14,7 +14,7 @@ fn judged<'a>(plan: &'a Plan, rows: &[Row], value: &Value) -> Vec<(&'a Value, f6
     let trials = plan.trials().filter(|trial| trial.value == value);
     let score = |row: &Row, tuned: &Value| {
         let is_trial = row.value == of && row.tuned.as_ref() == Some(&Axis::label(tuned));
-        row.validation.filter(|_| is_trial && row.seed == plan.seeds[0])
+        row.validation.filter(|score| score.is_finite() && is_trial && row.seed == plan.seeds[0])
     };
     let most = plan.judge.labels.last();
     let rows = || rows.iter().filter(|row| Some(&row.labels) == most);
@@ -51,8 +51,17 @@ pub fn notes(plan: &Plan, rows: &[Row]) -> Vec<String> {
     let most = most.copied().unwrap_or(1.0);
     let note = |value: &Value| {
         let winner = Axis::label(chosen(plan, rows, value)?);
-        let scores = judged(plan, rows, value).into_iter();
-        let scores = scores.map(|(tuned, score)| format!("{} {:.2} %", Axis::label(tuned), 100.0 * score));
+        let judged = judged(plan, rows, value);
+        let of = |tuned: &Value| judged.iter().find(|(judged, _)| *judged == tuned).map(|(_, score)| score);
+        let score = |tuned: &Value| {
+            of(tuned).map_or("diverged".to_owned(), |score| format!("{:.2} %", 100.0 * score))
+        };
+        let tried = rows
+            .iter()
+            .filter(|row| row.value == Axis::label(value) && row.seed == seed && row.labels == most);
+        let tried = |tuned: &&Value| tried.clone().any(|row| row.tuned == Some(Axis::label(tuned)));
+        let scores =
+            axis.values.iter().filter(tried).map(|tuned| format!("{} {}", Axis::label(tuned), score(tuned)));
         let (value, scores) = (Axis::label(value), scores.collect::<Vec<_>>().join(", "));
         Some(format!(
             "{} of {value} is {winner}, chosen on validation images with seed {seed} and {most} of the labels: {scores}.",
@@ -62,13 +71,32 @@ pub fn notes(plan: &Plan, rows: &[Row]) -> Vec<String> {
     plan.vary.values.iter().filter_map(note).collect()
 }
 
-/// Refuses a candidate that nothing can be chosen by.
+/// The row of a candidate that could not be trained to its end.
+pub(super) fn diverged(cell: Cell<'_>) -> Row {
+    Row { tuned: cell.tuned.map(Axis::label), ..Row::of(&Axis::label(cell.value), cell.labels, cell.seed) }
+}
+
+/// Refuses a candidate that was judged, but not by what can choose.
 ///
 /// # Errors
 /// If it was not judged on validation images.
 pub(super) fn require(row: &Row) -> Result<()> {
+    let judged = row.probe.or(row.finetune).is_some();
     let none = || Error::setting("--tune", "validation images to choose by", "none");
-    row.validation.map(drop).ok_or_else(none)
+    if judged && row.validation.is_none() { Err(none()) } else { Ok(()) }
+}
+
+/// Refuses to go on where all candidates of a value diverged.
+///
+/// # Errors
+/// The first such value.
+pub(super) fn require_choice(plan: &Plan, rows: &[Row]) -> Result<()> {
+    let without = plan.trials().find(|trial| chosen(plan, rows, trial.value).is_none());
+    let none = |trial: Cell<'_>| {
+        let found = format!("none of {}: all diverged", Axis::label(trial.value));
+        Error::setting("--tune", "a candidate that can be trained", found)
+    };
+    without.map_or(Ok(()), |trial| Err(none(trial)))
 }
 
 #[cfg(test)]
@@ -121,5 +149,15 @@ mod tests {
             notes[0].contains("of mae is 0.2") && notes[0].contains("0.1 50.00 %, 0.2 70.00 %, 0.3 60.00 %")
         );
         assert!(require(&Row { validation: None, ..rows[0].clone() }).is_err());
+
+        // One that diverges loses; where all do, nothing is chosen.
+        let trials: Vec<Cell<'_>> = plan.trials().collect();
+        let first = Row { validation: Some(f64::NAN), ..rows[0].clone() };
+        let rows = [first, diverged(trials[1]), rows[2].clone()];
+        assert!(require(&rows[1]).is_ok() && require_choice(&plan, &rows).is_ok());
+        assert_eq!(chosen(&plan, &rows, mae), Some(&Value::from(0.3)));
+        let notes = super::notes(&plan, &rows);
+        assert!(notes[0].contains("0.1 diverged, 0.2 diverged, 0.3 60.00 %"), "{notes:?}");
+        assert!(require_choice(&plan, &rows[..2]).is_err());
     }
 }

@@ -68,7 +68,8 @@ pub struct Outputs {
     pub activation_bytes: usize,
 }
 
-/// `[N, width]`: what `forward` makes of each image of a data set, on all threads, in chunks of a fixed number of images. The bits do not depend on the number of threads.
+/// `[N, width]`: what `forward` makes of each image of a data set, on all threads, in chunks
+/// of a fixed number of images. The bits do not depend on the number of threads.
 ///
 /// # Errors
 /// The first image, in the order of the data, that cannot be read or brought to the model's size; too little memory; or a

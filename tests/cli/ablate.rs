@@ -299,6 +299,8 @@ fn bad_input_is_refused_before_anything_is_run() {
     refused("mask-ratio=0.5,0.6", &["--finetune-set", "finetune.nothing=2"], &["finetune.nothing"]);
     place.refused(&["ablate", "--resume", "set"], &["ablation.toml"]);
     place.refused(&["ablate", "--resume", "set", "--seeds", "3"], &["--resume", "--seeds"]);
+    place.refused(&["ablate", "--resume", "set", "--device", "cpu"], &["--resume", "--device"]);
+    refused("mask-ratio=0.5,0.6", &["--tune", "run.seed=1,2"], &["--tune", "--seeds"]);
     place.refused(
         &["ablate", "--plan", "plan.toml", "--labels", "1", "--out", "new"],
         &["--plan", "--labels"],

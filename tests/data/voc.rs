@@ -65,6 +65,7 @@ fn annotations_may_lie_beside_their_images() {
         put(&dir, &format!("{name}.xml"), VOC.as_bytes());
     }
     put(&dir, "valid/e.png", &picture());
+    put(&dir, "stray.xml", b"<note/>");
     assert_eq!(recognise(dir.path()).unwrap(), Format::Voc);
     let open = |split| open(dir.path(), None, split);
     let (train, validation) = (open(Split::Train).unwrap(), open(Split::Validation).unwrap());
@@ -75,6 +76,11 @@ fn annotations_may_lie_beside_their_images() {
     assert!(open(Split::Test).is_err_and(|error| error.is_absence()));
     let alone = vit_mae::data::open(dir.path().join("train"), None, Split::Train).unwrap();
     assert_eq!((alone.len(), alone.classes().len()), (2, 2));
+    // A stray file makes no annotations.
+    let other = TempDir::new().unwrap();
+    put(&other, "a.png", &picture());
+    put(&other, "stray.xml", b"<note/>");
+    assert_eq!(recognise(other.path()).unwrap(), Format::Folder);
 }
 
 #[test]

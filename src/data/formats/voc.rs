@@ -23,7 +23,7 @@ use super::super::decode::{image_size, load_image, read_file};
 use super::super::{Dataset, Image, Instance, Split, Target, TargetKind};
 use super::label_layout::{self, Pairs, sub_folder};
 use super::label_maps::{CLASSES, read_names};
-use super::listing::{digest_of, list, only};
+use super::listing::{Listing, digest_of, list, only};
 use super::{boxes, classes_in_words, file_name, has_extension, images_in_words, split_names};
 use crate::base::files::text;
 use crate::base::{Error, Result};
@@ -33,11 +33,19 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// Whether a folder has the folders of Pascal VOC, or annotations beside its images.
 pub(super) fn recognises(root: &Path) -> bool {
-    let holds = |folder: &Path| list(folder).is_ok_and(|files| annotated(files.others).next().is_some());
-    match folders(root) {
-        Ok((_, annotations)) => holds(&annotations),
-        Err(_) => holds(root) || split_folders(root).iter().any(|(_, folder)| holds(folder)),
+    if let Ok((_, annotations)) = folders(root) {
+        return list(&annotations).is_ok_and(|files| annotated(files.others).next().is_some());
     }
+    let splits = split_folders(root);
+    if splits.is_empty() { annotates(root) } else { splits.iter().any(|(_, folder)| annotates(folder)) }
+}
+
+/// Whether a folder has an annotation beside its image.
+fn annotates(folder: &Path) -> bool {
+    list(folder).is_ok_and(|Listing { images, others, .. }| {
+        let annotated: BTreeSet<PathBuf> = annotated(others).map(|file| file.with_extension("")).collect();
+        images.iter().any(|image| annotated.contains(&image.with_extension("")))
+    })
 }
 
 /// The annotations among files.

@@ -19,7 +19,7 @@ use ndarray::Axis;
 const IMAGES: usize = 4;
 /// Proposals that are drawn: more hide the image.
 const PROPOSALS: usize = 8;
-/// Background's place among the classes: its colour is the palette's pale grey for what is of no class.
+/// The class whose colour background has: the palette's pale grey.
 const BACKGROUND: usize = 254;
 
 /// Evenly spaced images of the data, each seen as in evaluation, and how a step of the first epoch would sample them; none if they
@@ -67,18 +67,18 @@ pub fn sheet(
         let class_of =
             |bbox: BBox<f32>| known.iter().find(|object| object.bbox == bbox).map_or(0, |o| o.class);
         let positive = |anchor: &crate::models::detect::AnchorSample<f32>| {
-            Some((model.anchors.boxes[anchor.anchor], class_of(anchor.object?)))
+            Some((model.anchors.boxes[anchor.anchor], Some(class_of(anchor.object?))))
         };
         let anchors: Vec<_> = samples.anchors.iter().filter_map(positive).collect();
-        let best: Vec<_> = proposals.iter().take(PROPOSALS).map(|&bbox| (bbox, BACKGROUND)).collect();
+        let best: Vec<_> = proposals.iter().take(PROPOSALS).map(|&bbox| (bbox, None)).collect();
         // Background first, so that it does not hide what matters.
         let mut regions: Vec<_> = samples
             .regions
             .iter()
-            .map(|region| (region.bbox, region.object.as_ref().map_or(BACKGROUND, |object| object.class)))
+            .map(|region| (region.bbox, region.object.as_ref().map(|object| object.class)))
             .collect();
         regions.reverse();
-        let of_objects = regions.iter().filter(|(_, class)| *class != BACKGROUND).count();
+        let of_objects = regions.iter().filter(|(_, class)| class.is_some()).count();
         let say = |text: String| vec![text];
         rows += 1;
         sheet.push_labelled_row([
@@ -97,17 +97,17 @@ pub fn sheet(
     (rows > 0).then(|| sheet.to_png_bytes()).transpose()
 }
 
-/// Boxes of classes on an image.
-fn outlined(image: &Image, boxes: &[(BBox<f32>, usize)]) -> Picture {
+/// Boxes of classes, or of background, on an image.
+fn outlined(image: &Image, boxes: &[(BBox<f32>, Option<usize>)]) -> Picture {
     let within = |edge: f32, side: usize| f64::from(edge).clamp(0.0, side as f64);
-    let instance = |&([x1, y1, x2, y2], class): &(BBox<f32>, usize)| Instance {
+    let instance = |&([x1, y1, x2, y2], class): &(BBox<f32>, Option<usize>)| Instance {
         bbox: [
             within(x1, image.width),
             within(y1, image.height),
             within(x2, image.width),
             within(y2, image.height),
         ],
-        class,
+        class: class.unwrap_or(BACKGROUND),
         mask: None,
         crowd: false,
         area: 0.0,

@@ -69,15 +69,22 @@ pub(super) fn unlisted<'a>(
     names: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<PathBuf>> {
     let beside = document.parent().unwrap_or(Path::new(""));
-    let in_annotations = file_name(beside).eq_ignore_ascii_case(ANNOTATIONS);
     let of_split = split_names::of_folder(&file_name(folder)).is_some();
     let documents =
         || list(beside).map(|files| files.others.iter().filter(|file| has_extension(file, "json")).count());
-    if in_annotations && !of_split && documents()? > 1 {
+    if !of_split && documents()? > 1 {
         return Ok(Vec::new());
     }
     let listed: HashSet<PathBuf> = names.map(|name| folder.join(name)).collect();
-    Ok(tree(folder)?.images.into_iter().filter(|image| !listed.contains(image)).collect())
+    // Sub-folders that are called like a split have a document of their own.
+    let others: Vec<PathBuf> = list(folder)?
+        .folders
+        .into_iter()
+        .filter(|folder| split_names::of_folder(&file_name(folder)).is_some())
+        .collect();
+    let own =
+        |image: &PathBuf| !listed.contains(image) && !others.iter().any(|other| image.starts_with(other));
+    Ok(tree(folder)?.images.into_iter().filter(own).collect())
 }
 
 /// Folders in which a document's images may lie, the likeliest first.
