@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use vit_mae::data::rle::Rle;
 use vit_mae::data::{
-    Augment, Contents, Dataset, Format, Instance, Loader, LoaderConfig, Split, Subset, Target, TargetKind,
-    open, recognise, survey, verify,
+    Augment, Dataset, Format, Instance, Loader, LoaderConfig, Split, Subset, Target, TargetKind, open,
+    recognise, survey, verify,
 };
 
 use crate::common::files::{put, refusal};
@@ -30,7 +30,7 @@ fn categories() -> Value {
 }
 
 /// A document of images of 6 × 8 pixels, each with its number.
-fn document(images: &[(u64, &str)], annotations: &Value) -> Value {
+pub(crate) fn document(images: &[(u64, &str)], annotations: &Value) -> Value {
     let about = |(id, name): &(u64, &str)| json!({"id": id, "file_name": name, "height": 6, "width": 8});
     json!({
         "images": images.iter().map(about).collect::<Vec<_>>(),
@@ -39,7 +39,7 @@ fn document(images: &[(u64, &str)], annotations: &Value) -> Value {
     })
 }
 
-fn put_json(dir: &TempDir, name: &str, value: &Value) {
+pub(crate) fn put_json(dir: &TempDir, name: &str, value: &Value) {
     put(dir, name, value.to_string().as_bytes());
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn names(data: &dyn Dataset, dir: &TempDir) -> Vec<String> {
 }
 
 /// A sound annotation of image 1.
-fn annotation(id: u64) -> Value {
+pub(crate) fn annotation(id: u64) -> Value {
     json!({"id": id, "image_id": 1, "category_id": 17, "bbox": [1, 2, 3, 2], "area": 6, "iscrowd": 0, "segmentation": []})
 }
 
@@ -326,47 +326,6 @@ fn a_document_that_contradicts_itself_is_refused_as_a_whole() {
         let data = open(dir.path(), None, Split::Train).unwrap();
         assert_eq!(data.target(0).is_err(), bad, "{field}");
     }
-}
-
-#[test]
-fn annotations_of_images_that_are_not_listed_are_noted() {
-    let dir = TempDir::new().unwrap();
-    let mut stray = annotation(5);
-    stray["image_id"] = json!(99);
-    put_json(
-        &dir,
-        "annotations.json",
-        &document(&[(1, "a.png")], &json!([annotation(1), stray, {"id": 6}, 7])),
-    );
-    put(&dir, "a.png", &picture());
-    let Contents { splits, notes } = Contents::open(dir.path(), None).unwrap();
-    assert_eq!(objects(&*splits[0].1, 0).len(), 1);
-    let expected = "3 annotations of images that are not listed: not read (annotation 5: image_id 99)";
-    assert!(notes.len() == 1 && notes[0].ends_with(expected), "{notes:?}");
-}
-
-#[test]
-fn images_that_no_document_lists_are_noted_where_the_folder_is_one_documents_own() {
-    let dir = TempDir::new().unwrap();
-    let notes = || open(dir.path(), None, Split::Train).unwrap().notes().to_vec();
-    let list = |names: &[(u64, &str)]| document(names, &json!([annotation(1)]));
-    put_json(&dir, "annotations/instances_train.json", &list(&[(1, "./a.png"), (2, "b/c.png")]));
-    for name in ["a.png", "b/c.png", "d.png"] {
-        put(&dir, &format!("images/{name}"), &picture());
-    }
-    let noted = notes();
-    assert!(
-        noted.len() == 1 && noted[0].starts_with("1 image that ") && noted[0].contains("images/d.png"),
-        "{noted:?}"
-    );
-    // What another document may list is not missed.
-    put_json(&dir, "annotations/instances_val.json", &list(&[(1, "d.png")]));
-    assert_eq!(notes(), [""; 0]);
-    put(&dir, "train/a.png", &picture());
-    put(&dir, "train/b/c.png", &picture());
-    put(&dir, "train/e.png", &picture());
-    let noted = notes();
-    assert!(noted.len() == 1 && noted[0].contains("train/e.png"), "{noted:?}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod labelled;
 mod layouts;
 mod loader;
 mod mix;
+mod noted;
 mod npy;
 mod parquet;
 mod pillow;
