@@ -88,7 +88,10 @@ fn print(plan: &Plan, rows: &[Forecast], speeds: &BTreeMap<String, f64>) {
     outln!("{}: {} rows\n\n{}", plan.vary.name, rows.len(), table.lines().join("\n"));
     let flops = total(|row| row.pretrain_flops + row.finetune_flops);
     outln!("\n{} GFLOP in {:.2} hours of training steps;", gflop(flops), total(|row| row.hours));
-    outln!("evaluation, pictures, probes and neighbours come on top. Measured here and now:");
+    outln!("evaluation, pictures, probes and neighbours come on top.");
+    if !speeds.is_empty() {
+        outln!("Measured here and now:");
+    }
     for (name, speed) in speeds {
         outln!("  {name}: {:.1} GFLOP/s", speed / 1e9);
     }
