@@ -118,14 +118,16 @@ pub(super) fn listed(root: &Path, kind: &str, images: &Path, split: Split) -> Re
         return Err(Error::input(&file, "list of names", "at least one", "none"));
     }
     let mut left = there.clone();
-    for list in lists.iter().filter(|list| has_extension(list, "txt")) {
-        // A class's list has a number behind each name.
+    for (name, _) in &named {
+        left.remove(name);
+    }
+    for list in lists.iter().filter(|list| has_extension(list, "txt") && **list != file) {
         let Ok(bytes) = read_file(list, MOST_LIST_BYTES) else { continue };
-        let names = String::from_utf8_lossy(&bytes);
-        names
-            .lines()
-            .filter_map(|line| line.split_whitespace().next())
-            .for_each(|name| drop(left.remove(name)));
+        for line in String::from_utf8_lossy(&bytes).lines().map(str::trim) {
+            left.remove(line);
+            // A class's list has a number behind each name.
+            left.remove(line.split_whitespace().next().unwrap_or_default());
+        }
     }
     Ok((named, not_read(left.values(), &format!("in no list of {}", sets.display())).into_iter().collect()))
 }
@@ -152,7 +154,7 @@ pub(super) fn sub_folder(root: &Path, name: &str) -> Option<PathBuf> {
 /// The folder of a split's maps.
 fn folder_of(maps: &Path, split: Split) -> Result<PathBuf> {
     let mut folders = list(maps)?.folders;
-    folders.retain(|folder| split_names::of_folder(&file_name(folder)).is_some_and(|(of, _)| of == split));
+    folders.retain(|folder| split_names::of_path(folder) == Some(split));
     only(maps, "split", &format!("a sub-folder for {split}, as the images have"), folders)
 }
 

@@ -11,7 +11,7 @@
 
 use super::super::{Split, count};
 use super::listing::{Listing, Tree, holds_images, list};
-use super::split_names::{self, spelt};
+use super::split_names::{self, of_path, spelt};
 use super::{file_name, images_in_words};
 use crate::base::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,14 +146,10 @@ fn innermost(folder: &Path, split: Split) -> Result<PathBuf> {
     loop {
         let Listing { images, folders, .. } = list(&folder)?;
         match &folders[..] {
-            [only] if images.is_empty() && of(only) == Some(split) => folder.clone_from(only),
+            [only] if images.is_empty() && of_path(only) == Some(split) => folder.clone_from(only),
             _ => return Ok(folder),
         }
     }
-}
-
-fn of(folder: &Path) -> Option<Split> {
-    split_names::of_folder(&file_name(folder)).map(|(split, _)| split)
 }
 
 /// What to say where a class is called like a split.

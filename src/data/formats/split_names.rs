@@ -9,7 +9,10 @@
 //! Letters may be large or small, and `set`, a year or a number may follow: `Train`, `trainset`, `train2017`, `test1`. In
 //! longer names, which are words between signs, the first such word decides: `pets-train-000.tar`, `test-dev2017` (test).
 
+use std::path::Path;
+
 use super::super::Split;
+use super::file_name;
 
 /// The words for each split.
 const WORDS: [(Split, &[&str]); 3] = [
@@ -44,6 +47,11 @@ pub(super) fn of_folder(name: &str) -> Option<(Split, String)> {
     });
     let rest: Vec<String> = rest.map(str::to_lowercase).collect();
     Some((split, rest.join(" ")))
+}
+
+/// The split that a folder is called like, whatever else is in its name.
+pub(super) fn of_path(folder: &Path) -> Option<Split> {
+    of_folder(&file_name(folder)).map(|(split, _)| split)
 }
 
 /// Words of folders' names that say nothing.

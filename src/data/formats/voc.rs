@@ -56,10 +56,7 @@ fn annotated(files: Vec<PathBuf>) -> impl Iterator<Item = PathBuf> {
 /// The sub-folders that are called like a split.
 fn split_folders(root: &Path) -> Vec<(Split, PathBuf)> {
     let folders = list(root).map_or_else(|_| Vec::new(), |listing| listing.folders);
-    folders
-        .into_iter()
-        .filter_map(|path| Some((split_names::of_folder(&file_name(&path))?.0, path)))
-        .collect()
+    folders.into_iter().filter_map(|path| Some((split_names::of_path(&path)?, path))).collect()
 }
 
 /// The folders of images and of annotations.

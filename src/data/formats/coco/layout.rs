@@ -69,21 +69,19 @@ pub(super) fn unlisted<'a>(
     names: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<PathBuf>> {
     let beside = document.parent().unwrap_or(Path::new(""));
-    let of_split = split_names::of_folder(&file_name(folder)).is_some();
+    let of_split = split_names::of_path(folder).is_some();
     let documents =
         || list(beside).map(|files| files.others.iter().filter(|file| has_extension(file, "json")).count());
     if !of_split && documents()? > 1 {
         return Ok(Vec::new());
     }
     let listed: HashSet<PathBuf> = names.map(|name| folder.join(name)).collect();
-    // Sub-folders that are called like a split have a document of their own.
-    let others: Vec<PathBuf> = list(folder)?
-        .folders
-        .into_iter()
-        .filter(|folder| split_names::of_folder(&file_name(folder)).is_some())
-        .collect();
-    let own =
-        |image: &PathBuf| !listed.contains(image) && !others.iter().any(|other| image.starts_with(other));
+    let own = |image: &PathBuf| {
+        // A sub-folder that is called like a split has a document of its own.
+        let inside = image.strip_prefix(folder).ok().and_then(Path::parent);
+        let sub_folder = inside.and_then(|inside| inside.iter().next());
+        !listed.contains(image) && sub_folder.and_then(|name| split_names::of_path(name.as_ref())).is_none()
+    };
     Ok(tree(folder)?.images.into_iter().filter(own).collect())
 }
 
@@ -97,7 +95,7 @@ fn folders(document: &Path) -> Vec<PathBuf> {
     let images = root.join(IMAGES);
     let of_document = split_names::in_name(&file_name(document));
     let same_split = |folder: &PathBuf| {
-        let split = split_names::of_folder(&file_name(folder)).map(|(split, _)| split);
+        let split = split_names::of_path(folder);
         split.is_some() && split == of_document
     };
     let inside = |folder: &Path| list(folder).map_or_else(|_| Vec::new(), |listing| listing.folders);
@@ -120,7 +118,7 @@ fn documents(root: &Path) -> Result<Vec<(Option<Split>, PathBuf)>> {
             };
             let files = list(&folder)?.others.into_iter().filter(instances);
             found.extend(files.map(|file| (split_names::in_name(&file_name(&file)), file)));
-        } else if let Some((split, _)) = split_names::of_folder(&name) {
+        } else if let Some(split) = split_names::of_path(&folder) {
             found.extend(beside(list(&folder)?.others).map(|file| (Some(split), file)));
         }
     }
