@@ -32,7 +32,10 @@ pub fn sheet(
         let image = dataset.image(index)?;
         let truth = overlay(&image, &Target::Instances(instances(dataset, index)?));
         let sure = result.detections.iter().filter(|found| found.score >= SURE);
-        let found = overlay(&image, &Target::Instances(sure.map(of_detection).collect()));
+        let drawn = |Detection { bbox: [x, y, w, h], class, mask, .. }: &Detection| {
+            instance([*x, *y, x + w, y + h], *class, mask.as_ref())
+        };
+        let found = overlay(&image, &Target::Instances(sure.map(drawn).collect()));
         seen.extend(truth.1.into_iter().chain(found.1));
         let said: Vec<String> = say(index).into_iter().collect();
         sheet.push_labelled_row([(Picture::of(&image), said), (truth.0, Vec::new()), (found.0, Vec::new())]);
@@ -53,7 +56,10 @@ pub fn picture(image: &Image, found: &[Found], names: &[String]) -> Picture {
     let sure: Vec<(&Found, Instance)> = found
         .iter()
         .filter(|found| found.score >= SURE)
-        .filter_map(|found| moved(&enlarge, instance(found)).map(|instance| (found, instance)))
+        .filter_map(|found| {
+            let instance = instance(found.bbox, found.class, found.mask.as_ref());
+            Some((found, moved(&enlarge, instance)?))
+        })
         .collect();
     let instances: Vec<Instance> = sure.iter().map(|(_, instance)| instance.clone()).collect();
     let enlarged = enlarge.image(image, Filter::Bilinear, &[]);
@@ -73,20 +79,8 @@ fn moved(enlarge: &Geometry, object: Instance) -> Option<Instance> {
     }
 }
 
-fn of_detection(found: &Detection) -> Instance {
-    let [x, y, w, h] = found.bbox;
-    let mask = found.mask.as_ref().map(Rle::mask);
-    Instance { bbox: [x, y, x + w, y + h], class: found.class, mask, crowd: false, area: w * h }
-}
-
-fn instance(found: &Found) -> Instance {
-    let [x1, y1, x2, y2] = found.bbox;
-    let area = (x2 - x1) * (y2 - y1);
-    Instance {
-        bbox: found.bbox,
-        class: found.class,
-        mask: found.mask.as_ref().map(Rle::mask),
-        crowd: false,
-        area,
-    }
+/// What is drawn of something found, whose box has these corners.
+fn instance(bbox: [f64; 4], class: usize, mask: Option<&Rle>) -> Instance {
+    let [x1, y1, x2, y2] = bbox;
+    Instance { bbox, class, mask: mask.map(Rle::mask), crowd: false, area: (x2 - x1) * (y2 - y1) }
 }
