@@ -22,7 +22,7 @@ pub(crate) const INK: RGBColor = RGBColor(51, 56, 66);
 pub(crate) const FAINT: RGBColor = RGBColor(232, 235, 240);
 pub(crate) const STEP: RGBColor = RGBColor(168, 196, 226);
 pub(crate) const EPOCH: RGBColor = RGBColor(31, 97, 168);
-const HELD_OUT: RGBColor = RGBColor(209, 98, 24);
+pub(crate) const HELD_OUT: RGBColor = RGBColor(209, 98, 24);
 pub(crate) const REFERENCE: RGBColor = RGBColor(120, 128, 140);
 
 /// Step and value.

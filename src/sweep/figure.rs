@@ -5,7 +5,7 @@ use super::plan::{Axis, Plan, number};
 use super::table::{COLUMNS, Column, Row, Spread, at, with_labels};
 use super::tune;
 use crate::base::Result;
-use crate::draw::plot::{Drawn, EPOCH, INK, quiet, refused, text};
+use crate::draw::plot::{Drawn, EPOCH, HELD_OUT, INK, REFERENCE, quiet, refused, text};
 use plotters::prelude::*;
 
 const WIDTH: u32 = 960;
@@ -17,14 +17,8 @@ const APART: f64 = 0.006;
 /// Room for one letter of a line's name.
 const LETTER: usize = 9;
 /// The colours of the lines, again from the first after the last.
-const COLOURS: [RGBColor; 6] = [
-    EPOCH,
-    RGBColor(209, 98, 24),
-    RGBColor(44, 133, 92),
-    RGBColor(126, 87, 176),
-    RGBColor(120, 128, 140),
-    RGBColor(176, 54, 92),
-];
+const COLOURS: [RGBColor; 6] =
+    [EPOCH, HELD_OUT, RGBColor(44, 133, 92), RGBColor(126, 87, 176), REFERENCE, RGBColor(176, 54, 92)];
 
 /// Panels one below the other: the mean over the seeds as a line, its standard deviation as bars, single runs as faint
 /// dots. Values that are numbers stand where they belong, others and fractions of the labels side by side.
