@@ -187,8 +187,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 impl Args {
     fn print(&self, ablation: &Ablation, rows: &[Row]) -> Result<()> {
         if self.json {
-            let json = serde_json::to_string(rows).map_err(|e| Error::setting("--json", "results", e))?;
-            outln!("{json}");
+            outln!("{}", super::json_line(&rows)?);
             return Ok(());
         }
         outln!("{}", results::markdown(&ablation.plan, rows));

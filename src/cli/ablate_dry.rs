@@ -2,6 +2,7 @@
 
 use super::outln;
 use serde::Serialize;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use vit_mae::Result;
 use vit_mae::bench;
@@ -10,7 +11,7 @@ use vit_mae::config::resolve::varied;
 use vit_mae::sweep::{Ablation, Axis, Cell, Plan, Row, cost, tune};
 use vit_mae::tasks::finetuning::{WithTransfer, with_transfer};
 use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
-use vit_mae::tasks::transfer::{Start, Table, Transfer, json};
+use vit_mae::tasks::transfer::{Start, Table, Transfer};
 use vit_mae::train::task::Task;
 
 /// Seconds in which the speed of a kind of training is measured.
@@ -38,6 +39,7 @@ struct Forecast {
 pub(super) fn run(ablation: &Ablation, threads: usize, as_json: bool) -> Result<()> {
     let (plan, mut speeds, mut counted, mut rows) =
         (&ablation.plan, BTreeMap::new(), BTreeSet::new(), vec![]);
+    let mut epochs = BTreeMap::new();
     let trials: Vec<Cell<'_>> = plan.trials().collect();
     let done = trials.iter().map(|&trial| ablation.row(trial)).collect::<Result<Vec<_>>>()?;
     let done: Vec<Row> = done.into_iter().flatten().collect();
@@ -60,14 +62,22 @@ pub(super) fn run(ablation: &Ablation, threads: usize, as_json: bool) -> Result<
         };
         let pretrains = counted.insert(ablation.pretrain_folder(cell)?) && !done;
         let method = plan.point(cell)?.method;
-        let asked = Asked { plan, cell, threads, speeds: &mut speeds, pretrains, finetunes: !done };
+        let asked = Asked {
+            plan,
+            cell,
+            threads,
+            speeds: &mut speeds,
+            epochs: &mut epochs,
+            pretrains,
+            finetunes: !done,
+        };
         let [pretraining, finetuning] = with_method(method, asked)?;
         (row.pretrain_flops, row.finetune_flops) = (pretraining.flops, finetuning.flops);
         row.hours = (pretraining.secs + finetuning.secs) / 3600.0;
         rows.push(row);
     }
     if as_json {
-        outln!("{}", json(&rows)?);
+        outln!("{}", super::json(&rows)?);
         return Ok(());
     }
     print(plan, &rows, &speeds);
@@ -111,13 +121,20 @@ struct Asked<'a> {
     threads: usize,
     /// Operations a second, by the name of the method or task: measured once each.
     speeds: &'a mut BTreeMap<String, f64>,
+    /// Operations of an epoch, by the method or task and the cell but for its seed: for each the data is opened once.
+    epochs: &'a mut BTreeMap<String, f64>,
     pretrains: bool,
     finetunes: bool,
 }
 
 impl Asked<'_> {
     fn take<T: Task>(&mut self, config: T::Config, method: &'static str) -> Result<Taken> {
-        let flops = config.optim().epochs as f64 * cost::epoch_flops::<T>(&config)?;
+        let but_for_the_seed = format!("{method}: {:?}", Cell { seed: 0, ..self.cell });
+        let epoch = match self.epochs.entry(but_for_the_seed) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => *new.insert(cost::epoch_flops::<T>(&config)?),
+        };
+        let flops = config.optim().epochs as f64 * epoch;
         let speed = if let Some(&speed) = self.speeds.get(method) {
             speed
         } else {

@@ -132,7 +132,7 @@ impl Ablation {
             let row = match self.cell(cell, observer) {
                 // A candidate that diverges loses; the others go on.
                 Err(Error::NotFinite { .. }) if trials.contains(&cell) => {
-                    self.keep(cell, tune::diverged(cell))
+                    self.keep(cell, tune::unmeasured(cell))
                 }
                 row => row,
             };

@@ -8,27 +8,24 @@ use super::table::Row;
 use crate::base::{Error, Result};
 use toml::Value;
 
-/// The candidates of a value that were judged, and their validation scores.
-fn judged<'a>(plan: &'a Plan, rows: &[Row], value: &Value) -> Vec<(&'a Value, f64)> {
-    let of = Axis::label(value);
-    let trials = plan.trials().filter(|trial| trial.value == value);
-    let score = |row: &Row, tuned: &Value| {
-        let is_trial = row.value == of && row.tuned.as_ref() == Some(&Axis::label(tuned));
-        row.validation.filter(|score| score.is_finite() && is_trial && row.seed == plan.seeds[0])
+/// The candidates of a value that were tried, and their validation scores: none of one that diverged.
+fn tried<'a>(plan: &'a Plan, rows: &[Row], value: &Value) -> Vec<(&'a Value, Option<f64>)> {
+    let tried = |trial: Cell<'a>| {
+        let Row { value, labels, seed, tuned, .. } = unmeasured(trial);
+        let is_trial =
+            |row: &&Row| (&row.value, &row.labels, row.seed, &row.tuned) == (&value, &labels, seed, &tuned);
+        let row = rows.iter().find(is_trial)?;
+        Some((trial.tuned?, row.validation.filter(|score| score.is_finite())))
     };
-    let most = plan.judge.labels.last();
-    let rows = || rows.iter().filter(|row| Some(&row.labels) == most);
-    trials
-        .filter_map(|trial| trial.tuned)
-        .filter_map(|tuned| Some((tuned, rows().find_map(|row| score(row, tuned))?)))
-        .collect()
+    plan.trials().filter(|trial| trial.value == value).filter_map(tried).collect()
 }
 
 /// The candidate of a value with the highest validation score so far; the first of equally good ones.
 #[must_use]
 pub fn chosen<'a>(plan: &'a Plan, rows: &[Row], value: &Value) -> Option<&'a Value> {
     let better = |best: (&'a Value, f64), next: (&'a Value, f64)| if next.1 > best.1 { next } else { best };
-    judged(plan, rows, value).into_iter().reduce(better).map(|(tuned, _)| tuned)
+    let judged = tried(plan, rows, value).into_iter().filter_map(|(tuned, score)| Some((tuned, score?)));
+    judged.reduce(better).map(|(tuned, _)| tuned)
 }
 
 /// The rows of the tables: without those of candidates that were not chosen.
@@ -51,17 +48,11 @@ pub fn notes(plan: &Plan, rows: &[Row]) -> Vec<String> {
     let most = most.copied().unwrap_or(1.0);
     let note = |value: &Value| {
         let winner = Axis::label(chosen(plan, rows, value)?);
-        let judged = judged(plan, rows, value);
-        let of = |tuned: &Value| judged.iter().find(|(judged, _)| *judged == tuned).map(|(_, score)| score);
-        let score = |tuned: &Value| {
-            of(tuned).map_or("diverged".to_owned(), |score| format!("{:.2} %", 100.0 * score))
+        let score = |score: Option<f64>| {
+            score.map_or("diverged".to_owned(), |score| format!("{:.2} %", 100.0 * score))
         };
-        let tried = rows
-            .iter()
-            .filter(|row| row.value == Axis::label(value) && row.seed == seed && row.labels == most);
-        let tried = |tuned: &&Value| tried.clone().any(|row| row.tuned == Some(Axis::label(tuned)));
-        let scores =
-            axis.values.iter().filter(tried).map(|tuned| format!("{} {}", Axis::label(tuned), score(tuned)));
+        let tried = tried(plan, rows, value).into_iter();
+        let scores = tried.map(|(tuned, of)| format!("{} {}", Axis::label(tuned), score(of)));
         let (value, scores) = (Axis::label(value), scores.collect::<Vec<_>>().join(", "));
         Some(format!(
             "{} of {value} is {winner}, chosen on validation images with seed {seed} and {most} of the labels: {scores}.",
@@ -71,8 +62,8 @@ pub fn notes(plan: &Plan, rows: &[Row]) -> Vec<String> {
     plan.vary.values.iter().filter_map(note).collect()
 }
 
-/// The row of a candidate that could not be trained to its end.
-pub(super) fn diverged(cell: Cell<'_>) -> Row {
+/// The row of a cell of which nothing is measured, as it stays of a candidate that cannot be trained to its end.
+pub(super) fn unmeasured(cell: Cell<'_>) -> Row {
     Row { tuned: cell.tuned.map(Axis::label), ..Row::of(&Axis::label(cell.value), cell.labels, cell.seed) }
 }
 
@@ -153,7 +144,7 @@ mod tests {
         // One that diverges loses; where all do, nothing is chosen.
         let trials: Vec<Cell<'_>> = plan.trials().collect();
         let first = Row { validation: Some(f64::NAN), ..rows[0].clone() };
-        let rows = [first, diverged(trials[1]), rows[2].clone()];
+        let rows = [first, unmeasured(trials[1]), rows[2].clone()];
         assert!(require(&rows[1]).is_ok() && require_choice(&plan, &rows).is_ok());
         assert_eq!(chosen(&plan, &rows, mae), Some(&Value::from(0.3)));
         let notes = super::notes(&plan, &rows);
