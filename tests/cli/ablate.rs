@@ -22,6 +22,11 @@ fn args<'a>(vary: &'a str, out: &'a str) -> Vec<&'a str> {
     args
 }
 
+/// Methods over one small trunk, an epoch each.
+fn study(vary: &str) -> Vec<&str> {
+    vec!["ablate", "--vary", vary, "--config", "trunk.toml", "--data", "set", "--epochs", "1"]
+}
+
 #[test]
 fn every_value_is_run_with_every_seed_and_only_once() {
     let place = place();
@@ -76,19 +81,9 @@ fn a_choice_can_be_varied_and_judges_left_out() {
 #[test]
 fn methods_are_compared_and_a_setting_of_one_is_its_own() {
     let place = place();
-    let args = [
-        "ablate",
-        "--vary",
-        "method=mae,supervised",
-        "--seeds",
-        "1",
-        "--config",
-        "trunk.toml",
-        "--data",
-        "set",
-    ];
+    let args = study("method=mae,supervised");
     let more =
-        ["--epochs", "1", "--no-finetune", "--labels", "0.5", "--set", "mask.mask_ratio=0.5", "--out", "out"];
+        ["--seeds", "1", "--no-finetune", "--labels", "0.5", "--set", "mask.mask_ratio=0.5", "--out", "out"];
     let table = place.done(&[&args[..], &more].concat());
     assert!(table.contains("| mae | 0.5 | 1 |") && table.contains("| supervised | 0.5 | 1 |"), "{table}");
     let settings = |method: &str| place.text(&format!("out/method={method}/seed-0/pretrain/config.toml"));
@@ -101,8 +96,8 @@ fn methods_are_compared_and_a_setting_of_one_is_its_own() {
 #[test]
 fn fractions_of_the_labels_judge_one_run_of_pre_training_and_random_weights() {
     let place = place();
-    let args = ["ablate", "--vary", "method=mae,supervised,scratch", "--labels", "1,0.5", "--seeds", "2"];
-    let more = ["--config", "trunk.toml", "--data", "set", "--epochs", "1", "--finetune-epochs", "1"];
+    let args = study("method=mae,supervised,scratch");
+    let more = ["--labels", "1,0.5", "--seeds", "2", "--finetune-epochs", "1"];
     let more = [&more[..], &["--finetune-set", "optim.batch_size=6", "--out", "out", "--json"]].concat();
     let rows = place.done(&[&args[..], &more].concat());
     let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
@@ -182,17 +177,8 @@ fn fractions_of_the_labels_judge_one_run_of_pre_training_and_random_weights() {
 #[test]
 fn a_setting_is_chosen_for_each_method_on_validation_images() {
     let place = place();
-    let args = [
-        "ablate",
-        "--vary",
-        "method=mae,supervised,scratch",
-        "--tune",
-        "optim.blr=1e-3,1e-1",
-        "--seeds",
-        "2",
-    ];
-    let more =
-        ["--config", "trunk.toml", "--data", "set", "--epochs", "1", "--no-finetune", "--labels", "0.5,1"];
+    let args = study("method=mae,supervised,scratch");
+    let more = ["--tune", "optim.blr=1e-3,1e-1", "--seeds", "2", "--no-finetune", "--labels", "0.5,1"];
     let dry = place.done(&[&args[..], &more, &["--dry-run", "--json"]].concat());
     let rows = place.done(&[&args[..], &more, &["--out", "out", "--json"]].concat());
     let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
