@@ -1,29 +1,18 @@
 //! `vit-mae ablate`.
 
 use super::ablate_dry;
+use super::ablate_methods::Methods;
+use super::ablate_progress::Points;
 use super::device::DeviceFlags;
 use super::finetune::tasks;
+use super::outln;
 use super::pretrain::methods;
-use super::progress::{self, Progress};
 use super::settings::{assignments, given, over_environment, path, whole};
-use super::{outln, stderr};
-use indicatif::HumanDuration;
-use serde_json::json;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
-use toml::{Table, Value};
-use vit_mae::config::{Overrides, Settings, keys};
-use vit_mae::sweep::{
-    Ablation, AblationObserver, Axis, EvalPlan, METHOD, Plan, Row, SCRATCH, results, table,
-};
+use vit_mae::sweep::{Ablation, Axis, EvalPlan, METHOD, Plan, Row, SCRATCH, results};
+use vit_mae::tasks::Classify;
 use vit_mae::tasks::mae::presets;
-use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
 use vit_mae::tasks::transfer::{DEFAULT_RECIPE, Transfer};
-use vit_mae::tasks::{Classify, all_keys};
-use vit_mae::train::Observer;
 use vit_mae::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -234,31 +223,15 @@ impl Args {
                 "optim.epochs",
             ));
         }
-        let (mut settings, mut texts, mut budget) = (BTreeMap::new(), Vec::new(), None);
-        for method in methods {
-            // The budget is what the first method takes with the most labels.
-            for &labels in labels.iter().rev() {
-                let resolve = |overrides: &Overrides| {
-                    let vary = &vary.key;
-                    with_method(&method, Resolving { args: self, labels, overrides, vary, several })
-                };
-                let mut resolved = resolve(&pretrain)?;
-                if self.equal_compute {
-                    let budget = *budget.get_or_insert(resolved.epochs as f64 * resolved.flops);
-                    resolved = resolve(&resolved.for_operations(budget, &pretrain))?;
-                }
-                let Resolved { table, text, .. } = resolved;
-                // With fewer labels the same operations are more epochs.
-                let one_of_several =
-                    self.equal_compute && self.labels.len() > 1 && table.contains_key("finetune");
-                let name = if one_of_several { Plan::name_at(&method, labels) } else { method.clone() };
-                texts.push(if several { format!("# {name}\n\n{text}") } else { text });
-                settings.insert(name, table);
-                if !one_of_several {
-                    break;
-                }
-            }
+        let (settings, texts) = Methods {
+            preset: &self.preset,
+            config: self.config.as_deref(),
+            overrides: &pretrain,
+            vary: &vary.key,
+            labels: &labels,
+            equal_compute: self.equal_compute,
         }
+        .resolve(&methods)?;
         let plan = Plan {
             vary,
             tune,
@@ -273,113 +246,5 @@ impl Args {
             finetune,
         };
         Ok((plan, texts))
-    }
-}
-
-/// The settings of pre-training by one method, and what they cost.
-struct Resolved {
-    table: Table,
-    /// With where each came from, in TOML.
-    text: String,
-    epochs: u64,
-    warmup_epochs: f64,
-    /// Floating-point operations of an epoch, for each training image that there is.
-    flops: f64,
-}
-
-impl Resolved {
-    /// The overrides with which it takes `budget` operations for each image that there is, as nearly as whole epochs come to it.
-    #[expect(clippy::cast_possible_truncation, reason = "epochs are far fewer")]
-    fn for_operations(&self, budget: f64, overrides: &Overrides) -> Overrides {
-        let mut overrides = overrides.clone();
-        let epochs = (budget / self.flops).round().max(1.0);
-        if epochs != self.epochs as f64 {
-            let warmup = self.warmup_epochs * epochs / self.epochs as f64;
-            let flags = [("optim.epochs", (epochs as i64).into()), ("optim.warmup_epochs", warmup.into())];
-            overrides.flags.extend(flags.map(|(key, value): (&str, Value)| (key.to_owned(), value)));
-        }
-        overrides
-    }
-}
-
-/// Resolves the settings of pre-training by one method.
-struct Resolving<'a> {
-    args: &'a Args,
-    /// The fraction of the labels that it learns from, if it learns from labels.
-    labels: f64,
-    overrides: &'a Overrides,
-    vary: &'a str,
-    /// Whether other methods are tried as well: then a setting that only others have is theirs alone.
-    several: bool,
-}
-
-impl WithMethod for Resolving<'_> {
-    type Output = Resolved;
-
-    fn run<M: Method>(self) -> Result<Resolved> {
-        let Self { args, labels, overrides, vary, several } = self;
-        let (all, own) = (all_keys(), keys::<M::Config>());
-        let mut overrides = overrides.clone();
-        overrides.flags.retain(|(key, _)| !several || own.contains(key) || !all.contains(key));
-        let mut resolved = M::layered(&args.preset, args.config.as_deref(), &overrides)?;
-        if !several {
-            resolved.origins.set(vary, "varied by --vary");
-        }
-        let optim = resolved.config.optim();
-        let (epochs, warmup_epochs) = (optim.epochs, optim.warmup_epochs);
-        let table = resolved.config.to_table()?;
-        // Who learns from labels sees the labelled images alone.
-        let share = if table.contains_key("finetune") { labels } else { 1.0 };
-        let flops = share * M::flops_per_image(&resolved.config);
-        Ok(Resolved { table, text: resolved.to_toml()?, epochs, warmup_epochs, flops })
-    }
-}
-
-/// Says on stderr which run is on, and how far the whole is.
-struct Points {
-    done: usize,
-    signal: Arc<AtomicUsize>,
-    /// Points that were not done before, since `started`, and whether this one is of them.
-    ran: u32,
-    runs: bool,
-    started: Instant,
-}
-
-impl Points {
-    fn new() -> Self {
-        Self { done: 0, signal: progress::signals(), ran: 0, runs: false, started: Instant::now() }
-    }
-
-    /// The time that the others will take, by the mean of those that were run.
-    fn left(&self, of: usize) -> Option<Duration> {
-        let others = u32::try_from(of - self.done).ok().filter(|&others| others > 0)?;
-        Some(self.started.elapsed().checked_div(self.ran)? * others)
-    }
-}
-
-impl AblationObserver for Points {
-    fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Observer + 'a> {
-        self.runs = true;
-        stderr::line(name, &json!({ "kind": "run", "name": name, "epochs": epochs, "steps": steps }));
-        Box::new(Progress::heeding(self.signal.clone(), epochs, steps))
-    }
-
-    fn done(&mut self, row: &Row, of: usize) {
-        self.done += 1;
-        self.ran += u32::from(std::mem::take(&mut self.runs));
-        let left = self.left(of);
-        let measured = table::COLUMNS.iter().filter_map(|c| Some((c.name, (c.of)(row)?)));
-        let measured: Vec<_> = measured.map(|(name, x)| format!("{name} {:.2} %", 100.0 * x)).collect();
-        let tuned = row.tuned.as_ref().map_or(String::new(), |tuned| format!(", {tuned}"));
-        let (done, value, labels, seed) = (self.done, &row.value, row.labels, row.seed);
-        let rest = left.map_or(String::new(), |left| format!("; about {} left", HumanDuration(left)));
-        let text = format!(
-            "{done}/{of} done: {value}{tuned}, labels {labels}, seed {seed}: {}{rest}",
-            measured.join(", ")
-        );
-        let seconds_left = left.map(|left| left.as_secs_f64());
-        let json =
-            json!({ "kind": "point", "done": done, "of": of, "seconds_left": seconds_left, "row": row });
-        stderr::line(text, &json);
     }
 }

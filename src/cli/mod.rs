@@ -2,6 +2,8 @@
 
 pub(crate) mod ablate;
 mod ablate_dry;
+mod ablate_methods;
+mod ablate_progress;
 pub(crate) mod audit;
 pub(crate) mod bench;
 mod bench_gpu;

@@ -237,29 +237,39 @@ fn a_dry_run_says_what_is_left_and_runs_nothing() {
     assert_eq!(hours, [false, false, false, false, false, true]);
 }
 
-/// Operations of an image's step with the default settings.
-fn flops<M: Method>() -> f64 {
-    M::flops_per_image(&M::layered("nano", None, &Vec::new().into()).unwrap().config)
+/// Operations of an image's step with the settings of a preset.
+fn flops<M: Method>(preset: &str) -> f64 {
+    M::flops_per_image(&M::layered(preset, None, &Vec::new().into()).unwrap().config)
 }
 
+/// Compute is counted as a dry run counts it: images of an epoch, as often as `data.repeats` or a short epoch shows each.
 #[test]
 fn methods_are_given_equal_compute() {
     let place = place();
     let printed = |more: &[&str]| {
-        let methods = ["ablate", "--vary", "method=mae,moco-v3,beit,supervised", "--print-config"];
+        let methods =
+            ["ablate", "--vary", "method=mae,moco-v3,beit,supervised", "--print-config", "--data", "set"];
         let labels: &[&str] = if more.contains(&"--labels") { &[] } else { &["--labels", "0.5"] };
         let printed = place.done(&[&methods[..], labels, more].concat());
         let epochs = printed.lines().filter_map(|line| line.strip_prefix("epochs = ")?.split(' ').next());
         epochs.map(|epochs| epochs.parse().unwrap()).collect::<Vec<f64>>()
     };
     assert_eq!(printed(&["--epochs", "30"]), [30.0; 4]);
-    let of_image = [flops::<Pretrain>(), flops::<MocoV3>(), flops::<BeitStyle>(), 0.5 * flops::<Classify>()];
-    let equal = of_image.map(|flops| (30.0 * of_image[0] / flops).round());
-    assert_eq!(printed(&["--epochs", "30", "--equal-compute"]), equal);
+    let equal = |preset: &str, samples: [f64; 4]| {
+        let of_image = [flops::<Pretrain>, flops::<MocoV3>, flops::<BeitStyle>, flops::<Classify>];
+        let epoch = |i: usize| samples[i] * of_image[i](preset);
+        [0, 1, 2, 3].map(|i| (30.0 * epoch(0) / epoch(i)).round())
+    };
+    // Of 24 images a tenth validates; half of the labels of the others are 11 images.
+    let once = ["--epochs", "30", "--equal-compute"];
+    assert_eq!(printed(&once), equal("nano", [22.0, 22.0, 22.0, 11.0]));
+    // This preset shows so few images until an epoch has 1,600 samples, 73 times; labelled ones are shown once.
+    let often = printed(&[&once[..], &["--preset", "photo"]].concat());
+    assert_eq!(often, equal("photo", [1606.0, 1606.0, 1606.0, 11.0]));
     // With fewer labels the same operations are more epochs.
-    let both = printed(&["--epochs", "30", "--equal-compute", "--labels", "1,0.25"]);
-    let of_labels = [1.0, 0.25].map(|labels| (30.0 * of_image[0] / (2.0 * labels * of_image[3])).round());
-    assert_eq!(both, [&equal[..3], &of_labels].concat());
+    let both = printed(&[&once[..], &["--labels", "1,0.25"]].concat());
+    let [all, quarter] = [22.0, 5.0].map(|images| equal("nano", [22.0, 22.0, 22.0, images]));
+    assert_eq!(both, [&all[..], &quarter[3..]].concat());
     let args = args("mask-ratio=0.5,0.75", "new");
     place.refused(&[&args[..], &["--equal-compute"]].concat(), &["--equal-compute", "method"]);
 }
