@@ -9,7 +9,7 @@ use super::outln;
 use super::pretrain::methods;
 use super::settings::{assignments, given, over_environment, path, whole};
 use std::path::PathBuf;
-use vit_mae::sweep::{Ablation, Axis, EvalPlan, METHOD, Plan, Row, SCRATCH, results};
+use vit_mae::sweep::{Ablation, Axis, Epochs, EvalPlan, METHOD, Plan, Row, SCRATCH, results};
 use vit_mae::tasks::Classify;
 use vit_mae::tasks::mae::presets;
 use vit_mae::tasks::transfer::{DEFAULT_RECIPE, Transfer};
@@ -24,6 +24,7 @@ Examples:
   vit-mae ablate --vary mask-strategy=random,grid,block --out strategy
   vit-mae ablate --vary method=mae,moco-v3,beit,supervised --labels 0.1 --equal-compute --out methods
   vit-mae ablate --vary method=mae,supervised,scratch --labels 0.02,0.1,1 --seeds 3 --out labels
+  vit-mae ablate --vary method=mae,scratch --labels 0.02,1 --finetune-epochs 0.02:60,1:10 --out labels
   vit-mae ablate --vary method=mae,moco-v3 --tune optim.blr=5e-4,1.5e-3 --out tuned
   vit-mae ablate --vary method=mae,supervised --labels 0.1,1 --dry-run        what that would take
   vit-mae ablate --plan labels/ablation.toml --out again   the same study in another folder
@@ -119,9 +120,9 @@ pub(crate) struct Args {
     /// Change any setting of fine-tuning; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     finetune_set: Vec<String>,
-    /// Passes over the labelled images in fine-tuning
-    #[arg(long)]
-    finetune_epochs: Option<u64>,
+    /// Passes over the labelled images in fine-tuning, or for each of --labels its own: 0.01:40,0.1:12,1:3
+    #[arg(long, value_name = "N|FRACTION:N,…")]
+    finetune_epochs: Option<String>,
 
     /// Threads; does not change a single bit of the result [default: one a core]
     #[arg(long)]
@@ -201,7 +202,12 @@ impl Args {
         ]));
         let mut finetune = assignments(&self.finetune_set)?;
         finetune.extend(self.device.overrides());
-        finetune.extend(given([("optim.epochs", whole("--finetune-epochs", self.finetune_epochs)?)]));
+        let (all, finetune_epochs) = match self.finetune_epochs.as_deref().map(Epochs::parse).transpose()? {
+            Some(Epochs::Each(each)) => (None, each),
+            Some(Epochs::All(epochs)) => (Some(epochs), Vec::new()),
+            None => (None, Vec::new()),
+        };
+        finetune.extend(given([("optim.epochs", whole("--finetune-epochs", all)?)]));
         let (pretrain, several) = (over_environment(pretrain)?, vary.key == METHOD);
         let mut methods =
             if several { vary.values.iter().map(Axis::label).collect() } else { vec![self.method.clone()] };
@@ -241,6 +247,7 @@ impl Args {
                 finetune: (!self.no_finetune).then(|| self.recipe.clone()),
                 task: self.task.clone(),
                 labels,
+                finetune_epochs,
             },
             pretrain: settings,
             finetune,

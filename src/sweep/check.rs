@@ -1,5 +1,6 @@
 //! Looks at every cell of a plan before anything runs, so that none fails after hours for a reason that could have been known.
 
+use super::epochs;
 use super::plan::{Cell, METHOD, Plan, Point};
 use crate::base::{Error, Result};
 use crate::config::Settings;
@@ -22,6 +23,7 @@ pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
     if let Some(share) = labels.iter().find(|&&share| !(share > 0.0 && share <= 1.0)) {
         return Err(Error::setting("--labels", "more than 0, at most 1", share));
     }
+    epochs::check(&plan.judge.finetune_epochs, labels)?;
     if let Some(tune) = plan.tune.as_ref().filter(|tune| [METHOD, &plan.vary.key].contains(&&*tune.key)) {
         return Err(Error::setting("--tune", "a setting of pre-training that is not varied", &tune.name));
     }

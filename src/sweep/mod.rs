@@ -18,6 +18,7 @@
 mod check;
 pub mod cost;
 pub mod difference;
+pub mod epochs;
 pub mod figure;
 mod page;
 pub mod plan;
@@ -26,6 +27,7 @@ mod runs;
 pub mod table;
 pub mod tune;
 
+pub use epochs::Epochs;
 pub use plan::{Axis, Cell, EvalPlan, METHOD, Plan, Point, SCRATCH};
 pub use table::Row;
 

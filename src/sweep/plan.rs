@@ -1,5 +1,6 @@
 //! What an ablation varies, and what is done at each point.
 
+use super::epochs;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::config::Settings;
@@ -74,6 +75,9 @@ pub struct EvalPlan {
     /// Fractions of the labels that both may use, ascending. A plan of one may call it `label_share`.
     #[serde(alias = "label_share", deserialize_with = "one_or_several")]
     pub labels: Vec<f64>,
+    /// Epochs of fine-tuning with each fraction, `[[0.01, 40], [1.0, 3]]`; none where the recipe or `finetune` says them for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finetune_epochs: Vec<(f64, u64)>,
 }
 
 impl Axis {
@@ -134,10 +138,10 @@ pub fn number(value: &Value) -> Option<f64> {
     value.as_float().or_else(|| value.as_integer().map(|n| n as f64))
 }
 
-/// A seed as TOML has it.
-fn whole(seed: u64) -> Result<Value> {
-    let seed = i64::try_from(seed).map_err(|_| Error::setting("--seeds", "at most 2⁶³ − 1", seed));
-    seed.map(Value::from)
+/// A number as TOML has it.
+fn whole(flag: &str, number: u64) -> Result<Value> {
+    let number = i64::try_from(number).map_err(|_| Error::setting(flag, "at most 2⁶³ − 1", number));
+    number.map(Value::from)
 }
 
 /// One row of the table: a value, judged with a fraction of the labels, with a seed.
@@ -184,7 +188,8 @@ impl Plan {
     /// # Errors
     /// If there is no such method.
     pub fn point<'a>(&'a self, cell: Cell<'a>) -> Result<Point<'a>> {
-        let (value, mut flags) = (self.pretrained(cell), vec![("run.seed".to_owned(), whole(cell.seed)?)]);
+        let (value, mut flags) =
+            (self.pretrained(cell), vec![("run.seed".to_owned(), whole("--seeds", cell.seed)?)]);
         let method = if self.vary.key == METHOD {
             value.as_str().unwrap_or_default()
         } else {
@@ -229,8 +234,11 @@ impl Plan {
     /// If they cannot work.
     pub fn finetuning<T: Transfer>(&self, recipe: &str, start: &Start, cell: Cell<'_>) -> Result<T::Config> {
         let mut flags = self.finetune.clone();
-        flags.push(("run.seed".to_owned(), whole(cell.seed)?));
+        flags.push(("run.seed".to_owned(), whole("--seeds", cell.seed)?));
         flags.push(("finetune.label_share".to_owned(), cell.labels.into()));
+        if let Some(epochs) = epochs::at(&self.judge.finetune_epochs, cell.labels) {
+            flags.push(("optim.epochs".to_owned(), whole("--finetune-epochs", epochs)?));
+        }
         Ok(T::layered(recipe, (start.given()?, ""), None, &flags.into())?.config)
     }
 

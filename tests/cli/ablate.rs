@@ -209,7 +209,7 @@ fn a_setting_is_chosen_for_each_method_on_validation_images() {
 fn a_dry_run_says_what_is_left_and_runs_nothing() {
     let place = place();
     let args = ["ablate", "--vary", "method=mae,supervised,scratch", "--labels", "0.5,1", "--seeds", "1"];
-    let more = ["--config", "trunk.toml", "--data", "set", "--epochs", "2", "--finetune-epochs", "3"];
+    let more = ["--config", "trunk.toml", "--data", "set", "--epochs", "2", "--finetune-epochs", "1:3,0.5:5"];
     let more = [&more[..], &["--finetune-set", "optim.batch_size=6"]].concat();
     let dry = |more: &[&str]| {
         let before = place.listing();
@@ -226,11 +226,20 @@ fn a_dry_run_says_what_is_left_and_runs_nothing() {
         Classify::layered("nano", Some(&place.path("trunk.toml")), &Vec::new().into()).unwrap().config;
     let finetune = 3.0 * 22.0 * Classify::flops_per_image(&config);
     assert!((flops(&rows[5], "finetune_flops") / finetune - 1.0).abs() < 1e-9, "{}", rows[5]);
+    // Half of the labels have five epochs of their own.
+    let finetune = 5.0 / 3.0 * 11.0 / 22.0 * finetune;
+    assert!((flops(&rows[4], "finetune_flops") / finetune - 1.0).abs() < 1e-9, "{}", rows[4]);
     assert!(rows.iter().all(|row| flops(row, "hours") > 0.0 && row["done"] == false));
     let table = place.done(&[&args[..], &more, &["--dry-run"]].concat());
     assert!(table.contains("scratch") && table.contains("GFLOP/s") && table.contains("hours"), "{table}");
 
     place.done(&[&args[..], &more, &["--out", "out"]].concat());
+    assert!(place.text("out/ablation.toml").contains("finetune_epochs = [[0.5, 5], [1.0, 3]]"));
+    let epochs = |labels| {
+        let config = place.text(&format!("out/method=mae/seed-0/labels={labels}/finetune/config.toml"));
+        config.lines().find_map(|line| line.strip_prefix("epochs = ")?.parse::<u64>().ok())
+    };
+    assert_eq!((epochs("0.5"), epochs("1")), (Some(5), Some(3)));
     fs::remove_file(place.path("out/method=scratch/seed-0/labels=1/row.json")).unwrap();
     let left = dry(&["ablate", "--resume", "out"]);
     let hours: Vec<bool> = left.iter().map(|row| flops(row, "hours") > 0.0).collect();
@@ -287,6 +296,13 @@ fn bad_input_is_refused_before_anything_is_run() {
     refused("mask-ratio=0.5,0.6", &["--labels", "2"], &["--labels", "at most 1"]);
     refused("mask-ratio=0.5,0.6", &["--labels", "0.1,0.1"], &["--labels", "different"]);
     refused("mask-ratio=0.5,0.6", &["--labels", "0.1,1"], &["finetune.label_share"]);
+    let halves = ["ablate", "--vary", "norm-pix=true,false", "--labels", "0.5,1", "--out", "new"];
+    let epochs = |epochs, words: &[&str]| {
+        place.refused(&[&halves[..], &["--finetune-epochs", epochs]].concat(), words);
+    };
+    epochs("1:2", &["--finetune-epochs", "--labels 0.5, 1", "none for 0.5"]);
+    epochs("0.1:3,0.5:2,1:2", &["--finetune-epochs", "one for 0.1"]);
+    epochs("0.5-2", &["--finetune-epochs", "fraction:epochs", "0.5-2"]);
     let large = ["--labels", "0.5,1", "--finetune-set", "optim.batch_size=12"];
     refused("mask-ratio=0.5,0.6", &large, &["optim.batch_size", "at most 10"]);
     refused("mask-ratio=0.5,0.6", &["--tune", "mask-ratio=0.1,0.2"], &["--tune", "not varied"]);
