@@ -12,6 +12,7 @@ pub mod mae;
 pub mod metrics;
 pub mod moco;
 pub mod pca;
+pub mod per_picture;
 pub mod pretrained;
 pub mod pretraining;
 pub mod probe;

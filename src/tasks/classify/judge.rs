@@ -7,6 +7,7 @@ use super::{Classify, recipes};
 use crate::base::{Error, Result};
 use crate::tasks::confusion;
 use crate::tasks::features::Listener;
+use crate::tasks::per_picture::PerPicture;
 use crate::tasks::transfer::{
     JudgeRequest, Judged, PredictRequest, Predicted, Recipes, Transfer, json, load_best,
 };
@@ -45,6 +46,10 @@ impl Transfer for Classify {
 
     fn score(outcome: &Outcome) -> Option<f64> {
         outcome.test_accuracy.or(outcome.validation_accuracy)
+    }
+
+    fn per_picture(outcome: &Outcome) -> Option<&PerPicture> {
+        outcome.per_picture.as_ref()
     }
 
     fn judge(request: &JudgeRequest<'_>, listener: &dyn Listener) -> Result<Judged> {

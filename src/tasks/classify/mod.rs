@@ -24,6 +24,7 @@ use crate::tasks::Metrics;
 use crate::tasks::classify::evaluate::Evaluation;
 use crate::tasks::classify::splits::Splits;
 use crate::tasks::confusion;
+use crate::tasks::per_picture::PerPicture;
 use crate::tasks::transfer::{Start, StepOptions, load_best};
 use crate::train::curves;
 use crate::train::memory::StepMemory;
@@ -225,11 +226,14 @@ impl Task for Classify {
             wall_secs,
             seed: config.run.seed,
             skipped,
+            per_picture: None,
         };
         let sheets = match &images.test {
             Ok(set) => {
                 let evaluation = evaluate(cx, &best, set)?;
                 outcome.tested(&evaluation, &config);
+                let right = evaluation.judgements.iter().map(|judgement| judgement.rank == 0);
+                outcome.per_picture = Some(PerPicture::accuracy(&**set, right));
                 draw_test(cx, (&best, &config), (&evaluation, &**set), chosen.epoch)?
             }
             Err(_) => Vec::new(),

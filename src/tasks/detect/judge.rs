@@ -16,6 +16,7 @@ use crate::draw::scatter::scatter_svg;
 use crate::models::detect::Detector;
 use crate::models::vit::VitConfig;
 use crate::tasks::features::Listener;
+use crate::tasks::per_picture::PerPicture;
 use crate::tasks::transfer::{
     JudgeRequest, Judged, PredictRequest, Predicted, Recipes, Transfer, file_name, json, layered, load_best,
     percent, seen_as,
@@ -100,6 +101,10 @@ impl Transfer for Detect {
 
     fn score(outcome: &Outcome) -> Option<f64> {
         outcome.test_box_ap.or(outcome.validation_box_ap)
+    }
+
+    fn per_picture(outcome: &Outcome) -> Option<&PerPicture> {
+        outcome.per_picture.as_ref()
     }
 
     fn judge(request: &JudgeRequest<'_>, listener: &dyn Listener) -> Result<Judged> {

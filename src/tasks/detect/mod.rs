@@ -27,6 +27,7 @@ use crate::draw::report::Report;
 use crate::models::detect::Detector;
 use crate::optim::{Group, groups};
 use crate::params::Params;
+use crate::tasks::per_picture::PerPicture;
 use crate::tasks::transfer::{DenseSplits, Start, StepOptions, load_best};
 use crate::train::curves;
 use crate::train::input::Input;
@@ -37,6 +38,7 @@ use crate::train::task::{
     Architecture, Effort, EvalCx, Findings, Losses, Opened, Outcome as _, StepCx, Task, Validation,
 };
 use anchor_cover::AnchorCover;
+use coco::{Matches, Overlap, Protocol};
 use evaluate::{Evaluation, evaluate};
 use predictor::Predictor;
 use step::Annotated;
@@ -222,6 +224,7 @@ impl Task for Detect {
             wall_secs,
             seed: config.run.seed,
             skipped,
+            per_picture: None,
         };
         let mut sheets = dir.sheets_of_report()?;
         let step = explain::sheet(&best, &config, &*images.train, cx.workers)?;
@@ -242,6 +245,8 @@ impl Task for Detect {
             }
             (outcome.test_box_ap, outcome.test_mask_ap) = (test.box_ap(), test.mask_ap());
             outcome.test = Some(test);
+            let matches = Matches::new(&evaluation.images, Overlap::Boxes, &Protocol::default());
+            outcome.per_picture = Some(PerPicture::new(&**set, move |times| matches.ap(times)));
         }
         dir.write_result(&outcome)?;
         let report = Report {

@@ -1,6 +1,7 @@
 //! What a finished detection run reached.
 
 use super::summary::Summary;
+use crate::tasks::per_picture::PerPicture;
 use serde::Serialize;
 
 /// What a finished run reached; `result.json` is this.
@@ -34,6 +35,9 @@ pub struct Outcome {
     /// Images that could not be read and were replaced or left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
+    /// The score on any choice of the test pictures.
+    #[serde(skip)]
+    pub per_picture: Option<PerPicture>,
 }
 
 impl crate::train::task::Outcome for Outcome {

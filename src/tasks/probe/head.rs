@@ -14,7 +14,7 @@ use crate::models::classify::{LinearProbe, cross_entropy};
 use crate::optim::{Group, Lars, Schedule, Sgd, clip, groups};
 use crate::params::Params;
 use crate::tasks::Metrics;
-use crate::tasks::metrics::judge;
+use crate::tasks::metrics::{Judgement, judge};
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -187,9 +187,9 @@ impl Rule {
     }
 }
 
-/// What a probe makes of labelled features, with the running statistics of its batch norm.
+/// What a probe makes of labelled features, one by one, with the running statistics of its batch norm.
 #[must_use]
-pub fn evaluate(probe: &LinearProbe<f32>, data: &Labelled, backend: Backend) -> Metrics {
+pub fn judgements(probe: &LinearProbe<f32>, data: &Labelled, backend: Backend) -> Vec<Judgement> {
     let classes = probe.head.bias.len();
     let mut logits = Array2::zeros((data.labels.len(), classes));
     let features = data.features.axis_chunks_iter(Axis(0), CHUNK);
@@ -198,7 +198,13 @@ pub fn evaluate(probe: &LinearProbe<f32>, data: &Labelled, backend: Backend) -> 
         let (chunk, _) = probe.forward(features.to_owned(), false, &mut Exec::new(backend));
         logits.assign(&chunk);
     });
-    Metrics::of(&judge(logits.view(), &data.labels), classes)
+    judge(logits.view(), &data.labels)
+}
+
+/// The same, counted.
+#[must_use]
+pub fn evaluate(probe: &LinearProbe<f32>, data: &Labelled, backend: Backend) -> Metrics {
+    Metrics::of(&judgements(probe, data, backend), probe.head.bias.len())
 }
 
 /// A learning rate that was tried, and what its probe reached on the validation images.

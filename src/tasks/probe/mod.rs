@@ -18,9 +18,10 @@ use crate::tasks::classify::splits::Splits;
 use crate::tasks::classify::summary::Summary;
 use crate::tasks::features::{Listener, features};
 use crate::tasks::knn::Knn;
-use crate::tasks::metrics::judge;
+use crate::tasks::metrics::{Judgement, judge};
+use crate::tasks::per_picture::PerPicture;
 use crate::tasks::pretrained::Pretrained;
-use crate::tasks::probe::head::{Labelled, Optimizer, ProbeConfig, Trial, evaluate, sweep};
+use crate::tasks::probe::head::{Labelled, Optimizer, ProbeConfig, Trial, judgements, sweep};
 use crate::train::input::Input;
 use crate::train::readable::leave_out_bad;
 use crate::train::source::Source;
@@ -143,6 +144,10 @@ pub struct Judged {
     pub metrics: Metrics,
     /// Their features and classes.
     pub set: Labelled,
+    /// The probe's accuracy on any choice of the test images; none without a test split.
+    pub probe_per_picture: Option<PerPicture>,
+    /// That of the neighbours' vote.
+    pub knn_per_picture: Option<PerPicture>,
 }
 
 /// Answers.
@@ -177,14 +182,24 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Jud
         (chosen, tried) = sweep(&probe, &train, validation, names.len(), backend)?;
     }
     let model = chosen.train(&train, names.len(), backend)?;
-    let judge_probe = |set: &Labelled| evaluate(&model, set, backend);
-    let (on_validation, on_test) = (validation.as_ref().map(judge_probe), test.as_ref().map(judge_probe));
+    let judge_probe = |set: &Labelled| judgements(&model, set, backend);
+    let count = |judged: &Vec<Judgement>| Metrics::of(judged, names.len());
+    let on_test = test.as_ref().map(judge_probe);
+    let per_picture = |judged: &[Judgement]| {
+        let right = judged.iter().map(|judgement| judgement.rank == 0);
+        sets.test.as_ref().ok().map(|set| PerPicture::accuracy(&**set, right))
+    };
+    let probe_per_picture = on_test.as_ref().and_then(|judged| per_picture(judged));
+    let on_validation = validation.as_ref().map(|set| count(&judge_probe(set)));
+    let on_test = on_test.as_ref().map(count);
     let judging = test.as_ref().or(validation.as_ref()).expect("checked: one of the two is there");
+    let mut knn_per_picture = None;
     let knn = ask.knn.map(|knn| {
         let (bank, queries) = (train.features.view(), judging.features.view());
         let scores = knn.scores(bank, &train.labels, names.len(), queries, backend);
-        let metrics = Metrics::of(&judge(scores.view(), &judging.labels), names.len());
-        let summary = Summary::without_probabilities(&metrics, names);
+        let judged = judge(scores.view(), &judging.labels);
+        knn_per_picture = per_picture(&judged);
+        let summary = Summary::without_probabilities(&count(&judged), names);
         KnnReport { k: knn.k, temperature: knn.temperature, summary }
     });
     let report = ProbeReport {
@@ -207,7 +222,8 @@ pub fn probe(ask: &Probing, listener: &dyn Listener) -> Result<(ProbeReport, Jud
     };
     let checked = "checked: one of the two is there";
     let metrics = on_test.or(on_validation).expect(checked);
-    Ok((report, Judged { metrics, set: test.or(validation).expect(checked) }))
+    let set = test.or(validation).expect(checked);
+    Ok((report, Judged { metrics, set, probe_per_picture, knn_per_picture }))
 }
 
 /// Opens the images, and refuses what cannot be judged or chosen with them; also why some were left out.

@@ -25,6 +25,8 @@ pub struct Evaluation {
     pub cross_entropy: Option<f64>,
     /// mIoU of each image by itself, in the order of the data; none where nothing is labelled.
     pub of_images: Vec<Option<f64>>,
+    /// Intersection and union of each class in each image ([`PixelMetrics::overlaps`]).
+    pub overlaps: Vec<Vec<[f64; 2]>>,
 }
 
 /// Judges a network, image by image on all threads, and on all ranks of the workers, each of which sees a share of the images; `keep`
@@ -62,18 +64,23 @@ pub fn evaluate(
             of_image.count(truth.view(), seen.map.view());
             metrics.confusion += &of_image.confusion;
             let labelled = truth.iter().filter(|&&label| label != IGNORED).count();
-            of_images.push(([of_image.miou(), seen.cross_entropy_sum], labelled));
+            of_images.push((([of_image.miou(), seen.cross_entropy_sum], labelled), of_image.overlaps()));
             keep(index, &seen.map)?;
         }
     }
     workers.engine().check()?;
-    let mut all =
-        Evaluation { metrics: PixelMetrics::new(names.len()), cross_entropy: None, of_images: Vec::new() };
+    let mut all = Evaluation {
+        metrics: PixelMetrics::new(names.len()),
+        cross_entropy: None,
+        of_images: Vec::new(),
+        overlaps: Vec::new(),
+    };
     let (mut sum, mut labelled) = (Some(0.0), 0_usize);
     for (metrics, of_images) in gather(ranks, (metrics, of_images))? {
         all.metrics.confusion += &metrics.confusion;
-        for ([miou, cross_entropy_sum], pixels) in of_images {
+        for (([miou, cross_entropy_sum], pixels), overlaps) in of_images {
             all.of_images.push(miou);
+            all.overlaps.push(overlaps);
             labelled += pixels;
             sum = sum.zip(cross_entropy_sum).map(|(sum, more)| sum + more);
         }

@@ -12,6 +12,7 @@ use crate::draw::palette::label_map_png;
 use crate::models::segment::Segmenter;
 use crate::tasks::confusion;
 use crate::tasks::features::Listener;
+use crate::tasks::per_picture::PerPicture;
 use crate::tasks::transfer::{
     JudgeRequest, Judged, OVERLAY, PredictRequest, Predicted, Recipes, Transfer, file_name, json, load_best,
     percent, seen_as,
@@ -69,6 +70,10 @@ impl Transfer for Segment {
 
     fn score(outcome: &Outcome) -> Option<f64> {
         outcome.test_miou.or(outcome.validation_miou)
+    }
+
+    fn per_picture(outcome: &Outcome) -> Option<&PerPicture> {
+        outcome.per_picture.as_ref()
     }
 
     fn judge(request: &JudgeRequest<'_>, listener: &dyn Listener) -> Result<Judged> {

@@ -60,11 +60,22 @@ impl PixelMetrics {
         self.confusion.row(class).sum()
     }
 
+    /// Pixels of intersection and union of a class.
+    fn overlap(&self, class: usize) -> [u64; 2] {
+        let intersection = self.confusion[[class, class]];
+        [intersection, self.of_class(class) + self.confusion.column(class).sum() - intersection]
+    }
+
+    /// Intersection and union of each class: all that [`miou_over`] needs of an image. Below 2⁵³ pixels.
+    #[must_use]
+    pub fn overlaps(&self) -> Vec<[f64; 2]> {
+        (0..self.classes()).map(|class| self.overlap(class).map(|pixels| pixels as f64)).collect()
+    }
+
     /// Intersection over union of a class; none if it neither occurs nor is predicted.
     #[must_use]
     pub fn iou(&self, class: usize) -> Option<f64> {
-        let intersection = self.confusion[[class, class]];
-        let union = self.of_class(class) + self.confusion.column(class).sum() - intersection;
+        let [intersection, union] = self.overlap(class);
         ratio(intersection, union)
     }
 
@@ -99,6 +110,21 @@ impl PixelMetrics {
     }
 }
 
+/// mIoU of images of which number `i` counts `times[i]` times, from the [`PixelMetrics::overlaps`] of each.
+#[must_use]
+pub fn miou_over(images: &[Vec<[f64; 2]>], times: &[u32]) -> Option<f64> {
+    let classes = images.first().map_or(0, Vec::len);
+    let iou = |class: usize| {
+        let add = |[i, u]: [f64; 2], (image, &times): (&Vec<[f64; 2]>, &u32)| {
+            let [intersection, union] = image[class];
+            [i + f64::from(times) * intersection, u + f64::from(times) * union]
+        };
+        let [intersection, union] = images.iter().zip(times).fold([0.0; 2], add);
+        (union > 0.0).then(|| intersection / union)
+    };
+    mean((0..classes).filter_map(iou))
+}
+
 fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
@@ -106,4 +132,30 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::arr2;
+
+    #[test]
+    fn a_choice_of_images_has_the_miou_of_their_pixels() {
+        let of = |truth: [u8; 4], predicted: [u8; 4]| {
+            let mut metrics = PixelMetrics::new(3);
+            metrics.count(arr2(&[truth]).view(), arr2(&[predicted]).view());
+            metrics
+        };
+        let images =
+            [of([0, 0, 1, 1], [0, 1, 1, 1]), of([2, 2, 2, IGNORED], [2, 0, 2, 1]), of([IGNORED; 4], [0; 4])];
+        let overlaps: Vec<_> = images.iter().map(PixelMetrics::overlaps).collect();
+        for times in [[1, 1, 1], [3, 0, 2], [0, 2, 0], [2, 5, 1]] {
+            let mut all = PixelMetrics::new(3);
+            for (image, times) in images.iter().zip(times) {
+                (0..times).for_each(|_| all.confusion += &image.confusion);
+            }
+            assert_eq!(miou_over(&overlaps, &times), all.miou());
+        }
+        assert_eq!(miou_over(&overlaps, &[0, 0, 4]), None);
+    }
 }

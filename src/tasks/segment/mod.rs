@@ -25,6 +25,7 @@ use crate::models::segment::Segmenter;
 use crate::optim::{Group, groups};
 use crate::params::Params;
 use crate::tasks::confusion;
+use crate::tasks::per_picture::PerPicture;
 use crate::tasks::transfer::{DenseSplits, Start, StepOptions, load_best};
 use crate::train::curves;
 use crate::train::input::Input;
@@ -236,6 +237,7 @@ impl Task for Segment {
             wall_secs,
             seed: config.run.seed,
             skipped,
+            per_picture: None,
         };
         let mut sheets = dir.sheets_of_report()?;
         if let Ok(set) = &images.test {
@@ -256,6 +258,9 @@ impl Task for Segment {
             }
             outcome.test_miou = test.miou;
             outcome.test = Some(test);
+            let overlaps = evaluation.overlaps;
+            let miou = move |times: &[u32]| metrics::miou_over(&overlaps, times);
+            outcome.per_picture = Some(PerPicture::new(&**set, miou));
         }
         dir.write_result(&outcome)?;
         let miou = curves::score_svg(records, "miou")?;

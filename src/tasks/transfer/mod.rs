@@ -22,6 +22,7 @@ use crate::base::Result;
 use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
 use crate::tasks::features::Listener;
+use crate::tasks::per_picture::PerPicture;
 use crate::train::task::Task;
 use std::path::Path;
 
@@ -54,6 +55,9 @@ pub trait Transfer: Task<Start = Start> {
 
     /// The score of a finished run: on test images, or else on those that chose its epoch.
     fn score(outcome: &Self::Outcome) -> Option<f64>;
+
+    /// The score of a finished run on any choice of the test pictures; none without a test split.
+    fn per_picture(outcome: &Self::Outcome) -> Option<&PerPicture>;
 
     /// Judges a finished model on data with labels.
     ///

@@ -52,7 +52,7 @@ pub struct Evaluation {
 
 /// What became of a detection.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     Right,
     Wrong,
     /// In a crowd, or of another size.
@@ -60,13 +60,13 @@ enum Verdict {
 }
 
 /// One image's detections of a class.
-struct Judged {
+pub(super) struct Judged {
     /// The surest first.
-    scores: Vec<f64>,
+    pub(super) scores: Vec<f64>,
     /// Of each size `[overlaps, detections]`.
-    verdicts: [Array2<Verdict>; 4],
+    pub(super) verdicts: [Array2<Verdict>; 4],
     /// How many objects there are of each size.
-    objects: [usize; 4],
+    pub(super) objects: [usize; 4],
 }
 
 /// Judges the detections of all images; the order of the images does not matter.
@@ -100,7 +100,7 @@ pub fn evaluate(images: &[ImageResult], classes: usize, overlap: Overlap, protoc
 }
 
 /// Matches the detections of each class that an image has.
-fn judge(image: &ImageResult, overlap: Overlap, protocol: &Protocol) -> Vec<(usize, Judged)> {
+pub(super) fn judge(image: &ImageResult, overlap: Overlap, protocol: &Protocol) -> Vec<(usize, Judged)> {
     let found = image.detections.iter().map(|found| found.class);
     let classes: BTreeSet<usize> = image.objects.iter().map(|object| object.class).chain(found).collect();
     let most = protocol.max_dets.iter().copied().max().unwrap_or(0);
@@ -145,8 +145,8 @@ impl Evaluation {
                 continue;
             }
             for t in 0..self.protocol.iou_thresholds.len() {
-                let verdicts = order.iter().map(|&(image, at)| images[image].verdicts[size][[t, at]]);
-                let (read, recall) = curve(verdicts, &scores, objects);
+                let verdicts = order.iter().map(|&(image, at)| (images[image].verdicts[size][[t, at]], 1.0));
+                let (read, recall) = curve(verdicts, &scores, objects as f64);
                 for (r, (precision, score)) in read.into_iter().enumerate() {
                     self.precision[[t, r, class, size, m]] = precision;
                     self.scores[[t, r, class, size, m]] = score;
@@ -216,14 +216,22 @@ fn mean<'a>(values: impl Iterator<Item = &'a f64>) -> Option<f64> {
     (number > 0).then(|| sum / f64::from(number))
 }
 
-/// Precision and score at each of [`RECALLS`] recalls, and the recall in the end, of detections in order of their scores.
-fn curve(verdicts: impl Iterator<Item = Verdict>, scores: &[f64], objects: usize) -> (Vec<(f64, f64)>, f64) {
+/// Precision and score at each of [`RECALLS`] recalls, and the recall in the end, of detections in order of their scores, each with how
+/// often it counts.
+pub(super) fn curve(
+    verdicts: impl Iterator<Item = (Verdict, f64)>,
+    scores: &[f64],
+    objects: f64,
+) -> (Vec<(f64, f64)>, f64) {
     let (mut right, mut wrong) = (0.0, 0.0);
     let (mut recall, mut precision) = (Vec::with_capacity(scores.len()), Vec::with_capacity(scores.len()));
-    for verdict in verdicts {
-        right += f64::from(u8::from(verdict == Verdict::Right));
-        wrong += f64::from(u8::from(verdict == Verdict::Wrong));
-        recall.push(right / objects as f64);
+    for (verdict, times) in verdicts {
+        match verdict {
+            Verdict::Right => right += times,
+            Verdict::Wrong => wrong += times,
+            Verdict::Ignored => {}
+        }
+        recall.push(right / objects);
         // The reference's guard against 0 / 0, which also lowers every precision by a rounding error.
         precision.push(right / (wrong + right + f64::EPSILON));
     }

@@ -1,12 +1,13 @@
 //! COCO's evaluation of detections: average precision and recall, exactly as `pycocotools` computes them.
 //!
 //! Reading order: [`protocol`] (at which overlaps, of which sizes) → `matching` (which detection finds which object) →
-//! [`evaluation`] (from matches to precision at each recall, and the twelve figures) → [`errors`] (what went wrong where none was
+//! [`evaluation`] (from matches to precision at each recall, and the twelve figures) → [`choice`] (of some of the images) → [`errors`] (what went wrong where none was
 //! found) → [`results`] (detections as a file). Golden: `tests/golden/cocoeval_v.json`.
 
 use crate::data::Instance;
 use crate::data::rle::Rle;
 
+pub mod choice;
 pub mod errors;
 pub mod evaluation;
 mod matching;
@@ -14,6 +15,7 @@ pub mod protocol;
 pub mod results;
 mod told;
 
+pub use choice::Matches;
 pub use errors::{ErrorCounts, count_errors};
 pub use evaluation::{Evaluation, FIGURES, evaluate};
 pub use protocol::Protocol;
