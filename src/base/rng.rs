@@ -34,6 +34,8 @@ pub enum Purpose {
     Scene = 11,
     /// Which anchors and regions a detector learns from.
     Sampling = 12,
+    /// Which test pictures a sample of them has; `epoch` is the sample.
+    Bootstrap = 13,
 }
 
 /// The generator at one address: `ChaCha8` whose 256-bit key is the four words of the address.

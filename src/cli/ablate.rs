@@ -40,13 +40,14 @@ Settings of pre-training are resolved as for pretrain, preset < --config file < 
 does not reach fine-tuning, which --finetune-set changes.";
 
 /// The flags that make a plan, which a folder or a file that has one already does not take.
-const PLANNING: [&str; 19] = [
+const PLANNING: [&str; 20] = [
     "vary",
     "tune",
     "seeds",
     "no_probe",
     "no_finetune",
     "labels",
+    "group_by",
     "method",
     "preset",
     "config",
@@ -85,6 +86,9 @@ pub(crate) struct Args {
     /// Judge with this fraction of the labels, class by class, or with each of several
     #[arg(long, value_name = "FRACTION,…", value_delimiter = ',', default_value = "1")]
     labels: Vec<f64>,
+    /// Intervals resample test pictures together whose file names are the same up to the last TEXT, such as tiles of a photograph
+    #[arg(long, value_name = "TEXT")]
+    group_by: Option<String>,
 
     /// How encoders are pre-trained, unless that is what is varied
     #[arg(long, default_value = "mae", value_parser = methods())]
@@ -135,7 +139,7 @@ pub(crate) struct Args {
     /// Go on with the ablation in this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = PLANNING, conflicts_with_all = ["plan", "out"])]
     resume: Option<PathBuf>,
-    /// Only write tables, figure and report of that folder again, from its results.csv
+    /// Only write tables, figure and report of that folder again, from its results.csv and resamples.csv
     #[arg(long, requires = "resume", conflicts_with = "dry_run")]
     redraw: bool,
     /// The plan is that of this file, the ablation.toml of a folder, and not that of the flags
@@ -248,6 +252,7 @@ impl Args {
                 task: self.task.clone(),
                 labels,
                 finetune_epochs,
+                group_by: self.group_by.clone(),
             },
             pretrain: settings,
             finetune,

@@ -2,6 +2,7 @@
 
 use super::epochs;
 use super::plan::{Cell, METHOD, Plan, Point};
+use super::resample::groups;
 use crate::base::{Error, Result};
 use crate::config::Settings;
 use crate::tasks::finetuning::{WithTransfer, with_transfer};
@@ -43,9 +44,14 @@ pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
     Ok(())
 }
 
-/// Opens the data as a run would; the runs of other seeds find as many images.
-fn open<T: Task>(mut config: T::Config) -> Result<()> {
-    let Opened { train, .. } = T::open(T::source(&config)?, &mut config)?;
+/// Opens the data as a run would; the runs of other seeds find as many images. Test pictures must have names that say their groups.
+fn open<T: Task>(mut config: T::Config, group_by: Option<&str>) -> Result<()> {
+    let source = T::source(&config)?;
+    if let (Some(_), Ok(test)) = (group_by, &source.test) {
+        let names: Vec<String> = (0..test.len()).map(|index| test.source(index)).collect();
+        groups(&names, group_by)?;
+    }
+    let Opened { train, .. } = T::open(source, &mut config)?;
     open_loader(train, T::loader(&config), config.optim().accum_iter).map(drop)
 }
 
@@ -70,7 +76,7 @@ impl WithMethod for Checking<'_> {
             let opens = opens && *cell.value == plan.vary.values[0];
             with_transfer(&plan.judge.task, CheckingTransfer { plan, recipe, start, cell, opens })?;
         }
-        if opens && point.learns_from_labels() { open::<M>(config) } else { Ok(()) }
+        if opens && point.learns_from_labels() { open::<M>(config, None) } else { Ok(()) }
     }
 }
 
@@ -89,6 +95,6 @@ impl WithTransfer for CheckingTransfer<'_> {
     fn run<T: Transfer>(self) -> Result<()> {
         let Self { plan, recipe, start, cell, opens } = self;
         let config = plan.finetuning::<T>(recipe, &start, cell)?;
-        if opens { open::<T>(config) } else { Ok(()) }
+        if opens { open::<T>(config, plan.judge.group_by.as_deref()) } else { Ok(()) }
     }
 }

@@ -1,5 +1,6 @@
 //! The difference between two values of an ablation, with the interval that its seeds support.
 
+use super::resample::Resampled;
 use super::table::{Column, Row, Spread};
 
 /// The `t` that 97.5 % of Student's distribution lie below, with 1, 2, … degrees of freedom. More are taken as the last, whose interval is
@@ -16,23 +17,38 @@ pub struct Difference {
     pub pairs: usize,
     /// `d̄ = Σ dᵢ / n`.
     pub mean: f64,
-    /// The 95 % interval of the mean is `d̄ ± t(0.975, n − 1) · s / √n`; none of a single pair.
+    /// The 95 % interval of the mean is `d̄ ± t(0.975, ν) · √(s² / n + v)`; none of a single pair. `s²` is the variance of the pairs, `v`
+    /// that of the mean over samples of the test pictures, and `ν` Welch and Satterthwaite's number of degrees of freedom; without
+    /// such samples `v = 0` and `ν = n − 1`.
     pub half_width: Option<f64>,
+    /// Whether it is one over test pictures, too.
+    pub over_pictures: bool,
 }
 
 impl Difference {
-    /// `first − other` in a column, pair by pair of the same seed; none without a pair. The rows have one fraction of the labels.
+    /// `first − other` in a column, pair by pair of the same seed and sample by sample of the test pictures; none without a pair. The rows
+    /// have one fraction of the labels.
     #[must_use]
     pub fn between(rows: &[Row], first: &str, other: &str, column: &Column) -> Option<Self> {
         let of = |value: &str, seed: u64| {
-            (column.of)(rows.iter().find(|row| row.value == value && row.seed == seed)?)
+            let row = rows.iter().find(|row| row.value == value && row.seed == seed)?;
+            Some((row, (column.of)(row)?))
         };
         let seeds = rows.iter().filter(|row| row.value == first).map(|row| row.seed);
-        let differences: Vec<f64> =
-            seeds.filter_map(|seed| Some(of(first, seed)? - of(other, seed)?)).collect();
-        let (pairs, Spread { mean, std }) = (differences.len(), Spread::of(&differences)?);
-        let half_width = std.map(|std| T[(pairs - 2).min(T.len() - 1)] * std / (pairs as f64).sqrt());
-        Some(Self { pairs, mean, half_width })
+        let pairs: Vec<_> = seeds.filter_map(|seed| Some([of(first, seed)?, of(other, seed)?])).collect();
+        let differences: Vec<f64> = pairs.iter().map(|[(_, first), (_, other)]| first - other).collect();
+        let Spread { mean, std } = Spread::of(&differences)?;
+        let (n, rows) = (pairs.len() as f64, pairs.iter().map(|pair| pair.map(|(row, _)| row)));
+        let pictures = of_pictures(&rows.collect::<Vec<_>>(), column);
+        let half_width = std.map(|std| {
+            let seeds = std * std / n;
+            let (pictures, freedom) = pictures.map_or((0.0, n - 1.0), |(variance, groups)| {
+                let terms = seeds * seeds / (n - 1.0) + variance * variance / (groups as f64 - 1.0);
+                (variance, (seeds + variance).powi(2) / terms)
+            });
+            student(freedom) * (seeds + pictures).sqrt()
+        });
+        Some(Self { pairs: pairs.len(), mean, half_width, over_pictures: pictures.is_some() })
     }
 
     /// In points of per cent: `+1.23 [-0.40, +2.86]`.
@@ -43,6 +59,30 @@ impl Difference {
         });
         format!("{:+.2}{interval}", 100.0 * self.mean)
     }
+}
+
+/// The variance of the mean difference of pairs over samples of the test pictures, and in how many groups these are; none where not all
+/// runs were judged on samples of the same pictures.
+fn of_pictures<'a>(pairs: &[[&'a Row; 2]], column: &Column) -> Option<(f64, usize)> {
+    let of = |row: &&'a Row| row.resampled.iter().find(|resampled| resampled.column == column.name);
+    let runs: Vec<&Resampled> = pairs.iter().flatten().map(of).collect::<Option<_>>()?;
+    let kind = |run: &Resampled| (run.pictures, run.groups, run.scores.len());
+    let (_, groups, samples) = kind(runs[0]);
+    if groups < 2 || runs.iter().any(|run| kind(run) != kind(runs[0])) {
+        return None;
+    }
+    let mean = |sample: usize| {
+        let difference = |pair: &[&Resampled]| pair[0].scores[sample] - pair[1].scores[sample];
+        runs.chunks(2).map(difference).sum::<f64>() / pairs.len() as f64
+    };
+    let means: Vec<f64> = (0..samples).map(mean).filter(|mean| mean.is_finite()).collect();
+    Spread::of(&means)?.std.map(|std| (std * std, groups))
+}
+
+/// `t` at whole degrees of freedom, of which there are at least one; rounded down, so that an interval is rather too wide.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number above 0, or none")]
+fn student(freedom: f64) -> f64 {
+    T[((freedom + 1e-9) as usize).clamp(1, T.len()) - 1]
 }
 
 #[cfg(test)]
@@ -68,5 +108,38 @@ mod tests {
         assert_eq!(found.points(), "+2.00 [-0.48, +4.48]");
         assert_eq!(Difference::between(&rows[..2], "a", "b", &COLUMNS[0]).unwrap().points(), "+1.00");
         assert_eq!(Difference::between(&rows, "a", "c", &COLUMNS[0]), None);
+    }
+
+    /// Two runs of each value, on four pictures of which both values are right on other ones.
+    #[test]
+    fn pictures_widen_an_interval_by_what_the_difference_hangs_on_them() {
+        let resampled = |scores: [f64; 3]| Resampled {
+            column: "fine-tuning".to_owned(),
+            pictures: 4,
+            groups: 4,
+            scores: scores.into(),
+        };
+        let row = |value, seed, finetune, scores| Row {
+            resampled: vec![resampled(scores)],
+            ..row(value, seed, finetune)
+        };
+        let mut rows = vec![
+            row("a", 0, 0.52, [0.5, 0.6, 0.7]),
+            row("b", 0, 0.50, [0.5, 0.5, 0.5]),
+            row("a", 1, 0.54, [0.7, 0.6, 0.5]),
+            row("b", 1, 0.50, [0.3, 0.4, 0.5]),
+        ];
+        let found = |rows: &[Row]| Difference::between(rows, "a", "b", &COLUMNS[0]).unwrap();
+        // Means of the samples: (0.0 + 0.4) / 2, (0.1 + 0.2) / 2, (0.2 + 0.0) / 2; their variance is 0.0025. That of the pairs, 2 and 4
+        // points, is 0.0002, half of it of their mean. ν = 0.0026² / (0.0001² / 1 + 0.0025² / 3) = 3.23, so t is that of 3.
+        let wide = found(&rows);
+        assert!(wide.over_pictures && (wide.mean - 0.03).abs() < 1e-12);
+        assert!((wide.half_width.unwrap() - 3.182 * 0.0026_f64.sqrt()).abs() < 1e-12);
+        // Without samples of all runs, or of other pictures, seeds are all there is.
+        rows[1].resampled[0].groups = 3;
+        let narrow = found(&rows);
+        assert!(!narrow.over_pictures && (narrow.half_width.unwrap() - 12.706 * 0.01).abs() < 1e-12);
+        rows[1].resampled.clear();
+        assert_eq!(found(&rows), narrow);
     }
 }

@@ -4,11 +4,12 @@
 //! ablation.toml                    the plan
 //! mask-ratio=0.75/seed-0/
 //!   pretrain/  finetune/           two run directories
-//!   row.json                       what this run was worth; its cell is done
+//!   row.json  resamples.csv        what this run was worth, also on samples of the test pictures; its cell is done
 //! method=mae/seed-0/pretrain/      where several fractions of the labels judge one run of pre-training
 //! method=mae/seed-0/labels=0.1/    finetune/ and row.json of each
 //! method=mae/seed-0/optim.blr=0.1/ all of this again for a candidate of a setting that is tuned
-//! results.csv  results.md          every run; mean and standard deviation over the seeds, and differences
+//! results.csv  resamples.csv       every run
+//! results.md                       mean and standard deviation over the seeds, and differences
 //! figure.svg  report.html          the same as a picture; all of it on one page
 //! ```
 //!
@@ -22,8 +23,10 @@ pub mod epochs;
 pub mod figure;
 mod page;
 pub mod plan;
+pub mod resample;
 pub mod results;
 mod runs;
+mod samples;
 pub mod table;
 pub mod tune;
 
@@ -38,12 +41,14 @@ use crate::config::sections::{DataConfig, RunConfig};
 use crate::models::classify::Pooling;
 use crate::tasks::finetuning::with_transfer;
 use crate::tasks::knn::Knn;
+use crate::tasks::per_picture::PerPicture;
 use crate::tasks::pretraining::with_method;
 use crate::tasks::probe::head::Optimizer;
 use crate::tasks::probe::{Probing, probe};
 use crate::train::run_dir::write_atomic;
 use crate::train::source::Source;
 use crate::train::{Observer, RunDir};
+use resample::Resampled;
 use runs::{Finetuning, Pretraining};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,6 +57,7 @@ use toml::Value;
 const PLAN: &str = "ablation.toml";
 const TABLE: &str = "results.csv";
 const ROW: &str = "row.json";
+const SAMPLES: &str = "resamples.csv";
 
 /// What follows an ablation.
 pub trait AblationObserver {
@@ -109,13 +115,14 @@ impl Ablation {
         Ok(Self { folder: folder.to_path_buf(), plan })
     }
 
-    /// Tables, figure and page of a folder once more, from the rows of its `results.csv` alone; nothing is run.
+    /// Tables, figure and page of a folder once more, from its `results.csv` and `resamples.csv` alone; nothing is run.
     ///
     /// # Errors
     /// If the folder has no plan or no such table.
     pub fn redraw(folder: &Path) -> Result<(Self, Vec<Row>)> {
         let ablation = Self { folder: folder.to_path_buf(), plan: Plan::read(&folder.join(PLAN))? };
-        let rows = table::read_csv(&folder.join(TABLE))?;
+        let mut rows = table::read_csv(&folder.join(TABLE))?;
+        samples::read_csv(&folder.join(SAMPLES), &mut rows)?;
         ablation.write(&rows)?;
         Ok((ablation, rows))
     }
@@ -162,6 +169,7 @@ impl Ablation {
         let plan = &self.plan;
         let write = |name: &str, text: &[u8]| write_atomic(&self.folder.join(name), text);
         write(TABLE, &table::csv(&plan.vary, rows)?)?;
+        write(SAMPLES, &samples::csv(&plan.vary.name, rows)?)?;
         write("results.md", results::markdown(plan, rows).as_bytes())?;
         let figure = figure::svg(plan, rows)?;
         write("figure.svg", figure.as_bytes())?;
@@ -197,12 +205,17 @@ impl Ablation {
         let wrong = |e: serde_json::Error| Error::input(&done, "row", "the result of a run", e);
         let row: Row = serde_json::from_str(&read_text(&done)?).map_err(wrong)?;
         // Rows of an earlier version do not say it.
-        Ok(Some(Row { labels: cell.labels, ..row }))
+        let mut row = [Row { labels: cell.labels, ..row }];
+        samples::read_csv(&self.folder_at(cell).join(SAMPLES), &mut row)?;
+        Ok(row.into_iter().next())
     }
 
-    /// Writes a cell's row: it is done.
+    /// Writes a cell's row, behind what belongs to it: it is done.
     fn keep(&self, cell: Cell<'_>, row: Row) -> Result<Row> {
-        let done = self.folder_at(cell).join(ROW);
+        let folder = self.folder_at(cell);
+        let samples = samples::csv(&self.plan.vary.name, std::slice::from_ref(&row))?;
+        write_atomic(&folder.join(SAMPLES), &samples)?;
+        let done = folder.join(ROW);
         let json = serde_json::to_vec_pretty(&row).map_err(|e| Error::write(&done)(e.into()))?;
         write_atomic(&done, &json)?;
         Ok(row)
@@ -240,7 +253,9 @@ impl Ablation {
             ..Row::of(&Axis::label(value), labels, seed)
         };
         if plan.judge.probe {
-            let (report, _) = probe(&self.probing(&pretrained, &data, &run, cell)?, &())?;
+            let (report, judged) = probe(&self.probing(&pretrained, &data, &run, cell)?, &())?;
+            row.resampled.extend(self.resampled(table::PROBE, judged.probe_per_picture.as_ref())?);
+            row.resampled.extend(self.resampled(table::KNN, judged.knn_per_picture.as_ref())?);
             row.probe = Some(report.judged().top1);
             row.validation = report.validation.as_ref().map(|validation| validation.top1);
             row.knn = report.knn.map(|knn| knn.summary.top1);
@@ -249,10 +264,18 @@ impl Ablation {
             let name = format!("{}, labels {labels}: fine-tuning", named(value));
             let (out, name, pretrained) = (&folder.join("finetune"), &name, &pretrained);
             let with = Finetuning { plan, recipe, cell, out, name, pretrained, observer };
-            let (score, validation, secs) = with_transfer(&plan.judge.task, with)?;
-            (row.finetune, row.validation, row.finetune_secs) = (score, validation, Some(secs));
+            let tuned = with_transfer(&plan.judge.task, with)?;
+            row.resampled.extend(self.resampled(table::FINETUNING, tuned.per_picture.as_ref())?);
+            (row.finetune, row.validation, row.finetune_secs) =
+                (tuned.score, tuned.validation, Some(tuned.secs));
         }
         self.keep(cell, row)
+    }
+
+    /// A score on samples of the test pictures, if there are such.
+    fn resampled(&self, column: &str, pictures: Option<&PerPicture>) -> Result<Option<Resampled>> {
+        let by = self.plan.judge.group_by.as_deref();
+        pictures.map(|pictures| Resampled::of(column, pictures, by)).transpose()
     }
 
     /// A linear probe on the class token, and at most 20 neighbours: fewer where there are few labels.

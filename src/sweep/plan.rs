@@ -78,6 +78,9 @@ pub struct EvalPlan {
     /// Epochs of fine-tuning with each fraction, `[[0.01, 40], [1.0, 3]]`; none where the recipe or `finetune` says them for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finetune_epochs: Vec<(f64, u64)>,
+    /// Test pictures whose names are the same up to the last of this text are resampled together; without it each by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<String>,
 }
 
 impl Axis {

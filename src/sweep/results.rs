@@ -23,8 +23,8 @@ pub fn markdown(plan: &Plan, rows: &[Row]) -> String {
     let differences: String = labels.iter().map(|&labels| differences(axis, labels, rows, &shown)).collect();
     let mut text = head(&axis.name, "seeds", "%") + &scores;
     if !differences.is_empty() {
-        let note = "*In brackets the 95 % interval of the mean over the seeds, paired by seed (Student's t). One that holds 0 supports no claim.*";
-        let _ = write!(text, "\n{}{differences}\n{note}\n", head("difference", "pairs", "points"));
+        let note = interval_note(plan, rows);
+        let _ = write!(text, "\n{}{differences}\n*{note}*\n", head("difference", "pairs", "points"));
     }
     for note in notes {
         let _ = write!(text, "\n*{note}*\n");
@@ -63,3 +63,28 @@ fn differences(axis: &Axis, labels: f64, rows: &[Row], shown: &[&Column]) -> Str
     }
     lines
 }
+
+/// What the brackets hold.
+pub(super) fn interval_note(plan: &Plan, rows: &[Row]) -> String {
+    let values: Vec<String> = plan.vary.values.iter().map(Axis::label).collect();
+    let mut intervals = Vec::new();
+    for &labels in &plan.judge.labels {
+        let rows = with_labels(rows, labels);
+        for other in &values[1..] {
+            let found = COLUMNS.iter().filter_map(|c| Difference::between(&rows, &values[0], other, c));
+            intervals.extend(found.filter(|found| found.half_width.is_some()));
+        }
+    }
+    let over_pictures = intervals.iter().filter(|found| found.over_pictures).count();
+    let over = match over_pictures {
+        0 => "over the seeds, paired by seed (Student's t)".to_owned(),
+        n if n == intervals.len() => OVER_BOTH.to_owned(),
+        n => {
+            format!("{OVER_BOTH}, in {n} of {} differences; elsewhere over the seeds alone", intervals.len())
+        }
+    };
+    format!("In brackets the 95 % interval of the mean {over}. One that holds 0 supports no claim.")
+}
+
+const OVER_BOTH: &str =
+    "over seeds and test pictures, paired by both (Student's t, and 1,000 samples of the pictures)";

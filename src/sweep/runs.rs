@@ -7,6 +7,7 @@ use crate::checkpoint::{State, dir, keep};
 use crate::config::Settings;
 use crate::config::sections::{DataConfig, RunConfig};
 use crate::tasks::finetuning::WithTransfer;
+use crate::tasks::per_picture::PerPicture;
 use crate::tasks::pretraining::{Method, WithMethod};
 use crate::tasks::transfer::{Start, Transfer};
 use crate::train::RunDir;
@@ -55,9 +56,19 @@ pub(super) struct Finetuning<'a> {
     pub(super) observer: &'a mut dyn AblationObserver,
 }
 
+/// What came of it.
+pub(super) struct Finetuned {
+    /// On test images, or else on those that chose its epoch.
+    pub(super) score: Option<f64>,
+    /// On the validation images that chose its epoch.
+    pub(super) validation: Option<f64>,
+    /// The score on any choice of the test pictures.
+    pub(super) per_picture: Option<PerPicture>,
+    pub(super) secs: f64,
+}
+
 impl WithTransfer for Finetuning<'_> {
-    /// What it reached, what that was on the validation images that chose its epoch, and the seconds it took.
-    type Output = (Option<f64>, Option<f64>, f64);
+    type Output = Finetuned;
 
     fn run<T: Transfer>(self) -> Result<Self::Output> {
         let Self { plan, recipe, cell, out, name, pretrained, observer } = self;
@@ -74,7 +85,12 @@ impl WithTransfer for Finetuning<'_> {
         let outcome = run.train("", &mut *watch)?;
         let best = State::read(&keep::best(out)?.join(dir::STATE))?;
         let validation = best.history.last().and_then(|epoch| epoch.scores.validation().next());
-        Ok((T::score(&outcome), validation.map(|(_, score)| score), run.log.wall_secs()))
+        Ok(Finetuned {
+            score: T::score(&outcome),
+            validation: validation.map(|(_, score)| score),
+            per_picture: T::per_picture(&outcome).cloned(),
+            secs: run.log.wall_secs(),
+        })
     }
 }
 

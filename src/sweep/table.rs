@@ -1,6 +1,7 @@
 //! The points of an ablation as numbers: one row a run, means and standard deviations over the seeds.
 
 use super::plan::Axis;
+use super::resample::Resampled;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::tasks::finetuning::TRANSFERS;
@@ -37,6 +38,9 @@ pub struct Row {
     /// tuned, so it flatters.
     #[serde(default)]
     pub validation: Option<f64>,
+    /// Its scores on samples of the test pictures; they are in `resamples.csv`.
+    #[serde(skip)]
+    pub resampled: Vec<Resampled>,
 }
 
 impl Row {
@@ -55,6 +59,7 @@ impl Row {
             finetune_secs: None,
             tuned: None,
             validation: None,
+            resampled: Vec::new(),
         }
     }
 }
@@ -77,13 +82,17 @@ impl Column {
 }
 
 /// The column that the task of fine-tuning gives its measure.
-const FINETUNING: &str = "fine-tuning";
+pub(super) const FINETUNING: &str = "fine-tuning";
+/// The column of the linear probe.
+pub(super) const PROBE: &str = "linear probe";
+/// The column of the nearest neighbours' vote.
+pub(super) const KNN: &str = "k-NN";
 
 /// The scores.
 pub const COLUMNS: [Column; 3] = [
     Column { name: FINETUNING, of: |row| row.finetune },
-    Column { name: "linear probe", of: |row| row.probe },
-    Column { name: "k-NN", of: |row| row.knn },
+    Column { name: PROBE, of: |row| row.probe },
+    Column { name: KNN, of: |row| row.knn },
 ];
 
 /// Mean and standard deviation (divisor n − 1; none of a single number).
@@ -126,68 +135,108 @@ pub fn at(rows: &[Row], value: &str, column: &Column) -> Vec<f64> {
     rows.iter().filter(|row| row.value == value).filter_map(column.of).collect()
 }
 
-/// The columns of `results.csv` after the value.
-const HEADS: [&str; 10] = [
-    "labels",
-    "seed",
+/// The columns behind the value that say which row of a study a line is of.
+const PLACE: [&str; 3] = ["labels", "seed", "tuned"];
+
+/// What a line says in them, the value first.
+pub(super) fn place(row: &Row) -> [String; 4] {
+    let tuned = row.tuned.clone().unwrap_or_default();
+    [row.value.clone(), row.labels.to_string(), row.seed.to_string(), tuned]
+}
+
+/// A CSV of lines that begin with the place of a row.
+///
+/// # Errors
+/// Never, as long as memory takes what is written to it.
+pub(super) fn lines(
+    vary: &str,
+    heads: &[String],
+    lines: impl Iterator<Item = Vec<String>>,
+) -> Result<Vec<u8>> {
+    let wrong = |e: &dyn std::fmt::Display| Error::setting("CSV", "rows that memory takes", e);
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    let heads = [vary].into_iter().chain(PLACE).chain(heads.iter().map(String::as_str));
+    writer.write_record(heads).map_err(|e| wrong(&e))?;
+    for line in lines {
+        writer.write_record(line).map_err(|e| wrong(&e))?;
+    }
+    writer.into_inner().map_err(|e| wrong(&e))
+}
+
+/// The place that each line of such a CSV begins with, and its other fields, as many as `heads`.
+///
+/// # Errors
+/// If there is no such file, or it has other columns.
+pub(super) fn read_lines(path: &Path, heads: &[String]) -> Result<Vec<([String; 4], Vec<String>)>> {
+    let text = read_text(path)?;
+    let wrong = |e: ::csv::Error| Error::input(path, "table", "the rows of an ablation", e);
+    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+    let found = reader.headers().map_err(wrong)?.iter().skip(1).collect::<Vec<_>>().join(",");
+    let expected = PLACE.into_iter().chain(heads.iter().map(String::as_str)).collect::<Vec<_>>().join(",");
+    if found != expected {
+        return Err(Error::input(path, "columns after the first", expected, found));
+    }
+    let line = |record: ::csv::Result<::csv::StringRecord>| {
+        let mut fields = record.map_err(wrong)?.iter().map(str::to_owned).collect::<Vec<_>>().into_iter();
+        let place = std::array::from_fn(|_| fields.next().unwrap_or_default());
+        Ok((place, fields.collect()))
+    };
+    reader.records().map(line).collect()
+}
+
+/// The columns of `results.csv` behind a row's place.
+const HEADS: [&str; 7] = [
     "pretrain_loss",
     "finetune_accuracy",
     "probe_accuracy",
     "knn_accuracy",
     "pretrain_secs",
     "finetune_secs",
-    "tuned",
     "validation_score",
 ];
-
-/// A line of it.
-type Line = (
-    (String, f64, u64),
-    (Option<f64>, Option<f64>, Option<f64>, Option<f64>),
-    (f64, Option<f64>, Option<String>, Option<f64>),
-);
 
 /// `results.csv`: every run. Numbers are the shortest decimals that read back as the same bits.
 ///
 /// # Errors
 /// Never, as long as memory takes what is written to it.
 pub fn csv(axis: &Axis, rows: &[Row]) -> Result<Vec<u8>> {
-    let wrong = |e: &dyn std::fmt::Display| Error::setting("CSV", "rows that memory takes", e);
-    let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
-    let mut writer = ::csv::Writer::from_writer(Vec::new());
-    writer.write_record([&*axis.name].into_iter().chain(HEADS)).map_err(|e| wrong(&e))?;
-    for row in rows {
-        let numbers =
-            [row.pretrain_loss, row.finetune, row.probe, row.knn, Some(row.pretrain_secs), row.finetune_secs];
-        let place = [row.value.clone(), row.labels.to_string(), row.seed.to_string()];
-        let tuned = [row.tuned.clone().unwrap_or_default(), number(row.validation)];
-        let line = place.into_iter().chain(numbers.map(number)).chain(tuned);
-        writer.write_record(line).map_err(|e| wrong(&e))?;
-    }
-    writer.into_inner().map_err(|e| wrong(&e))
+    let line = |row: &Row| {
+        let (pretrain, finetune) = (Some(row.pretrain_secs), row.finetune_secs);
+        let scores = [row.pretrain_loss, row.finetune, row.probe, row.knn];
+        let numbers = [&scores[..], &[pretrain, finetune, row.validation]].concat();
+        let text = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
+        place(row).into_iter().chain(numbers.into_iter().map(text)).collect()
+    };
+    lines(&axis.name, &HEADS.map(str::to_owned), rows.iter().map(line))
 }
 
 /// The rows of a `results.csv`, bit by bit those that were written.
 ///
 /// # Errors
-/// If there is none, or it has other columns.
+/// If there is none, it has other columns, or something else where a number should be.
 pub fn read_csv(path: &Path) -> Result<Vec<Row>> {
-    let text = read_text(path)?;
-    let wrong = |e: ::csv::Error| Error::input(path, "table", "the rows of an ablation", e);
-    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
-    let heads = reader.headers().map_err(wrong)?;
-    if !heads.iter().skip(1).eq(HEADS) {
-        let found = heads.iter().skip(1).collect::<Vec<_>>().join(",");
-        return Err(Error::input(path, "columns after the first", HEADS.join(","), found));
-    }
-    let row = |line: ::csv::Result<Line>| {
-        let ((value, labels, seed), scores, (pretrain_secs, finetune_secs, tuned, validation)) =
-            line.map_err(wrong)?;
-        let (pretrain_loss, finetune, probe, knn) = scores;
-        let row = Row { pretrain_loss, probe, knn, finetune, ..Row::of(&value, labels, seed) };
-        Ok(Row { pretrain_secs, finetune_secs, tuned, validation, ..row })
+    let wrong = |head: &str, text: &str| Error::input(path, head, "a number", text);
+    let row = |([value, labels, seed, tuned], fields): ([String; 4], Vec<String>)| {
+        let number = |head: &str, text: &str| text.parse::<f64>().map_err(|_| wrong(head, text));
+        let numbers = HEADS.into_iter().zip(&fields).map(|(head, text)| match text.as_str() {
+            "" => Ok(None),
+            text => number(head, text).map(Some),
+        });
+        let numbers = numbers.collect::<Result<Vec<_>>>()?;
+        let seed = seed.parse().map_err(|_| wrong("seed", &seed))?;
+        Ok(Row {
+            pretrain_loss: numbers[0],
+            finetune: numbers[1],
+            probe: numbers[2],
+            knn: numbers[3],
+            pretrain_secs: numbers[4].ok_or_else(|| wrong(HEADS[4], ""))?,
+            finetune_secs: numbers[5],
+            validation: numbers[6],
+            tuned: Some(tuned).filter(|tuned| !tuned.is_empty()),
+            ..Row::of(&value, number("labels", &labels)?, seed)
+        })
     };
-    reader.deserialize().map(row).collect()
+    read_lines(path, &HEADS.map(str::to_owned))?.into_iter().map(row).collect()
 }
 
 #[cfg(test)]

@@ -139,10 +139,11 @@ fn fractions_of_the_labels_judge_one_run_of_pre_training_and_random_weights() {
     assert!(figure.contains("fraction of the labels") && figure.contains("scratch"));
     assert!(page.contains("linear probe, 0.5 of the labels, scratch"));
 
-    // Tables, figure and page follow from results.csv to the bit, without the data; a table of other columns is refused.
-    let files = ["results.csv", "results.md", "figure.svg", "report.html"].map(|name| format!("out/{name}"));
+    // Tables, figure and page follow from the CSVs to the bit, without the data; a table of other columns is refused.
+    let files = ["results.csv", "resamples.csv", "results.md", "figure.svg", "report.html"];
+    let files = files.map(|name| format!("out/{name}"));
     let before = files.each_ref().map(|file| place.read(file));
-    files[1..].iter().for_each(|file| fs::remove_file(place.path(file)).unwrap());
+    files[2..].iter().for_each(|file| fs::remove_file(place.path(file)).unwrap());
     fs::rename(place.path("set"), place.path("elsewhere")).unwrap();
     let redrawn = place.done(&["ablate", "--resume", "out", "--redraw", "--json"]);
     assert_eq!(serde_json::from_str::<Vec<Value>>(&redrawn).unwrap(), rows);
@@ -150,6 +151,16 @@ fn fractions_of_the_labels_judge_one_run_of_pre_training_and_random_weights() {
     place.write("out/results.csv", place.text("out/results.csv").replace(",labels,", ",share,"));
     place.refused(&["ablate", "--resume", "out", "--redraw"], &["results.csv", "labels", "share"]);
     place.write("out/results.csv", &before[0]);
+
+    // Every score of every row is there on 1,000 samples of the ten test pictures; without them intervals are those of the seeds.
+    let note = |over: &str| assert!(place.text("out/results.md").contains(over), "{over}");
+    note("over seeds and test pictures, paired by both");
+    assert_eq!(place.text("out/resamples.csv").lines().count(), 1 + 3 * rows.len());
+    assert_eq!(place.text("out/resamples.csv").matches(",10,10,").count(), 3 * rows.len());
+    fs::remove_file(place.path("out/resamples.csv")).unwrap();
+    place.done(&["ablate", "--resume", "out", "--redraw"]);
+    note("of the mean over the seeds, paired by seed");
+    place.write("out/resamples.csv", &before[1]);
     fs::rename(place.path("elsewhere"), place.path("set")).unwrap();
 
     // The plan of the folder is a study file, and the plan of an earlier version with one fraction is read.
@@ -309,6 +320,7 @@ fn bad_input_is_refused_before_anything_is_run() {
     refused("mask-ratio=0.5,0.6", &["--tune", "optim.blr=1"], &["--tune", "two values"]);
     refused("mask-ratio=0.5,scratch", &[], &["mask_ratio", "scratch"]);
     refused("mask-ratio=0.5,0.6", &["--finetune-set", "finetune.nothing=2"], &["finetune.nothing"]);
+    refused("norm-pix=true,false", &["--group-by", "@"], &["--group-by", "\"@\"", ".png"]);
     place.refused(&["ablate", "--resume", "set"], &["ablation.toml"]);
     place.refused(&["ablate", "--resume", "set", "--seeds", "3"], &["--resume", "--seeds"]);
     place.refused(&["ablate", "--resume", "set", "--device", "cpu"], &["--resume", "--device"]);

@@ -1,0 +1,51 @@
+//! `resamples.csv`: the scores of all samples of the test pictures, of one row in its folder, and of all rows beside the table.
+
+use super::resample::{Resampled, SAMPLES};
+use super::table::{self, Row};
+use crate::base::{Error, Result};
+use std::path::Path;
+
+/// The columns behind a row's place.
+fn heads() -> Vec<String> {
+    let samples = (0..SAMPLES).map(|sample| format!("sample_{sample}"));
+    ["measure", "pictures", "groups"].map(str::to_owned).into_iter().chain(samples).collect()
+}
+
+/// A line for each score of each row.
+///
+/// # Errors
+/// Never, as long as memory takes what is written to it.
+pub(super) fn csv(vary: &str, rows: &[Row]) -> Result<Vec<u8>> {
+    let of_row = |row: &Row| {
+        let line = |Resampled { column, pictures, groups, scores }: &Resampled| {
+            let what = [column.clone(), pictures.to_string(), groups.to_string()];
+            [&table::place(row)[..], &what, &scores.iter().map(f64::to_string).collect::<Vec<_>>()].concat()
+        };
+        row.resampled.iter().map(line).collect::<Vec<_>>()
+    };
+    table::lines(vary, &heads(), rows.iter().flat_map(of_row))
+}
+
+/// Reads them into the rows that they belong to; where there is no such file, there are none.
+///
+/// # Errors
+/// If it has other columns, or a line has something else than numbers.
+pub(super) fn read_csv(path: &Path, rows: &mut [Row]) -> Result<()> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    for (place, fields) in table::read_lines(path, &heads())? {
+        let wrong = || {
+            let expected = "numbers of pictures and of groups, and a score for each sample";
+            Error::input(path, format!("line of {}", place.join(", ")), expected, fields.join(","))
+        };
+        let count = |text: &str| text.parse::<usize>().map_err(|_| wrong());
+        let (pictures, groups) = (count(&fields[1])?, count(&fields[2])?);
+        let scores: Option<_> = fields[3..].iter().map(|score| score.parse().ok()).collect();
+        let resampled =
+            Resampled { column: fields[0].clone(), pictures, groups, scores: scores.ok_or_else(wrong)? };
+        let rows = rows.iter_mut().filter(|row| table::place(row) == place);
+        rows.for_each(|row| row.resampled.push(resampled.clone()));
+    }
+    Ok(())
+}
