@@ -25,6 +25,7 @@ Examples:
   vit-mae ablate --vary method=mae,moco-v3,beit,supervised --labels 0.1 --equal-compute --out methods
   vit-mae ablate --vary method=mae,supervised,scratch --labels 0.02,0.1,1 --seeds 3 --out labels
   vit-mae ablate --vary method=mae,scratch --labels 0.02,1 --finetune-epochs 0.02:60,1:10 --out labels
+  vit-mae ablate --vary method=mae,scratch --task segment,detect --data scenes --preset photo --out dense
   vit-mae ablate --vary method=mae,moco-v3 --tune optim.blr=5e-4,1.5e-3 --out tuned
   vit-mae ablate --vary method=mae,supervised --labels 0.1,1 --dry-run        what that would take
   vit-mae ablate --plan labels/ablation.toml --out again   the same study in another folder
@@ -115,9 +116,9 @@ pub(crate) struct Args {
     #[arg(long)]
     equal_compute: bool,
 
-    /// What every run is fine-tuned for; runs are probed for classification alone
-    #[arg(long, default_value = Classify::TRANSFER, value_parser = tasks())]
-    task: String,
+    /// What every run is fine-tuned for, or each of several that the data serves; runs are probed for classification alone
+    #[arg(long, value_name = "TASK,…", value_delimiter = ',', default_value = Classify::TRANSFER, value_parser = tasks())]
+    task: Vec<String>,
     /// Fine-tuning starts from these settings: small, paper
     #[arg(long, default_value = DEFAULT_RECIPE)]
     recipe: String,
@@ -247,9 +248,9 @@ impl Args {
             tune,
             seeds: (0..self.seeds).collect(),
             judge: EvalPlan {
-                probe: !self.no_probe && self.task == Classify::TRANSFER,
+                probe: !self.no_probe && self.task.iter().any(|task| task == Classify::TRANSFER),
                 finetune: (!self.no_finetune).then(|| self.recipe.clone()),
-                task: self.task.clone(),
+                tasks: self.task.clone(),
                 labels,
                 finetune_epochs,
                 group_by: self.group_by.clone(),

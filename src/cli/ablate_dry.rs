@@ -23,6 +23,7 @@ struct Forecast {
     value: String,
     /// What the setting is that is tuned, if one is.
     tuned: Option<String>,
+    task: String,
     labels: f64,
     seed: u64,
     /// Whether there is nothing left to do.
@@ -53,6 +54,7 @@ pub(super) fn run(ablation: &Ablation, threads: usize, as_json: bool) -> Result<
         let mut row = Forecast {
             value,
             tuned,
+            task: cell.task.to_owned(),
             labels: cell.labels,
             seed: cell.seed,
             done,
@@ -89,10 +91,11 @@ fn print(plan: &Plan, rows: &[Forecast], speeds: &BTreeMap<String, f64>) {
     let line = |row: &Forecast| {
         let hours = if row.done { "done".to_owned() } else { format!("{:.3}", row.hours) };
         let with = row.tuned.as_ref().map_or(String::new(), |tuned| format!(", {tuned}"));
-        let place = [format!("{}{with}", row.value), row.labels.to_string(), row.seed.to_string()];
+        let value = format!("{}{with}", row.value);
+        let place = [value, row.task.clone(), row.labels.to_string(), row.seed.to_string()];
         [&place[..], &[gflop(row.pretrain_flops), gflop(row.finetune_flops), hours]].concat()
     };
-    let head = vec!["value", "labels", "seed", "pre-training, GFLOP", "fine-tuning, GFLOP", "hours"];
+    let head = vec!["value", "task", "labels", "seed", "pre-training, GFLOP", "fine-tuning, GFLOP", "hours"];
     let table = Table { head, rows: rows.iter().map(line).collect() };
     let total = |of: fn(&Forecast) -> f64| rows.iter().map(of).sum::<f64>();
     outln!("{}: {} rows\n\n{}", plan.vary.name, rows.len(), table.lines().join("\n"));
@@ -162,7 +165,7 @@ impl WithMethod for Asked<'_> {
         let pretraining = if self.pretrains { self.take::<M>(config, M::METHOD)? } else { Taken::default() };
         let finetuning = match &self.plan.judge.finetune {
             Some(recipe) if self.finetunes => {
-                with_transfer(&self.plan.judge.task, AskedTransfer { asked: self, start, recipe })?
+                with_transfer(self.cell.task, AskedTransfer { asked: self, start, recipe })?
             }
             _ => Taken::default(),
         };

@@ -46,10 +46,10 @@ impl AblationObserver for Points {
         let measured = table::COLUMNS.iter().filter_map(|c| Some((c.name, (c.of)(row)?)));
         let measured: Vec<_> = measured.map(|(name, x)| format!("{name} {:.2} %", 100.0 * x)).collect();
         let tuned = row.tuned.as_ref().map_or(String::new(), |tuned| format!(", {tuned}"));
-        let (done, value, labels, seed) = (self.done, &row.value, row.labels, row.seed);
+        let (done, Row { value, task, labels, seed, .. }) = (self.done, row);
         let rest = left.map_or(String::new(), |left| format!("; about {} left", HumanDuration(left)));
         let text = format!(
-            "{done}/{of} done: {value}{tuned}, labels {labels}, seed {seed}: {}{rest}",
+            "{done}/{of} done: {value}{tuned}, {task}, labels {labels}, seed {seed}: {}{rest}",
             measured.join(", ")
         );
         let seconds_left = left.map(|left| left.as_secs_f64());

@@ -24,6 +24,10 @@ pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
     if let Some(share) = labels.iter().find(|&&share| !(share > 0.0 && share <= 1.0)) {
         return Err(Error::setting("--labels", "more than 0, at most 1", share));
     }
+    let tasks = &plan.judge.tasks;
+    if let Some(again) = (1..tasks.len()).find(|&i| tasks[..i].contains(&tasks[i])) {
+        return Err(Error::setting("--task", "tasks, all different", &tasks[again]));
+    }
     epochs::check(&plan.judge.finetune_epochs, labels)?;
     if let Some(tune) = plan.tune.as_ref().filter(|tune| [METHOD, &plan.vary.key].contains(&&*tune.key)) {
         return Err(Error::setting("--tune", "a setting of pre-training that is not varied", &tune.name));
@@ -74,7 +78,7 @@ impl WithMethod for Checking<'_> {
             let start = Start::scratch(&config);
             // All values are judged with the same images.
             let opens = opens && *cell.value == plan.vary.values[0];
-            with_transfer(&plan.judge.task, CheckingTransfer { plan, recipe, start, cell, opens })?;
+            with_transfer(cell.task, CheckingTransfer { plan, recipe, start, cell, opens })?;
         }
         if opens && point.learns_from_labels() { open::<M>(config, None) } else { Ok(()) }
     }

@@ -27,7 +27,7 @@ pub struct Difference {
 
 impl Difference {
     /// `first − other` in a column, pair by pair of the same seed and sample by sample of the test pictures; none without a pair. The rows
-    /// have one fraction of the labels.
+    /// have one task and one fraction of the labels.
     #[must_use]
     pub fn between(rows: &[Row], first: &str, other: &str, column: &Column) -> Option<Self> {
         let of = |value: &str, seed: u64| {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn row(value: &str, seed: u64, finetune: f64) -> Row {
-        Row { finetune: Some(finetune), ..Row::of(value, 1.0, seed) }
+        Row { finetune: Some(finetune), ..Row::of(value, "classify", 1.0, seed) }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The figure of an ablation: scores, one panel a measure, with error bars: against the setting that was varied, or a line for each of
+//! The figure of an ablation: scores, one panel a measure of each task, with error bars: against the setting that was varied, or a line for each of
 //! its values against the fraction of the labels where there are several.
 
 use super::plan::{Axis, Plan, number};
-use super::table::{COLUMNS, Column, Row, Spread, at, with_labels};
+use super::table::{COLUMNS, Column, Row, Spread, at, of_task, with_labels};
 use super::tune;
 use crate::base::Result;
 use crate::draw::plot::{Drawn, EPOCH, HELD_OUT, INK, REFERENCE, quiet, refused, text};
@@ -17,7 +17,7 @@ const APART: f64 = 0.006;
 /// Room for one letter of a line's name.
 const LETTER: usize = 9;
 /// The colours of the lines, again from the first after the last.
-const COLOURS: [RGBColor; 6] =
+pub(super) const COLOURS: [RGBColor; 6] =
     [EPOCH, HELD_OUT, RGBColor(44, 133, 92), RGBColor(126, 87, 176), REFERENCE, RGBColor(176, 54, 92)];
 
 /// Panels one below the other: the mean over the seeds as a line, its standard deviation as bars, single runs as faint
@@ -26,34 +26,54 @@ const COLOURS: [RGBColor; 6] =
 /// # Errors
 /// If the drawing library refuses.
 pub fn svg(plan: &Plan, rows: &[Row]) -> Result<String> {
-    let rows = &*tune::kept(plan, rows);
-    let shown: Vec<&Column> =
-        COLUMNS.iter().filter(|c| rows.iter().any(|row| (c.of)(row).is_some())).collect();
-    let panels = u32::try_from(shown.len().max(1)).unwrap_or(1);
+    let (rows, tasks) = (&*tune::kept(plan, rows), &plan.judge.tasks);
+    let mut panels = Vec::new();
+    for task in tasks {
+        let rows = of_task(rows, task);
+        for column in COLUMNS.iter().filter(|c| rows.iter().any(|row| (c.of)(row).is_some())) {
+            let horizontal = Horizontal::of(plan);
+            let name =
+                if tasks.len() > 1 { format!("{task}: {}", column.name) } else { column.name.to_owned() };
+            let what = format!("{name}, {} in %", column.measure(task));
+            let lines = lines(plan, &rows, column, &horizontal);
+            panels.push(Panel { horizontal, what, lines });
+        }
+    }
+    draw(&panels)
+}
+
+/// Panels one below the other.
+pub(super) fn draw(panels: &[Panel]) -> Result<String> {
     let mut svg = String::new();
-    draw(&mut svg, plan, rows, &shown, (WIDTH, PANEL * panels)).map_err(refused)?;
+    let height = PANEL * u32::try_from(panels.len().max(1)).unwrap_or(1);
+    let draw = |svg: &mut String| -> Drawn {
+        let root = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
+        root.fill(&WHITE)?;
+        for (panel, area) in panels.iter().zip(root.split_evenly((panels.len().max(1), 1))) {
+            panel.draw(&area)?;
+        }
+        root.present()?;
+        Ok(())
+    };
+    draw(&mut svg).map_err(refused)?;
     Ok(svg)
 }
 
-fn draw(svg: &mut String, plan: &Plan, rows: &[Row], shown: &[&Column], size: (u32, u32)) -> Drawn {
-    let root = SVGBackend::with_string(svg, size).into_drawing_area();
-    root.fill(&WHITE)?;
-    let horizontal = Horizontal::of(plan);
-    for (column, area) in shown.iter().zip(root.split_evenly((shown.len().max(1), 1))) {
-        let what = format!("{}, {} in %", column.name, column.measure(&plan.judge.task));
-        panel(&area, &horizontal, &what, &lines(plan, rows, column, &horizontal))?;
-    }
-    root.present()?;
-    Ok(())
+/// A plot of lines.
+pub(super) struct Panel {
+    pub(super) horizontal: Horizontal,
+    /// The name of the vertical axis.
+    pub(super) what: String,
+    pub(super) lines: Vec<Line>,
 }
 
-/// The horizontal axis of every panel.
-struct Horizontal {
-    name: String,
-    labels: Vec<String>,
+/// The horizontal axis of a panel.
+pub(super) struct Horizontal {
+    pub(super) name: String,
+    pub(super) labels: Vec<String>,
     /// Where each stands.
-    places: Vec<f64>,
-    numeric: bool,
+    pub(super) places: Vec<f64>,
+    pub(super) numeric: bool,
 }
 
 impl Horizontal {
@@ -90,12 +110,12 @@ fn side_by_side(n: usize) -> Vec<f64> {
 }
 
 /// A line through the means of runs, all in per cent.
-struct Line {
+pub(super) struct Line {
     /// None where there is but one.
-    name: Option<String>,
-    colour: RGBColor,
+    pub(super) name: Option<String>,
+    pub(super) colour: RGBColor,
     /// Place, mean and standard deviation, single runs.
-    points: Vec<(f64, Spread, Vec<f64>)>,
+    pub(super) points: Vec<(f64, Spread, Vec<f64>)>,
 }
 
 fn lines(plan: &Plan, rows: &[Row], column: &Column, horizontal: &Horizontal) -> Vec<Line> {
@@ -121,48 +141,51 @@ fn lines(plan: &Plan, rows: &[Row], column: &Column, horizontal: &Horizontal) ->
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-fn panel(area: &Area<'_>, horizontal: &Horizontal, what: &str, lines: &[Line]) -> Drawn {
-    let points = || lines.iter().flat_map(|line| &line.points);
-    let ends = |s: &Spread| [s.mean - s.std.unwrap_or(0.0), s.mean + s.std.unwrap_or(0.0)];
-    let all = || points().flat_map(|(_, spread, runs)| runs.iter().copied().chain(ends(spread)));
-    let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
-    let margin = (0.12 * (high - low)).max(0.5);
-    let places = &horizontal.places;
-    let (beside, cap) = (0.05 * horizontal.length(), CAP * horizontal.length());
-    let mut chart = ChartBuilder::on(area)
-        .margin(14)
-        .margin_top(if lines.len() > 1 { 34 } else { 14 })
-        .margin_right(30)
-        .x_label_area_size(46)
-        .y_label_area_size(70)
-        .build_cartesian_2d(
-            places[0] - beside..places[places.len() - 1] + beside,
-            low - margin..high + margin,
-        )?;
-    quiet(&mut chart.configure_mesh())
-        .x_desc(horizontal.name.as_str())
-        .y_desc(what)
-        .x_labels(if horizontal.numeric { 10 } else { places.len() })
-        .y_labels(6)
-        .x_label_formatter(&|x: &f64| horizontal.text_at(*x))
-        .y_label_formatter(&|v: &f64| format!("{v:.1}"))
-        .draw()?;
-    for Line { colour, points, .. } in lines {
-        let bold = colour.stroke_width(2);
-        let dots = points.iter().flat_map(|(x, _, runs)| runs.iter().map(move |&y| (*x, y)));
-        chart.draw_series(dots.map(|p| Circle::new(p, 3, colour.mix(0.4).filled())))?;
-        chart.draw_series(LineSeries::new(points.iter().map(|(x, s, _)| (*x, s.mean)), bold))?;
-        for (x, spread, _) in points {
-            chart.draw_series([Circle::new((*x, spread.mean), 4, colour.filled())])?;
-            if spread.std.is_some() {
-                let [low, high] = ends(spread);
-                let end = |y: f64| PathElement::new(vec![(x - cap, y), (x + cap, y)], bold);
-                let bar = PathElement::new(vec![(*x, low), (*x, high)], bold);
-                chart.draw_series([bar, end(low), end(high)])?;
+impl Panel {
+    fn draw(&self, area: &Area<'_>) -> Drawn {
+        let Self { horizontal, what, lines } = self;
+        let points = || lines.iter().flat_map(|line| &line.points);
+        let ends = |s: &Spread| [s.mean - s.std.unwrap_or(0.0), s.mean + s.std.unwrap_or(0.0)];
+        let all = || points().flat_map(|(_, spread, runs)| runs.iter().copied().chain(ends(spread)));
+        let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+        let margin = (0.12 * (high - low)).max(0.5);
+        let places = &horizontal.places;
+        let (beside, cap) = (0.05 * horizontal.length(), CAP * horizontal.length());
+        let mut chart = ChartBuilder::on(area)
+            .margin(14)
+            .margin_top(if lines.len() > 1 { 34 } else { 14 })
+            .margin_right(30)
+            .x_label_area_size(46)
+            .y_label_area_size(70)
+            .build_cartesian_2d(
+                places[0] - beside..places[places.len() - 1] + beside,
+                low - margin..high + margin,
+            )?;
+        quiet(&mut chart.configure_mesh())
+            .x_desc(horizontal.name.as_str())
+            .y_desc(what.as_str())
+            .x_labels(if horizontal.numeric { 10 } else { places.len() })
+            .y_labels(6)
+            .x_label_formatter(&|x: &f64| horizontal.text_at(*x))
+            .y_label_formatter(&|v: &f64| format!("{v:.1}"))
+            .draw()?;
+        for Line { colour, points, .. } in lines {
+            let bold = colour.stroke_width(2);
+            let dots = points.iter().flat_map(|(x, _, runs)| runs.iter().map(move |&y| (*x, y)));
+            chart.draw_series(dots.map(|p| Circle::new(p, 3, colour.mix(0.4).filled())))?;
+            chart.draw_series(LineSeries::new(points.iter().map(|(x, s, _)| (*x, s.mean)), bold))?;
+            for (x, spread, _) in points {
+                chart.draw_series([Circle::new((*x, spread.mean), 4, colour.filled())])?;
+                if spread.std.is_some() {
+                    let [low, high] = ends(spread);
+                    let end = |y: f64| PathElement::new(vec![(x - cap, y), (x + cap, y)], bold);
+                    let bar = PathElement::new(vec![(*x, low), (*x, high)], bold);
+                    chart.draw_series([bar, end(low), end(high)])?;
+                }
             }
         }
+        legend(area, lines)
     }
-    legend(area, lines)
 }
 
 /// One line of text above the panel: what each colour means.

@@ -6,7 +6,7 @@
 //!   pretrain/  finetune/           two run directories
 //!   row.json  resamples.csv        what this run was worth, also on samples of the test pictures; its cell is done
 //! method=mae/seed-0/pretrain/      where several fractions of the labels judge one run of pre-training
-//! method=mae/seed-0/labels=0.1/    finetune/ and row.json of each
+//! method=mae/seed-0/labels=0.1/    finetune/ and row.json of each; in task=segment/ and so on where several tasks judge it
 //! method=mae/seed-0/optim.blr=0.1/ all of this again for a candidate of a setting that is tuned
 //! results.csv  resamples.csv       every run
 //! results.md                       mean and standard deviation over the seeds, and differences
@@ -39,12 +39,14 @@ use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir};
 use crate::config::sections::{DataConfig, RunConfig};
 use crate::models::classify::Pooling;
+use crate::tasks::Classify;
 use crate::tasks::finetuning::with_transfer;
 use crate::tasks::knn::Knn;
 use crate::tasks::per_picture::PerPicture;
 use crate::tasks::pretraining::with_method;
 use crate::tasks::probe::head::Optimizer;
 use crate::tasks::probe::{Probing, probe};
+use crate::tasks::transfer::Transfer;
 use crate::train::run_dir::write_atomic;
 use crate::train::source::Source;
 use crate::train::{Observer, RunDir};
@@ -187,6 +189,12 @@ impl Ablation {
         }
     }
 
+    /// Where what one fraction of the labels makes of them for a task is.
+    fn folder_for(&self, cell: Cell<'_>) -> PathBuf {
+        let (folder, task) = (self.folder_at(cell), cell.task);
+        if self.plan.judge.tasks.len() > 1 { folder.join(format!("task={task}")) } else { folder }
+    }
+
     /// Where what one fraction of the labels makes of them is.
     fn folder_at(&self, cell: Cell<'_>) -> PathBuf {
         let (folder, labels) = (self.folder_of(cell), cell.labels);
@@ -198,21 +206,21 @@ impl Ablation {
     /// # Errors
     /// If it cannot be read.
     pub fn row(&self, cell: Cell<'_>) -> Result<Option<Row>> {
-        let done = self.folder_at(cell).join(ROW);
+        let done = self.folder_for(cell).join(ROW);
         if !done.is_file() {
             return Ok(None);
         }
         let wrong = |e: serde_json::Error| Error::input(&done, "row", "the result of a run", e);
         let row: Row = serde_json::from_str(&read_text(&done)?).map_err(wrong)?;
         // Rows of an earlier version do not say it.
-        let mut row = [Row { labels: cell.labels, ..row }];
-        samples::read_csv(&self.folder_at(cell).join(SAMPLES), &mut row)?;
+        let mut row = [Row { labels: cell.labels, task: cell.task.to_owned(), ..row }];
+        samples::read_csv(&self.folder_for(cell).join(SAMPLES), &mut row)?;
         Ok(row.into_iter().next())
     }
 
     /// Writes a cell's row, behind what belongs to it: it is done.
     fn keep(&self, cell: Cell<'_>, row: Row) -> Result<Row> {
-        let folder = self.folder_at(cell);
+        let folder = self.folder_for(cell);
         let samples = samples::csv(&self.plan.vary.name, std::slice::from_ref(&row))?;
         write_atomic(&folder.join(SAMPLES), &samples)?;
         let done = folder.join(ROW);
@@ -236,7 +244,8 @@ impl Ablation {
         if let Some(row) = self.row(cell)? {
             return Ok(row);
         }
-        let (plan, folder, Cell { value, labels, seed, tuned }) = (&self.plan, self.folder_at(cell), cell);
+        let Cell { value, labels, task, seed, tuned } = cell;
+        let (plan, folder) = (&self.plan, self.folder_for(cell));
         fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
         let (pretrained, scratch) = (self.pretrain_folder(cell)?, plan.is_scratch(value));
         let tuned = tuned.filter(|_| !scratch).map(Axis::label);
@@ -250,9 +259,9 @@ impl Ablation {
             tuned,
             pretrain_loss: last.history.last().filter(|_| !scratch).and_then(|epoch| epoch.score("loss")),
             pretrain_secs: if scratch { 0.0 } else { last.wall_secs },
-            ..Row::of(&Axis::label(value), labels, seed)
+            ..Row::of(&Axis::label(value), task, labels, seed)
         };
-        if plan.judge.probe {
+        if plan.judge.probe && task == Classify::TRANSFER {
             let (report, judged) = probe(&self.probing(&pretrained, &data, &run, cell)?, &())?;
             row.resampled.extend(self.resampled(table::PROBE, judged.probe_per_picture.as_ref())?);
             row.resampled.extend(self.resampled(table::KNN, judged.knn_per_picture.as_ref())?);
@@ -261,10 +270,11 @@ impl Ablation {
             row.knn = report.knn.map(|knn| knn.summary.top1);
         }
         if let Some(recipe) = &plan.judge.finetune {
-            let name = format!("{}, labels {labels}: fine-tuning", named(value));
+            let by = if plan.judge.tasks.len() > 1 { format!(", {task}") } else { String::new() };
+            let name = format!("{}, labels {labels}{by}: fine-tuning", named(value));
             let (out, name, pretrained) = (&folder.join("finetune"), &name, &pretrained);
             let with = Finetuning { plan, recipe, cell, out, name, pretrained, observer };
-            let tuned = with_transfer(&plan.judge.task, with)?;
+            let tuned = with_transfer(task, with)?;
             row.resampled.extend(self.resampled(table::FINETUNING, tuned.per_picture.as_ref())?);
             (row.finetune, row.validation, row.finetune_secs) =
                 (tuned.score, tuned.validation, Some(tuned.secs));

@@ -3,7 +3,7 @@
 use super::Ablation;
 use super::difference::Difference;
 use super::plan::{Axis, Cell};
-use super::table::{COLUMNS, Row, Spread, at, with_labels};
+use super::table::{COLUMNS, Row, Spread, at, of_task, with_labels};
 use super::tune;
 use crate::base::Result;
 use crate::draw::report::Report;
@@ -17,7 +17,7 @@ pub(super) fn html(ablation: &Ablation, rows: &[Row], figure: &str) -> Result<St
     let (axis, plan) = (&ablation.plan.vary, &ablation.plan);
     let values: Vec<String> = axis.values.iter().map(Axis::label).collect();
     let (all, rows) = (rows, &*tune::kept(plan, rows));
-    let several = plan.judge.labels.len() > 1;
+    let (fractions, tasks) = (&plan.judge.labels, &plan.judge.tasks);
     let mut report = Report {
         title: format!("{}: {}", axis.name, values.join(", ")),
         curves: vec![("Mean and standard deviation over the seeds".to_owned(), figure.to_owned())],
@@ -26,10 +26,14 @@ pub(super) fn html(ablation: &Ablation, rows: &[Row], figure: &str) -> Result<St
         notes: tune::notes(plan, all),
         ..Report::default()
     };
-    for column in &COLUMNS {
-        for &labels in &plan.judge.labels {
-            let (rows, with) = (with_labels(rows, labels), format!(", {labels} of the labels"));
-            let name = format!("{}{}", column.name, if several { &with } else { "" });
+    for (task, column) in tasks.iter().flat_map(|task| COLUMNS.iter().map(move |column| (task, column))) {
+        for &labels in fractions {
+            let rows = with_labels(&of_task(rows, task), labels);
+            let mut name =
+                if tasks.len() > 1 { format!("{task}: {}", column.name) } else { column.name.to_owned() };
+            if fractions.len() > 1 {
+                name += &format!(", {labels} of the labels");
+            }
             for value in &values {
                 let spread = Spread::of(&at(&rows, value, column));
                 report
@@ -53,7 +57,7 @@ pub(super) fn html(ablation: &Ablation, rows: &[Row], figure: &str) -> Result<St
         };
         // Who made room by throwing a finished run away keeps its row.
         let tuned = tune::chosen(plan, all, value);
-        let cell = Cell { value, labels: row.labels, seed: row.seed, tuned };
+        let cell = Cell { value, labels: row.labels, task: &row.task, seed: row.seed, tuned };
         let Ok(run) = RunDir::look_at(ablation.pretrain_folder(cell)?) else { continue };
         let last = run.sheets_of_report()?.into_iter().next();
         report.sheets.extend(last.map(|(_, png)| (format!("{label}, seed {}", row.seed), png)));

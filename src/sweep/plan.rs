@@ -4,9 +4,10 @@ use super::epochs;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::config::Settings;
+use crate::config::keys;
 use crate::config::resolve::varied;
-use crate::tasks::Classify;
 use crate::tasks::transfer::{Start, Transfer};
+use crate::tasks::{Classify, all_keys};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -69,9 +70,9 @@ pub struct EvalPlan {
     /// By fine-tuning with this recipe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finetune: Option<String>,
-    /// The task of fine-tuning.
-    #[serde(default = "classification")]
-    pub task: String,
+    /// The tasks of fine-tuning, all different. A plan of one may call it `task`.
+    #[serde(alias = "task", default = "classification", deserialize_with = "one_or_several")]
+    pub tasks: Vec<String>,
     /// Fractions of the labels that both may use, ascending. A plan of one may call it `label_share`.
     #[serde(alias = "label_share", deserialize_with = "one_or_several")]
     pub labels: Vec<f64>,
@@ -116,23 +117,25 @@ impl Axis {
     }
 }
 
-/// A number or a list of them.
-fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<f64>, D::Error> {
+/// An item or a list of them.
+fn one_or_several<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Labels {
-        One(f64),
-        Several(Vec<f64>),
+    enum Given<T> {
+        One(T),
+        Several(Vec<T>),
     }
-    Ok(match Labels::deserialize(deserializer)? {
-        Labels::One(labels) => vec![labels],
-        Labels::Several(labels) => labels,
+    Ok(match Given::deserialize(deserializer)? {
+        Given::One(item) => vec![item],
+        Given::Several(items) => items,
     })
 }
 
 /// The task of plans that name none.
-fn classification() -> String {
-    Classify::TRANSFER.to_owned()
+fn classification() -> Vec<String> {
+    vec![Classify::TRANSFER.to_owned()]
 }
 
 /// A value as a number, if it is one.
@@ -147,13 +150,15 @@ fn whole(flag: &str, number: u64) -> Result<Value> {
     number.map(Value::from)
 }
 
-/// One row of the table: a value, judged with a fraction of the labels, with a seed.
+/// One row of the table: a value, judged by a task with a fraction of the labels, with a seed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cell<'a> {
     /// Of the setting that is varied.
     pub value: &'a Value,
     /// The fraction of the labels.
     pub labels: f64,
+    /// The task that judges.
+    pub task: &'a str,
     /// The seed.
     pub seed: u64,
     /// What the setting is that is tuned, if one is.
@@ -237,6 +242,11 @@ impl Plan {
     /// If they cannot work.
     pub fn finetuning<T: Transfer>(&self, recipe: &str, start: &Start, cell: Cell<'_>) -> Result<T::Config> {
         let mut flags = self.finetune.clone();
+        if self.judge.tasks.len() > 1 {
+            // A setting that only others have is theirs alone.
+            let (all, own) = (all_keys(), keys::<T::Config>());
+            flags.retain(|(key, _)| own.contains(key) || !all.contains(key));
+        }
         flags.push(("run.seed".to_owned(), whole("--seeds", cell.seed)?));
         flags.push(("finetune.label_share".to_owned(), cell.labels.into()));
         if let Some(epochs) = epochs::at(&self.judge.finetune_epochs, cell.labels) {
@@ -245,23 +255,27 @@ impl Plan {
         Ok(T::layered(recipe, (start.given()?, ""), None, &flags.into())?.config)
     }
 
-    /// Seed by seed, so that a whole table is there early; then value by value, and each at one fraction of the labels after the other.
+    /// Seed by seed, so that a whole table is there early; then value by value, and each at one fraction of the labels after the other,
+    /// by one task after the other.
     pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
-        let at = move |seed, value| {
-            self.judge.labels.iter().map(move |&labels| Cell { value, labels, seed, tuned: None })
+        let by = move |seed, value, labels| {
+            self.judge.tasks.iter().map(move |task| Cell { value, labels, task, seed, tuned: None })
         };
+        let at = move |seed, value| self.judge.labels.iter().flat_map(move |&labels| by(seed, value, labels));
         self.seeds
             .iter()
             .flat_map(move |&seed| self.vary.values.iter().flat_map(move |value| at(seed, value)))
     }
 
-    /// The rows that choose what is tuned: of each value that is pre-trained every candidate, with the first seed and the most labels.
+    /// The rows that choose what is tuned: of each value that is pre-trained every candidate, with the first seed and the most labels, by
+    /// the first task.
     pub fn trials(&self) -> impl Iterator<Item = Cell<'_>> {
         let candidates = || self.tune.iter().flat_map(|axis| &axis.values);
-        let place = self.seeds.first().zip(self.judge.labels.last());
+        let (seed, labels) = (self.seeds.first(), self.judge.labels.last());
+        let place = seed.zip(labels).zip(self.judge.tasks.first().map(String::as_str));
         self.vary.values.iter().filter(|value| !self.is_scratch(value)).flat_map(move |value| {
-            let at = move |(&seed, &labels)| {
-                candidates().map(move |tuned| Cell { value, labels, seed, tuned: Some(tuned) })
+            let at = move |((&seed, &labels), task)| {
+                candidates().map(move |tuned| Cell { value, labels, task, seed, tuned: Some(tuned) })
             };
             place.into_iter().flat_map(at)
         })
@@ -276,7 +290,9 @@ impl Plan {
         let wrong = |e: toml::de::Error| Error::input(path, "plan", "an ablation's settings", e.message());
         let plan: Self = toml::from_str(&text).map_err(wrong)?;
         let (values, labels) = (plan.vary.values.len(), plan.judge.labels.len());
-        let lists = [("seeds", plan.seeds.len()), ("vary.values", values), ("judge.labels", labels)];
+        let (seeds, tasks) = (plan.seeds.len(), plan.judge.tasks.len());
+        let lists =
+            [("seeds", seeds), ("vary.values", values), ("judge.labels", labels), ("judge.tasks", tasks)];
         match lists.into_iter().find(|(_, items)| *items == 0) {
             Some((name, items)) => Err(Error::input(path, name, "at least one", items)),
             None => Ok(plan),

@@ -2,15 +2,29 @@
 
 use super::difference::Difference;
 use super::plan::{Axis, Plan};
-use super::table::{COLUMNS, Column, Row, Spread, at, with_labels};
+use super::table::{COLUMNS, Column, Row, Spread, at, of_task, with_labels};
 use super::tune;
 use std::fmt::Write;
 
 /// `results.md`: mean and standard deviation over the seeds, and the differences that they support, one fraction of the labels below
-/// the other.
+/// the other; the tables of one task below those of the other.
 #[must_use]
 pub fn markdown(plan: &Plan, rows: &[Row]) -> String {
-    let (notes, rows) = (tune::notes(plan, rows), &*tune::kept(plan, rows));
+    let (notes, kept) = (tune::notes(plan, rows), tune::kept(plan, rows));
+    let tasks = &plan.judge.tasks;
+    let tables = tasks.iter().map(|task| {
+        let heading = if tasks.len() > 1 { format!("## {task}\n\n") } else { String::new() };
+        heading + &tables(plan, &of_task(&kept, task))
+    });
+    let mut text = tables.collect::<Vec<_>>().join("\n");
+    for note in notes {
+        let _ = write!(text, "\n*{note}*\n");
+    }
+    text
+}
+
+/// The tables of one task.
+fn tables(plan: &Plan, rows: &[Row]) -> String {
     let shown: Vec<&Column> =
         COLUMNS.iter().filter(|c| rows.iter().any(|row| (c.of)(row).is_some())).collect();
     let (axis, labels) = (&plan.vary, &plan.judge.labels);
@@ -25,9 +39,6 @@ pub fn markdown(plan: &Plan, rows: &[Row]) -> String {
     if !differences.is_empty() {
         let note = interval_note(plan, rows);
         let _ = write!(text, "\n{}{differences}\n*{note}*\n", head("difference", "pairs", "points"));
-    }
-    for note in notes {
-        let _ = write!(text, "\n*{note}*\n");
     }
     text
 }

@@ -8,12 +8,15 @@ use crate::tasks::finetuning::TRANSFERS;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What one pre-training run was worth with a fraction of the labels; `row.json` in its folder is this.
+/// What one pre-training run was worth for a task with a fraction of the labels; `row.json` in its folder is this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
     /// The value of the setting that is varied.
     pub value: String,
+    /// The task that it was judged by.
+    #[serde(default)]
+    pub task: String,
     /// Fraction of the labels that it was judged with.
     #[serde(default)]
     pub labels: f64,
@@ -46,9 +49,10 @@ pub struct Row {
 impl Row {
     /// One of which nothing is measured yet.
     #[must_use]
-    pub fn of(value: &str, labels: f64, seed: u64) -> Self {
+    pub fn of(value: &str, task: &str, labels: f64, seed: u64) -> Self {
         Self {
             value: value.to_owned(),
+            task: task.to_owned(),
             labels,
             seed,
             pretrain_loss: None,
@@ -123,25 +127,34 @@ impl Spread {
     }
 }
 
+/// The rows of a task.
+#[must_use]
+pub fn of_task(rows: &[Row], task: &str) -> Vec<Row> {
+    rows.iter().filter(|row| row.task == task).cloned().collect()
+}
+
 /// The rows with a fraction of the labels.
 #[must_use]
 pub fn with_labels(rows: &[Row], labels: f64) -> Vec<Row> {
     rows.iter().filter(|row| row.labels.total_cmp(&labels).is_eq()).cloned().collect()
 }
 
-/// The numbers of a column at one value, over the seeds; the rows have one fraction of the labels.
+/// The numbers of a column at one value, over the seeds; the rows have one task and one fraction of the labels.
 #[must_use]
 pub fn at(rows: &[Row], value: &str, column: &Column) -> Vec<f64> {
     rows.iter().filter(|row| row.value == value).filter_map(column.of).collect()
 }
 
 /// The columns behind the value that say which row of a study a line is of.
-const PLACE: [&str; 3] = ["labels", "seed", "tuned"];
+const PLACE: [&str; 4] = ["task", "labels", "seed", "tuned"];
 
 /// What a line says in them, the value first.
-pub(super) fn place(row: &Row) -> [String; 4] {
+pub(super) type Place = [String; 5];
+
+/// That of a row.
+pub(super) fn place(row: &Row) -> Place {
     let tuned = row.tuned.clone().unwrap_or_default();
-    [row.value.clone(), row.labels.to_string(), row.seed.to_string(), tuned]
+    [row.value.clone(), row.task.clone(), row.labels.to_string(), row.seed.to_string(), tuned]
 }
 
 /// A CSV of lines that begin with the place of a row.
@@ -167,7 +180,7 @@ pub(super) fn lines(
 ///
 /// # Errors
 /// If there is no such file, or it has other columns.
-pub(super) fn read_lines(path: &Path, heads: &[String]) -> Result<Vec<([String; 4], Vec<String>)>> {
+pub(super) fn read_lines(path: &Path, heads: &[String]) -> Result<Vec<(Place, Vec<String>)>> {
     let text = read_text(path)?;
     let wrong = |e: ::csv::Error| Error::input(path, "table", "the rows of an ablation", e);
     let mut reader = ::csv::Reader::from_reader(text.as_bytes());
@@ -216,7 +229,7 @@ pub fn csv(axis: &Axis, rows: &[Row]) -> Result<Vec<u8>> {
 /// If there is none, it has other columns, or something else where a number should be.
 pub fn read_csv(path: &Path) -> Result<Vec<Row>> {
     let wrong = |head: &str, text: &str| Error::input(path, head, "a number", text);
-    let row = |([value, labels, seed, tuned], fields): ([String; 4], Vec<String>)| {
+    let row = |([value, task, labels, seed, tuned], fields): (Place, Vec<String>)| {
         let number = |head: &str, text: &str| text.parse::<f64>().map_err(|_| wrong(head, text));
         let numbers = HEADS.into_iter().zip(&fields).map(|(head, text)| match text.as_str() {
             "" => Ok(None),
@@ -233,7 +246,7 @@ pub fn read_csv(path: &Path) -> Result<Vec<Row>> {
             finetune_secs: numbers[5],
             validation: numbers[6],
             tuned: Some(tuned).filter(|tuned| !tuned.is_empty()),
-            ..Row::of(&value, number("labels", &labels)?, seed)
+            ..Row::of(&value, &task, number("labels", &labels)?, seed)
         })
     };
     read_lines(path, &HEADS.map(str::to_owned))?.into_iter().map(row).collect()

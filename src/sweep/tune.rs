@@ -1,20 +1,18 @@
 //! A setting of pre-training that is chosen for each value, on validation images and nothing else.
 //!
-//! Each candidate is pre-trained and judged with the first seed and the most labels; the best validation score of what judges wins, and
+//! Each candidate is pre-trained and judged with the first seed and the most labels, by the first task; the best validation score of what judges wins, and
 //! the winner is what every other row of the value is run with.
 
 use super::plan::{Axis, Cell, Plan};
-use super::table::Row;
+use super::table::{self, Row};
 use crate::base::{Error, Result};
 use toml::Value;
 
 /// The candidates of a value that were tried, and their validation scores: none of one that diverged.
 fn tried<'a>(plan: &'a Plan, rows: &[Row], value: &Value) -> Vec<(&'a Value, Option<f64>)> {
     let tried = |trial: Cell<'a>| {
-        let Row { value, labels, seed, tuned, .. } = unmeasured(trial);
-        let is_trial =
-            |row: &&Row| (&row.value, &row.labels, row.seed, &row.tuned) == (&value, &labels, seed, &tuned);
-        let row = rows.iter().find(is_trial)?;
+        let place = table::place(&unmeasured(trial));
+        let row = rows.iter().find(|row| table::place(row) == place)?;
         Some((trial.tuned?, row.validation.filter(|score| score.is_finite())))
     };
     plan.trials().filter(|trial| trial.value == value).filter_map(tried).collect()
@@ -45,7 +43,7 @@ pub fn notes(plan: &Plan, rows: &[Row]) -> Vec<String> {
     let (Some(axis), seed, most) = (&plan.tune, plan.seeds[0], plan.judge.labels.last()) else {
         return Vec::new();
     };
-    let most = most.copied().unwrap_or(1.0);
+    let (most, tasks) = (most.copied().unwrap_or(1.0), &plan.judge.tasks);
     let note = |value: &Value| {
         let winner = Axis::label(chosen(plan, rows, value)?);
         let score = |score: Option<f64>| {
@@ -54,17 +52,17 @@ pub fn notes(plan: &Plan, rows: &[Row]) -> Vec<String> {
         let tried = tried(plan, rows, value).into_iter();
         let scores = tried.map(|(tuned, of)| format!("{} {}", Axis::label(tuned), score(of)));
         let (value, scores) = (Axis::label(value), scores.collect::<Vec<_>>().join(", "));
-        Some(format!(
-            "{} of {value} is {winner}, chosen on validation images with seed {seed} and {most} of the labels: {scores}.",
-            axis.name
-        ))
+        let by = if tasks.len() > 1 { format!(" for {}", tasks[0]) } else { String::new() };
+        let (name, labels) = (&axis.name, format!("seed {seed} and {most} of the labels{by}"));
+        Some(format!("{name} of {value} is {winner}, chosen on validation images with {labels}: {scores}."))
     };
     plan.vary.values.iter().filter_map(note).collect()
 }
 
 /// The row of a cell of which nothing is measured, as it stays of a candidate that cannot be trained to its end.
 pub(super) fn unmeasured(cell: Cell<'_>) -> Row {
-    Row { tuned: cell.tuned.map(Axis::label), ..Row::of(&Axis::label(cell.value), cell.labels, cell.seed) }
+    let Cell { value, labels, task, seed, tuned } = cell;
+    Row { tuned: tuned.map(Axis::label), ..Row::of(&Axis::label(value), task, labels, seed) }
 }
 
 /// Refuses a candidate that was judged, but not by what can choose.
@@ -119,7 +117,7 @@ mod tests {
             tuned: tuned.map(str::to_owned),
             validation: Some(validation),
             probe: Some(test),
-            ..Row::of("", labels, seed)
+            ..Row::of("", "classify", labels, seed)
         };
         let rows = [
             row(Some("0.1"), 3, 1.0, 0.5, 0.9),

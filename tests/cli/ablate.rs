@@ -163,11 +163,14 @@ fn fractions_of_the_labels_judge_one_run_of_pre_training_and_random_weights() {
     place.write("out/resamples.csv", &before[1]);
     fs::rename(place.path("elsewhere"), place.path("set")).unwrap();
 
-    // The plan of the folder is a study file, and the plan of an earlier version with one fraction is read.
+    // The plan of the folder is a study file, and the plan of an earlier version with one fraction and one task is read.
     let plan = place.text("out/ablation.toml");
+    assert!(plan.contains("tasks = [\"classify\"]"));
     place.write(
         "old.toml",
-        plan.replace("labels = [0.5, 1.0]", "label_share = 0.5").replace("seeds = [0, 1]", "seeds = [0]"),
+        plan.replace("labels = [0.5, 1.0]", "label_share = 0.5")
+            .replace("tasks = [\"classify\"]", "task = \"classify\"")
+            .replace("seeds = [0, 1]", "seeds = [0]"),
     );
     let again = place.done(&["ablate", "--plan", "old.toml", "--out", "again", "--json"]);
     let again: Vec<Value> = serde_json::from_str(&again).unwrap();
