@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::tasks::finetuning::{WithTransfer, with_transfer};
 use crate::tasks::pretraining::{Method, WithMethod, with_method};
 use crate::tasks::transfer::{Start, Transfer};
-use crate::train::source::open_loader;
+use crate::train::source::{Source, open_loader};
 use crate::train::task::{Opened, Task};
 
 /// Checks the settings of all cells, and if `opens`, that each fraction of the labels leaves a batch to learn from.
@@ -48,14 +48,16 @@ pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
     Ok(())
 }
 
-/// Opens the data as a run would; the runs of other seeds find as many images. Test pictures must have names that say their groups.
-fn open<T: Task>(mut config: T::Config, group_by: Option<&str>) -> Result<()> {
-    let source = T::source(&config)?;
-    if let (Some(_), Ok(test)) = (group_by, &source.test) {
-        let names: Vec<String> = (0..test.len()).map(|index| test.source(index)).collect();
-        groups(&names, group_by)?;
-    }
-    let Opened { train, .. } = T::open(source, &mut config)?;
+/// Checks that test pictures have names that say their groups.
+fn check_groups(source: &Source, group_by: &str) -> Result<()> {
+    let Ok(test) = &source.test else { return Ok(()) };
+    let names: Vec<String> = (0..test.len()).map(|index| test.source(index)).collect();
+    groups(&names, Some(group_by)).map(drop)
+}
+
+/// Opens the data as a run would; the runs of other seeds find as many images.
+fn open<T: Task>(mut config: T::Config) -> Result<()> {
+    let Opened { train, .. } = T::open(T::source(&config)?, &mut config)?;
     open_loader(train, T::loader(&config), config.optim().accum_iter).map(drop)
 }
 
@@ -74,13 +76,16 @@ impl WithMethod for Checking<'_> {
         let Self { plan, point, cell, opens } = self;
         let config: M::Config = point.config()?;
         config.run().engine()?;
+        // All values are judged with the same images.
+        let judges = opens && *cell.value == plan.vary.values[0];
+        if let Some(group_by) = plan.judge.group_by.as_deref().filter(|_| judges) {
+            check_groups(&M::source(&config)?, group_by)?;
+        }
         if let Some(recipe) = &plan.judge.finetune {
-            let start = Start::scratch(&config);
-            // All values are judged with the same images.
-            let opens = opens && *cell.value == plan.vary.values[0];
+            let (start, opens) = (Start::scratch(&config), judges);
             with_transfer(cell.task, CheckingTransfer { plan, recipe, start, cell, opens })?;
         }
-        if opens && point.learns_from_labels() { open::<M>(config, None) } else { Ok(()) }
+        if opens && point.learns_from_labels() { open::<M>(config) } else { Ok(()) }
     }
 }
 
@@ -99,6 +104,6 @@ impl WithTransfer for CheckingTransfer<'_> {
     fn run<T: Transfer>(self) -> Result<()> {
         let Self { plan, recipe, start, cell, opens } = self;
         let config = plan.finetuning::<T>(recipe, &start, cell)?;
-        if opens { open::<T>(config, plan.judge.group_by.as_deref()) } else { Ok(()) }
+        if opens { open::<T>(config) } else { Ok(()) }
     }
 }
