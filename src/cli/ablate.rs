@@ -41,7 +41,7 @@ Settings of pre-training are resolved as for pretrain, preset < --config file < 
 does not reach fine-tuning, which --finetune-set changes.";
 
 /// The flags that make a plan, which a folder or a file that has one already does not take.
-const PLANNING: [&str; 20] = [
+const PLANNING: [&str; 21] = [
     "vary",
     "tune",
     "seeds",
@@ -49,6 +49,7 @@ const PLANNING: [&str; 20] = [
     "no_finetune",
     "labels",
     "group_by",
+    "curves",
     "method",
     "preset",
     "config",
@@ -90,6 +91,9 @@ pub(crate) struct Args {
     /// Intervals resample test pictures together whose file names are the same up to the last TEXT, such as tiles of a photograph
     #[arg(long, value_name = "TEXT")]
     group_by: Option<String>,
+    /// Also probe all checkpoints of pre-training that stay, with the most labels (run.keep, run.checkpoint_every_epochs)
+    #[arg(long, conflicts_with = "no_probe")]
+    curves: bool,
 
     /// How encoders are pre-trained, unless that is what is varied
     #[arg(long, default_value = "mae", value_parser = methods())]
@@ -140,7 +144,7 @@ pub(crate) struct Args {
     /// Go on with the ablation in this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = PLANNING, conflicts_with_all = ["plan", "out"])]
     resume: Option<PathBuf>,
-    /// Only write tables, figure and report of that folder again, from its results.csv and resamples.csv
+    /// Only write tables, figure and report of that folder again, from its results.csv, resamples.csv and curves.csv
     #[arg(long, requires = "resume", conflicts_with = "dry_run")]
     redraw: bool,
     /// The plan is that of this file, the ablation.toml of a folder, and not that of the flags
@@ -254,6 +258,7 @@ impl Args {
                 labels,
                 finetune_epochs,
                 group_by: self.group_by.clone(),
+                curves: self.curves,
             },
             pretrain: settings,
             finetune,

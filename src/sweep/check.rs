@@ -28,6 +28,9 @@ pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
     if let Some(again) = (1..tasks.len()).find(|&i| tasks[..i].contains(&tasks[i])) {
         return Err(Error::setting("--task", "tasks, all different", &tasks[again]));
     }
+    if plan.judge.curves && !plan.judge.probe {
+        return Err(Error::setting("--curves", "runs that are probed: --task classify", tasks.join(",")));
+    }
     epochs::check(&plan.judge.finetune_epochs, labels)?;
     if let Some(tune) = plan.tune.as_ref().filter(|tune| [METHOD, &plan.vary.key].contains(&&*tune.key)) {
         return Err(Error::setting("--tune", "a setting of pre-training that is not varied", &tune.name));
@@ -76,6 +79,9 @@ impl WithMethod for Checking<'_> {
         let Self { plan, point, cell, opens } = self;
         let config: M::Config = point.config()?;
         config.run().engine()?;
+        if plan.judge.curves && config.run().keep < 2 {
+            return Err(Error::setting("run.keep", "2 or more checkpoints for --curves", config.run().keep));
+        }
         // All values are judged with the same images.
         let judges = opens && *cell.value == plan.vary.values[0];
         if let Some(group_by) = plan.judge.group_by.as_deref().filter(|_| judges) {

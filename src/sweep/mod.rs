@@ -4,13 +4,15 @@
 //! ablation.toml                    the plan
 //! mask-ratio=0.75/seed-0/
 //!   pretrain/  finetune/           two run directories
-//!   row.json  resamples.csv        what this run was worth, also on samples of the test pictures; its cell is done
+//!   row.json                       what this run was worth; its cell is done
+//!   resamples.csv  curves.csv      its lines of the files below
 //! method=mae/seed-0/pretrain/      where several fractions of the labels judge one run of pre-training
 //! method=mae/seed-0/labels=0.1/    finetune/ and row.json of each; in task=segment/ and so on where several tasks judge it
 //! method=mae/seed-0/optim.blr=0.1/ all of this again for a candidate of a setting that is tuned
-//! results.csv  resamples.csv       every run
+//! results.csv                      every run
+//! resamples.csv  curves.csv        its scores on samples of the test pictures, and on validation images as they grew
 //! results.md                       mean and standard deviation over the seeds, and differences
-//! figure.svg  report.html          the same as a picture; all of it on one page
+//! figure.svg  curves.svg  report.html   the same as a picture; all of it on one page
 //! ```
 //!
 //! What learns from labels is pre-trained for each fraction, in the fraction's folder. An interrupted ablation goes on where it was, to
@@ -18,6 +20,7 @@
 
 mod check;
 pub mod cost;
+mod curves;
 pub mod difference;
 pub mod epochs;
 pub mod figure;
@@ -36,7 +39,7 @@ pub use table::Row;
 
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
-use crate::checkpoint::{State, dir};
+use crate::checkpoint::{State, dir, keep};
 use crate::config::sections::{DataConfig, RunConfig};
 use crate::models::classify::Pooling;
 use crate::tasks::Classify;
@@ -60,6 +63,7 @@ const PLAN: &str = "ablation.toml";
 const TABLE: &str = "results.csv";
 const ROW: &str = "row.json";
 const SAMPLES: &str = "resamples.csv";
+const CURVES: &str = "curves.csv";
 
 /// What follows an ablation.
 pub trait AblationObserver {
@@ -117,14 +121,14 @@ impl Ablation {
         Ok(Self { folder: folder.to_path_buf(), plan })
     }
 
-    /// Tables, figure and page of a folder once more, from its `results.csv` and `resamples.csv` alone; nothing is run.
+    /// Tables, figure and page of a folder once more, from its `results.csv`, `resamples.csv` and `curves.csv` alone; nothing is run.
     ///
     /// # Errors
     /// If the folder has no plan or no such table.
     pub fn redraw(folder: &Path) -> Result<(Self, Vec<Row>)> {
         let ablation = Self { folder: folder.to_path_buf(), plan: Plan::read(&folder.join(PLAN))? };
         let mut rows = table::read_csv(&folder.join(TABLE))?;
-        samples::read_csv(&folder.join(SAMPLES), &mut rows)?;
+        beside(folder, &mut rows)?;
         ablation.write(&rows)?;
         Ok((ablation, rows))
     }
@@ -172,10 +176,13 @@ impl Ablation {
         let write = |name: &str, text: &[u8]| write_atomic(&self.folder.join(name), text);
         write(TABLE, &table::csv(&plan.vary, rows)?)?;
         write(SAMPLES, &samples::csv(&plan.vary.name, rows)?)?;
+        write(CURVES, &curves::csv(&plan.vary.name, rows)?)?;
         write("results.md", results::markdown(plan, rows).as_bytes())?;
         let figure = figure::svg(plan, rows)?;
         write("figure.svg", figure.as_bytes())?;
-        write("report.html", page::html(self, rows, &figure)?.as_bytes())
+        let curves = curves::svg(plan, rows)?;
+        curves.as_ref().map_or(Ok(()), |svg| write("curves.svg", svg.as_bytes()))?;
+        write("report.html", page::html(self, rows, figure, curves)?.as_bytes())
     }
 
     /// Where the runs of a value with a seed are.
@@ -214,15 +221,15 @@ impl Ablation {
         let row: Row = serde_json::from_str(&read_text(&done)?).map_err(wrong)?;
         // Rows of an earlier version do not say it.
         let mut row = [Row { labels: cell.labels, task: cell.task.to_owned(), ..row }];
-        samples::read_csv(&self.folder_for(cell).join(SAMPLES), &mut row)?;
+        beside(&self.folder_for(cell), &mut row)?;
         Ok(row.into_iter().next())
     }
 
     /// Writes a cell's row, behind what belongs to it: it is done.
     fn keep(&self, cell: Cell<'_>, row: Row) -> Result<Row> {
-        let folder = self.folder_for(cell);
-        let samples = samples::csv(&self.plan.vary.name, std::slice::from_ref(&row))?;
-        write_atomic(&folder.join(SAMPLES), &samples)?;
+        let (folder, name, rows) = (self.folder_for(cell), &self.plan.vary.name, std::slice::from_ref(&row));
+        write_atomic(&folder.join(SAMPLES), &samples::csv(name, rows)?)?;
+        write_atomic(&folder.join(CURVES), &curves::csv(name, rows)?)?;
         let done = folder.join(ROW);
         let json = serde_json::to_vec_pretty(&row).map_err(|e| Error::write(&done)(e.into()))?;
         write_atomic(&done, &json)?;
@@ -268,6 +275,11 @@ impl Ablation {
             row.probe = Some(report.judged().top1);
             row.validation = report.validation.as_ref().map(|validation| validation.top1);
             row.knn = report.knn.map(|knn| knn.summary.top1);
+            if plan.judge.curves && !scratch && Some(&labels) == plan.judge.labels.last() {
+                row.curves = self.probed(&pretrained, &data, &run, cell)?;
+                let point = |score| (table::PROBE.to_owned(), last.epoch, score);
+                row.curves.extend(row.validation.map(point));
+            }
         }
         if let Some(recipe) = &plan.judge.finetune {
             let by = if plan.judge.tasks.len() > 1 { format!(", {task}") } else { String::new() };
@@ -276,10 +288,28 @@ impl Ablation {
             let with = Finetuning { plan, recipe, cell, out, name, pretrained, observer };
             let tuned = with_transfer(task, with)?;
             row.resampled.extend(self.resampled(table::FINETUNING, tuned.per_picture.as_ref())?);
+            let curve = tuned.curve.into_iter();
+            row.curves.extend(curve.map(|(step, score)| (table::FINETUNING.to_owned(), step, score)));
             (row.finetune, row.validation, row.finetune_secs) =
                 (tuned.score, tuned.validation, Some(tuned.secs));
         }
         self.keep(cell, row)
+    }
+
+    /// The probe's scores on validation images after the epochs of pre-training before the last of which a checkpoint stayed.
+    fn probed(
+        &self,
+        pretrained: &Path,
+        data: &DataConfig,
+        run: &RunConfig,
+        cell: Cell<'_>,
+    ) -> Result<Vec<(String, u64, f64)>> {
+        let point = |(_, checkpoint): (u64, PathBuf)| {
+            let (report, _) = probe(&self.probing(&checkpoint, data, run, cell)?, &())?;
+            let epoch = State::read(&checkpoint.join(dir::STATE))?.epoch;
+            Ok(report.validation.map(|validation| (table::PROBE.to_owned(), epoch, validation.top1)))
+        };
+        keep::older(pretrained)?.into_iter().filter_map(|older| point(older).transpose()).collect()
     }
 
     /// A score on samples of the test pictures, if there are such.
@@ -330,4 +360,10 @@ impl Ablation {
             other => other,
         }
     }
+}
+
+/// Reads into rows what their folder says of them beside the table.
+fn beside(folder: &Path, rows: &mut [Row]) -> Result<()> {
+    samples::read_csv(&folder.join(SAMPLES), rows)?;
+    curves::read_csv(&folder.join(CURVES), rows)
 }

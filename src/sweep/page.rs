@@ -9,23 +9,29 @@ use crate::base::Result;
 use crate::draw::report::Report;
 use crate::train::RunDir;
 
-/// `report.html` of the rows so far, with their figure as an SVG.
+/// `report.html` of the rows so far, with their figure and their curves as SVGs.
 ///
 /// # Errors
 /// If a picture of a run cannot be read.
-pub(super) fn html(ablation: &Ablation, rows: &[Row], figure: &str) -> Result<String> {
+pub(super) fn html(
+    ablation: &Ablation,
+    rows: &[Row],
+    figure: String,
+    curves: Option<String>,
+) -> Result<String> {
     let (axis, plan) = (&ablation.plan.vary, &ablation.plan);
     let values: Vec<String> = axis.values.iter().map(Axis::label).collect();
     let (all, rows) = (rows, &*tune::kept(plan, rows));
     let (fractions, tasks) = (&plan.judge.labels, &plan.judge.tasks);
     let mut report = Report {
         title: format!("{}: {}", axis.name, values.join(", ")),
-        curves: vec![("Mean and standard deviation over the seeds".to_owned(), figure.to_owned())],
+        curves: [("Mean and standard deviation over the seeds".to_owned(), figure)].into(),
         sheets_heading: "After pre-training".to_owned(),
         settings_toml: plan.to_toml()?,
         notes: tune::notes(plan, all),
         ..Report::default()
     };
+    report.curves.extend(curves.map(|svg| ("Scores on validation images as they grow".to_owned(), svg)));
     for (task, column) in tasks.iter().flat_map(|task| COLUMNS.iter().map(move |column| (task, column))) {
         for &labels in fractions {
             let rows = with_labels(&of_task(rows, task), labels);

@@ -82,6 +82,9 @@ pub struct EvalPlan {
     /// Test pictures whose names are the same up to the last of this text are resampled together; without it each by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_by: Option<String>,
+    /// Whether all checkpoints of pre-training that stay are probed, with the most labels.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub curves: bool,
 }
 
 impl Axis {

@@ -3,7 +3,7 @@
 use super::AblationObserver;
 use super::plan::{Cell, Plan, Point};
 use crate::base::Result;
-use crate::checkpoint::{State, dir, keep};
+use crate::checkpoint::{EpochRecord, State, dir, keep};
 use crate::config::Settings;
 use crate::config::sections::{DataConfig, RunConfig};
 use crate::tasks::finetuning::WithTransfer;
@@ -62,6 +62,8 @@ pub(super) struct Finetuned {
     pub(super) score: Option<f64>,
     /// On the validation images that chose its epoch.
     pub(super) validation: Option<f64>,
+    /// The same after each epoch, by its step.
+    pub(super) curve: Vec<(u64, f64)>,
     /// The score on any choice of the test pictures.
     pub(super) per_picture: Option<PerPicture>,
     pub(super) secs: f64,
@@ -84,10 +86,13 @@ impl WithTransfer for Finetuning<'_> {
         let mut watch = observer.begins(name, epochs, run.steps_total());
         let outcome = run.train("", &mut *watch)?;
         let best = State::read(&keep::best(out)?.join(dir::STATE))?;
-        let validation = best.history.last().and_then(|epoch| epoch.scores.validation().next());
+        let on_validation = |epoch: &EpochRecord| epoch.scores.validation().next().map(|(_, score)| score);
+        let last = State::read(&dir::find(out)?.join(dir::STATE))?;
+        let point = |epoch: &EpochRecord| Some((epoch.step, on_validation(epoch)?));
         Ok(Finetuned {
             score: T::score(&outcome),
-            validation: validation.map(|(_, score)| score),
+            validation: best.history.last().and_then(on_validation),
+            curve: last.history.iter().filter_map(point).collect(),
             per_picture: T::per_picture(&outcome).cloned(),
             secs: run.log.wall_secs(),
         })

@@ -44,6 +44,10 @@ pub struct Row {
     /// Its scores on samples of the test pictures; they are in `resamples.csv`.
     #[serde(skip)]
     pub resampled: Vec<Resampled>,
+    /// Scores on validation images as they grew, with the column's name: after steps of fine-tuning, and of the probe after epochs of
+    /// pre-training. They are in `curves.csv`.
+    #[serde(skip)]
+    pub curves: Vec<(String, u64, f64)>,
 }
 
 impl Row {
@@ -64,6 +68,7 @@ impl Row {
             tuned: None,
             validation: None,
             resampled: Vec::new(),
+            curves: Vec::new(),
         }
     }
 }

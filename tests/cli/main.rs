@@ -1,6 +1,7 @@
 //! What a user types: every command, its refusals, its JSON, its settings.
 
 mod ablate;
+mod ablate_curves;
 mod ablate_tasks;
 mod bad_beit;
 mod bad_convert;
