@@ -91,7 +91,7 @@ pub(crate) struct Args {
     /// Intervals resample test pictures together whose file names are the same up to the last TEXT, such as tiles of a photograph
     #[arg(long, value_name = "TEXT")]
     group_by: Option<String>,
-    /// Also probe all checkpoints of pre-training that stay, with the most labels (run.keep, run.checkpoint_every_epochs)
+    /// Also probe all checkpoints of pre-training that stay, with the most labels; run.keep says how many stay
     #[arg(long, conflicts_with = "no_probe")]
     curves: bool,
 

@@ -92,7 +92,7 @@ pub(crate) enum Command {
     /// Make a codebook of patches by k-means: the tokens of BEiT-style pre-training
     Tokenizer(tokenizer::Args),
     /// Vary one setting of pre-training, judge every run, draw the figure
-    Ablate(ablate::Args),
+    Ablate(Box<ablate::Args>),
     /// Take weights from, or to, PyTorch's reference, Hugging Face and timm
     Convert(convert::Args),
     /// Look at images before training: what is there, whether all can be read, a sheet of them

@@ -50,8 +50,9 @@ pub(super) fn check(each: &[(f64, u64)], labels: &[f64]) -> Result<()> {
     let list = labels.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
     let wrong =
         |found: String| Err(Error::setting(FLAG, format!("an entry for each of --labels {list}"), found));
-    if let Some(pair) = fractions.windows(2).find(|pair| pair[0].total_cmp(&pair[1]).is_ge()) {
-        return wrong(format!("{} after {}: all different, ascending", pair[1], pair[0]));
+    let unsorted = |pair: &&[f64]| pair[0].total_cmp(&pair[1]).is_ge();
+    if let Some(&[first, next]) = fractions.windows(2).find(unsorted) {
+        return wrong(format!("{next} after {first}: all different, ascending"));
     }
     if let Some(missing) = labels.iter().find(|&&labels| at(each, labels).is_none()) {
         return if each.is_empty() { Ok(()) } else { wrong(format!("none for {missing}")) };

@@ -35,11 +35,9 @@ pub(super) fn html(
     for (task, column) in tasks.iter().flat_map(|task| COLUMNS.iter().map(move |column| (task, column))) {
         for &labels in fractions {
             let rows = with_labels(&of_task(rows, task), labels);
-            let mut name =
-                if tasks.len() > 1 { format!("{task}: {}", column.name) } else { column.name.to_owned() };
-            if fractions.len() > 1 {
-                name += &format!(", {labels} of the labels");
-            }
+            let by = if tasks.len() > 1 { format!("{task}: ") } else { String::new() };
+            let with = if fractions.len() > 1 { format!(", {labels} of the labels") } else { String::new() };
+            let name = format!("{by}{}{with}", column.name);
             for value in &values {
                 let spread = Spread::of(&at(&rows, value, column));
                 report

@@ -40,7 +40,9 @@ impl Matches {
             }
         }
         let mut classes: Vec<OfClass> = classes.into_values().collect();
-        classes.iter_mut().for_each(|class| class.found.sort_by(|a, b| b.1.total_cmp(&a.1)));
+        for class in &mut classes {
+            class.found.sort_by(|a, b| b.1.total_cmp(&a.1));
+        }
         Self { overlaps: protocol.iou_thresholds.len(), classes }
     }
 
