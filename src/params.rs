@@ -6,6 +6,7 @@
 use crate::base::Real;
 use crate::exec::kernel::{self, Add};
 use crate::exec::matrix::{Matrix, Version};
+use crate::exec::row_blocks;
 use ndarray::{Array, Dimension};
 
 /// What a tensor is for. What a role implies is decided elsewhere: initial values in
@@ -82,6 +83,18 @@ impl<'a, F> From<&'a mut Matrix<F>> for Elements<'a, F> {
     }
 }
 
+/// Elements of a tensor that one task works on: tensors are cut at fixed places, which changes no bits.
+pub(crate) const PIECE: usize = 1 << 15;
+
+/// The elements of one model's tensors beside those of another.
+fn pieces<'a, F: Real, P: Params<F>>(
+    mine: &'a mut P,
+    theirs: &'a P,
+) -> impl Iterator<Item = (&'a mut [F], &'a [F])> {
+    let tensors = mine.tensors_mut().into_iter().zip(theirs.tensors());
+    tensors.flat_map(|(mine, theirs)| mine.data.write().chunks_mut(PIECE).zip(theirs.data.chunks(PIECE)))
+}
+
 /// Something that owns tensors: a layer, a stack of layers, a model. Implemented by [`crate::params!`].
 pub trait Params<F: Real>: Clone + Send + Sync {
     /// Appends this layer's tensors, named `PREFIXfield`.
@@ -121,9 +134,12 @@ pub trait Params<F: Real>: Clone + Send + Sync {
 
     /// `self += other`, tensor by tensor.
     fn accumulate(&mut self, other: &Self) {
-        for (mine, theirs) in self.tensors_mut().into_iter().zip(other.tensors()) {
-            kernel::widest(&Add, (mine.data.write(), theirs.data));
-        }
+        row_blocks::each(false, pieces(self, other), |piece| kernel::widest(&Add, piece));
+    }
+
+    /// The same on rayon's threads, where nothing else is left for them: one that waits would take whatever there is.
+    fn accumulate_in_parallel(&mut self, other: &Self) {
+        row_blocks::each(true, pieces(self, other), |piece| kernel::widest(&Add, piece));
     }
 
     /// `self *= factor`.

@@ -4,7 +4,7 @@ use super::groups::Group;
 use crate::base::Real;
 use crate::exec::kernel::{self, Kernel};
 use crate::exec::row_blocks;
-use crate::params::Params;
+use crate::params::{PIECE, Params};
 
 /// First and second moments of every tensor, and the number of steps taken.
 ///
@@ -28,9 +28,6 @@ pub struct AdamW<P> {
     /// `ε`.
     pub eps: f64,
 }
-
-/// Elements that one task updates: the tensors are cut at fixed places, which changes no bits.
-const TASK: usize = 1 << 15;
 
 impl<P> AdamW<P> {
     /// No steps taken yet. `ε` is 1e-8.
@@ -64,8 +61,9 @@ impl<P> AdamW<P> {
             if group.trained {
                 let eta = lr * group.lr_scale;
                 let (keep, rate) = (F::of(1.0 - eta * group.weight_decay), F::of(eta / correction1));
-                let pieces = w.data.write().chunks_mut(TASK).zip(g.data.chunks(TASK));
-                let pieces = pieces.zip(m.data.write().chunks_mut(TASK)).zip(v.data.write().chunks_mut(TASK));
+                let pieces = w.data.write().chunks_mut(PIECE).zip(g.data.chunks(PIECE));
+                let pieces =
+                    pieces.zip(m.data.write().chunks_mut(PIECE)).zip(v.data.write().chunks_mut(PIECE));
                 tasks.extend(pieces.map(|(((w, g), m), v)| Piece { w, g, m, v, keep, rate }));
             }
         }

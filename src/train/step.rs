@@ -200,7 +200,7 @@ impl<T: Task> Learner<T> {
             total = Some(match total {
                 None => (losses, grad),
                 Some((mut sum, mut gradients)) => {
-                    gradients.accumulate(&grad);
+                    gradients.accumulate_in_parallel(&grad);
                     workers.recycle(grad);
                     sum.add(&losses);
                     (sum, gradients)

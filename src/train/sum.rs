@@ -52,20 +52,28 @@ pub fn sum_and_map<F: Real, P: Params<F>, R: Told>(
         let mut grad = workers.gradient(model);
         let (part, beside) = workers.run(split, |cx| chunk(i, &mut grad, cx));
         *lock(&besides[i - own.start]) = Some(beside);
-        (part, grad)
+        (1, part, grad)
     };
-    let add = |(sum, mut grad): (f64, P), (other_sum, other): (f64, P)| {
-        grad.accumulate(&other);
+    let add = |(chunks_a, sum, mut grad): (usize, f64, P), (chunks_b, other_sum, other): (usize, f64, P)| {
+        // The last sum has all threads. Earlier they have chunks, of which no thread may begin a second one: each holds a gradient.
+        if chunks_a + chunks_b == chunks {
+            grad.accumulate_in_parallel(&other);
+        } else {
+            grad.accumulate(&other);
+        }
         workers.recycle(other);
-        (sum + other_sum, grad)
+        (chunks_a + chunks_b, sum + other_sum, grad)
     };
     let of_chunks = || besides.iter().map(|beside| lock(beside).take().expect("each chunk is computed once"));
     if ranks.size() == 1 {
-        let (sum, grad) = tree::reduce(chunks, &one, &add).expect("a batch has images");
+        let (_, sum, grad) = tree::reduce(chunks, &one, &add).expect("a batch has images");
         return (sum, of_chunks().collect(), grad);
     }
     let nodes = ranks::nodes(chunks, ranks.size());
-    let at_node = |node: &Node| tree::node(node.clone(), &one, &add);
+    let at_node = |node: &Node| {
+        let (_, sum, grad) = tree::node(node.clone(), &one, &add);
+        (sum, grad)
+    };
     let (sums, grads): (Vec<f64>, Vec<P>) = nodes[ranks.rank()].par_iter().map(at_node).unzip();
     let words = tell_all(ranks, (sums, of_chunks().collect::<Vec<R>>()));
     let mut sums: HashMap<&Node, f64> = HashMap::new();

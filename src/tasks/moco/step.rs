@@ -66,7 +66,7 @@ pub fn loss_and_gradient<F: Real>(
             }
             0.0
         });
-        grad.accumulate(&of_trunk);
+        grad.accumulate_in_parallel(&of_trunk);
         workers.recycle(of_trunk);
     };
     let step = workers.run(true, |cx| step(model, encoder, m, features, trunk_gradient, &mut grad, cx));
