@@ -3,7 +3,7 @@
 
 use super::figure::{self, COLOURS, Horizontal, Line, Panel};
 use super::plan::{Axis, Plan};
-use super::table::{self, COLUMNS, Column, FINETUNING, Row, Spread, of_task, with_labels};
+use super::table::{self, COLUMNS, Column, FINETUNING, Place, Row, Spread, of_task, with_labels};
 use super::tune;
 use crate::base::{Error, Result};
 use std::collections::BTreeMap;
@@ -19,13 +19,9 @@ fn heads() -> Vec<String> {
 /// # Errors
 /// Never, as long as memory takes what is written to it.
 pub(super) fn csv(vary: &str, rows: &[Row]) -> Result<Vec<u8>> {
-    let of_row = |row: &Row| {
-        let line = |(column, at, score): &(String, u64, f64)| {
-            [&table::place(row)[..], &[column.clone(), at.to_string(), score.to_string()]].concat()
-        };
-        row.curves.iter().map(line).collect::<Vec<_>>()
-    };
-    table::lines(vary, &heads(), rows.iter().flat_map(of_row))
+    let line =
+        |(column, at, score): &(String, u64, f64)| vec![column.clone(), at.to_string(), score.to_string()];
+    table::lines(vary, &heads(), rows, |row| row.curves.iter().map(line).collect())
 }
 
 /// Reads it into the rows that it belongs to; where there is no such file, there are no points.
@@ -33,19 +29,15 @@ pub(super) fn csv(vary: &str, rows: &[Row]) -> Result<Vec<u8>> {
 /// # Errors
 /// If it has other columns, or a line has something else than numbers.
 pub(super) fn read_csv(path: &Path, rows: &mut [Row]) -> Result<()> {
-    if !path.is_file() {
-        return Ok(());
-    }
-    for (place, fields) in table::read_lines(path, &heads())? {
+    let point = |place: &Place, fields: &[String]| {
         let wrong = || {
             let field = format!("line of {}", place.join(", "));
             Error::input(path, field, "steps or epochs, and a score", fields[1..].join(","))
         };
         let (at, score) = fields[1].parse().ok().zip(fields[2].parse().ok()).ok_or_else(wrong)?;
-        let rows = rows.iter_mut().filter(|row| table::place(row) == place);
-        rows.for_each(|row| row.curves.push((fields[0].clone(), at, score)));
-    }
-    Ok(())
+        Ok((fields[0].clone(), at, score))
+    };
+    table::read_into(path, &heads(), rows, point, |row, point| row.curves.push(point))
 }
 
 /// `curves.svg`: a panel for each task, measure and fraction of the labels, a line for each value; none where no score was measured

@@ -1,7 +1,7 @@
 //! `resamples.csv`: the scores of all samples of the test pictures, of one row in its folder, and of all rows beside the table.
 
 use super::resample::{Resampled, SAMPLES};
-use super::table::{self, Row};
+use super::table::{self, Place, Row};
 use crate::base::{Error, Result};
 use std::path::Path;
 
@@ -16,14 +16,11 @@ fn heads() -> Vec<String> {
 /// # Errors
 /// Never, as long as memory takes what is written to it.
 pub(super) fn csv(vary: &str, rows: &[Row]) -> Result<Vec<u8>> {
-    let of_row = |row: &Row| {
-        let line = |Resampled { column, pictures, groups, scores }: &Resampled| {
-            let what = [column.clone(), pictures.to_string(), groups.to_string()];
-            [&table::place(row)[..], &what, &scores.iter().map(f64::to_string).collect::<Vec<_>>()].concat()
-        };
-        row.resampled.iter().map(line).collect::<Vec<_>>()
+    let line = |Resampled { column, pictures, groups, scores }: &Resampled| {
+        let what = [column.clone(), pictures.to_string(), groups.to_string()];
+        what.into_iter().chain(scores.iter().map(f64::to_string)).collect()
     };
-    table::lines(vary, &heads(), rows.iter().flat_map(of_row))
+    table::lines(vary, &heads(), rows, |row| row.resampled.iter().map(line).collect())
 }
 
 /// Reads them into the rows that they belong to; where there is no such file, there are none.
@@ -31,10 +28,7 @@ pub(super) fn csv(vary: &str, rows: &[Row]) -> Result<Vec<u8>> {
 /// # Errors
 /// If it has other columns, or a line has something else than numbers.
 pub(super) fn read_csv(path: &Path, rows: &mut [Row]) -> Result<()> {
-    if !path.is_file() {
-        return Ok(());
-    }
-    for (place, fields) in table::read_lines(path, &heads())? {
+    let resampled = |place: &Place, fields: &[String]| {
         let wrong = || {
             let expected = "numbers of pictures and of groups, and a score for each sample";
             Error::input(path, format!("line of {}", place.join(", ")), expected, fields.join(","))
@@ -42,10 +36,7 @@ pub(super) fn read_csv(path: &Path, rows: &mut [Row]) -> Result<()> {
         let count = |text: &str| text.parse::<usize>().map_err(|_| wrong());
         let (pictures, groups) = (count(&fields[1])?, count(&fields[2])?);
         let scores: Option<_> = fields[3..].iter().map(|score| score.parse().ok()).collect();
-        let resampled =
-            Resampled { column: fields[0].clone(), pictures, groups, scores: scores.ok_or_else(wrong)? };
-        let rows = rows.iter_mut().filter(|row| table::place(row) == place);
-        rows.for_each(|row| row.resampled.push(resampled.clone()));
-    }
-    Ok(())
+        Ok(Resampled { column: fields[0].clone(), pictures, groups, scores: scores.ok_or_else(wrong)? })
+    };
+    table::read_into(path, &heads(), rows, resampled, |row, resampled| row.resampled.push(resampled))
 }

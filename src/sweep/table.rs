@@ -162,21 +162,24 @@ pub(super) fn place(row: &Row) -> Place {
     [row.value.clone(), row.task.clone(), row.labels.to_string(), row.seed.to_string(), tuned]
 }
 
-/// A CSV of lines that begin with the place of a row.
+/// A CSV of the lines that `of` makes of each row, behind the place of the row.
 ///
 /// # Errors
 /// Never, as long as memory takes what is written to it.
 pub(super) fn lines(
     vary: &str,
     heads: &[String],
-    lines: impl Iterator<Item = Vec<String>>,
+    rows: &[Row],
+    of: impl Fn(&Row) -> Vec<Vec<String>>,
 ) -> Result<Vec<u8>> {
     let wrong = |e: &dyn std::fmt::Display| Error::setting("CSV", "rows that memory takes", e);
     let mut writer = ::csv::Writer::from_writer(Vec::new());
     let heads = [vary].into_iter().chain(PLACE).chain(heads.iter().map(String::as_str));
     writer.write_record(heads).map_err(|e| wrong(&e))?;
-    for line in lines {
-        writer.write_record(line).map_err(|e| wrong(&e))?;
+    for row in rows {
+        for fields in of(row) {
+            writer.write_record(place(row).iter().chain(&fields)).map_err(|e| wrong(&e))?;
+        }
     }
     writer.into_inner().map_err(|e| wrong(&e))
 }
@@ -185,7 +188,7 @@ pub(super) fn lines(
 ///
 /// # Errors
 /// If there is no such file, or it has other columns.
-pub(super) fn read_lines(path: &Path, heads: &[String]) -> Result<Vec<(Place, Vec<String>)>> {
+fn read_lines(path: &Path, heads: &[String]) -> Result<Vec<(Place, Vec<String>)>> {
     let text = read_text(path)?;
     let wrong = |e: ::csv::Error| Error::input(path, "table", "the rows of an ablation", e);
     let mut reader = ::csv::Reader::from_reader(text.as_bytes());
@@ -200,6 +203,27 @@ pub(super) fn read_lines(path: &Path, heads: &[String]) -> Result<Vec<(Place, Ve
         Ok((place, fields.collect()))
     };
     reader.records().map(line).collect()
+}
+
+/// Adds what `read` makes of each line of such a CSV to the rows that have its place; where there is no such file, there are no lines.
+///
+/// # Errors
+/// If it has other columns, or whatever is wrong with a line.
+pub(super) fn read_into<T: Clone>(
+    path: &Path,
+    heads: &[String],
+    rows: &mut [Row],
+    read: impl Fn(&Place, &[String]) -> Result<T>,
+    add: impl Fn(&mut Row, T),
+) -> Result<()> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    for (of, fields) in read_lines(path, heads)? {
+        let what = read(&of, &fields)?;
+        rows.iter_mut().filter(|row| place(row) == of).for_each(|row| add(row, what.clone()));
+    }
+    Ok(())
 }
 
 /// The columns of `results.csv` behind a row's place.
@@ -218,14 +242,14 @@ const HEADS: [&str; 7] = [
 /// # Errors
 /// Never, as long as memory takes what is written to it.
 pub fn csv(axis: &Axis, rows: &[Row]) -> Result<Vec<u8>> {
-    let line = |row: &Row| {
+    let numbers = |row: &Row| {
         let (pretrain, finetune) = (Some(row.pretrain_secs), row.finetune_secs);
         let scores = [row.pretrain_loss, row.finetune, row.probe, row.knn];
         let numbers = [&scores[..], &[pretrain, finetune, row.validation]].concat();
         let text = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
-        place(row).into_iter().chain(numbers.into_iter().map(text)).collect()
+        vec![numbers.into_iter().map(text).collect()]
     };
-    lines(&axis.name, &HEADS.map(str::to_owned), rows.iter().map(line))
+    lines(&axis.name, &HEADS.map(str::to_owned), rows, numbers)
 }
 
 /// The rows of a `results.csv`, bit by bit those that were written.
