@@ -10,9 +10,10 @@ use toml::Value;
 /// Floating-point operations of the training steps of an epoch, about: images of the epoch × operations of an image's step
 /// ([`Task::flops_per_image`]).
 ///
-/// Of `n` training images a fraction `data.val_fraction` is held out where the data has no validation split of its own, a fraction
-/// `finetune.label_share` has labels if labels are learnt, and each is shown `data.repeats` times: as often as makes an epoch of at least
-/// [`EPOCH_SAMPLES`] where the settings leave it open. So an epoch of few labels is not as short as their number says.
+/// Pre-training's images are those that its source has not held out. If labels are learnt, a fraction `finetune.label_share` of the images
+/// has them, of which a fraction `data.val_fraction` validates where the data has no validation split of its own. Each image is shown
+/// `data.repeats` times: as often as makes an epoch of at least [`EPOCH_SAMPLES`] where the settings leave it open. So an epoch of few
+/// labels is not as short as their number says.
 ///
 /// # Errors
 /// If there is no training data, or another split is there but damaged.
@@ -21,7 +22,7 @@ pub fn epoch_flops<T: Task>(config: &T::Config) -> Result<f64> {
     let share =
         table.get("finetune").and_then(|section| section.get("label_share")).and_then(Value::as_float);
     let Source { train, validation, .. } = T::source(config)?;
-    let trained = if validation.is_ok() { 1.0 } else { 1.0 - data.val_fraction };
+    let trained = if share.is_some() && validation.is_err() { 1.0 - data.val_fraction } else { 1.0 };
     let images = (trained * share.unwrap_or(1.0) * train.len() as f64).round().max(1.0);
     let repeats = data.repeats.map_or((EPOCH_SAMPLES as f64 / images).ceil(), |repeats| repeats as f64);
     Ok(repeats * images * T::flops_per_image(config))
