@@ -4,11 +4,12 @@ use super::outln;
 use serde::Serialize;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use vit_mae::Result;
 use vit_mae::bench;
 use vit_mae::config::Settings;
 use vit_mae::config::resolve::varied;
-use vit_mae::sweep::{Ablation, Axis, Cell, Plan, Row, cost, tune};
+use vit_mae::sweep::{Ablation, Cell, Plan, cost, is_complete, tune};
 use vit_mae::tasks::finetuning::{WithTransfer, with_transfer};
 use vit_mae::tasks::pretraining::{Method, WithMethod, with_method};
 use vit_mae::tasks::transfer::{Start, Table, Transfer};
@@ -42,41 +43,30 @@ pub(super) fn run(ablation: &Ablation, threads: usize, as_json: bool) -> Result<
         (&ablation.plan, BTreeMap::new(), BTreeSet::new(), vec![]);
     let mut epochs = BTreeMap::new();
     let trials: Vec<Cell<'_>> = plan.trials().collect();
-    let done = trials.iter().map(|&trial| ablation.row(trial)).collect::<Result<Vec<_>>>()?;
-    let done: Vec<Row> = done.into_iter().flatten().collect();
+    let done = ablation.rows()?;
     // Where a candidate is not chosen yet, rows that follow the choice cost what they would with the first.
     let first = plan.tune.as_ref().and_then(|axis| axis.values.first());
     let chosen = |cell| tune::chosen(plan, &done, plan.pretrained(cell)).or(first);
     let cells = plan.cells().map(|cell| Cell { tuned: chosen(cell), ..cell });
     for cell in trials.iter().copied().chain(cells.filter(|cell| !trials.contains(cell))) {
-        let (value, done) = (Axis::label(cell.value), ablation.row(cell)?.is_some());
-        let tuned = cell.tuned.filter(|_| !plan.is_scratch(cell.value)).map(Axis::label);
-        let mut row = Forecast {
-            value,
-            tuned,
-            task: cell.task.to_owned(),
-            labels: cell.labels,
-            seed: cell.seed,
+        let row = plan.row(cell);
+        let done = done.iter().any(|done| done.place() == row.place());
+        let folder = ablation.pretrain_folder(cell)?;
+        let pretrains = (!done && counted.insert(folder.clone())).then_some(folder);
+        let (speeds, epochs) = (&mut speeds, &mut epochs);
+        let asked = Asked { plan, cell, threads, speeds, epochs, pretrains, finetunes: !done };
+        let [pretraining, finetuning] = with_method(plan.point(cell)?.method, asked)?;
+        rows.push(Forecast {
+            value: row.value,
+            tuned: row.tuned,
+            task: row.task,
+            labels: row.labels,
+            seed: row.seed,
             done,
-            pretrain_flops: 0.0,
-            finetune_flops: 0.0,
-            hours: 0.0,
-        };
-        let pretrains = counted.insert(ablation.pretrain_folder(cell)?) && !done;
-        let method = plan.point(cell)?.method;
-        let asked = Asked {
-            plan,
-            cell,
-            threads,
-            speeds: &mut speeds,
-            epochs: &mut epochs,
-            pretrains,
-            finetunes: !done,
-        };
-        let [pretraining, finetuning] = with_method(method, asked)?;
-        (row.pretrain_flops, row.finetune_flops) = (pretraining.flops, finetuning.flops);
-        row.hours = (pretraining.secs + finetuning.secs) / 3600.0;
-        rows.push(row);
+            pretrain_flops: pretraining.flops,
+            finetune_flops: finetuning.flops,
+            hours: (pretraining.secs + finetuning.secs) / 3600.0,
+        });
     }
     if as_json {
         outln!("{}", super::json(&rows)?);
@@ -126,7 +116,8 @@ struct Asked<'a> {
     speeds: &'a mut BTreeMap<String, f64>,
     /// Operations of an epoch, by the method or task and the cell but for its seed: for each the data is opened once.
     epochs: &'a mut BTreeMap<String, f64>,
-    pretrains: bool,
+    /// Where it pre-trains, if no other row's run serves this one, too.
+    pretrains: Option<PathBuf>,
     finetunes: bool,
 }
 
@@ -162,7 +153,8 @@ impl WithMethod for Asked<'_> {
     fn run<M: Method>(mut self) -> Result<Self::Output> {
         let config: M::Config = self.plan.point(self.cell)?.config()?;
         let start = Start::scratch(&config);
-        let pretraining = if self.pretrains { self.take::<M>(config, M::METHOD)? } else { Taken::default() };
+        let left = self.pretrains.take().filter(|out| !is_complete(out, config.optim().epochs));
+        let pretraining = left.map_or(Ok(Taken::default()), |_| self.take::<M>(config, M::METHOD))?;
         let finetuning = match &self.plan.judge.finetune {
             Some(recipe) if self.finetunes => {
                 with_transfer(self.cell.task, AskedTransfer { asked: self, start, recipe })?

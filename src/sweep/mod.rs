@@ -4,19 +4,17 @@
 //! ablation.toml                    the plan
 //! mask-ratio=0.75/seed-0/
 //!   pretrain/  finetune/           two run directories
-//!   row.json                       what this run was worth; its cell is done
-//!   resamples.csv  curves.csv      its lines of the files below
 //! method=mae/seed-0/pretrain/      where several fractions of the labels judge one run of pre-training
-//! method=mae/seed-0/labels=0.1/    finetune/ and row.json of each; in task=segment/ and so on where several tasks judge it
+//! method=mae/seed-0/labels=0.1/    finetune/ of each; in task=segment/ and so on where several tasks judge it
 //! method=mae/seed-0/optim.blr=0.1/ all of this again for a candidate of a setting that is tuned
-//! results.csv                      every run
+//! results.csv                      what every run was worth; a cell is done when its line is there
 //! resamples.csv  curves.csv        its scores on samples of the test pictures, and on validation images as they grew
 //! results.md                       mean and standard deviation over the seeds, and differences
 //! figure.svg  curves.svg  report.html   the same as a picture; all of it on one page
 //! ```
 //!
 //! What learns from labels is pre-trained for each fraction, in the fraction's folder. An interrupted ablation goes on where it was, to
-//! the step.
+//! the step; with its plan and these tables alone, on whatever machine, with the cells that are left.
 
 mod check;
 pub mod cost;
@@ -35,9 +33,9 @@ pub mod tune;
 
 pub use epochs::Epochs;
 pub use plan::{Axis, Cell, EvalPlan, METHOD, Plan, Point, SCRATCH};
+pub use runs::is_complete;
 pub use table::Row;
 
-use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir, keep};
 use crate::config::sections::{DataConfig, RunConfig};
@@ -61,7 +59,6 @@ use toml::Value;
 
 const PLAN: &str = "ablation.toml";
 const TABLE: &str = "results.csv";
-const ROW: &str = "row.json";
 const SAMPLES: &str = "resamples.csv";
 const CURVES: &str = "curves.csv";
 
@@ -127,10 +124,41 @@ impl Ablation {
     /// If the folder has no plan or no such table.
     pub fn redraw(folder: &Path) -> Result<(Self, Vec<Row>)> {
         let ablation = Self { folder: folder.to_path_buf(), plan: Plan::read(&folder.join(PLAN))? };
-        let mut rows = table::read_csv(&folder.join(TABLE))?;
-        beside(folder, &mut rows)?;
+        let rows = ablation.read()?;
         ablation.write(&rows)?;
         Ok((ablation, rows))
+    }
+
+    /// The rows that are done.
+    ///
+    /// # Errors
+    /// If the tables cannot be read, or have a row that is not one of the plan's.
+    pub fn rows(&self) -> Result<Vec<Row>> {
+        let table = self.folder.join(TABLE);
+        if !self.folder.join(PLAN).is_file() || !table.is_file() {
+            return Ok(Vec::new());
+        }
+        let rows = self.read()?;
+        let planned = |row: &&Row| {
+            let same = |cell| Row { tuned: row.tuned.clone(), ..self.plan.row(cell) }.place() == row.place();
+            self.plan.cells().any(same)
+        };
+        match rows.iter().find(|row| !planned(row)) {
+            Some(row) => {
+                let expected = format!("rows of the plan in {PLAN}");
+                Err(Error::input(table, "row", expected, row.place().join(", ")))
+            }
+            None => Ok(rows),
+        }
+    }
+
+    /// The rows of the tables.
+    fn read(&self) -> Result<Vec<Row>> {
+        let file = |name: &str| self.folder.join(name);
+        let mut rows = table::read_csv(&file(TABLE))?;
+        samples::read_csv(&file(SAMPLES), &mut rows)?;
+        curves::read_csv(&file(CURVES), &mut rows)?;
+        Ok(rows)
     }
 
     /// Runs what is left to run, and writes tables and figure after every cell.
@@ -138,23 +166,25 @@ impl Ablation {
     /// # Errors
     /// Whatever ends a run, or nothing to choose by what is tuned; [`Error::Interrupted`] names this folder, from which the ablation goes on.
     pub fn run(&self, observer: &mut dyn AblationObserver) -> Result<Vec<Row>> {
-        let (plan, mut rows) = (&self.plan, Vec::new());
+        let (plan, mut rows, mut done) = (&self.plan, Vec::new(), self.rows()?);
         let (trials, cells): (Vec<_>, Vec<_>) = (plan.trials().collect(), plan.cells().collect());
         // One trial of each value is a row of the table.
         let chosen = plan.tune.as_ref().map_or(0, |axis| trials.len() / axis.values.len().max(1));
         let of = trials.len() + cells.len() - chosen;
         let mut run = |cell: Cell<'_>, rows: &mut Vec<Row>| {
-            let row = match self.cell(cell, observer) {
-                // A candidate that diverges loses; the others go on.
-                Err(Error::NotFinite { .. }) if trials.contains(&cell) => {
-                    self.keep(cell, tune::unmeasured(cell))
-                }
-                row => row,
+            let place = plan.row(cell).place();
+            let row = match done.iter().position(|row| row.place() == place) {
+                Some(i) => done.remove(i),
+                None => match self.cell(cell, observer) {
+                    // A candidate that diverges loses; the others go on.
+                    Err(Error::NotFinite { .. }) if trials.contains(&cell) => plan.row(cell),
+                    row => row.map_err(|error| self.name_folder(error))?,
+                },
             };
-            let row = row.map_err(|error| self.name_folder(error))?;
             observer.done(&row, of);
             rows.push(row);
-            self.write(rows)
+            // What was done before and comes later in the plan stays.
+            self.write(&[&rows[..], &done].concat())
         };
         for &trial in &trials {
             run(trial, &mut rows)?;
@@ -174,9 +204,10 @@ impl Ablation {
     fn write(&self, rows: &[Row]) -> Result<()> {
         let plan = &self.plan;
         let write = |name: &str, text: &[u8]| write_atomic(&self.folder.join(name), text);
-        write(TABLE, &table::csv(&plan.vary, rows)?)?;
         write(SAMPLES, &samples::csv(&plan.vary.name, rows)?)?;
         write(CURVES, &curves::csv(&plan.vary.name, rows)?)?;
+        // Behind what belongs to its rows, which are done with it.
+        write(TABLE, &table::csv(&plan.vary, rows)?)?;
         write("results.md", results::markdown(plan, rows).as_bytes())?;
         let figure = figure::svg(plan, rows)?;
         write("figure.svg", figure.as_bytes())?;
@@ -208,34 +239,6 @@ impl Ablation {
         if self.plan.judge.labels.len() > 1 { folder.join(format!("labels={labels}")) } else { folder }
     }
 
-    /// A cell's row, if it is done.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn row(&self, cell: Cell<'_>) -> Result<Option<Row>> {
-        let done = self.folder_for(cell).join(ROW);
-        if !done.is_file() {
-            return Ok(None);
-        }
-        let wrong = |e: serde_json::Error| Error::input(&done, "row", "the result of a run", e);
-        let row: Row = serde_json::from_str(&read_text(&done)?).map_err(wrong)?;
-        // Rows of an earlier version do not say it.
-        let mut row = [Row { labels: cell.labels, task: cell.task.to_owned(), ..row }];
-        beside(&self.folder_for(cell), &mut row)?;
-        Ok(row.into_iter().next())
-    }
-
-    /// Writes a cell's row, behind what belongs to it: it is done.
-    fn keep(&self, cell: Cell<'_>, row: Row) -> Result<Row> {
-        let (folder, name, rows) = (self.folder_for(cell), &self.plan.vary.name, std::slice::from_ref(&row));
-        write_atomic(&folder.join(SAMPLES), &samples::csv(name, rows)?)?;
-        write_atomic(&folder.join(CURVES), &curves::csv(name, rows)?)?;
-        let done = folder.join(ROW);
-        let json = serde_json::to_vec_pretty(&row).map_err(|e| Error::write(&done)(e.into()))?;
-        write_atomic(&done, &json)?;
-        Ok(row)
-    }
-
     /// Where the run of pre-training is that a cell is judged by.
     ///
     /// # Errors
@@ -248,25 +251,21 @@ impl Ablation {
 
     /// One row of the table.
     fn cell(&self, cell: Cell<'_>, observer: &mut dyn AblationObserver) -> Result<Row> {
-        if let Some(row) = self.row(cell)? {
-            return Ok(row);
-        }
-        let Cell { value, labels, task, seed, tuned } = cell;
+        let Cell { value, labels, task, seed, .. } = cell;
         let (plan, folder) = (&self.plan, self.folder_for(cell));
         fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
-        let (pretrained, scratch) = (self.pretrain_folder(cell)?, plan.is_scratch(value));
-        let tuned = tuned.filter(|_| !scratch).map(Axis::label);
-        let with = tuned.as_ref().map_or(String::new(), |tuned| format!(", {tuned}"));
+        let (pretrained, scratch, row) =
+            (self.pretrain_folder(cell)?, plan.is_scratch(value), plan.row(cell));
+        let with = row.tuned.as_ref().map_or(String::new(), |tuned| format!(", {tuned}"));
         let named = |value: &Value| format!("{}={}{with}, seed {seed}", plan.vary.name, Axis::label(value));
         let (point, name) = (plan.point(cell)?, format!("{}: pre-training", named(plan.pretrained(cell))));
         let (method, out) = (point.method, &pretrained);
         let (data, run) = with_method(method, Pretraining { out, name: &name, point, observer })?;
         let last = State::read(&dir::find(&pretrained)?.join(dir::STATE))?;
         let mut row = Row {
-            tuned,
             pretrain_loss: last.history.last().filter(|_| !scratch).and_then(|epoch| epoch.score("loss")),
             pretrain_secs: if scratch { 0.0 } else { last.wall_secs },
-            ..Row::of(&Axis::label(value), task, labels, seed)
+            ..row
         };
         if plan.judge.probe && task == Classify::TRANSFER {
             let (report, judged) = probe(&self.probing(&pretrained, &data, &run, cell)?, &())?;
@@ -293,7 +292,7 @@ impl Ablation {
             (row.finetune, row.validation, row.finetune_secs) =
                 (tuned.score, tuned.validation, Some(tuned.secs));
         }
-        self.keep(cell, row)
+        Ok(row)
     }
 
     /// The probe's scores on validation images after the epochs of pre-training before the last of which a checkpoint stayed.
@@ -360,10 +359,4 @@ impl Ablation {
             other => other,
         }
     }
-}
-
-/// Reads into rows what their folder says of them beside the table.
-fn beside(folder: &Path, rows: &mut [Row]) -> Result<()> {
-    samples::read_csv(&folder.join(SAMPLES), rows)?;
-    curves::read_csv(&folder.join(CURVES), rows)
 }

@@ -1,6 +1,6 @@
 //! What an ablation varies, and what is done at each point.
 
-use super::epochs;
+use super::{Row, epochs};
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::config::Settings;
@@ -237,6 +237,14 @@ impl Plan {
     #[must_use]
     pub fn is_scratch(&self, value: &Value) -> bool {
         self.vary.key == METHOD && value.as_str() == Some(SCRATCH)
+    }
+
+    /// The row of a cell, of which nothing is measured yet; one from scratch has nothing that is tuned.
+    #[must_use]
+    pub fn row(&self, cell: Cell<'_>) -> Row {
+        let Cell { value, labels, task, seed, tuned } = cell;
+        let tuned = tuned.filter(|_| !self.is_scratch(value)).map(Axis::label);
+        Row { tuned, ..Row::of(&Axis::label(value), task, labels, seed) }
     }
 
     /// The settings of fine-tuning from a start.

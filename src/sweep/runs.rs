@@ -100,7 +100,8 @@ impl WithTransfer for Finetuning<'_> {
 }
 
 /// Whether a run has done all of its epochs.
-fn is_complete(out: &Path, epochs: u64) -> bool {
+#[must_use]
+pub fn is_complete(out: &Path, epochs: u64) -> bool {
     let state = dir::find(out).and_then(|folder| State::read(&folder.join(dir::STATE)));
     state.is_ok_and(|state| state.epoch >= epochs)
 }

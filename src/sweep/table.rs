@@ -5,20 +5,17 @@ use super::resample::Resampled;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::tasks::finetuning::TRANSFERS;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::path::Path;
 
-/// What one pre-training run was worth for a task with a fraction of the labels; `row.json` in its folder is this.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What one pre-training run was worth for a task with a fraction of the labels; a line of `results.csv` is this.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// The value of the setting that is varied.
     pub value: String,
     /// The task that it was judged by.
-    #[serde(default)]
     pub task: String,
     /// Fraction of the labels that it was judged with.
-    #[serde(default)]
     pub labels: f64,
     /// The seed.
     pub seed: u64,
@@ -35,11 +32,10 @@ pub struct Row {
     /// Seconds of fine-tuning.
     pub finetune_secs: Option<f64>,
     /// What the setting was that is tuned, if one is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tuned: Option<String>,
     /// The score on validation images of what judges: of fine-tuning, or else of the probe. It chose the epoch, and may choose what is
     /// tuned, so it flatters.
-    #[serde(default)]
     pub validation: Option<f64>,
     /// Its scores on samples of the test pictures; they are in `resamples.csv`.
     #[serde(skip)]
@@ -70,6 +66,13 @@ impl Row {
             resampled: Vec::new(),
             curves: Vec::new(),
         }
+    }
+
+    /// Which row of a study it is.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let tuned = self.tuned.clone().unwrap_or_default();
+        [self.value.clone(), self.task.clone(), self.labels.to_string(), self.seed.to_string(), tuned]
     }
 }
 
@@ -154,13 +157,7 @@ pub fn at(rows: &[Row], value: &str, column: &Column) -> Vec<f64> {
 const PLACE: [&str; 4] = ["task", "labels", "seed", "tuned"];
 
 /// What a line says in them, the value first.
-pub(super) type Place = [String; 5];
-
-/// That of a row.
-pub(super) fn place(row: &Row) -> Place {
-    let tuned = row.tuned.clone().unwrap_or_default();
-    [row.value.clone(), row.task.clone(), row.labels.to_string(), row.seed.to_string(), tuned]
-}
+pub type Place = [String; 5];
 
 /// A CSV of the lines that `of` makes of each row, behind the place of the row.
 ///
@@ -178,7 +175,7 @@ pub(super) fn lines(
     writer.write_record(heads).map_err(|e| wrong(&e))?;
     for row in rows {
         for fields in of(row) {
-            writer.write_record(place(row).iter().chain(&fields)).map_err(|e| wrong(&e))?;
+            writer.write_record(row.place().iter().chain(&fields)).map_err(|e| wrong(&e))?;
         }
     }
     writer.into_inner().map_err(|e| wrong(&e))
@@ -221,7 +218,7 @@ pub(super) fn read_into<T: Clone>(
     }
     for (of, fields) in read_lines(path, heads)? {
         let what = read(&of, &fields)?;
-        rows.iter_mut().filter(|row| place(row) == of).for_each(|row| add(row, what.clone()));
+        rows.iter_mut().filter(|row| row.place() == of).for_each(|row| add(row, what.clone()));
     }
     Ok(())
 }

@@ -4,15 +4,15 @@
 //! the winner is what every other row of the value is run with.
 
 use super::plan::{Axis, Cell, Plan};
-use super::table::{self, Row};
+use super::table::Row;
 use crate::base::{Error, Result};
 use toml::Value;
 
 /// The candidates of a value that were tried, and their validation scores: none of one that diverged.
 fn tried<'a>(plan: &'a Plan, rows: &[Row], value: &Value) -> Vec<(&'a Value, Option<f64>)> {
     let tried = |trial: Cell<'a>| {
-        let place = table::place(&unmeasured(trial));
-        let row = rows.iter().find(|row| table::place(row) == place)?;
+        let place = plan.row(trial).place();
+        let row = rows.iter().find(|row| row.place() == place)?;
         Some((trial.tuned?, row.validation.filter(|score| score.is_finite())))
     };
     plan.trials().filter(|trial| trial.value == value).filter_map(tried).collect()
@@ -57,12 +57,6 @@ pub fn notes(plan: &Plan, rows: &[Row]) -> Vec<String> {
         Some(format!("{name} of {value} is {winner}, chosen on validation images with {labels}: {scores}."))
     };
     plan.vary.values.iter().filter_map(note).collect()
-}
-
-/// The row of a cell of which nothing is measured, as it stays of a candidate that cannot be trained to its end.
-pub(super) fn unmeasured(cell: Cell<'_>) -> Row {
-    let Cell { value, labels, task, seed, tuned } = cell;
-    Row { tuned: tuned.map(Axis::label), ..Row::of(&Axis::label(value), task, labels, seed) }
 }
 
 /// Refuses a candidate that was judged, but not by what can choose.
@@ -142,7 +136,7 @@ mod tests {
         // One that diverges loses; where all do, nothing is chosen.
         let trials: Vec<Cell<'_>> = plan.trials().collect();
         let first = Row { validation: Some(f64::NAN), ..rows[0].clone() };
-        let rows = [first, unmeasured(trials[1]), rows[2].clone()];
+        let rows = [first, plan.row(trials[1]), rows[2].clone()];
         assert!(require(&rows[1]).is_ok() && require_choice(&plan, &rows).is_ok());
         assert_eq!(chosen(&plan, &rows, mae), Some(&Value::from(0.3)));
         let notes = super::notes(&plan, &rows);

@@ -56,13 +56,49 @@ fn every_value_is_run_with_every_seed_and_only_once() {
 
     // A second time nothing is run again; a lost point alone is.
     let log = place.read("out/mask-ratio=0.5/seed-0/pretrain/metrics.jsonl");
-    fs::remove_file(place.path("out/mask-ratio=0.75/seed-1/row.json")).unwrap();
+    without(&place, "0.75,classify,1,1,");
     let again = place.done(&["ablate", "--resume", "out", "--json"]);
     let again: Vec<Value> = serde_json::from_str(&again).unwrap();
     for (row, before) in again.iter().zip(&rows) {
         assert_eq!((&row["probe"], &row["finetune"]), (&before["probe"], &before["finetune"]));
     }
     assert!(place.read("out/mask-ratio=0.5/seed-0/pretrain/metrics.jsonl") == log);
+}
+
+/// Takes a row out of a study's table.
+fn without(place: &Place, row: &str) {
+    let table = place.text("out/results.csv");
+    assert_eq!(table.lines().filter(|line| line.starts_with(row)).count(), 1, "{table}");
+    let left = table.lines().filter(|line| !line.starts_with(row)).map(|line| format!("{line}\n"));
+    place.write("out/results.csv", left.collect::<String>());
+}
+
+/// Another machine needs the plan and the tables to go on: what they have is not run again, whatever else is run or interrupted.
+#[test]
+fn a_study_goes_on_from_its_plan_and_tables_alone() {
+    let place = place();
+    place.done(&[&args("mask-ratio=0.5,0.75", "out")[..], &["--no-probe"]].concat());
+    let tables = ["results.csv", "resamples.csv", "curves.csv"];
+    let before = tables.map(|table| place.text(&format!("out/{table}")));
+    // The first row is lost, and a seed is new: its row comes last, and is refused while the plan lacks it.
+    without(&place, "0.5,classify,1,0,");
+    for table in tables {
+        place.write(&format!("on/{table}"), place.text(&format!("out/{table}")));
+    }
+    let plan = place.text("out/ablation.toml");
+    place.write("on/ablation.toml", plan.replace("seeds = [0, 1]", "seeds = [0]"));
+    let expected = ["results.csv", "rows of the plan in ablation.toml", "0.5, classify, 1, 1"];
+    place.refused(&["ablate", "--resume", "on"], &expected);
+    place.write("on/ablation.toml", plan);
+    place.done(&["ablate", "--resume", "on"]);
+    let is_there = |path: &str| place.path(&format!("on/mask-ratio={path}/finetune")).exists();
+    assert_eq!(["0.5/seed-0", "0.75/seed-0", "0.5/seed-1"].map(is_there), [true, false, false]);
+    // But for the seconds of the row that was run again, and its validation score behind them.
+    let scores = |table: &str| {
+        table.lines().map(|line| line.rsplitn(4, ',').last().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!(scores(&place.text("on/results.csv")), scores(&before[0]));
+    assert_eq!([place.text("on/resamples.csv"), place.text("on/curves.csv")], before[1..]);
 }
 
 #[test]
@@ -227,7 +263,8 @@ fn a_setting_is_chosen_for_each_method_on_validation_images() {
                 .contains(&format!("optim.blr of {method} is {}", winner.as_str().unwrap()))
         );
         let folder = format!("out/method={method}/seed-0/optim.blr={}", winner.as_str().unwrap());
-        assert!(place.path(&format!("{folder}/labels=0.5/row.json")).is_file());
+        let folder = if method == "mae" { folder } else { folder + "/labels=0.5" };
+        assert!(place.path(&format!("{folder}/pretrain")).is_dir());
     }
     assert!(rows[4..].iter().filter(|row| row["value"] == "scratch").all(|row| row["tuned"].is_null()));
     assert!(place.text("out/results.md").contains("| mae | 1 | 2 |"));
@@ -271,7 +308,7 @@ fn a_dry_run_says_what_is_left_and_runs_nothing() {
         config.lines().find_map(|line| line.strip_prefix("epochs = ")?.parse::<u64>().ok())
     };
     assert_eq!((epochs("0.5"), epochs("1")), (Some(5), Some(3)));
-    fs::remove_file(place.path("out/method=scratch/seed-0/labels=1/row.json")).unwrap();
+    without(&place, "scratch,classify,1,0,");
     let left = dry(&["ablate", "--resume", "out"]);
     let hours: Vec<bool> = left.iter().map(|row| flops(row, "hours") > 0.0).collect();
     assert_eq!(hours, [false, false, false, false, false, true]);
