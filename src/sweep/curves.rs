@@ -56,8 +56,8 @@ pub(super) fn svg(plan: &Plan, rows: &[Row]) -> Result<Option<String>> {
                 let places = || lines.iter().flat_map(|line| &line.points).map(|point| point.0);
                 let ends = [places().fold(f64::INFINITY, f64::min), places().fold(0.0, f64::max)];
                 if ends[0] < ends[1] {
-                    let what =
-                        format!("{task}, {labels} of the labels: validation {} in %", column.measure(task));
+                    let of = if labels < 1.0 { format!("{labels} of the") } else { "all".to_owned() };
+                    let what = format!("{task}, {of} labels: validation {} in %", column.measure(task));
                     panels.push(Panel { horizontal: horizontal(column, ends), what, lines });
                 }
             }
@@ -73,6 +73,7 @@ fn horizontal(column: &Column, ends: [f64; 2]) -> Horizontal {
         labels: ends.map(|end| end.to_string()).into(),
         places: ends.into(),
         numeric: true,
+        ordered: true,
     }
 }
 

@@ -20,8 +20,8 @@ const LETTER: usize = 9;
 pub(super) const COLOURS: [RGBColor; 6] =
     [EPOCH, HELD_OUT, RGBColor(44, 133, 92), RGBColor(126, 87, 176), REFERENCE, RGBColor(176, 54, 92)];
 
-/// Panels one below the other: the mean over the seeds as a line, its standard deviation as bars, single runs as faint
-/// dots. Values that are numbers stand where they belong, others and fractions of the labels side by side.
+/// Panels one below the other: the mean over the seeds as a dot, its standard deviation as bars, single runs as faint
+/// dots. Values that are numbers stand where they belong, others and fractions of the labels side by side; a line joins what has an order.
 ///
 /// # Errors
 /// If the drawing library refuses.
@@ -74,6 +74,8 @@ pub(super) struct Horizontal {
     /// Where each stands.
     pub(super) places: Vec<f64>,
     pub(super) numeric: bool,
+    /// Whether one place is before the other; names have no order, and no line between them.
+    pub(super) ordered: bool,
 }
 
 impl Horizontal {
@@ -82,13 +84,14 @@ impl Horizontal {
         if fractions.len() > 1 {
             let labels: Vec<String> = fractions.iter().map(f64::to_string).collect();
             let name = "fraction of the labels".to_owned();
-            return Self { name, places: side_by_side(labels.len()), labels, numeric: false };
+            return Self { name, places: side_by_side(labels.len()), labels, numeric: false, ordered: true };
         }
         let values = &plan.vary.values;
         let labels: Vec<String> = values.iter().map(Axis::label).collect();
         let numbers: Option<Vec<f64>> = values.iter().map(number).collect();
         let (name, numeric) = (plan.vary.name.clone(), numbers.is_some());
-        Self { name, places: numbers.unwrap_or_else(|| side_by_side(labels.len())), labels, numeric }
+        let places = numbers.unwrap_or_else(|| side_by_side(labels.len()));
+        Self { name, places, labels, numeric, ordered: numeric }
     }
 
     fn length(&self) -> f64 {
@@ -173,7 +176,9 @@ impl Panel {
             let bold = colour.stroke_width(2);
             let dots = points.iter().flat_map(|(x, _, runs)| runs.iter().map(move |&y| (*x, y)));
             chart.draw_series(dots.map(|p| Circle::new(p, 3, colour.mix(0.4).filled())))?;
-            chart.draw_series(LineSeries::new(points.iter().map(|(x, s, _)| (*x, s.mean)), bold))?;
+            if horizontal.ordered {
+                chart.draw_series(LineSeries::new(points.iter().map(|(x, s, _)| (*x, s.mean)), bold))?;
+            }
             for (x, spread, _) in points {
                 chart.draw_series([Circle::new((*x, spread.mean), 4, colour.filled())])?;
                 if spread.std.is_some() {
