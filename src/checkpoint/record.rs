@@ -123,12 +123,11 @@ impl EpochRecord {
 }
 
 impl State {
-    /// What checkpoints are compared by, the lower the better: the task's first score on validation images, or where
-    /// there is none the training loss of the last epoch. None in the middle of an epoch, where neither is that of these
-    /// weights.
+    /// What checkpoints are compared by, the lower the better: the task's first score on validation images. None where there are no such
+    /// images, so that the last checkpoint is the best, and in the middle of an epoch, where the score is not that of these weights.
     #[must_use]
     pub fn selection_metric(&self) -> Option<f64> {
         let last = self.history.last().filter(|_| self.position.steps == 0)?;
-        Some(last.scores.selection_metric().unwrap_or(last.train_loss))
+        last.scores.selection_metric()
     }
 }

@@ -294,6 +294,22 @@ fn the_last_checkpoints_and_the_best_are_kept() {
 }
 
 #[test]
+fn without_validation_scores_the_last_checkpoint_is_the_best() {
+    let run = tempfile::tempdir().unwrap();
+    for (step, train_loss) in (1..).zip([0.9, 0.2, 0.5]) {
+        let mut state = State { position: Position::default(), ..state(step) };
+        state.history[0] = EpochRecord { train_loss, scores: Named::default(), ..state.history[0].clone() };
+        let target = CheckpointTarget { keep: 3, ..target(run.path()) };
+        Checkpoint::write(target, state, 0, |model, optimizer| {
+            Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
+        })
+        .unwrap();
+    }
+    assert_eq!(keep::older(run.path()).unwrap().len(), 2);
+    assert_eq!(keep::best(run.path()).unwrap(), run.path().join(NAME));
+}
+
+#[test]
 fn files_of_two_checkpoints_do_not_mix() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_checkpoint(a.path(), 10);

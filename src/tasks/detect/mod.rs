@@ -229,7 +229,7 @@ impl Task for Detect {
         let mut sheets = dir.sheets_of_report()?;
         let step = explain::sheet(&best, &config, &*images.train, cx.workers)?;
         sheets.extend(step.map(|png| ("What a training step is taken over".to_owned(), png)));
-        let mut notes = images.remarks(&cx.config.finetune);
+        let mut notes = images.remarks(&cx.config.finetune, chosen);
         let mut curves =
             vec![("Box AP on validation images".to_owned(), curves::score_svg(records, "box_ap")?)];
         if let Ok(set) = &images.test {

@@ -270,7 +270,7 @@ impl Task for Segment {
             curves: vec![("mIoU on validation images".to_owned(), miou)],
             sheets_heading: "Pictures".to_owned(),
             sheets,
-            notes: images.remarks(&cx.config.finetune),
+            notes: images.remarks(&cx.config.finetune, chosen),
             ..Report::default()
         };
         Ok(Findings { references: Vec::new(), outcome, report })

@@ -2,6 +2,7 @@
 
 use super::TransferConfig;
 use crate::base::{Error, Result};
+use crate::checkpoint::EpochRecord;
 use crate::config::sections::{DataConfig, RunConfig};
 use crate::data::{Dataset, Subset, TargetKind, labelled_share};
 use crate::train::input::Input;
@@ -92,10 +93,11 @@ impl DenseSplits {
         sets.flat_map(|set| set.notes().to_vec()).collect()
     }
 
-    /// What a report says of how a run was judged and where it started.
+    /// What a report says of how a run was judged, by this epoch's weights, and where it started.
     #[must_use]
-    pub fn remarks(&self, transfer: &TransferConfig) -> Vec<String> {
-        let judged = match &self.validation {
+    pub fn remarks(&self, transfer: &TransferConfig, judged: &EpochRecord) -> Vec<String> {
+        let scored = judged.scores.selection_metric().is_some();
+        let judged = match self.validation.as_ref().filter(|_| scored) {
             None => "Nothing was chosen on validation images: the last epoch was judged.".to_owned(),
             Some(set) => format!(
                 "{} validation images, none of them trained on, chose the epoch. The test split was judged once, after that choice.",
