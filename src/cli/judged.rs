@@ -1,6 +1,6 @@
 //! What the commands that judge a model share: tables, and a folder for what they write.
 
-use super::outln;
+use super::{outln, visible};
 use std::fs;
 use std::path::{Path, PathBuf};
 use vit_mae::checkpoint::atomic::write_atomic;
@@ -9,7 +9,7 @@ use vit_mae::{Error, Result};
 
 /// Prints a table.
 pub(crate) fn print_table(table: &Table) {
-    table.lines().iter().for_each(|line| outln!("{line}"));
+    table.lines().iter().for_each(|line| outln!("{}", visible(line)));
 }
 
 /// A folder in which a command leaves a few files, checked before the work.

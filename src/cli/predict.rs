@@ -2,8 +2,8 @@
 
 use super::device::DeviceFlags;
 use super::judged::Folder;
-use super::outln;
 use super::stderr::note;
+use super::{outln, visible};
 use std::path::PathBuf;
 use vit_mae::tasks::finetuning::{WithTransfer, with_transfer_at};
 use vit_mae::tasks::transfer::{PredictRequest, Transfer};
@@ -90,7 +90,7 @@ impl WithTransfer for Prediction<'_> {
         if args.json {
             outln!("{}", predicted.json);
         } else {
-            predicted.lines.iter().for_each(|line| outln!("{line}"));
+            predicted.lines.iter().for_each(|line| outln!("{}", visible(line)));
         }
         Ok(())
     }
