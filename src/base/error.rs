@@ -37,6 +37,18 @@ pub enum Error {
         /// What stands there.
         found: String,
     },
+    /// What is looked for, such as a split of a data set, is not there; nothing that is there is wrong.
+    #[error("{}: {field}: expected {expected}, found {found}", path.display())]
+    Absent {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What was looked for.
+        field: String,
+        /// How it would be known.
+        expected: String,
+        /// What is there instead.
+        found: String,
+    },
     /// A path could not be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
@@ -164,6 +176,21 @@ impl Error {
         }
     }
 
+    /// Something that may be there, and is not.
+    pub fn absent(
+        path: impl AsRef<Path>,
+        field: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl ToString,
+    ) -> Self {
+        Self::Absent {
+            path: path.as_ref().to_path_buf(),
+            field: field.into(),
+            expected: expected.into(),
+            found: found.to_string(),
+        }
+    }
+
     /// For `map_err` on what one of many images cannot be brought to: a setting's error becomes one that names the image.
     pub fn at(source: impl AsRef<Path>) -> impl FnOnce(Self) -> Self {
         move |error| match error {
@@ -184,22 +211,17 @@ impl Error {
         move |source| Self::Write { path, source: Arc::new(source) }
     }
 
-    /// Whether something was not found, rather than found and found wrong: a path that is not there, or `found none`, also
-    /// with what is there instead: `found none, but 3 files *.bmp`.
+    /// Whether something is not there, rather than there and wrong.
     #[must_use]
     pub fn is_absence(&self) -> bool {
-        match self {
-            Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            Self::Input { found, .. } => found == "none" || found.starts_with("none, but "),
-            _ => false,
-        }
+        matches!(self, Self::Absent { .. })
     }
 
     /// The process's exit code: 1 failed, 2 bad usage or input, 128 + signal (130, 143) interrupted after saving.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Setting { .. } | Self::Input { .. } | Self::Read { .. } => 2,
+            Self::Setting { .. } | Self::Input { .. } | Self::Absent { .. } | Self::Read { .. } => 2,
             Self::Write { .. }
             | Self::NotFinite { .. }
             | Self::Device { .. }

@@ -274,7 +274,10 @@ impl<T: Task> Run<T> {
 
 /// Whether it is an image or a setting that is wrong, on this rank or another.
 fn is_bad_input(error: &Error) -> bool {
-    matches!(error, Error::Input { .. } | Error::Read { .. } | Error::Rank { exit_code: 2, .. })
+    matches!(
+        error,
+        Error::Input { .. } | Error::Absent { .. } | Error::Read { .. } | Error::Rank { exit_code: 2, .. }
+    )
 }
 
 /// An error together with the checkpoint that is on the disk: the last one, or one whose writing had got far

@@ -113,16 +113,16 @@ pub fn open_split(config: &DataConfig, split: Split) -> Result<Arc<dyn Dataset>>
     reduced(config, data::open(path, format, split)?)
 }
 
-/// What a finished model is judged on: the test split of the data that the settings name, or else the validation split,
-/// or else all of it; and which of them that is.
+/// What a finished model is judged on: the test split of the data that the settings name, or else the validation split, with why there is
+/// no test split, or else all of it.
 ///
 /// # Errors
 /// If there is no data, or it is damaged.
-pub fn judged_or_all(config: &DataConfig) -> Result<(Split, Arc<dyn Dataset>)> {
+pub fn judged_or_all(config: &DataConfig) -> Result<(Arc<dyn Dataset>, Option<String>)> {
     let (path, format) = place(config)?;
     match data::open_judged(&path, format)? {
-        Ok((split, set)) => Ok((split, reduced(config, set)?)),
-        Err(_) => Ok((Split::Train, reduced(config, data::open(&path, format, Split::Train)?)?)),
+        Ok(((_, set), no_test)) => Ok((reduced(config, set)?, no_test)),
+        Err(_) => Ok((reduced(config, data::open(&path, format, Split::Train)?)?, None)),
     }
 }
 

@@ -5,6 +5,7 @@ mod bad_images;
 mod coco;
 #[path = "../common/mod.rs"]
 mod common;
+mod damaged_split;
 mod dense;
 mod folder;
 mod formats;

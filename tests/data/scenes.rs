@@ -55,10 +55,10 @@ fn a_name_opens_all_splits_with_the_target_and_the_side_it_says() {
     assert_eq!((objects.classes().len(), objects.target_kind()), (10, TargetKind::Instances));
     let image = objects.image(3).unwrap();
     assert_eq!((image.height, image.width, image.channels), (96, 96, 3));
-    let (split, data) = open_judged("scenes:class", None).unwrap().unwrap();
+    let ((split, data), no_test) = open_judged("scenes:class", None).unwrap().unwrap();
     assert_eq!(
-        (split, data.target_kind(), data.labels().unwrap().len()),
-        (Split::Test, TargetKind::Class, 500)
+        (split, data.target_kind(), data.labels().unwrap().len(), no_test),
+        (Split::Test, TargetKind::Class, 500, None)
     );
     let message = open("scenes:boxes", None, Split::Train).map(|data| data.len()).unwrap_err().to_string();
     assert!(message.starts_with("--data: expected scenes, scenes:instances or scenes:class"), "{message}");

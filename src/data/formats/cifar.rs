@@ -97,8 +97,10 @@ impl Cifar {
                 return Err(Error::input(path, "CIFAR files", expected, "none of them"));
             };
             let files = kind.files(split);
-            if files.is_empty() {
-                return Err(Error::input(path, "split", format!("train or test: {}", kind.name), "none"));
+            if !files.iter().any(|name| path.join(name).symlink_metadata().is_ok()) {
+                let of_kind = format!("train or test: {}", kind.name);
+                let expected = if files.is_empty() { of_kind } else { files.join(", ") };
+                return Err(Error::absent(path, "split", expected, "none"));
             }
             (kind, files.iter().map(|name| path.join(name)).collect(), path)
         } else {

@@ -95,12 +95,8 @@ impl Content {
         let names = |of: &[(PathBuf, Tree)]| layout::names(of.iter().map(|(folder, _)| folder));
         if loose.is_empty() && classes.is_empty() {
             let expected = "PNG or JPEG files (.png, .jpg, .jpeg), or one sub-folder of them per class";
-            return Err(Error::input(
-                folder,
-                "images",
-                expected,
-                foreign::instead_of_images(folder, &unread),
-            ));
+            let found = foreign::instead_of_images(folder, &unread);
+            return Err(Error::absent(folder, "images", expected, found));
         }
         if !loose.is_empty() && !classes.is_empty() {
             let found = format!("{} beside the sub-folders {}", loose.len(), names(&classes));

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use super::super::Split;
 use super::super::decode::read_file;
 use super::layout::{self, Place};
-use super::listing::{Listing, list, only, tree};
-use super::{file_name, has_extension, images_in_words, split_names};
+use super::listing::{Listing, Tree, list, only, tree};
+use super::{file_name, foreign, has_extension, images_in_words, split_names};
 use crate::base::files::text;
 use crate::base::{Error, Result};
 
@@ -61,14 +61,20 @@ pub(super) fn find(root: &Path, split: Split) -> Result<Pairs> {
 /// `images/SPLIT` and `annotations/SPLIT`.
 fn in_folders(images: &Path, maps: &Path, split: Split) -> Result<Pairs> {
     let Place { folder, others, mut notes, .. } = layout::find(images, split)?;
-    for (other, _) in others {
-        notes.extend(folder_of(maps, other).err().map(|error| format!("no {other} images: {error}")));
+    let in_splits = folder != images;
+    for (other, folder) in &others {
+        let there = images_in(folder).and_then(|_| folder_of(maps, *other));
+        notes.extend(there.err().map(|error| format!("no {other} images: {error}")));
     }
-    let maps = if folder == images { maps.to_path_buf() } else { folder_of(maps, split)? };
-    let (files, mut there) = (tree(&folder)?.images, by_stem(&maps)?);
-    if files.is_empty() {
-        return Err(Error::input(&folder, "images", "PNG or JPEG files (.png, .jpg, .jpeg)", "none"));
+    for map_folder in list(maps)?.folders.iter().filter(|_| in_splits) {
+        let of = split_names::of_path(map_folder);
+        if of != Some(split) && !others.iter().any(|(other, _)| Some(*other) == of) {
+            notes.push(format!("{}: no images of this name: not read", map_folder.display()));
+        }
     }
+    let maps = if in_splits { folder_of(maps, split)? } else { maps.to_path_buf() };
+    let (Tree { images: files, unread, .. }, mut there) = (images_in(&folder)?, by_stem(&maps)?);
+    notes.extend(unread.pictures().map(|pictures| format!("{}: {pictures}", folder.display())));
     let with_map = |image: PathBuf| {
         let stem = image.strip_prefix(&folder).unwrap_or(&image).with_extension("");
         let map = there.remove(&stem).unwrap_or_else(|| maps.join(png_of(stem)));
@@ -77,6 +83,19 @@ fn in_folders(images: &Path, maps: &Path, split: Split) -> Result<Pairs> {
     let pairs = files.into_iter().map(with_map).collect();
     notes.extend(unpaired(&maps, &there));
     Ok(Pairs { pairs, notes })
+}
+
+/// The images in and below a folder.
+///
+/// # Errors
+/// That there are none, or a folder cannot be read.
+fn images_in(folder: &Path) -> Result<Tree> {
+    let tree = tree(folder)?;
+    if tree.images.is_empty() {
+        let found = foreign::instead_of_images(folder, &tree.unread);
+        return Err(Error::absent(folder, "images", "PNG or JPEG files (.png, .jpg, .jpeg)", found));
+    }
+    Ok(tree)
 }
 
 /// The file of a map by its name without ending, in which there may be dots.
@@ -140,9 +159,26 @@ pub(super) fn not_read<'a>(images: impl ExactSizeIterator<Item = &'a PathBuf>, w
 }
 
 /// The images in a folder by their names without endings.
+///
+/// # Errors
+/// If two have the same, or the folder cannot be read.
 pub(super) fn by_name(images: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let images = list(images)?.images.into_iter();
-    Ok(images.map(|path| (file_name(&path.with_extension("")), path)).collect())
+    unique(list(images)?.images, |path| file_name(&path.with_extension("")))
+}
+
+/// Files by what they are known by.
+///
+/// # Errors
+/// If two are known by the same.
+fn unique<K: Ord>(files: Vec<PathBuf>, key: impl Fn(&Path) -> K) -> Result<BTreeMap<K, PathBuf>> {
+    let mut known = BTreeMap::new();
+    for file in files {
+        if let Some(other) = known.insert(key(&file), file.clone()) {
+            let expected = "one picture of each name, whatever its ending";
+            return Err(Error::input(&other, "name", expected, format!("{} beside it", file_name(&file))));
+        }
+    }
+    Ok(known)
 }
 
 /// The sub-folder of a name in small letters, however it is spelt.
@@ -159,10 +195,12 @@ fn folder_of(maps: &Path, split: Split) -> Result<PathBuf> {
 }
 
 /// The label maps in and below a folder by their paths in it, without endings.
+///
+/// # Errors
+/// If two have the same, or a folder cannot be read.
 fn by_stem(maps: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
     let stem = |map: &Path| map.strip_prefix(maps).unwrap_or(map).with_extension("");
-    let files = tree(maps)?.images.into_iter().filter(|path| is_map(path));
-    Ok(files.map(|map| (stem(&map), map)).collect())
+    unique(tree(maps)?.images.into_iter().filter(|path| is_map(path)).collect(), stem)
 }
 
 fn is_map(path: &Path) -> bool {

@@ -42,7 +42,7 @@ pub(super) fn find(root: &Path, split: Split) -> Result<Place> {
     let beside: Vec<&PathBuf> = folders.iter().filter(|f| !splits.iter().any(|(_, of)| of == *f)).collect();
     let missing = |found: String| {
         let expected = format!("a sub-folder called {}", spelt(split).replace(", ", " or "));
-        Err(Error::input(root, "split", expected, found))
+        Err(Error::absent(root, "split", expected, found))
     };
     if splits.is_empty() {
         let notes = classes_called_like_splits(root, &folders).into_iter().collect();

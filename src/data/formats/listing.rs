@@ -159,11 +159,11 @@ pub(super) fn digest_of<'a>(root: &Path, files: impl Iterator<Item = &'a Path>) 
 /// The one file that was found in a folder.
 ///
 /// # Errors
-/// If there is none, or there are several.
+/// That it is absent, or that there are several.
 pub(super) fn only(folder: &Path, field: &str, expected: &str, found: Vec<PathBuf>) -> Result<PathBuf> {
     match <[PathBuf; 1]>::try_from(found) {
         Ok([file]) => Ok(file),
-        Err(found) if found.is_empty() => Err(Error::input(folder, field, expected, "none")),
+        Err(found) if found.is_empty() => Err(Error::absent(folder, field, expected, "none")),
         Err(found) => {
             let names: Vec<String> = found.iter().map(|path| file_name(path)).collect();
             let expected = format!("one file for the split (--data names a file): {expected}");

@@ -122,21 +122,23 @@ pub fn open_if_there(
 }
 
 /// What a model is judged on: the test split, or the validation split of data that has no test split (as `ImageNet`
-/// is laid out); else in words why there is neither.
+/// is laid out), with why it has none; else in words why there is neither.
 ///
 /// # Errors
 /// If one of them is there but damaged.
 pub fn open_judged(
     path: impl AsRef<Path>,
     format: Option<Format>,
-) -> Result<std::result::Result<OfSplit, String>> {
+) -> Result<std::result::Result<(OfSplit, Option<String>), String>> {
     let path = path.as_ref();
     let no_test = match open_if_there(path, format, Split::Test)? {
-        Ok(test) => return Ok(Ok((Split::Test, test))),
+        Ok(test) => return Ok(Ok(((Split::Test, test), None))),
         Err(why) => why,
     };
-    let validation = open_if_there(path, format, Split::Validation)?;
-    Ok(validation.map(|dataset| (Split::Validation, dataset)).map_err(|_| no_test))
+    Ok(match open_if_there(path, format, Split::Validation)? {
+        Ok(validation) => Ok(((Split::Validation, validation), Some(no_test))),
+        Err(_) => Err(no_test),
+    })
 }
 
 /// Whether a path names files: on the disk, several by a pattern, or embedded ones.

@@ -73,7 +73,7 @@ fn in_folder(folder: &Path, split: Split, extension: &str) -> Result<Shards> {
     if files.is_empty() {
         let words = split_names::spelt(split);
         let expected = format!("a .{extension} file with one of the words {words} in its name");
-        return Err(Error::input(folder, "split", expected, "none"));
+        return Err(Error::absent(folder, "split", expected, "none"));
     }
     let untold = (!untold.is_empty()).then(|| {
         format!(

@@ -16,6 +16,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use quick_xml::DeError;
+use quick_xml::de::Deserializer;
 use rayon::prelude::*;
 use serde::Deserialize;
 
@@ -24,7 +26,7 @@ use super::super::{Dataset, Image, Instance, Split, Target, TargetKind};
 use super::label_layout::{self, Pairs, sub_folder};
 use super::label_maps::{CLASSES, read_names};
 use super::listing::{Listing, digest_of, list, only};
-use super::{boxes, classes_in_words, file_name, has_extension, images_in_words, split_names};
+use super::{boxes, classes_in_words, file_name, has_extension, images_in_words, layout, split_names};
 use crate::base::files::text;
 use crate::base::{Error, Result};
 
@@ -180,12 +182,8 @@ fn pairs(root: &Path, split: Split) -> Result<Pairs> {
         return Ok(Pairs { pairs, notes });
     }
     if split != Split::Train {
-        return Err(Error::input(
-            root,
-            "split",
-            format!("ImageSets/Main/{split}.txt, a list of names"),
-            "none",
-        ));
+        let expected = format!("ImageSets/Main/{split}.txt, a list of names");
+        return Err(Error::absent(root, "split", expected, "none"));
     }
     in_folders(&images, &annotations)
 }
@@ -193,25 +191,46 @@ fn pairs(root: &Path, split: Split) -> Result<Pairs> {
 /// Those of a split's own folder, or of the only one, with annotations beside images.
 fn beside(root: &Path, split: Split) -> Result<Pairs> {
     let folders = split_folders(root);
-    let folder = if folders.is_empty() && split == Split::Train {
-        root.to_path_buf()
-    } else {
-        let of_split = folders.into_iter().filter(|(of, _)| *of == split).map(|(_, folder)| folder);
-        only(root, "split", &format!("a sub-folder for {split}"), of_split.collect())?
-    };
-    in_folders(&folder, &folder)
+    if folders.is_empty() && split == Split::Train {
+        return in_folders(root, root);
+    }
+    let of_split = folders.iter().filter(|(of, _)| *of == split).map(|(_, folder)| folder.clone());
+    let folder = only(root, "split", &format!("a sub-folder for {split}"), of_split.collect())?;
+    let mut found = in_folders(&folder, &folder)?;
+    let Listing { images, folders: all, others } = list(root)?;
+    let loose: Vec<PathBuf> = images.into_iter().chain(annotated(others)).collect();
+    let beside = all.iter().filter(|folder| !folders.iter().any(|(_, of)| of == *folder)).chain(&loose);
+    found.notes.extend(left_out(root, beside));
+    Ok(found)
+}
+
+/// What to say of what lies in a folder where nothing is read.
+fn left_out<'a>(folder: &Path, what: impl Iterator<Item = &'a PathBuf>) -> Option<String> {
+    let what: Vec<&PathBuf> = what.collect();
+    (!what.is_empty()).then(|| format!("{}: {}: not read", folder.display(), layout::names(what)))
 }
 
 /// Every annotation with its image, which need not be there.
+///
+/// # Errors
+/// If there is no annotation, or two images have one name.
 fn in_folders(images: &Path, annotations: &Path) -> Result<Pairs> {
-    let found = annotated(list(annotations)?.others);
+    let Listing { folders, others, .. } = list(annotations)?;
+    let mut notes: Vec<String> = left_out(annotations, folders.iter()).into_iter().collect();
+    if images != annotations {
+        notes.extend(left_out(images, list(images)?.folders.iter()));
+    }
+    let found: Vec<PathBuf> = annotated(others).collect();
+    if found.is_empty() {
+        return Err(Error::input(annotations, "annotations", "XML files (.xml)", "none"));
+    }
     let mut there = label_layout::by_name(images)?;
     let with_image = |file: PathBuf| {
         let name = file_name(&file.with_extension(""));
         (there.remove(&name).unwrap_or_else(|| images.join(format!("{name}.jpg"))), file)
     };
-    let pairs = found.map(with_image).collect();
-    let notes = label_layout::not_read(there.values(), "without an annotation").into_iter().collect();
+    let pairs = found.into_iter().map(with_image).collect();
+    notes.extend(label_layout::not_read(there.values(), "without an annotation"));
     Ok(Pairs { pairs, notes })
 }
 
@@ -231,9 +250,14 @@ fn occurring(root: &Path, pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<String>> {
 fn read(path: &Path) -> Result<Annotation> {
     let bytes = read_file(path, MOST_BYTES)?;
     let expected = "an annotation as Pascal VOC has it";
-    let File::Annotation(annotation) = quick_xml::de::from_str(text(path, "XML", &bytes)?)
-        .map_err(|error| Error::input(path, "XML", expected, error))?;
-    Ok(annotation)
+    let mut xml = Deserializer::from_str(text(path, "XML", &bytes)?);
+    let File::Annotation(annotation) =
+        File::deserialize(&mut xml).map_err(|error| Error::input(path, "XML", expected, error))?;
+    match File::deserialize(&mut xml) {
+        Err(DeError::UnexpectedEof) => Ok(annotation),
+        Ok(_) => Err(Error::input(path, "XML", "one annotation", "another behind it")),
+        Err(error) => Err(Error::input(path, "XML", "nothing behind the annotation", error)),
+    }
 }
 
 impl Dataset for Voc {

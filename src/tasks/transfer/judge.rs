@@ -39,14 +39,13 @@ impl JudgeRequest<'_> {
     pub(crate) fn images(&self, data: &mut DataConfig) -> Result<(Arc<dyn Dataset>, Vec<String>)> {
         source::use_data(data, self.data, self.format);
         data.skip_bad_images |= self.skip_bad_images;
-        let (split, images) = match self.split {
-            Some(split) => (split, source::open_split(data, split)?),
+        let (images, no_test) = match self.split {
+            Some(split) => (source::open_split(data, split)?, None),
             None => source::judged_or_all(data)?,
         };
-        let stands_in = self.split.is_none() && split == Split::Validation;
-        let note = "the data has no test split: its validation split is judged".to_owned();
-        let notes = Some(note).filter(|_| stands_in).into_iter().chain(images.notes().iter().cloned());
-        let notes = notes.collect();
+        let stands_in =
+            no_test.map(|why| format!("the validation split is judged: there is no test split ({why})"));
+        let notes = stands_in.into_iter().chain(images.notes().iter().cloned()).collect();
         Ok((images, notes))
     }
 }
@@ -143,7 +142,11 @@ pub const OVERLAY: &str = ".overlay";
 #[must_use]
 pub fn file_name(source: &Path, index: usize, taken: &mut BTreeSet<String>) -> String {
     // An image in a larger file is called `FILE, image 17`.
-    let own = source.file_name().filter(|name| !name.to_string_lossy().contains(',')).and(source.file_stem());
+    let name = source.file_name().unwrap_or_default().to_string_lossy();
+    let number = name.rsplit_once(", image ").map(|(_, number)| number);
+    let in_file =
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
+    let own = source.file_stem().filter(|_| !in_file);
     let stem = own.map_or_else(|| format!("{index:06}"), |stem| stem.to_string_lossy().into_owned());
     let names = std::iter::once(stem.clone()).chain((2..).map(|n| format!("{stem}-{n}")));
     let free =
@@ -168,10 +171,15 @@ mod tests {
             "000001.png",
             "x.tar, image 1",
             "x.tar, image 2",
+            "a, b.png",
+            "a, image b.png",
         ];
         let names: Vec<String> =
             sources.iter().enumerate().map(|(i, source)| file_name(source.as_ref(), i, &mut taken)).collect();
-        assert_eq!(names, ["a", "a-2", "a.overlay-2", "my photo", "000001", "000005", "000006"]);
+        assert_eq!(
+            names,
+            ["a", "a-2", "a.overlay-2", "my photo", "000001", "000005", "000006", "a, b", "a, image b"]
+        );
         assert_eq!(file_name("y.tar, image 9".as_ref(), 1, &mut taken), "000001-2");
     }
 

@@ -135,21 +135,22 @@ pub(super) fn read(path: &Path) -> Result<Document> {
     }
     let (mut seen, mut strays) = (HashSet::new(), None::<(usize, String)>);
     for (at, annotation) in annotations.into_iter().enumerate() {
-        let head: Option<Head> = serde_json::from_str(annotation.get()).ok();
-        let number =
-            |value: Option<&RawValue>| value.and_then(|value| serde_json::from_str::<u64>(value.get()).ok());
-        let head = head.unwrap_or(Head { id: None, image_id: None });
-        let id = number(head.id);
-        if id.is_some_and(|id| !seen.insert(id)) {
+        let field = |part: &str| format!("annotations[{at}]: {part}");
+        let Head { id, image_id } = serde_json::from_str(annotation.get()).map_err(|_| {
+            Error::input(path, field("entry"), "an object, each name once", shown(annotation))
+        })?;
+        if let Some(id) = id.filter(|id| !seen.insert(id.get())) {
             let expected = "a number of its own for each annotation";
-            let found = format!("{} twice", id.unwrap_or_default());
-            return Err(Error::input(path, "annotations: id", expected, found));
+            return Err(Error::input(path, "annotations: id", expected, format!("{} twice", shown(id))));
         }
-        if let Some(&of) = number(head.image_id).and_then(|id| positions.get(&id)) {
+        let missing = || Mismatch::new("a whole number", "none");
+        let image = image_id.ok_or_else(missing).and_then(|value| parse::<u64>(value, "a whole number"));
+        let image = image.map_err(|wrong| wrong.at(path, field("image_id")))?;
+        if let Some(&of) = positions.get(&image) {
             images[of].annotations.push(annotation.to_owned());
         } else {
-            let image = head.image_id.map_or_else(|| "none".to_owned(), shown);
-            let name = id.map_or_else(|| format!("annotations[{at}]"), |id| format!("annotation {id}"));
+            let name =
+                id.map_or_else(|| format!("annotations[{at}]"), |id| format!("annotation {}", shown(id)));
             strays.get_or_insert((0, format!("{name}: image_id {image}"))).0 += 1;
         }
     }
