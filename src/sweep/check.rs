@@ -1,10 +1,13 @@
 //! Looks at every cell of a plan before anything runs, so that none fails after hours for a reason that could have been known.
 
-use super::epochs;
-use super::plan::{Cell, METHOD, Plan, Point};
+use super::plan::{Axis, Cell, METHOD, Plan, Point};
 use super::resample::groups;
+use super::{PROBE_VALIDATION, epochs};
 use crate::base::{Error, Result};
 use crate::config::Settings;
+use crate::config::sections::DataConfig;
+use crate::tasks::Classify;
+use crate::tasks::classify::splits::Splits;
 use crate::tasks::finetuning::{WithTransfer, with_transfer};
 use crate::tasks::pretraining::{Method, WithMethod, with_method};
 use crate::tasks::transfer::{Start, Transfer};
@@ -23,6 +26,21 @@ pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
     }
     if let Some(share) = labels.iter().find(|&&share| !(share > 0.0 && share <= 1.0)) {
         return Err(Error::setting("--labels", "more than 0, at most 1", share));
+    }
+    let repeated = |values: &[String]| (1..values.len()).find(|&i| values[..i].contains(&values[i]));
+    let values: Vec<String> = plan.vary.values.iter().map(Axis::label).collect();
+    let seeds: Vec<String> = plan.seeds.iter().map(u64::to_string).collect();
+    for (name, values) in [("seeds", seeds), ("vary.values", values)] {
+        if let Some(again) = repeated(&values) {
+            return Err(Error::setting(name, "each once", format!("{} twice", values[again])));
+        }
+    }
+    if plan.judge.finetune.is_none() && !plan.judge.probe {
+        return Err(Error::setting(
+            "--no-finetune",
+            "runs that are probed: --task classify",
+            plan.judge.tasks.join(","),
+        ));
     }
     let tasks = &plan.judge.tasks;
     if let Some(again) = (1..tasks.len()).find(|&i| tasks[..i].contains(&tasks[i])) {
@@ -86,6 +104,10 @@ impl WithMethod for Checking<'_> {
         let judges = opens && *cell.value == plan.vary.values[0];
         if let Some(group_by) = plan.judge.group_by.as_deref().filter(|_| judges) {
             check_groups(&M::source(&config)?, group_by)?;
+        }
+        if judges && plan.judge.probe && cell.task == Classify::TRANSFER {
+            let data = DataConfig { val_fraction: PROBE_VALIDATION, ..config.data().clone() };
+            Splits::of(Source::of(&data)?, &data, cell.labels, cell.seed)?;
         }
         if let Some(recipe) = &plan.judge.finetune {
             let (start, opens) = (Start::scratch(&config), judges);

@@ -32,12 +32,12 @@ pub(super) fn read_csv(path: &Path, rows: &mut [Row]) -> Result<()> {
     let point = |place: &Place, fields: &[String]| {
         let wrong = || {
             let field = format!("line of {}", place.join(", "));
-            Error::input(path, field, "steps or epochs, and a score", fields[1..].join(","))
+            Error::input(path, field, "steps or epochs, and a score of 0 to 1", fields[1..].join(","))
         };
-        let (at, score) = fields[1].parse().ok().zip(fields[2].parse().ok()).ok_or_else(wrong)?;
+        let (at, score) = fields[1].parse().ok().zip(table::score(&fields[2])).ok_or_else(wrong)?;
         Ok((fields[0].clone(), at, score))
     };
-    table::read_into(path, &heads(), rows, point, |row, point| row.curves.push(point))
+    table::read_into(path, &heads(), 2, rows, point, |row, point| row.curves.push(point))
 }
 
 /// `curves.svg`: a panel for each task, measure and fraction of the labels, a line for each value; none where no score was measured

@@ -14,6 +14,8 @@ const PANEL: u32 = 340;
 const CAP: f64 = 0.008;
 /// How far bars of two lines stand apart, as a fraction of the axis.
 const APART: f64 = 0.006;
+/// Height of a row of the legend.
+const LEGEND: u32 = 20;
 /// Room for one letter of a line's name.
 const LETTER: usize = 9;
 /// The colours of the lines, again from the first after the last.
@@ -102,10 +104,19 @@ impl Horizontal {
     fn text_at(&self, x: f64) -> String {
         match self.places.iter().position(|place| (place - x).abs() < 1e-9) {
             Some(i) => self.labels[i].clone(),
-            None if self.numeric => format!("{}", (x * 1e4).round() / 1e4),
+            None if self.numeric => short(x),
             None => String::new(),
         }
     }
+}
+
+/// A number to four digits.
+fn short(x: f64) -> String {
+    if x == 0.0 {
+        return "0".to_owned();
+    }
+    let unit = 10.0_f64.powf(3.0 - x.abs().log10().floor());
+    format!("{}", (x * unit).round() / unit)
 }
 
 fn side_by_side(n: usize) -> Vec<f64> {
@@ -156,7 +167,7 @@ impl Panel {
         let (beside, cap) = (0.05 * horizontal.length(), CAP * horizontal.length());
         let mut chart = ChartBuilder::on(area)
             .margin(14)
-            .margin_top(if lines.len() > 1 { 34 } else { 14 })
+            .margin_top(14 + LEGEND * u32::try_from(legend_rows(lines).len())?)
             .margin_right(30)
             .x_label_area_size(46)
             .y_label_area_size(70)
@@ -193,14 +204,32 @@ impl Panel {
     }
 }
 
-/// One line of text above the panel: what each colour means.
+/// The names of lines that have points, with their places in each row above the panel.
+fn legend_rows(lines: &[Line]) -> Vec<Vec<(usize, &str, RGBColor)>> {
+    let (mut rows, mut x) = (Vec::<Vec<_>>::new(), usize::MAX);
+    for line in lines.iter().filter(|line| !line.points.is_empty()) {
+        let Some(name) = &line.name else { continue };
+        let width = 44 + LETTER * name.chars().count();
+        if x.saturating_add(width) > WIDTH as usize {
+            rows.push(Vec::new());
+            x = 84;
+        }
+        if let Some(row) = rows.last_mut() {
+            row.push((x, name.as_str(), line.colour));
+        }
+        x += width;
+    }
+    rows
+}
+
+/// Text above the panel: what each colour means.
 fn legend(area: &Area<'_>, lines: &[Line]) -> Drawn {
-    let mut x = 84;
-    for Line { name, colour, .. } in lines {
-        let Some(name) = name else { continue };
-        area.draw(&PathElement::new([(x, 20), (x + 22, 20)], colour.stroke_width(3)))?;
-        area.draw_text(name, &text(15, INK), (x + 28, 12))?;
-        x += i32::try_from(44 + LETTER * name.chars().count())?;
+    for (row, y) in legend_rows(lines).into_iter().zip((20..).step_by(LEGEND as usize)) {
+        for (x, name, colour) in row {
+            let x = i32::try_from(x)?;
+            area.draw(&PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3)))?;
+            area.draw_text(name, &text(15, INK), (x + 28, y - 8))?;
+        }
     }
     Ok(())
 }

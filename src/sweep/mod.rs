@@ -34,7 +34,7 @@ pub mod tune;
 pub use epochs::Epochs;
 pub use plan::{Axis, Cell, EvalPlan, METHOD, Plan, Point, SCRATCH};
 pub use runs::is_complete;
-pub use table::Row;
+pub use table::{Place, Row};
 
 use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir, keep};
@@ -53,6 +53,7 @@ use crate::train::source::Source;
 use crate::train::{Observer, RunDir};
 use resample::Resampled;
 use runs::{Finetuning, Pretraining};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -61,6 +62,9 @@ const PLAN: &str = "ablation.toml";
 const TABLE: &str = "results.csv";
 const SAMPLES: &str = "resamples.csv";
 const CURVES: &str = "curves.csv";
+
+/// The fraction of the labels that validates a probe, where the data has no validation split.
+const PROBE_VALIDATION: f64 = 0.1;
 
 /// What follows an ablation.
 pub trait AblationObserver {
@@ -138,24 +142,22 @@ impl Ablation {
         if !self.folder.join(PLAN).is_file() || !table.is_file() {
             return Ok(Vec::new());
         }
-        let rows = self.read()?;
-        let planned = |row: &&Row| {
-            let same = |cell| Row { tuned: row.tuned.clone(), ..self.plan.row(cell) }.place() == row.place();
-            self.plan.cells().any(same)
-        };
-        match rows.iter().find(|row| !planned(row)) {
-            Some(row) => {
-                let expected = format!("rows of the plan in {PLAN}");
-                Err(Error::input(table, "row", expected, row.place().join(", ")))
-            }
-            None => Ok(rows),
-        }
+        self.read()
     }
 
-    /// The rows of the tables.
+    /// The rows of the tables, each of which is one of the plan's.
     fn read(&self) -> Result<Vec<Row>> {
-        let file = |name: &str| self.folder.join(name);
+        let (file, plan) = (|name: &str| self.folder.join(name), &self.plan);
         let mut rows = table::read_csv(&file(TABLE))?;
+        let candidates = plan.tune.iter().flat_map(|axis| &axis.values);
+        let mut planned = BTreeSet::new();
+        for tuned in candidates.map(Some).chain([None]) {
+            planned.extend(plan.cells().map(|cell| plan.row(Cell { tuned, ..cell }).place()));
+        }
+        if let Some(row) = rows.iter().find(|row| !planned.contains(&row.place())) {
+            let expected = format!("rows of the plan in {PLAN}");
+            return Err(Error::input(file(TABLE), "row", expected, row.place().join(", ")));
+        }
         samples::read_csv(&file(SAMPLES), &mut rows)?;
         curves::read_csv(&file(CURVES), &mut rows)?;
         Ok(rows)
@@ -177,7 +179,7 @@ impl Ablation {
                 Some(i) => done.remove(i),
                 None => match self.cell(cell, observer) {
                     // A candidate that diverges loses; the others go on.
-                    Err(Error::NotFinite { .. }) if trials.contains(&cell) => plan.row(cell),
+                    Err(error) if diverged(&error) && trials.contains(&cell) => plan.row(cell),
                     row => row.map_err(|error| self.name_folder(error))?,
                 },
             };
@@ -211,15 +213,20 @@ impl Ablation {
         write("results.md", results::markdown(plan, rows).as_bytes())?;
         let figure = figure::svg(plan, rows)?;
         write("figure.svg", figure.as_bytes())?;
-        let curves = curves::svg(plan, rows)?;
-        curves.as_ref().map_or(Ok(()), |svg| write("curves.svg", svg.as_bytes()))?;
+        let (curves, place) = (curves::svg(plan, rows)?, self.folder.join("curves.svg"));
+        match &curves {
+            Some(svg) => write_atomic(&place, svg.as_bytes())?,
+            None if place.is_file() => fs::remove_file(&place).map_err(Error::write(&place))?,
+            None => {}
+        }
         write("report.html", page::html(self, rows, figure, curves)?.as_bytes())
     }
 
     /// Where the runs of a value with a seed are.
     fn folder_of(&self, cell: Cell<'_>) -> PathBuf {
-        let named =
-            |axis: &Axis, value| format!("{}={}", axis.name, Axis::label(value)).replace(['/', ' '], "_");
+        // No two values have one folder.
+        let escaped = |text: String| text.replace('%', "%25").replace('/', "%2F").replace(' ', "%20");
+        let named = |axis: &Axis, value| escaped(format!("{}={}", axis.name, Axis::label(value)));
         let folder = self.folder.join(named(&self.plan.vary, cell.value)).join(format!("seed-{}", cell.seed));
         match self.plan.tune.as_ref().zip(cell.tuned).filter(|_| !self.plan.is_scratch(cell.value)) {
             Some((axis, tuned)) => folder.join(named(axis, tuned)),
@@ -303,12 +310,17 @@ impl Ablation {
         run: &RunConfig,
         cell: Cell<'_>,
     ) -> Result<Vec<(String, u64, f64)>> {
-        let point = |(_, checkpoint): (u64, PathBuf)| {
-            let (report, _) = probe(&self.probing(&checkpoint, data, run, cell)?, &())?;
-            let epoch = State::read(&checkpoint.join(dir::STATE))?.epoch;
-            Ok(report.validation.map(|validation| (table::PROBE.to_owned(), epoch, validation.top1)))
-        };
-        keep::older(pretrained)?.into_iter().filter_map(|older| point(older).transpose()).collect()
+        let mut points = Vec::new();
+        for (_, checkpoint) in keep::older(pretrained)? {
+            let state = State::read(&checkpoint.join(dir::STATE))?;
+            // One that an interruption left is in the middle of an epoch.
+            if state.position.steps == 0 {
+                let (report, _) = probe(&self.probing(&checkpoint, data, run, cell)?, &())?;
+                let score = report.validation.map(|validation| validation.top1);
+                points.extend(score.map(|score| (table::PROBE.to_owned(), state.epoch, score)));
+            }
+        }
+        Ok(points)
     }
 
     /// A score on samples of the test pictures, if there are such.
@@ -335,7 +347,7 @@ impl Ablation {
             format: None,
             skip_bad_images: data.skip_bad_images,
             label_share: cell.labels,
-            val_fraction: 0.1,
+            val_fraction: PROBE_VALIDATION,
             pooling: Pooling::Class,
             random_encoder: self.plan.is_scratch(cell.value),
             optimizer: Optimizer::Sgd,
@@ -356,7 +368,17 @@ impl Ablation {
             Error::Interrupted { step, signal, .. } => {
                 Error::Interrupted { run: self.folder.clone(), step, signal }
             }
+            Error::Halted { reason, step, .. } => Error::Halted { reason, run: self.folder.clone(), step },
             other => other,
         }
+    }
+}
+
+/// Whether a run ended because a loss or a tensor was no finite number.
+fn diverged(error: &Error) -> bool {
+    match error {
+        Error::NotFinite { .. } => true,
+        Error::Halted { reason, .. } => diverged(reason),
+        _ => false,
     }
 }

@@ -212,7 +212,8 @@ impl Plan {
         }
         let own = self.pretrain.get(&Self::name_at(method, cell.labels));
         let settings = own.or_else(|| self.pretrain.get(method));
-        let settings = settings.ok_or_else(|| Error::setting("--vary", "methods of pre-training", value))?;
+        let missing = || Error::setting(format!("pretrain.{method}"), "the settings of this method", "none");
+        let settings = settings.ok_or_else(missing)?;
         let mut point = Point { method, settings, flags };
         if point.learns_from_labels() {
             point.flags.push(("finetune.label_share".to_owned(), cell.labels.into()));

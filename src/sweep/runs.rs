@@ -2,7 +2,7 @@
 
 use super::AblationObserver;
 use super::plan::{Cell, Plan, Point};
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::checkpoint::{EpochRecord, State, dir, keep};
 use crate::config::Settings;
 use crate::config::sections::{DataConfig, RunConfig};
@@ -11,8 +11,10 @@ use crate::tasks::per_picture::PerPicture;
 use crate::tasks::pretraining::{Method, WithMethod};
 use crate::tasks::transfer::{Start, Transfer};
 use crate::train::RunDir;
+use crate::train::resume::settings_of;
 use crate::train::run::Run;
 use std::path::Path;
+use toml::Value;
 
 /// A run of pre-training: begun, gone on with where it was interrupted, or left alone if it is done.
 pub(super) struct Pretraining<'a> {
@@ -31,10 +33,11 @@ impl WithMethod for Pretraining<'_> {
         let config: M::Config = point.config()?;
         let (epochs, output) = (config.optim().epochs, (config.data().clone(), config.run().clone()));
         if is_complete(out, epochs) {
-            return Ok(output);
+            let before = M::Config::from_toml(&settings_of(&RunDir::look_at(out)?)?, out)?;
+            return as_planned(out, &before, &config).map(|_| output);
         }
         let mut run = if let Ok(run) = RunDir::open(out) {
-            Run::<M>::resume(run, |before| Ok(before.clone()))?
+            Run::<M>::resume(run, |before| as_planned(out, before, &config))?
         } else {
             let start = M::start_again(&config)?;
             Run::<M>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
@@ -74,12 +77,12 @@ impl WithTransfer for Finetuning<'_> {
 
     fn run<T: Transfer>(self) -> Result<Self::Output> {
         let Self { plan, recipe, cell, out, name, pretrained, observer } = self;
+        let scratch = plan.is_scratch(cell.value);
+        let start = if scratch { Start::architecture_of } else { Start::pretrained }(pretrained)?;
+        let config = plan.finetuning::<T>(recipe, &start, cell)?;
         let mut run = if let Ok(run) = RunDir::open(out) {
-            Run::<T>::resume(run, |before| Ok(before.clone()))?
+            Run::<T>::resume(run, |before| as_planned(out, before, &config))?
         } else {
-            let scratch = plan.is_scratch(cell.value);
-            let start = if scratch { Start::architecture_of } else { Start::pretrained }(pretrained)?;
-            let config = plan.finetuning::<T>(recipe, &start, cell)?;
             Run::<T>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
         };
         let epochs = run.learner.config.optim().epochs;
@@ -97,6 +100,33 @@ impl WithTransfer for Finetuning<'_> {
             secs: run.log.wall_secs(),
         })
     }
+}
+
+/// What a run fills in, or what may have moved with its folder: not compared with the plan.
+const OF_THE_RUN: [&str; 4] = ["model.num_classes", "finetune.classes", "finetune.checkpoint", "data.path"];
+
+/// The settings of a run that is there, which must be those of the plan.
+///
+/// # Errors
+/// The first setting that is another in the plan.
+fn as_planned<S: Settings>(out: &Path, before: &S, planned: &S) -> Result<S> {
+    let (found, planned) = (before.to_table()?, planned.to_table()?);
+    for (section, values) in planned.iter().filter_map(|(name, section)| Some((name, section.as_table()?))) {
+        for (name, value) in values {
+            let key = format!("{section}.{name}");
+            let of_run = found.get(section).and_then(|section| section.get(name));
+            if of_run != Some(value) && !OF_THE_RUN.contains(&&*key) {
+                let expected = format!("{value}, as the plan has it; what another plan made can be removed");
+                return Err(Error::input(
+                    out,
+                    key,
+                    expected,
+                    of_run.map_or("none".to_owned(), Value::to_string),
+                ));
+            }
+        }
+    }
+    Ok(before.clone())
 }
 
 /// Whether a run has done all of its epochs.

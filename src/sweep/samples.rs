@@ -30,13 +30,15 @@ pub(super) fn csv(vary: &str, rows: &[Row]) -> Result<Vec<u8>> {
 pub(super) fn read_csv(path: &Path, rows: &mut [Row]) -> Result<()> {
     let resampled = |place: &Place, fields: &[String]| {
         let wrong = || {
-            let expected = "numbers of pictures and of groups, and a score for each sample";
+            let expected = "numbers of pictures and of groups, and a score of 0 to 1 for each sample";
             Error::input(path, format!("line of {}", place.join(", ")), expected, fields.join(","))
         };
         let count = |text: &str| text.parse::<usize>().map_err(|_| wrong());
         let (pictures, groups) = (count(&fields[1])?, count(&fields[2])?);
-        let scores: Option<_> = fields[3..].iter().map(|score| score.parse().ok()).collect();
+        // Nothing can be judged in some samples.
+        let score = |text: &String| table::score(text).or((text == "NaN").then_some(f64::NAN));
+        let scores: Option<_> = fields[3..].iter().map(score).collect();
         Ok(Resampled { column: fields[0].clone(), pictures, groups, scores: scores.ok_or_else(wrong)? })
     };
-    table::read_into(path, &heads(), rows, resampled, |row, resampled| row.resampled.push(resampled))
+    table::read_into(path, &heads(), 1, rows, resampled, |row, resampled| row.resampled.push(resampled))
 }

@@ -6,6 +6,7 @@ use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::tasks::finetuning::TRANSFERS;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What one pre-training run was worth for a task with a fraction of the labels; a line of `results.csv` is this.
@@ -196,19 +197,25 @@ fn read_lines(path: &Path, heads: &[String]) -> Result<Vec<(Place, Vec<String>)>
     }
     let line = |record: ::csv::Result<::csv::StringRecord>| {
         let mut fields = record.map_err(wrong)?.iter().map(str::to_owned).collect::<Vec<_>>().into_iter();
-        let place = std::array::from_fn(|_| fields.next().unwrap_or_default());
+        let mut place: Place = std::array::from_fn(|_| fields.next().unwrap_or_default());
+        // As `Row::place` has it: other programs write 1 as 1.0.
+        let labels = place[2].parse::<f64>().ok().filter(|labels| labels.is_finite());
+        let labels = labels.ok_or_else(|| Error::input(path, PLACE[1], "a number", &place[2]))?;
+        place[2] = labels.to_string();
         Ok((place, fields.collect()))
     };
     reader.records().map(line).collect()
 }
 
-/// Adds what `read` makes of each line of such a CSV to the rows that have its place; where there is no such file, there are no lines.
+/// Adds what `read` makes of each line of such a CSV to the row that has its place; where there is no such file, there are no lines. The
+/// first of the fields is the name of a column of scores, and the first `key` of them are different in each line of a row.
 ///
 /// # Errors
-/// If it has other columns, or whatever is wrong with a line.
+/// If it has other columns, a line is there twice or of no such column of scores, or whatever else is wrong with it.
 pub(super) fn read_into<T: Clone>(
     path: &Path,
     heads: &[String],
+    key: usize,
     rows: &mut [Row],
     read: impl Fn(&Place, &[String]) -> Result<T>,
     add: impl Fn(&mut Row, T),
@@ -216,7 +223,20 @@ pub(super) fn read_into<T: Clone>(
     if !path.is_file() {
         return Ok(());
     }
+    let mut seen = BTreeSet::new();
     for (of, fields) in read_lines(path, heads)? {
+        let line = [&of[..], &fields[..key]].concat();
+        if !COLUMNS.iter().any(|column| column.name == fields[0]) {
+            return Err(Error::input(
+                path,
+                &heads[0],
+                COLUMNS.map(|column| column.name).join(", "),
+                &fields[0],
+            ));
+        }
+        if !seen.insert(line.clone()) {
+            return Err(Error::input(path, "lines", "each once", format!("two of {}", line.join(", "))));
+        }
         let what = read(&of, &fields)?;
         rows.iter_mut().filter(|row| row.place() == of).for_each(|row| add(row, what.clone()));
     }
@@ -233,6 +253,16 @@ const HEADS: [&str; 7] = [
     "finetune_secs",
     "validation_score",
 ];
+
+/// Whether a column of `results.csv` holds scores.
+fn is_score(head: &str) -> bool {
+    head.ends_with("_accuracy") || head.ends_with("_score")
+}
+
+/// A score as a CSV has it.
+pub(super) fn score(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|score| (0.0..=1.0).contains(score))
+}
 
 /// `results.csv`: every run. Numbers are the shortest decimals that read back as the same bits.
 ///
@@ -252,13 +282,22 @@ pub fn csv(axis: &Axis, rows: &[Row]) -> Result<Vec<u8>> {
 /// The rows of a `results.csv`, bit by bit those that were written.
 ///
 /// # Errors
-/// If there is none, it has other columns, or something else where a number should be.
+/// If there is none, it has other columns, a row is there twice, or something else than a number is where one should be.
 pub fn read_csv(path: &Path) -> Result<Vec<Row>> {
-    let wrong = |head: &str, text: &str| Error::input(path, head, "a number", text);
-    let row = |([value, task, labels, seed, tuned], fields): (Place, Vec<String>)| {
-        let number = |head: &str, text: &str| text.parse::<f64>().map_err(|_| wrong(head, text));
+    let wrong = |head: &str, text: &str| Error::input(path, head, "a finite number", text);
+    let mut seen = BTreeSet::new();
+    let row = |(place, fields): (Place, Vec<String>)| {
+        if !seen.insert(place.clone()) {
+            return Err(Error::input(path, "rows", "each once", format!("two of {}", place.join(", "))));
+        }
+        let [value, task, labels, seed, tuned] = place;
+        let finite = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+        let number = |head: &str, text: &str| finite(text).ok_or_else(|| wrong(head, text));
         let numbers = HEADS.into_iter().zip(&fields).map(|(head, text)| match text.as_str() {
             "" => Ok(None),
+            text if is_score(head) => {
+                score(text).map(Some).ok_or_else(|| Error::input(path, head, "a score of 0 to 1", text))
+            }
             text => number(head, text).map(Some),
         });
         let numbers = numbers.collect::<Result<Vec<_>>>()?;

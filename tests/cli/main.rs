@@ -1,7 +1,9 @@
 //! What a user types: every command, its refusals, its JSON, its settings.
 
 mod ablate;
+mod ablate_cost;
 mod ablate_curves;
+mod ablate_damaged;
 mod ablate_tasks;
 mod bad_beit;
 mod bad_convert;
