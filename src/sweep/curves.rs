@@ -57,8 +57,9 @@ pub(super) fn svg(plan: &Plan, rows: &[Row]) -> Result<Option<String>> {
                 let ends = [places().fold(f64::INFINITY, f64::min), places().fold(0.0, f64::max)];
                 if ends[0] < ends[1] {
                     let of = if labels < 1.0 { format!("{labels} of the") } else { "all".to_owned() };
-                    let what = format!("{task}, {of} labels: validation {} in %", column.measure(task));
-                    panels.push(Panel { horizontal: horizontal(column, ends), what, lines });
+                    let title = Some(format!("{task}, {of} labels"));
+                    let what = format!("validation {} in %", column.measure(task));
+                    panels.push(Panel { title, horizontal: horizontal(column, ends), what, lines });
                 }
             }
         }

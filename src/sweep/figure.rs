@@ -14,7 +14,7 @@ const PANEL: u32 = 340;
 const CAP: f64 = 0.008;
 /// How far bars of two lines stand apart, as a fraction of the axis.
 const APART: f64 = 0.006;
-/// Height of a row of the legend.
+/// Height of a row of text above a panel.
 const LEGEND: u32 = 20;
 /// Room for one letter of a line's name.
 const LETTER: usize = 9;
@@ -38,7 +38,7 @@ pub fn svg(plan: &Plan, rows: &[Row]) -> Result<String> {
                 if tasks.len() > 1 { format!("{task}: {}", column.name) } else { column.name.to_owned() };
             let what = format!("{name}, {} in %", column.measure(task));
             let lines = lines(plan, &rows, column, &horizontal);
-            panels.push(Panel { horizontal, what, lines });
+            panels.push(Panel { title: None, horizontal, what, lines });
         }
     }
     draw(&panels)
@@ -63,6 +63,8 @@ pub(super) fn draw(panels: &[Panel]) -> Result<String> {
 
 /// A plot of lines.
 pub(super) struct Panel {
+    /// Above all else, where there is one.
+    pub(super) title: Option<String>,
     pub(super) horizontal: Horizontal,
     /// The name of the vertical axis.
     pub(super) what: String,
@@ -157,7 +159,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 impl Panel {
     fn draw(&self, area: &Area<'_>) -> Drawn {
-        let Self { horizontal, what, lines } = self;
+        let Self { title, horizontal, what, lines } = self;
         let points = || lines.iter().flat_map(|line| &line.points);
         let ends = |s: &Spread| [s.mean - s.std.unwrap_or(0.0), s.mean + s.std.unwrap_or(0.0)];
         let all = || points().flat_map(|(_, spread, runs)| runs.iter().copied().chain(ends(spread)));
@@ -167,7 +169,7 @@ impl Panel {
         let (beside, cap) = (0.05 * horizontal.length(), CAP * horizontal.length());
         let mut chart = ChartBuilder::on(area)
             .margin(14)
-            .margin_top(14 + LEGEND * u32::try_from(legend_rows(lines).len())?)
+            .margin_top(14 + LEGEND * u32::try_from(legend_rows(lines).len() + title.iter().len())?)
             .margin_right(30)
             .x_label_area_size(46)
             .y_label_area_size(70)
@@ -200,7 +202,10 @@ impl Panel {
                 }
             }
         }
-        legend(area, lines)
+        if let Some(title) = title {
+            area.draw_text(title, &text(15, INK), (84, 12))?;
+        }
+        legend(area, lines, title.iter().len())
     }
 }
 
@@ -222,9 +227,10 @@ fn legend_rows(lines: &[Line]) -> Vec<Vec<(usize, &str, RGBColor)>> {
     rows
 }
 
-/// Text above the panel: what each colour means.
-fn legend(area: &Area<'_>, lines: &[Line]) -> Drawn {
-    for (row, y) in legend_rows(lines).into_iter().zip((20..).step_by(LEGEND as usize)) {
+/// Text above the panel, below so many rows of other text: what each colour means.
+fn legend(area: &Area<'_>, lines: &[Line], below: usize) -> Drawn {
+    let places = (20..).step_by(LEGEND as usize).skip(below);
+    for (row, y) in legend_rows(lines).into_iter().zip(places) {
         for (x, name, colour) in row {
             let x = i32::try_from(x)?;
             area.draw(&PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3)))?;

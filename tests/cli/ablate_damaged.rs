@@ -85,14 +85,14 @@ fn a_plan_that_was_edited_is_refused_where_runs_are_of_another() {
         refused(
             &place,
             "ablation.toml",
-            &less,
+            less,
             how,
             &["results.csv", "rows of the plan", "0.5, classify, 1, 0"],
         );
     }
     // Runs are reused where their rows are gone, but not those of other settings.
     let table = place.text("out/results.csv");
-    place.write("out/results.csv", table.lines().take(4).map(|line| format!("{line}\n")).collect::<String>());
+    place.write("out/results.csv", table.lines().take(4).collect::<Vec<_>>().join("\n") + "\n");
     let plan = place.text("out/ablation.toml");
     for (from, to, words) in [
         (
