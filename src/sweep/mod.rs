@@ -209,7 +209,7 @@ impl Ablation {
         write(SAMPLES, &samples::csv(&plan.vary.name, rows)?)?;
         write(CURVES, &curves::csv(&plan.vary.name, rows)?)?;
         // Behind what belongs to its rows, which are done with it.
-        write(TABLE, &table::csv(&plan.vary, rows)?)?;
+        write(TABLE, &table::csv(&plan.vary.name, rows)?)?;
         write("results.md", results::markdown(plan, rows).as_bytes())?;
         let figure = figure::svg(plan, rows)?;
         write("figure.svg", figure.as_bytes())?;

@@ -1,6 +1,5 @@
 //! The points of an ablation as numbers: one row a run, means and standard deviations over the seeds.
 
-use super::plan::Axis;
 use super::resample::Resampled;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
@@ -268,7 +267,7 @@ pub(super) fn score(text: &str) -> Option<f64> {
 ///
 /// # Errors
 /// Never, as long as memory takes what is written to it.
-pub fn csv(axis: &Axis, rows: &[Row]) -> Result<Vec<u8>> {
+pub fn csv(vary: &str, rows: &[Row]) -> Result<Vec<u8>> {
     let numbers = |row: &Row| {
         let (pretrain, finetune) = (Some(row.pretrain_secs), row.finetune_secs);
         let scores = [row.pretrain_loss, row.finetune, row.probe, row.knn];
@@ -276,7 +275,7 @@ pub fn csv(axis: &Axis, rows: &[Row]) -> Result<Vec<u8>> {
         let text = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
         vec![numbers.into_iter().map(text).collect()]
     };
-    lines(&axis.name, &HEADS.map(str::to_owned), rows, numbers)
+    lines(vary, &HEADS.map(str::to_owned), rows, numbers)
 }
 
 /// The rows of a `results.csv`, bit by bit those that were written.

@@ -63,10 +63,15 @@ fn target(run: &Path) -> CheckpointTarget<'_> {
 }
 
 fn write_checkpoint(run: &Path, step: u64) {
-    Checkpoint::write(target(run), state(step), 0, |model, optimizer| {
+    write_state(run, state(step), 1);
+}
+
+fn write_state(run: &Path, state: State, keep: usize) {
+    let target = CheckpointTarget { keep, ..target(run) };
+    let sums = |model: &Path, optimizer: &Path| {
         Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
-    })
-    .unwrap();
+    };
+    Checkpoint::write(target, state, 0, sums).unwrap();
 }
 
 fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
@@ -281,11 +286,7 @@ fn the_last_checkpoints_and_the_best_are_kept() {
     for (step, loss) in (1..).zip(losses) {
         let mut state = State { position: Position::default(), ..state(step) };
         state.history[0].scores = Named::scores([("loss", loss)]);
-        let target = CheckpointTarget { keep: 2, ..target(run.path()) };
-        Checkpoint::write(target, state, 0, |model, optimizer| {
-            Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
-        })
-        .unwrap();
+        write_state(run.path(), state, 2);
         let older = keep::older(run.path()).unwrap();
         kept.push(older.into_iter().map(|(step, _)| step).collect::<Vec<_>>());
     }
@@ -299,11 +300,7 @@ fn without_validation_scores_the_last_checkpoint_is_the_best() {
     for (step, train_loss) in (1..).zip([0.9, 0.2, 0.5]) {
         let mut state = State { position: Position::default(), ..state(step) };
         state.history[0] = EpochRecord { train_loss, scores: Named::default(), ..state.history[0].clone() };
-        let target = CheckpointTarget { keep: 3, ..target(run.path()) };
-        Checkpoint::write(target, state, 0, |model, optimizer| {
-            Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
-        })
-        .unwrap();
+        write_state(run.path(), state, 3);
     }
     assert_eq!(keep::older(run.path()).unwrap().len(), 2);
     assert_eq!(keep::best(run.path()).unwrap(), run.path().join(NAME));
