@@ -247,7 +247,7 @@ impl Task for Classify {
             curves: vec![("Accuracy on validation images".to_owned(), accuracy)],
             sheets_heading: "Pictures".to_owned(),
             sheets,
-            notes: outcome.notes(cx.config, images),
+            notes: cx.config.finetune.remarks(outcome.validation_images, images.test.as_ref().err()),
             ..Report::default()
         };
         Ok(Findings { references: Vec::new(), outcome, report })

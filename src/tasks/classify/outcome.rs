@@ -1,7 +1,6 @@
 //! What a finished fine-tuning run reached.
 
 use super::FinetuneConfig;
-use super::splits::Splits;
 use crate::tasks::classify::evaluate::Evaluation;
 use crate::tasks::classify::summary::Summary;
 use crate::tasks::per_picture::PerPicture;
@@ -46,25 +45,6 @@ impl Outcome {
         let test = Summary::new(&evaluation.metrics, &config.finetune.classes);
         self.test_accuracy = Some(test.top1);
         self.test = Some(test);
-    }
-
-    /// Remarks for the report.
-    pub(super) fn notes(&self, config: &FinetuneConfig, images: &Splits) -> Vec<String> {
-        let mut notes = vec![match self.validation_images {
-            0 => "Nothing was chosen on validation images: the last epoch was judged.".to_owned(),
-            images => format!(
-                "{images} validation images, none of them trained on, chose the epoch. The test split was judged once, \
-                 after that choice."
-            ),
-        }];
-        notes.push(match &config.finetune.checkpoint {
-            Some(run) => format!("The encoder was pre-trained in {}.", run.display()),
-            None => "The model was trained from scratch.".to_owned(),
-        });
-        if let Err(why) = &images.test {
-            notes.push(format!("There is no test split: {why}."));
-        }
-        notes
     }
 }
 

@@ -40,6 +40,25 @@ impl TransferConfig {
         self.checkpoint.as_ref().map_or("from scratch".to_owned(), from)
     }
 
+    /// What a report says of how a run was judged and where it started: how many validation images chose its epoch, and why there is no
+    /// test split.
+    #[must_use]
+    pub fn remarks(&self, chosen_by: usize, no_test: Option<&String>) -> Vec<String> {
+        let judged = match chosen_by {
+            0 => "Nothing was chosen on validation images: the last epoch was judged.".to_owned(),
+            images => format!(
+                "{images} validation images, none of them trained on, chose the epoch. The test split was judged once, \
+                 after that choice."
+            ),
+        };
+        let from = match &self.checkpoint {
+            Some(run) => format!("The encoder was pre-trained in {}.", run.display()),
+            None => "The model was trained from scratch.".to_owned(),
+        };
+        let missing = no_test.map(|why| format!("There is no test split: {why}."));
+        [judged, from].into_iter().chain(missing).collect()
+    }
+
     /// Checks them for a trunk of so many blocks.
     ///
     /// # Errors

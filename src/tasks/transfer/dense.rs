@@ -97,19 +97,8 @@ impl DenseSplits {
     #[must_use]
     pub fn remarks(&self, transfer: &TransferConfig, judged: &EpochRecord) -> Vec<String> {
         let scored = judged.scores.selection_metric().is_some();
-        let judged = match self.validation.as_ref().filter(|_| scored) {
-            None => "Nothing was chosen on validation images: the last epoch was judged.".to_owned(),
-            Some(set) => format!(
-                "{} validation images, none of them trained on, chose the epoch. The test split was judged once, after that choice.",
-                set.len()
-            ),
-        };
-        let from = match &transfer.checkpoint {
-            Some(run) => format!("The encoder was pre-trained in {}.", run.display()),
-            None => "The model was trained from scratch.".to_owned(),
-        };
-        let missing = self.test.as_ref().err().map(|why| format!("There is no test split: {why}."));
-        [judged, from].into_iter().chain(missing).collect()
+        let chosen_by = self.validation.as_ref().filter(|_| scored).map_or(0, |set| set.len());
+        transfer.remarks(chosen_by, self.test.as_ref().err())
     }
 }
 
