@@ -217,6 +217,15 @@ impl Error {
         matches!(self, Self::Absent { .. })
     }
 
+    /// What went wrong, without the run that it ended.
+    #[must_use]
+    pub fn reason(&self) -> &Self {
+        match self {
+            Self::Halted { reason, .. } => reason.reason(),
+            error => error,
+        }
+    }
+
     /// The process's exit code: 1 failed, 2 bad usage or input, 128 + signal (130, 143) interrupted after saving.
     #[must_use]
     pub fn exit_code(&self) -> u8 {

@@ -43,7 +43,7 @@ pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
         ));
     }
     let tasks = &plan.judge.tasks;
-    if let Some(again) = (1..tasks.len()).find(|&i| tasks[..i].contains(&tasks[i])) {
+    if let Some(again) = repeated(tasks) {
         return Err(Error::setting("--task", "tasks, all different", &tasks[again]));
     }
     if plan.judge.curves && !plan.judge.probe {

@@ -175,18 +175,24 @@ impl Ablation {
         let of = trials.len() + cells.len() - chosen;
         let mut run = |cell: Cell<'_>, rows: &mut Vec<Row>| {
             let place = plan.row(cell).place();
-            let row = match done.iter().position(|row| row.place() == place) {
-                Some(i) => done.remove(i),
+            let before = done.iter().position(|row| row.place() == place).map(|i| done.remove(i));
+            let is_new = before.is_none();
+            let row = match before {
+                Some(row) => row,
                 None => match self.cell(cell, observer) {
                     // A candidate that diverges loses; the others go on.
-                    Err(error) if diverged(&error) && trials.contains(&cell) => plan.row(cell),
+                    Err(error)
+                        if matches!(error.reason(), Error::NotFinite { .. }) && trials.contains(&cell) =>
+                    {
+                        plan.row(cell)
+                    }
                     row => row.map_err(|error| self.name_folder(error))?,
                 },
             };
             observer.done(&row, of);
             rows.push(row);
             // What was done before and comes later in the plan stays.
-            self.write(&[&rows[..], &done].concat())
+            if is_new { self.write(&[&rows[..], &done].concat()) } else { Ok(()) }
         };
         for &trial in &trials {
             run(trial, &mut rows)?;
@@ -199,6 +205,7 @@ impl Ablation {
                 run(cell, &mut rows)?;
             }
         }
+        self.write(&[&rows[..], &done].concat())?;
         Ok(rows)
     }
 
@@ -371,14 +378,5 @@ impl Ablation {
             Error::Halted { reason, step, .. } => Error::Halted { reason, run: self.folder.clone(), step },
             other => other,
         }
-    }
-}
-
-/// Whether a run ended because a loss or a tensor was no finite number.
-fn diverged(error: &Error) -> bool {
-    match error {
-        Error::NotFinite { .. } => true,
-        Error::Halted { reason, .. } => diverged(reason),
-        _ => false,
     }
 }

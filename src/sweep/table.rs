@@ -181,11 +181,12 @@ pub(super) fn lines(
     writer.into_inner().map_err(|e| wrong(&e))
 }
 
-/// The place that each line of such a CSV begins with, and its other fields, as many as `heads`.
+/// The place that each line of such a CSV begins with, and its other fields, as many as `heads`, of which the first `key` differ between
+/// lines of one place.
 ///
 /// # Errors
-/// If there is no such file, or it has other columns.
-fn read_lines(path: &Path, heads: &[String]) -> Result<Vec<(Place, Vec<String>)>> {
+/// If there is no such file, it has other columns, or a line is there twice.
+fn read_lines(path: &Path, heads: &[String], key: usize) -> Result<Vec<(Place, Vec<String>)>> {
     let text = read_text(path)?;
     let wrong = |e: ::csv::Error| Error::input(path, "table", "the rows of an ablation", e);
     let mut reader = ::csv::Reader::from_reader(text.as_bytes());
@@ -194,6 +195,7 @@ fn read_lines(path: &Path, heads: &[String]) -> Result<Vec<(Place, Vec<String>)>
     if found != expected {
         return Err(Error::input(path, "columns after the first", expected, found));
     }
+    let mut seen = BTreeSet::new();
     let line = |record: ::csv::Result<::csv::StringRecord>| {
         let mut fields = record.map_err(wrong)?.iter().map(str::to_owned).collect::<Vec<_>>().into_iter();
         let mut place: Place = std::array::from_fn(|_| fields.next().unwrap_or_default());
@@ -201,7 +203,12 @@ fn read_lines(path: &Path, heads: &[String]) -> Result<Vec<(Place, Vec<String>)>
         let labels = place[2].parse::<f64>().ok().filter(|labels| labels.is_finite());
         let labels = labels.ok_or_else(|| Error::input(path, PLACE[1], "a number", &place[2]))?;
         place[2] = labels.to_string();
-        Ok((place, fields.collect()))
+        let fields: Vec<String> = fields.collect();
+        let known_by = [&place[..], &fields[..key]].concat();
+        if !seen.insert(known_by.clone()) {
+            return Err(Error::input(path, "lines", "each once", format!("two of {}", known_by.join(", "))));
+        }
+        Ok((place, fields))
     };
     reader.records().map(line).collect()
 }
@@ -222,9 +229,7 @@ pub(super) fn read_into<T: Clone>(
     if !path.is_file() {
         return Ok(());
     }
-    let mut seen = BTreeSet::new();
-    for (of, fields) in read_lines(path, heads)? {
-        let line = [&of[..], &fields[..key]].concat();
+    for (of, fields) in read_lines(path, heads, key)? {
         if !COLUMNS.iter().any(|column| column.name == fields[0]) {
             return Err(Error::input(
                 path,
@@ -232,9 +237,6 @@ pub(super) fn read_into<T: Clone>(
                 COLUMNS.map(|column| column.name).join(", "),
                 &fields[0],
             ));
-        }
-        if !seen.insert(line.clone()) {
-            return Err(Error::input(path, "lines", "each once", format!("two of {}", line.join(", "))));
         }
         let what = read(&of, &fields)?;
         rows.iter_mut().filter(|row| row.place() == of).for_each(|row| add(row, what.clone()));
@@ -284,12 +286,7 @@ pub fn csv(vary: &str, rows: &[Row]) -> Result<Vec<u8>> {
 /// If there is none, it has other columns, a row is there twice, or something else than a number is where one should be.
 pub fn read_csv(path: &Path) -> Result<Vec<Row>> {
     let wrong = |head: &str, text: &str| Error::input(path, head, "a finite number", text);
-    let mut seen = BTreeSet::new();
-    let row = |(place, fields): (Place, Vec<String>)| {
-        if !seen.insert(place.clone()) {
-            return Err(Error::input(path, "rows", "each once", format!("two of {}", place.join(", "))));
-        }
-        let [value, task, labels, seed, tuned] = place;
+    let row = |([value, task, labels, seed, tuned], fields): (Place, Vec<String>)| {
         let finite = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
         let number = |head: &str, text: &str| finite(text).ok_or_else(|| wrong(head, text));
         let numbers = HEADS.into_iter().zip(&fields).map(|(head, text)| match text.as_str() {
@@ -313,7 +310,7 @@ pub fn read_csv(path: &Path) -> Result<Vec<Row>> {
             ..Row::of(&value, &task, number("labels", &labels)?, seed)
         })
     };
-    read_lines(path, &HEADS.map(str::to_owned))?.into_iter().map(row).collect()
+    read_lines(path, &HEADS.map(str::to_owned), 0)?.into_iter().map(row).collect()
 }
 
 #[cfg(test)]

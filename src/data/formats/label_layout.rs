@@ -66,8 +66,9 @@ fn in_folders(images: &Path, maps: &Path, split: Split) -> Result<Pairs> {
         let there = images_in(folder).and_then(|_| folder_of(maps, *other));
         notes.extend(there.err().map(|error| format!("no {other} images: {error}")));
     }
-    for map_folder in list(maps)?.folders.iter().filter(|_| in_splits) {
-        let of = split_names::of_path(map_folder);
+    let map_folders = if in_splits { list(maps)?.folders } else { Vec::new() };
+    for map_folder in map_folders {
+        let of = split_names::of_path(&map_folder);
         if of != Some(split) && !others.iter().any(|(other, _)| Some(*other) == of) {
             notes.push(format!("{}: no images of this name: not read", map_folder.display()));
         }

@@ -123,11 +123,7 @@ pub fn farewell(ranks: &dyn Ranks, error: Error) -> Error {
 /// Whether it was another rank that failed.
 #[must_use]
 pub fn came_from_another(error: &Error) -> bool {
-    match error {
-        Error::Rank { .. } => true,
-        Error::Halted { reason, .. } => came_from_another(reason),
-        _ => false,
-    }
+    matches!(error.reason(), Error::Rank { .. })
 }
 
 fn first_failed(words: &[Vec<u8>]) -> Option<(usize, Error)> {
