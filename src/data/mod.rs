@@ -35,6 +35,7 @@ pub mod stats;
 pub mod subset;
 pub mod survey;
 pub mod target;
+mod verify;
 
 pub use augment::{Augment, AugmentConfig, RandAugment, evaluation_image};
 pub use contents::Contents;
@@ -53,8 +54,9 @@ pub use reduce_zero::ReduceZeroLabel;
 pub use split::{FEWEST_VALIDATION, TrainValidation, labelled_share, labelled_split, validation_split};
 pub use stats::{ChannelStats, channel_stats};
 pub use subset::Subset;
-pub use survey::{Survey, survey, verify};
+pub use survey::{Survey, survey};
 pub use target::{Instance, Target, TargetKind};
+pub use verify::{Fingerprint, Verified, crosses_splits, repeated, verify};
 
 /// That none of a data set's images can be used, with the reason of the first.
 pub(crate) fn none_usable(dataset: &dyn Dataset, reason: &str) -> Error {

@@ -124,17 +124,6 @@ pub fn survey(dataset: &dyn Dataset, most_images: Option<usize>, on_image: OnIma
     }
 }
 
-/// Decodes every image and its target; the errors of those that cannot be decoded, by index.
-#[must_use]
-pub fn verify(dataset: &dyn Dataset, on_image: OnImage) -> Vec<(usize, String)> {
-    let bad = (0..dataset.len()).into_par_iter().filter_map(|index| {
-        let error = dataset.image(index).and_then(|_| dataset.target(index)).err();
-        on_image();
-        error.map(|error| (index, error.to_string()))
-    });
-    bad.collect()
-}
-
 fn look_at(dataset: &dyn Dataset, index: usize) -> Result<Look> {
     let image = dataset.image(index)?;
     let of = |c: usize| Moments::of(image.pixels[c..].iter().step_by(image.channels));

@@ -98,6 +98,34 @@ fn verify_lists_every_bad_image_and_exits_with_1() {
 }
 
 #[test]
+fn verify_names_pictures_that_are_there_more_than_once_those_of_several_splits_first() {
+    let place = Place::new();
+    for (name, grey) in
+        [("train/a", 1), ("train/b", 2), ("train/c", 1), ("train/d", 3), ("test/e", 4), ("test/f", 2)]
+    {
+        place.write(&format!("set/{name}.png"), png(grey));
+    }
+    // Another size is another picture, whatever the pixels.
+    let mut turned = std::io::Cursor::new(Vec::new());
+    image::GrayImage::from_pixel(3, 4, image::Luma([1]))
+        .write_to(&mut turned, image::ImageFormat::Png)
+        .unwrap();
+    place.write("set/test/g.png", turned.into_inner());
+    let text = place.done(&["data", "verify", "set"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert_eq!(lines[0], "7 images: all can be read");
+    assert_eq!(lines[1], "2 pictures more than once, 1 of them in several splits:");
+    assert!(lines[2].contains("b.png = test") && lines[2].ends_with("f.png"), "{text}");
+    assert!(lines[3].contains("a.png = train") && lines[3].ends_with("c.png"), "{text}");
+    let report = json(&place.done(&["data", "verify", "set", "--json"]));
+    assert_eq!(report["repeated"][0][1]["split"], "test");
+    assert_eq!(report["repeated"].as_array().unwrap().len(), 2);
+    let report = json(&place.done(&["data", "verify", "set", "--split", "test", "--json"]));
+    assert_eq!(report["repeated"], serde_json::json!([]));
+}
+
+#[test]
 fn a_name_from_a_shard_does_not_steer_the_terminal() {
     let place = Place::new();
     place.write("set.tar", tar(&[Member("\u{1b}[2Jx.png", b"bad")]));

@@ -214,7 +214,7 @@ fn a_bad_object_is_named_makes_its_image_bad_and_can_be_left_out() {
         put(&dir, "b.png", &picture());
         let data = open(dir.path(), None, Split::Train).unwrap();
         let message = format!("{}: annotation 21: {expected}", dir.path().join("annotations.json").display());
-        assert_eq!(verify(&*data, &|| ()), [(0, message.clone())]);
+        assert_eq!(verify(&*data, &|| ()).bad, [(0, message.clone())]);
         assert_eq!(objects(&*data, 1).len(), 1);
 
         let config = LoaderConfig {
@@ -248,7 +248,7 @@ fn missing_pictures_and_wrong_sizes_are_named() {
     put(&dir, "a.png", &picture());
     put(&dir, "c.png", &picture());
     let data = open(dir.path(), None, Split::Train).unwrap();
-    let bad = verify(&*data, &|| ());
+    let bad = verify(&*data, &|| ()).bad;
     assert_eq!(bad.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [1, 2]);
     assert!(bad[0].1.contains("cannot read") && bad[0].1.contains("gone.png"), "{}", bad[0].1);
     let expected =

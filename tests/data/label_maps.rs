@@ -234,7 +234,7 @@ fn loader(dir: &Path, skip_bad_images: bool) -> Result<Vec<String>, Error> {
 fn a_map_that_does_not_fit_makes_its_image_a_bad_one() {
     let dir = spoilt();
     let data = open(dir.path(), None, Split::Train).unwrap();
-    let bad = verify(&*data, &|| ());
+    let bad = verify(&*data, &|| ()).bad;
     let expected = [
         ("colours.png", "replace each colour"),
         ("cut.png", "a sound Png"),

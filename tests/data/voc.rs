@@ -45,7 +45,7 @@ fn boxes_of_pascal_voc_count_pixels_from_1() {
         assert_eq!(note(&**data), "1 image in no list of /ImageSets/Main: not read (/JPEGImages/4.png)");
     }
     assert!(open(dir.path(), None, Split::Test).is_err_and(|error| error.is_absence()));
-    let bad = verify(&*validation, &|| ());
+    let bad = verify(&*validation, &|| ()).bad;
     assert_eq!(bad.len(), 1);
     assert!(
         bad[0].1.ends_with(
@@ -54,7 +54,7 @@ fn boxes_of_pascal_voc_count_pixels_from_1() {
         "{bad:?}"
     );
     put(&dir, "classes.txt", b"dog\ncow\ncat\n");
-    assert!(verify(&*open(dir.path(), None, Split::Validation).unwrap(), &|| ()).is_empty());
+    assert!(verify(&*open(dir.path(), None, Split::Validation).unwrap(), &|| ()).bad.is_empty());
 }
 
 #[test]
