@@ -38,7 +38,7 @@ labelled images is held out (--val-fraction) and chooses the best epoch; the tes
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// What the pre-trained encoder is fine-tuned for
-    #[arg(long, default_value = Classify::TRANSFER, value_parser = tasks())]
+    #[arg(long, default_value = Classify::TRANSFER, value_parser = tasks(), conflicts_with = "resume")]
     task: String,
     /// The pre-training run whose encoder is fine-tuned
     #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "preset"])]

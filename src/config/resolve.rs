@@ -5,7 +5,7 @@ use crate::base::{Error, Result};
 use crate::config::keys::keys;
 use crate::config::origins::{Origins, Resolved};
 use crate::config::overrides::{Overrides, Variable};
-use crate::config::settings::{Settings, modernise, one_line};
+use crate::config::settings::{Settings, kind, modernise, one_line};
 use std::marker::PhantomData;
 use std::path::Path;
 use toml::{Table, Value};
@@ -81,6 +81,10 @@ impl<S: Settings> Layers<S> {
             Error::input(path, "settings", "known keys with fitting values, in TOML", one_line(e, &text))
         };
         let mut file: Table = text.parse().map_err(wrong)?;
+        let task = file.get("task").map(|task| task.as_str().unwrap_or_default());
+        if task.is_some() && task != S::TASK {
+            return Err(Error::input(path, "task", kind(S::TASK), kind(task)));
+        }
         modernise(&mut file);
         let before = self.clone_optim();
         merge(&mut self.table, file.clone());

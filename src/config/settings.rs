@@ -162,8 +162,8 @@ pub(crate) fn one_line(e: toml::de::Error, text: &str) -> String {
 /// A kind of run in words.
 pub(crate) fn kind(task: Option<&str>) -> String {
     match task {
-        None => "pre-training (`vit-mae pretrain`)".to_owned(),
-        Some("classify") => "fine-tuning for classification (`vit-mae finetune`)".to_owned(),
+        None => "pre-training as a masked autoencoder (`vit-mae pretrain --method mae`)".to_owned(),
+        Some("classify") => "training for classification (`vit-mae finetune`)".to_owned(),
         Some(other) => format!("task `{other}`"),
     }
 }

@@ -303,6 +303,9 @@ fn maps_that_are_written_are_the_maps_that_were_judged() {
     let over = image::load_from_memory(&place.read("seen/17.overlay.png")).unwrap();
     assert_eq!((over.width(), over.height()), (36, 40));
     place.refused(&["predict", "--checkpoint", "run", picture, "--out", "seen"], &["--out", "--overwrite"]);
+    place.write("mine/17.png", place.read(picture));
+    let over = ["predict", "--checkpoint", "run", "mine/17.png", "--out", "mine", "--overwrite"];
+    place.refused(&over, &["--out", "not overwritten", "mine/17.png"]);
 }
 
 #[test]
@@ -313,6 +316,11 @@ fn what_cannot_be_segmented_is_refused() {
     refused(&["--data", "data/photos"], &["--data", "label maps"]);
     refused(&["--data", "maps", "--img-size", "40"], &["model.img_size", "multiple of 32", "40"]);
     refused(&["--data", "maps", "--crop", "0.2,1"], &["data.crop", "augment.scale"]);
+    place.write("other.toml", "task = \"classify\"\n");
+    refused(
+        &["--data", "maps", "--config", "other.toml"],
+        &["other.toml: task", "segment", "classification"],
+    );
     refused(&["--data", "maps", "--labels", "0.01"], &["finetune.label_share", "an image to train on"]);
     refused(&["--data", "maps", "--pooling", "mean"], &["model.pooling"]);
     refused(&["--data", "maps", "--set", "augment.scale=[2.0,1.0]"], &["augment.scale", "smallest"]);
