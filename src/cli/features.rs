@@ -44,7 +44,7 @@ pub(crate) struct Args {
     #[arg(conflicts_with_all = ["out", "data", "format", "split", "pool", "skip_bad_images"])]
     picture: Option<PathBuf>,
     /// The images of the picture, PNG or JPEG
-    #[arg(value_name = "IMAGE", requires = "picture")]
+    #[arg(value_name = "IMAGE", requires = "picture", conflicts_with = "out")]
     images: Vec<PathBuf>,
     /// The images: a folder of PNG/JPEG, IDX, CIFAR, NumPy or WebDataset files [default: the checkpoint's]
     #[arg(long, value_name = "PATH")]
@@ -97,6 +97,7 @@ fn write(args: &Args, checkpoint: &Path, out: &Path) -> Result<()> {
     source::use_data(&mut pretrained.data, args.data.as_deref(), args.format.as_deref());
     let input = pretrained.input();
     let Pretrained { encoder, data, run, checkpoint, .. } = pretrained;
+    spare_data(data.path.as_deref(), &export)?;
     let dataset = source::open_split(&data, args.split.into())?;
     super::stderr::notes(dataset.notes());
     let engine = args.device.engine(run.gemm)?;
@@ -138,6 +139,19 @@ fn write(args: &Args, checkpoint: &Path, out: &Path) -> Result<()> {
     }
     print_skipped(&skipped);
     Ok(())
+}
+
+/// Refuses to write over a file that is the data, or lies in its folder.
+fn spare_data(data: Option<&Path>, export: &Export) -> Result<()> {
+    let Some(Ok(data)) = data.map(Path::canonicalize) else { return Ok(()) };
+    let inside = |file: &PathBuf| file.canonicalize().is_ok_and(|file| file.starts_with(&data));
+    match export.files().into_iter().find(inside) {
+        Some(file) => {
+            let expected = "another file than those of the data, which are not overwritten";
+            Err(Error::setting("--out", expected, file.display()))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The class of every image: its number where all classes are numbers, whose names may have gaps, else its position.

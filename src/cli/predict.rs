@@ -2,6 +2,7 @@
 
 use super::device::DeviceFlags;
 use super::judged::Folder;
+use super::reconstruct::spare_images;
 use super::stderr::note;
 use super::{outln, visible};
 use std::path::PathBuf;
@@ -80,6 +81,8 @@ impl WithTransfer for Prediction<'_> {
             if predicted.files.is_empty() {
                 return Err(Error::setting("--out", "a model whose task draws what it sees", T::TRANSFER));
             }
+            let mut files = predicted.files.iter().map(|(name, _)| out.join(name));
+            files.try_for_each(|file| spare_images("--out", &file, &args.images))?;
             let names: Vec<&str> = predicted.files.iter().map(|(name, _)| name.as_str()).collect();
             if let Some(folder) = Folder::new(Some(out), args.overwrite, &names)? {
                 predicted.files.iter().try_for_each(|(name, bytes)| folder.write(name, bytes))?;

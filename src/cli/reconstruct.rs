@@ -132,12 +132,18 @@ fn removed(mask: &Mask) -> Vec<usize> {
 
 /// Refuses a picture to draw, named by `flag`, that cannot be meant, before the work; no image is overwritten.
 pub(super) fn check_picture(flag: &str, out: &Path, images: &[PathBuf], overwrite: bool) -> Result<()> {
+    spare_images(flag, out, images)?;
+    check_out_file(flag, out, &["png"], overwrite)
+}
+
+/// Refuses a file to write, named by `flag`, that is one of the images.
+pub(super) fn spare_images(flag: &str, out: &Path, images: &[PathBuf]) -> Result<()> {
     let same = |image: &PathBuf| image.canonicalize().is_ok_and(|i| out.canonicalize().is_ok_and(|o| i == o));
     if images.iter().any(same) {
         let expected = "another file than the images, which are not overwritten";
         return Err(Error::setting(flag, expected, out.display()));
     }
-    check_out_file(flag, out, &["png"], overwrite)
+    Ok(())
 }
 
 /// One mask an image: from the file, or drawn.

@@ -8,6 +8,7 @@ use crate::checkpoint::values::Values;
 use crate::checkpoint::{npy, tensors};
 use ndarray::Array2;
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where features go: decided, and checked, before the work.
@@ -34,13 +35,14 @@ impl Export {
     }
 
     /// What may be written: the features, and for `.npy` the labels.
-    fn files(&self) -> Vec<PathBuf> {
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
         let labels = self.numpy.then(|| self.path.with_extension("labels.npy"));
         [Some(self.path.clone()), labels].into_iter().flatten().collect()
     }
 
     /// Writes `[N, D]` features and, if there are any, `[N]` labels; `about` says where they come from, for formats that
-    /// have room for it. Returns the files that were written.
+    /// have room for it. Returns the files that were written; labels of features that were there before do not stay beside new ones.
     ///
     /// # Errors
     /// If a file cannot be written; what was there before then still is.
@@ -66,6 +68,9 @@ impl Export {
             write_atomic(&files[1], &npy::vector(labels))?;
         }
         write_atomic(&files[0], &npy::matrix(shape, values))?;
+        if labels.is_none() && files[1].exists() {
+            fs::remove_file(&files[1]).map_err(Error::write(&files[1]))?;
+        }
         Ok(files.into_iter().take(1 + usize::from(labels.is_some())).collect())
     }
 }

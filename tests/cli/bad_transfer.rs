@@ -134,6 +134,12 @@ fn a_file_is_not_overwritten_by_accident() {
     place.done(&[&features("f.npy")[..], &["--overwrite"]].concat());
     assert_ne!(place.read("f.labels.npy"), b"mine");
     place.refused(&features("f.npy"), &["--out", "--overwrite"]);
+    // What is read is not overwritten at all, and images that are named are not forgotten.
+    place.write("set/f.npy", "mine");
+    let over = [&features("set/f.npy")[..], &["--overwrite"]].concat();
+    place.refused(&over, &["--out", "not overwritten", "set/f.npy"]);
+    fs::remove_file(place.path("set/f.npy")).unwrap();
+    place.refused(&[&features("g.npy")[..], &["images/00.png"]].concat(), &["IMAGE", "--out"]);
 
     place.write("probed/probe.json", "mine");
     refused(&place, &["--out", "probed"], &["--out", "--overwrite", "probe.json"]);

@@ -88,6 +88,12 @@ fn images_without_labels_have_features_and_no_file_of_labels() {
     place.done(&["features", "--checkpoint", "run", "--out", "plain.npy"]);
     assert!(npy(&place.read("plain.npy")).0.contains("(16, 16)"));
     assert!(!place.path("plain.labels.npy").exists());
+    // Labels of other images do not stay beside them.
+    let labelled = ["features", "--checkpoint", "run", "--data", "set", "--out", "plain.npy", "--overwrite"];
+    place.done(&labelled);
+    assert!(place.path("plain.labels.npy").exists());
+    place.done(&["features", "--checkpoint", "run", "--out", "plain.npy", "--overwrite"]);
+    assert!(!place.path("plain.labels.npy").exists());
 }
 
 fn probe(place: &Place, args: &[&str]) -> Value {
