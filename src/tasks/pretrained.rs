@@ -31,7 +31,8 @@ impl Pretrained {
     /// The encoder of a run directory, or of the checkpoint in it.
     ///
     /// # Errors
-    /// If there is no checkpoint, it is damaged, or its tensors are not those of its own settings.
+    /// If there is no checkpoint, it is damaged, its tensors are not those of its own settings, or one of their numbers is not
+    /// finite.
     pub fn open(dir: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(dir)?;
         let TrunkSettings { task, vit, data, run } = TrunkSettings::of(&checkpoint)?;
@@ -54,6 +55,7 @@ impl Pretrained {
             Some((in_file, shape, data))
         });
         tensors::load_part(file, slots.collect())?;
+        save::check_finite(&encoder, file.path(), "")?;
         Ok(Self { encoder, task, data, run, checkpoint })
     }
 

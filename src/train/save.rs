@@ -2,10 +2,10 @@
 
 use super::run_dir::RunDir;
 use super::run_log::RunLog;
-use crate::base::{Error, Result};
+use crate::base::{Error, Real, Result};
 use crate::checkpoint::{Checkpoint, CheckpointTarget, Checksums, State, tensors};
 use crate::config::settings::Settings;
-use crate::optim::AdamW;
+use crate::optim::{AdamW, clip};
 use crate::params::{Params, Tensor, TensorMut};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +25,19 @@ pub(crate) fn state(settings: &impl Settings, log: &mut RunLog) -> Result<State>
         config_toml,
         ..log.state()?
     })
+}
+
+/// Refuses parameters, which were read from `path`, of which one is no finite number.
+///
+/// # Errors
+/// The file and the first such tensor, with `prefix` before its name.
+pub fn check_finite<F: Real>(params: &impl Params<F>, path: &Path, prefix: &str) -> Result<()> {
+    match clip::first_not_finite(params) {
+        Some(name) => {
+            Err(Error::input(path, format!("{prefix}{name}"), "finite numbers", "NaN or an infinity"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Where a run's checkpoints are written.

@@ -60,7 +60,10 @@ fn a_weight_or_moment_that_is_not_finite_is_named() {
         &["optimizer.safetensors", "v.mask_token", "finite"],
     );
     fill_tensor(&place, MODEL, "norm.bias", f32::NAN);
-    refused(&place, &["--checkpoint", "run", "--out", "t"], &["model.safetensors", "norm.bias", "finite"]);
+    let words = ["model.safetensors", "norm.bias", "finite"];
+    refused(&place, &["--checkpoint", "run", "--out", "t"], &words);
+    place.refused(&["reconstruct", "--checkpoint", "run", "images/00.png", "--out", "seen.png"], &words);
+    place.refused(&["features", "--checkpoint", "run", "--out", "f.npy"], &words);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::data::subset::evenly_spaced;
 use crate::models::mae::cost::Cost;
 use crate::models::mae::masking::len_keep;
 use crate::models::mae::{Mae, Mask};
-use crate::optim::{AdamW, clip};
+use crate::optim::AdamW;
 use crate::tasks::mae::load;
 use crate::tasks::{Config, Pretrain};
 use crate::train::eval_images;
@@ -56,15 +56,8 @@ impl Start {
         let (model, config, checkpoint) = load::load(dir)?;
         let mut adamw = adamw(&model, &config);
         save::load_moments(&checkpoint.optimizer, &mut adamw, None, Some(Vec::new()))?;
-        let finite = |params: &Mae<f32>, path: &Path, prefix: &str| match clip::first_not_finite(params) {
-            Some(name) => {
-                Err(Error::input(path, format!("{prefix}{name}"), "finite numbers", "NaN or an infinity"))
-            }
-            None => Ok(()),
-        };
-        finite(&model, checkpoint.model.path(), "")?;
-        finite(&adamw.m, checkpoint.optimizer.path(), "m.")?;
-        finite(&adamw.v, checkpoint.optimizer.path(), "v.")?;
+        save::check_finite(&adamw.m, checkpoint.optimizer.path(), "m.")?;
+        save::check_finite(&adamw.v, checkpoint.optimizer.path(), "v.")?;
         let origin = format!("{} after {} steps", dir.display(), checkpoint.state.step);
         Ok(Self { model, adamw, config, origin })
     }
