@@ -45,21 +45,25 @@ impl Folder {
         write_atomic(&path, bytes)
     }
 
-    /// Writes files in place of all that was left there before, also of what is not written this time.
+    /// Writes files in place of all that was left there before; what is not written this time goes when the new is there.
     pub(crate) fn replace(&self, files: &[(String, Vec<u8>)]) -> Result<()> {
-        self.old.iter().try_for_each(|old| remove(old))?;
-        files.iter().try_for_each(|(name, bytes)| self.write(name, bytes))
+        files.iter().try_for_each(|(name, bytes)| self.write(name, bytes))?;
+        let new: Vec<PathBuf> = files.iter().map(|(name, _)| self.path.join(name)).collect();
+        self.old.iter().try_for_each(|old| remove(old, &new))
     }
 }
 
-/// Removes a file, or the pictures in a folder.
-fn remove(old: &Path) -> Result<()> {
+/// Removes a file, or the pictures in a folder, but not what is new.
+fn remove(old: &Path, new: &[PathBuf]) -> Result<()> {
+    if new.iter().any(|file| file == old) {
+        return Ok(());
+    }
     if !old.is_dir() {
         return fs::remove_file(old).map_err(Error::write(old));
     }
     for entry in fs::read_dir(old).map_err(Error::read(old))? {
         let path = entry.map_err(Error::read(old))?.path();
-        if path.extension().is_some_and(|ending| ending == "png") {
+        if path.extension().is_some_and(|ending| ending == "png") && !new.contains(&path) {
             fs::remove_file(&path).map_err(Error::write(&path))?;
         }
     }
