@@ -55,17 +55,7 @@ impl Writer {
             }
             other => other.map_err(Error::read(path))?,
         };
-        let expected = format!("the {} bytes that the checkpoint counts", mark.bytes);
-        let wrong = |found: String| Err(Error::input(path, "log", &expected, found));
-        match usize::try_from(mark.bytes) {
-            Ok(len) if len <= text.len() => text.truncate(len),
-            _ => return wrong(format!("{} bytes", text.len())),
-        }
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&text);
-        if crc.clone().finalize() != mark.crc {
-            return wrong("others: the file was changed or damaged".to_owned());
-        }
+        let crc = check_mark(path, &mut text, mark)?;
         let records = parse(path, &text)?;
         let file = disk.reopen(path, mark.bytes).map_err(Error::write(path))?;
         let chain = Chain(mark.chain);
@@ -97,6 +87,25 @@ impl Writer {
         self.file.sync().map_err(Error::write(&self.path))?;
         Ok(LogMark { bytes: self.bytes, crc: self.crc.clone().finalize(), chain: self.chain.0 })
     }
+}
+
+/// Cuts a log back to what a checkpoint counts of it, and returns the CRC-32 until there.
+///
+/// # Errors
+/// If that part of the file is not there any more as it was.
+pub(crate) fn check_mark(path: &Path, text: &mut Vec<u8>, mark: LogMark) -> Result<crc32fast::Hasher> {
+    let expected = format!("the {} bytes that the checkpoint counts", mark.bytes);
+    let wrong = |found: String| Err(Error::input(path, "log", &expected, found));
+    match usize::try_from(mark.bytes) {
+        Ok(len) if len <= text.len() => text.truncate(len),
+        _ => return wrong(format!("{} bytes", text.len())),
+    }
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(text);
+    if crc.clone().finalize() != mark.crc {
+        return wrong("others: the file was changed or damaged".to_owned());
+    }
+    Ok(crc)
 }
 
 /// Reads every record. A last line without its newline is one that a crash cut short; it is left out.

@@ -5,8 +5,9 @@ use super::words::{listed, number};
 use super::{Finding, Verdict};
 use crate::checkpoint::Change;
 use crate::config::Settings;
-use crate::train::metrics::EpochRecord;
-use crate::train::{Task, resume};
+use crate::train::metrics::{self, EpochRecord};
+use crate::train::{Task, resume, run_dir};
+use std::fs;
 
 const DAMAGED: &str = "restore the run directory from a copy, or train again: a damaged checkpoint is not \
                        to be trusted";
@@ -79,7 +80,9 @@ fn log_beside_checkpoint<T: Task>(evidence: &Evidence<T>) -> Option<Finding> {
     };
     let history = &saved.state.history;
     let pair = log.epochs.iter().filter_map(|r| Some((r, history.iter().find(|h| h.epoch == r.epoch)?)));
-    let (logged, kept) = pair.into_iter().find(|(logged, kept)| !same(logged, kept))?;
+    let Some((logged, kept)) = pair.into_iter().find(|(logged, kept)| !same(logged, kept)) else {
+        return not_as_counted(evidence).map(|text| Finding::problem(text, advice));
+    };
     let told = |record: &EpochRecord| {
         let others = record.scores.validation().filter(|(name, _)| *name != "loss");
         let others = others.map(|(name, score)| format!("{name} {}", number(score)));
@@ -92,6 +95,15 @@ fn log_beside_checkpoint<T: Task>(evidence: &Evidence<T>) -> Option<Finding> {
         told(kept)
     );
     Some(Finding::problem(text, advice))
+}
+
+/// Why the run cannot go on with its log, if it cannot: what the checkpoint counts of it is not there any more.
+fn not_as_counted<T: Task>(evidence: &Evidence<T>) -> Option<String> {
+    let saved =
+        evidence.saved.as_ref().ok().filter(|_| evidence.log.lines > 0 && evidence.log.trouble.is_none())?;
+    let path = evidence.run.join(run_dir::METRICS);
+    let mut text = fs::read(&path).ok()?;
+    metrics::check_mark(&path, &mut text, saved.state.log).err().map(|error| error.to_string())
 }
 
 /// `config.toml` says what the checkpoint was trained with.

@@ -61,6 +61,12 @@ fn a_torn_line_is_a_note_and_a_wrong_line_or_a_cut_log_a_problem() {
     assert_eq!(code, 1);
     assert_found(&report, "files", "problem", &["before the checkpoint's step"]);
 
+    // The last record is of an epoch: no step is missing, and yet the run cannot go on with the log.
+    place.write("run/metrics.jsonl", lines[..lines.len() - 1].join("\n") + "\n");
+    let (code, report) = diagnose(&place, &[]);
+    assert_eq!(code, 1);
+    assert_found(&report, "files", "problem", &["that the checkpoint counts"]);
+
     let other = log.replace("\"train_loss\":0.", "\"train_loss\":1.");
     place.write("run/metrics.jsonl", other);
     let (code, report) = diagnose(&place, &[]);
