@@ -2,6 +2,7 @@
 
 use crate::base::Result;
 use crate::config::Settings;
+use crate::config::resolve::varied;
 use crate::config::sections::EPOCH_SAMPLES;
 use crate::train::source::Source;
 use crate::train::task::Task;
@@ -25,5 +26,10 @@ pub fn epoch_flops<T: Task>(config: &T::Config) -> Result<f64> {
     let trained = if share.is_some() && validation.is_err() { 1.0 - data.val_fraction } else { 1.0 };
     let images = (trained * share.unwrap_or(1.0) * train.len() as f64).round().max(1.0);
     let repeats = data.repeats.map_or((EPOCH_SAMPLES as f64 / images).ceil(), |repeats| repeats as f64);
-    Ok(repeats * images * T::flops_per_image(config))
+    // Settings know the number of classes when the data is opened, and a segmenter's maps have a channel for each.
+    let names_classes = table.get("model").is_some_and(|model| model.get("num_classes").is_some());
+    let classes = i64::try_from(train.classes().len()).ok().filter(|&classes| names_classes && classes > 0);
+    let classes = classes.map(|classes| ("model.num_classes".to_owned(), classes.into()));
+    let config: T::Config = varied(table, classes.into_iter().collect())?;
+    Ok(repeats * images * T::flops_per_image(&config))
 }
