@@ -56,7 +56,11 @@ pub fn replay(run: &Path, step: u64, data: Option<&Path>, progress: &mut dyn FnM
     metrics::check_chain(&log, &records)?;
     let last = Checkpoint::open(run)?.state;
     if !(1..=last.step).contains(&step) {
-        return Err(Error::setting("--step", format!("1 to {}, the steps that were saved", last.step), step));
+        let saved = match last.step {
+            0 => "a run that has saved a step".to_owned(),
+            last => format!("1 to {last}, the steps that were saved"),
+        };
+        return Err(Error::setting("--step", saved, step));
     }
     let with = Replaying { run, step, data, last: &last, records: &records, progress };
     tasks::with_task_of(&last.config_toml, &run.join(dir::NAME).join(dir::STATE), with)

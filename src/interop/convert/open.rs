@@ -6,7 +6,7 @@ use crate::base::{Error, Result};
 use crate::checkpoint::tensors::File;
 use crate::checkpoint::{Checkpoint, Layout, Renamed, dir};
 use crate::config::sections::DataConfig;
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, kind};
 use crate::models::classify::{ClassifierConfig, Pooling};
 use crate::tasks::classify::FinetuneConfig;
 use crate::tasks::mae::config::Config;
@@ -57,7 +57,12 @@ fn checkpoint(found: &Path) -> Result<Source> {
         mask_ratio = Some(config.mask.mask_ratio);
         (Architecture::Mae(config.model), config.data)
     } else {
-        let TrunkSettings { vit, data, .. } = TrunkSettings::of(&checkpoint)?;
+        let TrunkSettings { task, vit, data, .. } = TrunkSettings::of(&checkpoint)?;
+        if !checkpoint.model.names().iter().any(|name| name == "norm.weight") {
+            let expected =
+                "one whose encoder ends in a norm: of pre-training, or of fine-tuning for classification";
+            return Err(Error::input(dir, "kind of run", expected, kind(Some(task))));
+        }
         (Architecture::Encoder(vit), data)
     };
     let DataConfig { mean, std, .. } = data;
