@@ -1,4 +1,4 @@
-//! PyTorch's own files. They are pickles, programs that are run to be read, so none is read here: two lines of Python make
+//! PyTorch's own files. They are pickles, programs that are run to be read, so none is read here: a few lines of Python make
 //! safetensors of them.
 
 use crate::base::Error;

@@ -14,12 +14,12 @@ Examples:
   vit-mae convert mae_pretrain_vit_base.safetensors runs/base --to run --preset vit-base --fresh-decoder
   vit-mae convert fine-tuned classifier.safetensors --to reference
 
-SRC is a run directory of pre-training or fine-tuning, a Hugging Face folder (config.json, model.safetensors) or a \
+SRC is a run directory of pre-training or of fine-tuning for classification, a Hugging Face folder (config.json, model.safetensors) or a \
 safetensors file with the names of facebookresearch/mae or timm. Every tensor must find its place; --encoder-only \
-leaves out decoder, head and pooler. A .pth file is answered with the two lines of Python that convert it.
+leaves out decoder, head and pooler. A .pth file is answered with the lines of Python that convert it.
 
 A file's shapes do not tell the number of heads: --to hf and --to run need --preset or --config then. Mean and standard \
-standard deviation of the pixels come from the run, the folder's preprocessor_config.json, or --mean and --std.";
+deviation of the pixels come from the run, the folder's preprocessor_config.json, or --mean and --std.";
 
 /// Flags of `vit-mae convert`.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]

@@ -75,15 +75,15 @@ Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted after saving
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Train a masked autoencoder and draw what it reconstructs
+    /// Pre-train an encoder: a masked autoencoder, with pictures of what it reconstructs, or by another method
     Pretrain(Box<pretrain::Args>),
-    /// Train a pre-trained encoder further to name the classes of labelled images
+    /// Train a pre-trained encoder further: to name classes, to draw maps of them, or to find objects
     Finetune(Box<finetune::Args>),
     /// Hide patches of any images and draw what a trained model makes of the rest
     Reconstruct(reconstruct::Args),
-    /// Judge a fine-tuned classifier on labelled images
+    /// Judge a fine-tuned model on labelled images
     Eval(eval::Args),
-    /// Say what a fine-tuned classifier makes of any pictures
+    /// Say, and draw, what a fine-tuned model makes of any pictures
     Predict(predict::Args),
     /// Train a linear classifier on a frozen encoder's features: what pre-training was worth
     Probe(Box<probe::Args>),

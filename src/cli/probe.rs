@@ -38,7 +38,7 @@ Of the environment's settings a probe takes VIT_MAE_DATA__PATH and VIT_MAE_DATA_
 #[command(group(clap::ArgGroup::new("files").multiple(true)))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
-    /// A pre-training run, or the checkpoint in it
+    /// A run whose encoder is probed, or the checkpoint in it
     #[arg(long, value_name = "RUN")]
     checkpoint: PathBuf,
     /// Probe an encoder with the run's initial weights instead

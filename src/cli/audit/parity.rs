@@ -14,8 +14,8 @@ Examples:
   vit-mae audit parity tests/golden/*.safetensors
   vit-mae audit parity my-model.safetensors --json
 
-A recording is a safetensors file whose metadata entry `golden` says what it is: kinds mae, vit, optim_adamw, \
-optim_lars, linprobe, posembed, posinterp. docs/audit.md has the format, the tolerances, and how to record a \
+A recording is a safetensors file whose metadata entry `golden` says what it is: a step of mae, vit, beit, moco, \
+segment or detect, or one of their parts. docs/audit.md lists the kinds, and has the format, the tolerances, and how to record a \
 model of your own in PyTorch.
 
 Exit codes: 0 every tensor agrees, 1 one differs, is missing or is unknown, 2 a file is not a whole recording.";
