@@ -1,7 +1,7 @@
 //! A file that a command is asked to write: what cannot be meant is refused before the work.
 
 use super::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Refuses a `path` whose name has none of these endings, which is a folder or in none, or which is there already and may
 /// not be overwritten. `flag` is what the error names.
@@ -20,6 +20,20 @@ pub fn check_out_file(flag: &str, path: &Path, endings: &[&str], overwrite: bool
     }
     if path.exists() && !overwrite {
         return refuse("a new file, or --overwrite");
+    }
+    Ok(())
+}
+
+/// Refuses to write a file that is one of those that are `read`, or lies in a folder that is; `what` they are. `flag` is what the
+/// error names.
+///
+/// # Errors
+/// If it is: what is read is not overwritten, whatever other flags say.
+pub fn check_spared(flag: &str, path: &Path, read: &[PathBuf], what: &str) -> Result<()> {
+    let Ok(place) = path.canonicalize() else { return Ok(()) };
+    if read.iter().any(|read| read.canonicalize().is_ok_and(|read| place.starts_with(read))) {
+        let expected = format!("another file than {what}, which are not overwritten");
+        return Err(Error::setting(flag, expected, path.display()));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::{outln, print_skipped, visible};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use vit_mae::base::out_file::check_spared;
 use vit_mae::data::{Dataset, TargetKind};
 use vit_mae::interop::export::Export;
 use vit_mae::models::classify::Pooling;
@@ -97,7 +98,8 @@ fn write(args: &Args, checkpoint: &Path, out: &Path) -> Result<()> {
     source::use_data(&mut pretrained.data, args.data.as_deref(), args.format.as_deref());
     let input = pretrained.input();
     let Pretrained { encoder, data, run, checkpoint, .. } = pretrained;
-    spare_data(data.path.as_deref(), &export)?;
+    let read = data.path.as_slice();
+    export.files().iter().try_for_each(|file| check_spared("--out", file, read, "those of the data"))?;
     let dataset = source::open_split(&data, args.split.into())?;
     super::stderr::notes(dataset.notes());
     let engine = args.device.engine(run.gemm)?;
@@ -139,19 +141,6 @@ fn write(args: &Args, checkpoint: &Path, out: &Path) -> Result<()> {
     }
     print_skipped(&skipped);
     Ok(())
-}
-
-/// Refuses to write over a file that is the data, or lies in its folder.
-fn spare_data(data: Option<&Path>, export: &Export) -> Result<()> {
-    let Some(Ok(data)) = data.map(Path::canonicalize) else { return Ok(()) };
-    let inside = |file: &PathBuf| file.canonicalize().is_ok_and(|file| file.starts_with(&data));
-    match export.files().into_iter().find(inside) {
-        Some(file) => {
-            let expected = "another file than those of the data, which are not overwritten";
-            Err(Error::setting("--out", expected, file.display()))
-        }
-        None => Ok(()),
-    }
 }
 
 /// The class of every image: its number where all classes are numbers, whose names may have gaps, else its position.

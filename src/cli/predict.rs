@@ -2,10 +2,10 @@
 
 use super::device::DeviceFlags;
 use super::judged::Folder;
-use super::reconstruct::spare_images;
 use super::stderr::note;
 use super::{outln, visible};
 use std::path::PathBuf;
+use vit_mae::base::out_file::check_spared;
 use vit_mae::tasks::finetuning::{WithTransfer, with_transfer_at};
 use vit_mae::tasks::transfer::{PredictRequest, Transfer};
 use vit_mae::{Error, Result};
@@ -82,7 +82,7 @@ impl WithTransfer for Prediction<'_> {
                 return Err(Error::setting("--out", "a model whose task draws what it sees", T::TRANSFER));
             }
             let mut files = predicted.files.iter().map(|(name, _)| out.join(name));
-            files.try_for_each(|file| spare_images("--out", &file, &args.images))?;
+            files.try_for_each(|file| check_spared("--out", &file, &args.images, "the images"))?;
             let names: Vec<&str> = predicted.files.iter().map(|(name, _)| name.as_str()).collect();
             if let Some(folder) = Folder::new(Some(out), args.overwrite, &names)? {
                 predicted.files.iter().try_for_each(|(name, bytes)| folder.write(name, bytes))?;

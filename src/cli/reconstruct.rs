@@ -4,7 +4,7 @@ use super::device::DeviceFlags;
 use super::{choice_name, outln};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use vit_mae::base::out_file::check_out_file;
+use vit_mae::base::out_file::{check_out_file, check_spared};
 use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::config::Settings;
 use vit_mae::data::load_image;
@@ -132,18 +132,8 @@ fn removed(mask: &Mask) -> Vec<usize> {
 
 /// Refuses a picture to draw, named by `flag`, that cannot be meant, before the work; no image is overwritten.
 pub(super) fn check_picture(flag: &str, out: &Path, images: &[PathBuf], overwrite: bool) -> Result<()> {
-    spare_images(flag, out, images)?;
+    check_spared(flag, out, images, "the images")?;
     check_out_file(flag, out, &["png"], overwrite)
-}
-
-/// Refuses a file to write, named by `flag`, that is one of the images.
-pub(super) fn spare_images(flag: &str, out: &Path, images: &[PathBuf]) -> Result<()> {
-    let same = |image: &PathBuf| image.canonicalize().is_ok_and(|i| out.canonicalize().is_ok_and(|o| i == o));
-    if images.iter().any(same) {
-        let expected = "another file than the images, which are not overwritten";
-        return Err(Error::setting(flag, expected, out.display()));
-    }
-    Ok(())
 }
 
 /// One mask an image: from the file, or drawn.

@@ -52,12 +52,12 @@ fn fingerprint(dataset: &dyn Dataset, index: usize) -> Result<Fingerprint> {
 /// Where each picture that is there more than once is, by split and index. A picture of several splits comes before one that is
 /// repeated inside a split: what is trained on and tested on makes the test say too much.
 #[must_use]
-pub fn repeated(splits: &[(Split, &Verified)]) -> Vec<Vec<(Split, usize)>> {
+pub fn repeated(
+    pictures: impl IntoIterator<Item = (Fingerprint, (Split, usize))>,
+) -> Vec<Vec<(Split, usize)>> {
     let mut places = BTreeMap::<Fingerprint, Vec<(Split, usize)>>::new();
-    for (split, verified) in splits {
-        for (index, picture) in &verified.pictures {
-            places.entry(*picture).or_default().push((*split, *index));
-        }
+    for (picture, place) in pictures {
+        places.entry(picture).or_default().push(place);
     }
     let mut repeated: Vec<_> = places.into_values().filter(|places| places.len() > 1).collect();
     // By place inside the two kinds: a fingerprint's own order means nothing.

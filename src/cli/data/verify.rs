@@ -4,7 +4,7 @@ use super::super::images_bar::ImagesBar;
 use super::super::{json, outln, visible};
 use super::Place;
 use serde::Serialize;
-use vit_mae::data::{Split, Verified, crosses_splits, repeated, verify};
+use vit_mae::data::{Split, crosses_splits, repeated, verify};
 use vit_mae::tasks::features::Listener;
 use vit_mae::{Error, Result};
 
@@ -70,21 +70,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let images = splits.iter().map(|(_, dataset)| dataset.len()).sum();
     let bar = ImagesBar::new();
     bar.begins(images);
-    let verified: Vec<Verified> =
-        splits.iter().map(|(_, dataset)| verify(&**dataset, &|| bar.finished(1))).collect();
-    drop(bar);
-    let mut bad = Vec::new();
-    for ((split, dataset), verified) in splits.iter().zip(&verified) {
-        let named = |(index, reason): &(usize, String)| Bad {
-            split: *split,
-            index: *index,
-            image: dataset.source(*index),
-            reason: reason.clone(),
-        };
-        bad.extend(verified.bad.iter().map(named));
+    let (mut bad, mut pictures) = (Vec::new(), Vec::new());
+    for (split, dataset) in &splits {
+        let found = verify(&**dataset, &|| bar.finished(1));
+        let named = |(index, reason)| Bad { split: *split, index, image: dataset.source(index), reason };
+        bad.extend(found.bad.into_iter().map(named));
+        pictures.extend(found.pictures.into_iter().map(|(index, picture)| (picture, (*split, index))));
     }
-    let of_split: Vec<_> = splits.iter().zip(&verified).map(|((split, _), found)| (*split, found)).collect();
-    let repeated = repeated(&of_split);
+    drop(bar);
+    let repeated = repeated(pictures);
     let crossing = repeated.iter().filter(|places| crosses_splits(places)).count();
     let source = |split: Split, index: usize| {
         let of = splits.iter().find(|(found, _)| *found == split);
