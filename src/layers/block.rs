@@ -72,7 +72,7 @@ impl<F: Real> Block<F> {
         [s_attn, s_mlp]: [Factors<F>; 2],
         cx: &mut Exec<F>,
     ) -> (Array2<F>, BlockCache<F>) {
-        let (normed, norm1) = self.norm1.forward(cx.copy(&x), cx);
+        let (normed, norm1) = self.norm1.forward_of(&x, cx);
         cx.trace("norm1", &normed);
         let (mut mid, attn) = cx.inside("attn", |cx| self.attn.forward(normed, tokens, cx));
         cx.trace("attn.out", &mid);
@@ -81,7 +81,7 @@ impl<F: Real> Block<F> {
         cx.trace("mid", &mid);
         cx.recycle(x);
 
-        let (normed, norm2) = self.norm2.forward(cx.copy(&mid), cx);
+        let (normed, norm2) = self.norm2.forward_of(&mid, cx);
         cx.trace("norm2", &normed);
         let (mut y, mlp) = cx.inside("mlp", |cx| self.mlp.forward(normed, cx));
         cx.trace("mlp.out", &y);

@@ -49,14 +49,25 @@ impl<F: Real> LayerNorm<F> {
     /// # Panics
     /// If `x` does not have `D` columns.
     pub fn forward(&self, x: Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, LayerNormCache<F>) {
+        let normed = self.forward_of(&x, cx);
+        cx.recycle(x);
+        normed
+    }
+
+    /// As [`LayerNorm::forward`] for an `x` that is needed further, as a block's is.
+    ///
+    /// # Panics
+    /// If `x` does not have `D` columns.
+    pub fn forward_of(&self, x: &Array2<F>, cx: &mut Exec<F>) -> (Array2<F>, LayerNormCache<F>) {
         let (r, d) = x.dim();
         let (gamma, beta) = (slice(&self.weight), slice(&self.bias));
         assert_eq!(d, gamma.len(), "layer norm of width {} given {:?}", gamma.len(), x.dim());
-        let (mut x_hat, mut y, mut inv_std) = (x, cx.take(r, d), cx.take(r, 1));
-        let blocks = row_blocks::of_mut(&mut x_hat)
+        let (mut x_hat, mut y, mut inv_std) = (cx.take(r, d), cx.take(r, d), cx.take(r, 1));
+        let blocks = row_blocks::of(x)
+            .zip(row_blocks::of_mut(&mut x_hat))
             .zip(row_blocks::of_mut(&mut y))
             .zip(row_blocks::of_mut(&mut inv_std));
-        let rows = blocks.map(|((x_hat, y), inv_std)| ForwardRows { x_hat, y, inv_std });
+        let rows = blocks.map(|(((x, x_hat), y), inv_std)| ForwardRows { x, x_hat, y, inv_std });
         cx.rows(rows, Forward { gamma, beta, eps: F::of(self.eps) });
         (y, LayerNormCache { x_hat, inv_std })
     }
@@ -105,7 +116,7 @@ struct Forward<'a, F> {
 
 /// A block of rows.
 struct ForwardRows<'a, F> {
-    /// `x`, which `x̂` is written over.
+    x: &'a [F],
     x_hat: &'a mut [F],
     y: &'a mut [F],
     /// `1/√(σ² + ε)` of each row.
@@ -118,10 +129,11 @@ impl<F: Real> Kernel<ForwardRows<'_, F>> for Forward<'_, F> {
         let d = self.gamma.len();
         let n = F::of(d as f64);
         for (r, inv_std) in block.inv_std.iter_mut().enumerate() {
-            let (x_hat, y) = (&mut block.x_hat[r * d..][..d], &mut block.y[r * d..][..d]);
-            let mean = rows::sum(x_hat) / n;
-            for h in &mut *x_hat {
-                *h -= mean;
+            let row = r * d..(r + 1) * d;
+            let (x, x_hat, y) = (&block.x[row.clone()], &mut block.x_hat[row.clone()], &mut block.y[row]);
+            let mean = rows::sum(x) / n;
+            for (h, &x) in x_hat.iter_mut().zip(x) {
+                *h = x - mean;
             }
             *inv_std = F::one() / (rows::dot(x_hat, x_hat) / n + self.eps).sqrt();
             for (((y, h), &g), &b) in y.iter_mut().zip(x_hat).zip(self.gamma).zip(self.beta) {
