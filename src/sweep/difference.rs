@@ -2,13 +2,7 @@
 
 use super::resample::Resampled;
 use super::table::{Column, Row, Spread};
-
-/// The `t` that 97.5 % of Student's distribution lie below, with 1, 2, … degrees of freedom. More are taken as the last, whose interval is
-/// a little too wide for them.
-const T: [f64; 30] = [
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-];
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// The mean of differences of pairs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,7 +40,8 @@ impl Difference {
                 let terms = seeds * seeds / (n - 1.0) + variance * variance / (groups as f64 - 1.0);
                 (variance, (seeds + variance).powi(2) / terms)
             });
-            student(freedom) * (seeds + pictures).sqrt()
+            let deviation = (seeds + pictures).sqrt();
+            if deviation == 0.0 { 0.0 } else { student(freedom) * deviation }
         });
         Some(Self { pairs: pairs.len(), mean, half_width, over_pictures: pictures.is_some() })
     }
@@ -79,10 +74,9 @@ fn of_pictures<'a>(pairs: &[[&'a Row; 2]], column: &Column) -> Option<(f64, usiz
     Spread::of(&means)?.std.map(|std| (std * std, groups))
 }
 
-/// `t` at whole degrees of freedom, of which there are at least one; rounded down, so that an interval is rather too wide.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number above 0, or none")]
+/// `t(0.975, ν)`: what 97.5 % of Student's distribution with `ν` degrees of freedom, whole or not, lie below.
 fn student(freedom: f64) -> f64 {
-    T[((freedom + 1e-9) as usize).clamp(1, T.len()) - 1]
+    StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |student| student.inverse_cdf(0.975))
 }
 
 #[cfg(test)]
@@ -103,11 +97,26 @@ mod tests {
         let found = Difference::between(&rows, "a", "b", &COLUMNS[0]).unwrap();
         assert_eq!(found.pairs, 3);
         assert!((found.mean - 0.02).abs() < 1e-12);
-        // s = 1 point, t(0.975, 2) = 4.303.
-        assert!((found.half_width.unwrap() - 0.01 * 4.303 / 3.0_f64.sqrt()).abs() < 1e-12);
+        // s = 1 point, t(0.975, 2) = 4.302653.
+        assert!((found.half_width.unwrap() - 0.01 * 4.302_653 / 3.0_f64.sqrt()).abs() < 1e-7);
         assert_eq!(found.points(), "+2.00 [-0.48, +4.48]");
         assert_eq!(Difference::between(&rows[..2], "a", "b", &COLUMNS[0]).unwrap().points(), "+1.00");
         assert_eq!(Difference::between(&rows, "a", "c", &COLUMNS[0]), None);
+    }
+
+    #[test]
+    fn the_quantile_of_students_distribution_is_that_of_tables_and_of_scipy() {
+        for (freedom, t) in [
+            (1.0, 12.706_204_736),
+            (1.51, 5.961_175_162),
+            (2.64, 3.442_611_057),
+            (5.0, 2.570_581_836),
+            (30.0, 2.042_272_456),
+            (894.6, 1.962_619_282),
+            (1e6, 1.959_966_357),
+        ] {
+            assert!((student(freedom) - t).abs() < 1e-4 * t, "{freedom}: {}", student(freedom));
+        }
     }
 
     /// Two runs of each value, on four pictures of which both values are right on other ones.
@@ -131,14 +140,14 @@ mod tests {
         ];
         let found = |rows: &[Row]| Difference::between(rows, "a", "b", &COLUMNS[0]).unwrap();
         // Means of the samples: (0.0 + 0.4) / 2, (0.1 + 0.2) / 2, (0.2 + 0.0) / 2; their variance is 0.0025. That of the pairs, 2 and 4
-        // points, is 0.0002, half of it of their mean. ν = 0.0026² / (0.0001² / 1 + 0.0025² / 3) = 3.23, so t is that of 3.
+        // points, is 0.0002, half of it of their mean. ν = 0.0026² / (0.0001² / 1 + 0.0025² / 3) = 3.2293, where t is 3.0584.
         let wide = found(&rows);
         assert!(wide.over_pictures && (wide.mean - 0.03).abs() < 1e-12);
-        assert!((wide.half_width.unwrap() - 3.182 * 0.0026_f64.sqrt()).abs() < 1e-12);
+        assert!((wide.half_width.unwrap() - 3.058_350_8 * 0.0026_f64.sqrt()).abs() < 1e-6);
         // Without samples of all runs, or of other pictures, seeds are all there is.
         rows[1].resampled[0].groups = 3;
         let narrow = found(&rows);
-        assert!(!narrow.over_pictures && (narrow.half_width.unwrap() - 12.706 * 0.01).abs() < 1e-12);
+        assert!(!narrow.over_pictures && (narrow.half_width.unwrap() - 12.706_205 * 0.01).abs() < 1e-8);
         rows[1].resampled.clear();
         assert_eq!(found(&rows), narrow);
     }
