@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use super::target::{MEDIUM, SMALL};
 use super::{Dataset, Target, TargetKind};
+use ndarray::{Array2, s};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Of the images that were looked at.
 #[derive(Clone, Debug, Serialize)]
@@ -30,7 +33,7 @@ pub struct DenseClass {
     /// How many of these are small, medium and large by COCO's rule: of an area below 32², below 96², or more.
     pub sizes: Option<[usize; 3]>,
     /// In label maps the fraction of the pixels that are not ignored; of objects the fraction of all pixels that their masks
-    /// cover, or their boxes where they have no mask.
+    /// cover, or their boxes where they have no mask: a pixel counts once for each class, however many of its objects have it.
     pub pixels: f64,
 }
 
@@ -46,13 +49,9 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Of one image's target. A label that is no class counts as ignored.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "boxes are a few pixels large"
-    )]
-    pub(super) fn of(target: &Target, pixels: usize, classes: usize) -> Self {
+    /// Of the target of one image `[H, W]`. A label that is no class counts as ignored.
+    pub(super) fn of(target: &Target, size: [usize; 2], classes: usize) -> Self {
+        let pixels = size[0] * size[1];
         let mut tally = Self { classes: vec![[0; 5]; classes], all: pixels as u64, ..Self::default() };
         match target {
             Target::LabelMap(labels) => {
@@ -65,17 +64,24 @@ impl Tally {
                 tally.classes.iter_mut().for_each(|class| class[0] = u64::from(class[1] > 0));
             }
             Target::Instances(objects) => {
+                let mut covered = BTreeMap::<usize, Array2<bool>>::new();
                 for object in objects {
-                    let [x1, y1, x2, y2] = object.bbox;
-                    let of_box = ((x2 - x1) * (y2 - y1)).round() as u64;
-                    let of_mask =
-                        |mask: &ndarray::Array2<bool>| mask.iter().filter(|&&set| set).count() as u64;
                     let class = &mut tally.classes[object.class];
                     class[0] = 1;
-                    let size = usize::from(object.area >= SMALL) + usize::from(object.area >= MEDIUM);
-                    class[2 + size] += 1;
+                    let size_class = usize::from(object.area >= SMALL) + usize::from(object.area >= MEDIUM);
+                    class[2 + size_class] += 1;
                     tally.crowds += u64::from(object.crowd);
-                    class[1] += object.mask.as_ref().map_or(of_box, of_mask);
+                    let covered = covered.entry(object.class).or_insert_with(|| Array2::default(size));
+                    match &object.mask {
+                        Some(mask) => covered.zip_mut_with(mask, |covered, &set| *covered |= set),
+                        None => {
+                            let ([x1, y1, x2, y2], [h, w]) = (object.bbox, size);
+                            covered.slice_mut(s![span([y1, y2], h), span([x1, x2], w)]).fill(true);
+                        }
+                    }
+                }
+                for (class, covered) in covered {
+                    tally.classes[class][1] = covered.iter().filter(|&&set| set).count() as u64;
                 }
             }
             Target::None | Target::Class(_) => {}
@@ -118,4 +124,11 @@ impl Tally {
         let crowds = objects.then(|| count(self.crowds));
         Some(DenseSurvey { kind, classes: named.collect(), crowds, ignored })
     }
+}
+
+/// The pixels of a row of `length` whose centres lie between two edges.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to the length")]
+fn span(edges: [f64; 2], length: usize) -> Range<usize> {
+    let [from, to] = edges.map(|edge| (edge - 0.5).ceil().clamp(0.0, length as f64) as usize);
+    from..to.max(from)
 }

@@ -130,7 +130,7 @@ fn look_at(dataset: &dyn Dataset, index: usize) -> Result<Look> {
     let moments = (0..image.colours()).map(of).collect();
     let Image { height, width, channels, alpha, .. } = image;
     let tally = || -> Result<Tally> {
-        Ok(Tally::of(&dataset.target(index)?, height * width, dataset.classes().len()))
+        Ok(Tally::of(&dataset.target(index)?, [height, width], dataset.classes().len()))
     };
     let tally = dataset.target_kind().is_dense().then(tally).transpose()?;
     Ok(Look { size: [height, width], channels, alpha, moments, tally })
