@@ -123,6 +123,12 @@ impl EpochRecord {
 }
 
 impl State {
+    /// Whether these are weights that were converted and never trained here: before the first step, of no data.
+    #[must_use]
+    pub fn is_converted(&self) -> bool {
+        self.step == 0 && self.position.steps == 0 && self.data_digest == 0
+    }
+
     /// What checkpoints are compared by, the lower the better: the task's first score on validation images. None where there are no such
     /// images, so that the last checkpoint is the best, and in the middle of an epoch, where the score is not that of these weights.
     #[must_use]

@@ -65,11 +65,16 @@ impl<S: Settings> ResumePoint<S> {
     /// Refuses other data than the run began with.
     ///
     /// # Errors
-    /// If the digests differ.
+    /// If the digests differ, or the weights were converted and have seen no data.
     pub fn check_data(&self, digest: u32) -> Result<()> {
         let began = self.checkpoint.state.data_digest;
         if digest == began {
             return Ok(());
+        }
+        if self.checkpoint.state.is_converted() {
+            let expected =
+                "a run that was begun here; `vit-mae finetune --checkpoint` trains converted weights further";
+            return Err(Error::input(&self.checkpoint.dir, "run", expected, "converted weights"));
         }
         let path = self.config.data().path.clone().unwrap_or_default();
         let expected =

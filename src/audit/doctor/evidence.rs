@@ -121,6 +121,11 @@ impl<T: Task> Evidence<T> {
         self.data.as_ref().map_err(Clone::clone)
     }
 
+    /// Whether these are weights that were converted and not trained here since.
+    pub(super) fn is_converted(&self) -> bool {
+        self.log.lines == 0 && self.saved.as_ref().is_ok_and(|saved| saved.state.is_converted())
+    }
+
     /// Optimiser steps done, by the log or the checkpoint, whichever is further.
     pub fn steps_done(&self) -> u64 {
         let saved = self.saved.as_ref().map_or(0, |saved| saved.state.step);

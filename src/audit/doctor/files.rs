@@ -1,9 +1,10 @@
 //! Are the run's files whole, do they belong together, and how far did it get?
 
+use super::Finding;
 use super::evidence::Evidence;
+use super::saved::Saved;
 use super::words::{listed, number};
-use super::{Finding, Verdict};
-use crate::checkpoint::Change;
+use crate::checkpoint::{Change, State};
 use crate::config::Settings;
 use crate::train::metrics::{self, EpochRecord};
 use crate::train::{Task, resume, run_dir};
@@ -35,7 +36,11 @@ pub(super) fn files<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     if let Some(trouble) = &log.trouble {
         let advice = "look at the named line of metrics.jsonl; checks of the log used the lines before it";
         found.push(Finding::problem(trouble, advice));
-    } else if log.lines == 0 {
+    } else if evidence.is_converted() {
+        found.push(Finding::note(
+            "the weights were converted and not trained here: there is no log of their training",
+        ));
+    } else if log.lines == 0 && evidence.steps_done() == 0 {
         let advice = "wait for the first logged step, or look at what the program said when it ended";
         let text = "metrics.jsonl has no record: the run has just begun, or ended before its first step";
         found.push(Finding::problem(text, advice));
@@ -99,8 +104,7 @@ fn log_beside_checkpoint<T: Task>(evidence: &Evidence<T>) -> Option<Finding> {
 
 /// Why the run cannot go on with its log, if it cannot: what the checkpoint counts of it is not there any more.
 fn not_as_counted<T: Task>(evidence: &Evidence<T>) -> Option<String> {
-    let saved =
-        evidence.saved.as_ref().ok().filter(|_| evidence.log.lines > 0 && evidence.log.trouble.is_none())?;
+    let saved = evidence.saved.as_ref().ok().filter(|_| evidence.log.trouble.is_none())?;
     let path = evidence.run.join(run_dir::METRICS);
     let mut text = fs::read(&path).ok()?;
     metrics::check_mark(&path, &mut text, saved.state.log).err().map(|error| error.to_string())
@@ -183,6 +187,9 @@ pub(super) fn data<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     };
     let about = data.source.train.describe();
     match &evidence.saved {
+        Ok(saved) if saved.state.is_converted() => {
+            vec![Finding::ok(format!("{about}: the run was not trained on any data yet"))]
+        }
         Ok(saved) if saved.state.data_digest != data.digest => {
             let text = format!(
                 "{about}: its digest is {:08x}, and the run was trained on {:08x}",
@@ -198,21 +205,30 @@ pub(super) fn data<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
 /// How far the run got.
 pub(super) fn progress<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let done = evidence.steps_done();
-    let Some(planned) = evidence.steps_planned() else {
-        return vec![Finding::note(format!(
-            "{done} steps done; how many are planned cannot be known without the data"
-        ))];
+    let planned = match (evidence.steps_planned(), &evidence.data) {
+        (Some(planned), _) => planned,
+        (None, Ok(_)) => {
+            let text = format!("{done} steps done; the data has fewer images than a step takes");
+            return vec![Finding::note(text)];
+        }
+        (None, Err(_)) => {
+            let text = format!("{done} steps done; how many are planned cannot be known without the data");
+            return vec![Finding::note(text)];
+        }
     };
     let mut text = format!("step {done} of {planned}");
-    if done >= planned {
-        return vec![Finding::ok(text)];
+    let mut finding = Finding::ok(&text);
+    if done < planned && evidence.is_converted() {
+        finding = Finding::note(format!("{text}: it was not trained yet"));
+    } else if done < planned {
+        text.push_str(": the run is going on, or was interrupted");
+        finding = Finding::note(&text);
     }
-    text.push_str(": the run is going on, or was interrupted");
-    if let Ok(saved) = &evidence.saved
-        && saved.state.step < done
+    if let Ok(Saved { state: State { step, .. }, .. }) = &evidence.saved
+        && *step < done
     {
-        let step = saved.state.step;
-        text = format!("{text}; the checkpoint, which the checks of tensors saw, is of step {step}");
+        let text = format!("{text}; the checkpoint, which the checks of tensors saw, is of step {step}");
+        finding = Finding::note(text);
     }
-    vec![Finding::new(Verdict::Note, text, None)]
+    vec![finding]
 }

@@ -77,6 +77,7 @@ fn trivial_scores<T: Task>(evidence: &Evidence<T>, yardstick: &Yardstick) -> Vec
             }
             text if below(NO_BETTER) => Finding::warning(format!("{text}: barely better"), &advice),
             text if Some(name) == first => Finding::problem(format!("{text}: nothing is learnt"), &advice),
+            text if missed <= trivial => Finding::warning(format!("{text}: hardly better"), &advice),
             text => Finding::warning(format!("{text}: it is sure where it is wrong"), fit::LESS_TRAINING),
         })
     };

@@ -25,6 +25,9 @@ const EPS: f64 = 1e-8;
 /// What starts smaller than this starts from nothing, as a classifier's head does, and has no size to compare with.
 pub(super) const TINY: f64 = 5e-3;
 
+/// How the names of an encoder's tensors begin.
+const ENCODER: [&str; 5] = ["cls_token", "pos_embed", "patch_embed.", "blocks.", "norm."];
+
 /// What to try against a loss that rises.
 pub(super) const LOWER: &str =
     "lower the learning rate (--blr), warm up longer (--warmup-epochs), or clip the gradient (--clip-grad 1)";
@@ -142,8 +145,8 @@ fn directions<T: Task>(
 fn group_name(tensor: &Tensor<f32>) -> String {
     let part = match tensor.name.as_str() {
         name if name.starts_with("decoder") || name == "mask_token" => "decoder",
-        name if name.starts_with("head.") => "head",
-        _ => "encoder",
+        name if ENCODER.iter().any(|part| name.starts_with(part)) => "encoder",
+        _ => "head",
     };
     let role = match tensor.role {
         Role::Weight => "weights",
@@ -172,13 +175,13 @@ fn rate<T: Task>(evidence: &Evidence<T>) -> (Rate, f64, f64) {
     let highest = schedule.lr.max(schedule.min_lr).max(logged);
     let share = highest / evidence.smallest_start.unwrap_or(f64::NAN);
     let never = evidence.log.steps.len() > 1 && logged == 0.0;
-    let steps = evidence.steps_planned().unwrap_or(evidence.steps_done()) as f64;
+    let planned = evidence.steps_planned();
     let rate = match share {
         _ if highest == 0.0 || never => Rate::Zero,
         _ if share >= REPLACED => Rate::TooHigh,
         _ if share > HIGH => Rate::High,
         // Warm-up and half a cosine have half the peak as their mean.
-        _ if 0.5 * share * steps < STANDSTILL => Rate::TooLow,
+        _ if planned.is_some_and(|steps| 0.5 * share * (steps as f64) < STANDSTILL) => Rate::TooLow,
         _ => Rate::Usual,
     };
     (rate, highest, share)

@@ -115,8 +115,12 @@ fn read<T: Task>(folder: &Path) -> Result<Saved<T>> {
         Ok(moments)
     });
     config.run_mut().seed = state.seed;
-    let initial = T::start_again(&config).and_then(|start| T::model(&config, &start));
-    let (initial, moments) = (initial.map_err(|e| e.to_string()), moments.map_err(|e| e.to_string()));
+    let initial = if state.is_converted() {
+        Err("they were converted from elsewhere".to_owned())
+    } else {
+        T::start_again(&config).and_then(|start| T::model(&config, &start)).map_err(|e| e.to_string())
+    };
+    let moments = moments.map_err(|e| e.to_string());
     let adamw = Err("they are not read yet".to_owned());
     Ok(Saved { state, model, in_training: None, initial, adamw, moments, damage })
 }

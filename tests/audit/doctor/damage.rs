@@ -23,12 +23,15 @@ fn a_log_without_a_record_is_not_healthy() {
     place.write("run/metrics.jsonl", "");
     let (code, report) = diagnose(&place, &[]);
     assert_eq!(code, 1);
-    assert_found(&report, "files", "problem", &["has no record"]);
+    assert_found(&report, "files", "problem", &["bytes that the checkpoint counts", "found 0 bytes"]);
     fs::remove_file(place.path("run/metrics.jsonl")).unwrap();
     let (code, report) = diagnose(&place, &[]);
     assert_eq!(code, 1);
     assert_found(&report, "files", "problem", &["metrics.jsonl"]);
     fs::remove_dir_all(place.path("run/checkpoint")).unwrap();
+    place.write("run/metrics.jsonl", "");
+    assert_found(&diagnose(&place, &[]).1, "files", "problem", &["has no record"]);
+    fs::remove_file(place.path("run/metrics.jsonl")).unwrap();
     let (code, report) = diagnose(&place, &[]);
     assert_eq!(code, 1);
     assert!(report["summary"].as_str().unwrap().starts_with("not healthy"));

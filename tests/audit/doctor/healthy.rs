@@ -28,6 +28,21 @@ fn a_healthy_run_on_normalised_patches_is_called_healthy() {
 }
 
 #[test]
+fn weights_that_were_converted_are_not_judged_as_if_they_were_trained_here() {
+    let place = trained(&["--epochs", "2"]);
+    place.done(&["convert", "run", "w.safetensors", "--to", "reference"]);
+    fs::remove_dir_all(place.path("run")).unwrap();
+    let to_run = ["convert", "w.safetensors", "run", "--to", "run", "--preset", "nano", "--config"];
+    place.done(&[&to_run[..], &["small.toml", "--mean", "0.5", "--std", "0.2"]].concat());
+    let (_, report) = diagnose(&place, &["--data", "images"]);
+    assert_found(&report, "files", "note", &["converted and not trained here"]);
+    assert_found(&report, "data", "ok", &["not trained on any data yet"]);
+    assert_found(&report, "progress", "note", &["step 0 of", "not trained yet"]);
+    assert_found(&report, "dead weights", "not_done", &["converted from elsewhere"]);
+    place.refused(&["pretrain", "--resume", "run", "--data", "images"], &["run", "finetune --checkpoint"]);
+}
+
+#[test]
 fn a_run_that_was_moved_is_diagnosed_without_its_images() {
     let place = trained(&[]);
     fs::create_dir(place.path("elsewhere")).unwrap();
