@@ -145,7 +145,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = PLANNING, conflicts_with_all = ["plan", "out"])]
     resume: Option<PathBuf>,
     /// Only write tables, figure and report of that folder again, from its results.csv, resamples.csv and curves.csv
-    #[arg(long, requires = "resume", conflicts_with = "dry_run")]
+    #[arg(long, requires = "resume", conflicts_with = "dry_run", conflicts_with_all = PLANNING, conflicts_with_all = ["plan", "out"])]
     redraw: bool,
     /// The plan is that of this file, the ablation.toml of a folder, and not that of the flags
     #[arg(long, value_name = "FILE", conflicts_with_all = PLANNING, conflicts_with = "print_config")]
@@ -204,6 +204,9 @@ impl Args {
             return Err(Error::setting("--seeds", "1 to 1000", self.seeds));
         }
         let mut pretrain = assignments(&self.set)?;
+        if pretrain.iter().any(|(key, _)| key == "run.seed") {
+            return Err(Error::setting("--set", "a setting that --seeds does not give", "run.seed"));
+        }
         pretrain.extend(self.device.overrides());
         pretrain.extend(given([
             ("data.path", path(self.data.as_ref())?),

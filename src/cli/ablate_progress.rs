@@ -7,6 +7,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
+use vit_mae::Error;
 use vit_mae::sweep::{AblationObserver, Row, table};
 use vit_mae::train::Observer;
 
@@ -37,6 +38,11 @@ impl AblationObserver for Points {
         self.runs = true;
         stderr::line(name, &json!({ "kind": "run", "name": name, "epochs": epochs, "steps": steps }));
         Box::new(Progress::heeding(self.signal.clone(), epochs, steps))
+    }
+
+    fn diverged(&mut self, row: &Row, error: &Error) {
+        let text = format!("{} diverged and has no scores: {}", row.shown(), error.reason());
+        stderr::line(text, &json!({ "kind": "diverged", "row": row, "reason": error.reason().to_string() }));
     }
 
     fn done(&mut self, row: &Row, of: usize) {

@@ -28,7 +28,12 @@ pub fn changed<S: Settings>(run: &S, file: Option<&Path>, overrides: &Overrides)
 /// # Errors
 /// An unknown key, a value of the wrong type, or settings that cannot work together.
 pub fn varied<S: Settings>(settings: Table, flags: Vec<(String, Value)>) -> Result<S> {
-    Ok(Layers::new(settings, "").resolve(None, &flags.into())?.config)
+    let layers = Layers::new(settings, "");
+    // Before a flag is blamed for what was there before it.
+    layers
+        .config()
+        .map_err(|e| Error::setting("settings", "all of them, with fitting values", one_line(e, "")))?;
+    Ok(layers.resolve(None, &flags.into())?.config)
 }
 
 /// Settings that grow layer by layer.
@@ -154,7 +159,8 @@ impl<S: Settings> Layers<S> {
 
     fn set(&mut self, key: &str, value: Value) -> Result<()> {
         let sections: Vec<&str> = self.table.keys().map(String::as_str).collect();
-        let expected = format!("section.key with a section of {}", sections.join(", "));
+        let expected =
+            format!("section.key of what is trained here, with a section of {}", sections.join(", "));
         let unknown = |found: &str| Error::setting(key, &expected, found);
         let (section, name) = key.split_once('.').ok_or_else(|| unknown("no section"))?;
         let unknown = unknown(&format!("section `{section}`"));

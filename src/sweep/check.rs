@@ -6,6 +6,7 @@ use super::{PROBE_VALIDATION, epochs};
 use crate::base::{Error, Result};
 use crate::config::Settings;
 use crate::config::sections::DataConfig;
+use crate::data::LoaderConfig;
 use crate::tasks::Classify;
 use crate::tasks::classify::splits::Splits;
 use crate::tasks::finetuning::{WithTransfer, with_transfer};
@@ -14,7 +15,10 @@ use crate::tasks::transfer::{Start, Transfer};
 use crate::train::source::{Source, open_loader};
 use crate::train::task::{Opened, Task};
 
-/// Checks the settings of all cells, and if `opens`, that each fraction of the labels leaves a batch to learn from.
+/// How long a name and its value may be: less than what file systems take, since some characters need three.
+const LONGEST: usize = 80;
+
+/// Checks the settings of all cells, and if `opens`, that the data leaves a batch to learn from, and each fraction of its labels.
 ///
 /// # Errors
 /// The first setting that cannot work.
@@ -57,6 +61,17 @@ pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
     for (flag, axis) in [("--vary", Some(&plan.vary)), ("--tune", plan.tune.as_ref())] {
         if let Some(axis) = axis.filter(|axis| given.contains(&&*axis.key)) {
             return Err(Error::setting(flag, "a setting that --seeds and --labels do not give", &axis.name));
+        }
+    }
+    if let Some((key, _)) = plan.finetune.iter().find(|(key, _)| given.contains(&&**key)) {
+        return Err(Error::setting("--finetune-set", "a setting that --seeds and --labels do not give", key));
+    }
+    for axis in [Some(&plan.vary), plan.tune.as_ref()].into_iter().flatten() {
+        let long = axis.values.iter().map(Axis::label).find(|value| axis.name.len() + value.len() > LONGEST);
+        if let Some(value) = long {
+            let expected =
+                format!("names and values of at most {LONGEST} bytes together, which folders are called by");
+            return Err(Error::setting(&axis.name, expected, value));
         }
     }
     for cell in plan.cells().chain(plan.trials()) {
@@ -113,7 +128,18 @@ impl WithMethod for Checking<'_> {
             let (start, opens) = (Start::scratch(&config), judges);
             with_transfer(cell.task, CheckingTransfer { plan, recipe, start, cell, opens })?;
         }
-        if opens && point.learns_from_labels() { open::<M>(config) } else { Ok(()) }
+        let first =
+            plan.cells().next().is_some_and(|first| (first.labels, first.task) == (cell.labels, cell.task));
+        match opens {
+            true if point.learns_from_labels() => open::<M>(config),
+            true if first => {
+                // How many images there are says enough; what their pixels are like is not asked.
+                let (train, loader) = (M::source(&config)?.train, M::loader(&config));
+                let (mean, std) = (vec![0.0; loader.channels], vec![1.0; loader.channels]);
+                open_loader(train, LoaderConfig { mean, std, ..loader }, config.optim().accum_iter).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -66,10 +66,20 @@ const CURVES: &str = "curves.csv";
 /// The fraction of the labels that validates a probe, where the data has no validation split.
 const PROBE_VALIDATION: f64 = 0.1;
 
+/// An error about a setting, as one about the file of a plan that has it.
+fn in_file(plan: &Path, error: Error) -> Error {
+    match error {
+        Error::Setting { key, expected, found } => Error::input(plan, key, expected, found),
+        other => other,
+    }
+}
+
 /// What follows an ablation.
 pub trait AblationObserver {
     /// A run begins or goes on: its name, epochs and steps. What it returns follows the run.
     fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Observer + 'a>;
+    /// A cell whose training ended since a loss or gradient was not finite: its row has no scores.
+    fn diverged(&mut self, row: &Row, error: &Error);
     /// A cell is done, or was done before.
     fn done(&mut self, row: &Row, of: usize);
 }
@@ -117,8 +127,9 @@ impl Ablation {
     /// # Errors
     /// If there is none, or a cell cannot work.
     pub fn open(folder: &Path) -> Result<Self> {
-        let plan = Plan::read(&folder.join(PLAN))?;
-        check::check(&plan, false)?;
+        let path = folder.join(PLAN);
+        let plan = Plan::read(&path)?;
+        check::check(&plan, false).map_err(|error| in_file(&path, error))?;
         Ok(Self { folder: folder.to_path_buf(), plan })
     }
 
@@ -129,7 +140,7 @@ impl Ablation {
     pub fn redraw(folder: &Path) -> Result<(Self, Vec<Row>)> {
         let ablation = Self { folder: folder.to_path_buf(), plan: Plan::read(&folder.join(PLAN))? };
         let rows = ablation.read()?;
-        ablation.write(&rows)?;
+        ablation.draw(&rows)?;
         Ok((ablation, rows))
     }
 
@@ -180,10 +191,9 @@ impl Ablation {
             let row = match before {
                 Some(row) => row,
                 None => match self.cell(cell, observer) {
-                    // A candidate that diverges loses; the others go on.
-                    Err(error)
-                        if matches!(error.reason(), Error::NotFinite { .. }) && trials.contains(&cell) =>
-                    {
+                    // What diverges has no score; the others go on.
+                    Err(error) if matches!(error.reason(), Error::NotFinite { .. }) => {
+                        observer.diverged(&plan.row(cell), &error);
                         plan.row(cell)
                     }
                     row => row.map_err(|error| self.name_folder(error))?,
@@ -209,7 +219,7 @@ impl Ablation {
         Ok(rows)
     }
 
-    /// Tables and figure of the rows so far.
+    /// The rows so far, and what is drawn of them.
     fn write(&self, rows: &[Row]) -> Result<()> {
         let plan = &self.plan;
         let write = |name: &str, text: &[u8]| write_atomic(&self.folder.join(name), text);
@@ -217,6 +227,13 @@ impl Ablation {
         write(CURVES, &curves::csv(&plan.vary.name, rows)?)?;
         // Behind what belongs to its rows, which are done with it.
         write(TABLE, &table::csv(&plan.vary.name, rows)?)?;
+        self.draw(rows)
+    }
+
+    /// Table, figures and page of these rows.
+    fn draw(&self, rows: &[Row]) -> Result<()> {
+        let plan = &self.plan;
+        let write = |name: &str, text: &[u8]| write_atomic(&self.folder.join(name), text);
         write("results.md", results::markdown(plan, rows).as_bytes())?;
         let figure = figure::svg(plan, rows)?;
         write("figure.svg", figure.as_bytes())?;

@@ -6,6 +6,7 @@ use crate::base::{Error, Result};
 use crate::config::Settings;
 use crate::config::keys;
 use crate::config::resolve::varied;
+use crate::config::settings::one_line;
 use crate::tasks::transfer::{Start, Transfer};
 use crate::tasks::{Classify, all_keys};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -106,7 +107,8 @@ impl Axis {
         if values.iter().all(|value| number(value).is_some()) {
             values.sort_by(|a, b| number(a).unwrap_or(0.0).total_cmp(&number(b).unwrap_or(0.0)));
         }
-        let repeated = values.iter().enumerate().any(|(i, v)| values[..i].contains(v));
+        let same = |a: &Value, b: &Value| a == b || number(a).is_some() && number(a) == number(b);
+        let repeated = values.iter().enumerate().any(|(i, v)| values[..i].iter().any(|w| same(v, w)));
         if values.len() < 2 || repeated {
             return Err(wrong("at least two values, all different".to_owned()));
         }
@@ -299,7 +301,7 @@ impl Plan {
     /// If the file cannot be read or holds no plan.
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
-        let wrong = |e: toml::de::Error| Error::input(path, "plan", "an ablation's settings", e.message());
+        let wrong = |e| Error::input(path, "plan", "an ablation's settings", one_line(e, &text));
         let plan: Self = toml::from_str(&text).map_err(wrong)?;
         let (values, labels) = (plan.vary.values.len(), plan.judge.labels.len());
         let (seeds, tasks) = (plan.seeds.len(), plan.judge.tasks.len());
@@ -331,7 +333,7 @@ mod tests {
         assert_eq!(axis.values[0], Value::from(0.5));
         let axis = Axis::parse("--vary", "mask.strategy=random,grid").unwrap();
         assert_eq!(axis.values[1], Value::from("grid"));
-        for wrong in ["mask-ratio", "mask-ratio=0.5", "mask-ratio=0.5,0.5", "ratio=1,2"] {
+        for wrong in ["mask-ratio", "mask-ratio=0.5", "mask-ratio=0.5,0.5", "epochs=1,1.0", "ratio=1,2"] {
             assert!(Axis::parse("--vary", wrong).is_err(), "{wrong}");
         }
     }

@@ -17,7 +17,10 @@ pub fn markdown(plan: &Plan, rows: &[Row]) -> String {
         heading + &tables(plan, &of_task(&kept, task))
     });
     let mut text = tables.collect::<Vec<_>>().join("\n");
-    for note in notes {
+    let diverged: Vec<String> = kept.iter().filter(|row| row.has_no_score()).map(Row::shown).collect();
+    let diverged = (!diverged.is_empty())
+        .then(|| format!("Without scores, since training diverged: {}.", diverged.join("; ")));
+    for note in notes.into_iter().chain(diverged) {
         let _ = write!(text, "\n*{note}*\n");
     }
     text

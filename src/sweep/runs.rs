@@ -129,9 +129,10 @@ fn as_planned<S: Settings>(out: &Path, before: &S, planned: &S) -> Result<S> {
     Ok(before.clone())
 }
 
-/// Whether a run has done all of its epochs.
+/// Whether a run has done all of its epochs, and written the last of its files.
 #[must_use]
 pub fn is_complete(out: &Path, epochs: u64) -> bool {
     let state = dir::find(out).and_then(|folder| State::read(&folder.join(dir::STATE)));
     state.is_ok_and(|state| state.epoch >= epochs)
+        && RunDir::look_at(out).is_ok_and(|run| run.report_html().is_file())
 }

@@ -68,6 +68,18 @@ impl Row {
         }
     }
 
+    /// Whether nothing could be judged: training diverged.
+    #[must_use]
+    pub fn has_no_score(&self) -> bool {
+        [self.probe, self.knn, self.finetune].iter().all(Option::is_none)
+    }
+
+    /// Which row of a study it is, in words.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{}, labels {}, seed {}", self.value, self.labels, self.seed)
+    }
+
     /// Which row of a study it is.
     #[must_use]
     pub fn place(&self) -> Place {

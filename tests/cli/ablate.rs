@@ -308,6 +308,10 @@ fn bad_input_is_refused_before_anything_is_run() {
     place.refused(&["ablate", "--resume", "set", "--seeds", "3"], &["--resume", "--seeds"]);
     place.refused(&["ablate", "--resume", "set", "--device", "cpu"], &["--resume", "--device"]);
     refused("mask-ratio=0.5,0.6", &["--tune", "run.seed=1,2"], &["--tune", "--seeds"]);
+    refused("mask-ratio=0.5,0.6", &["--set", "run.seed=1"], &["--set", "run.seed"]);
+    refused("mask-ratio=0.5,0.6", &["--finetune-set", "run.seed=1"], &["--finetune-set", "run.seed"]);
+    refused("optim.batch_size=8,4000", &[], &["optim.batch_size", "4000"]);
+    refused("optim.blr=1e-3,1e300", &[], &["optim.blr", "at most 80 bytes"]);
     place.refused(
         &["ablate", "--plan", "plan.toml", "--labels", "1", "--out", "new"],
         &["--plan", "--labels"],

@@ -56,7 +56,7 @@ fn tables_count_a_row_once_and_hold_scores() {
     refused(&place, "curves.csv", other, "redraw", &["measure", "fine-tuning, linear probe, k-NN", "tuning"]);
 
     // As other programs write the fraction of the labels.
-    let names = [&TABLES[..], &["results.md", "figure.svg"]].concat();
+    let names = ["results.md", "figure.svg"];
     let before: Vec<String> = names.iter().map(|name| place.text(&format!("out/{name}"))).collect();
     for table in TABLES {
         let path = format!("out/{table}");
@@ -129,6 +129,41 @@ fn a_candidate_that_diverges_loses() {
     let (good, bad) = ((Some("0.001"), true), (Some("1000000.0"), false));
     assert_eq!(judged, [good, bad, good, bad, good, good], "{rows:?}");
     assert!(place.text("out/results.md").contains("diverged"));
+}
+
+#[test]
+fn a_value_that_diverges_has_no_scores_and_the_others_go_on() {
+    let place = place();
+    let study = [&args("optim.lr=1e-3,1000000.0", "out")[..], &["--no-finetune", "--epochs", "3"]].concat();
+    let output = place.run(&[&study[..], &["--json"]].concat());
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let judged: Vec<_> = rows.iter().map(|row| (row["value"].as_str(), row["probe"].is_number())).collect();
+    let (good, bad) = ((Some("0.001"), true), (Some("1000000.0"), false));
+    assert_eq!(judged, [good, bad, good, bad]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1000000.0, labels 1, seed 0 diverged"));
+    let said = "since training diverged: 1000000.0, labels 1, seed 0; 1000000.0, labels 1, seed 1";
+    assert!(place.text("out/results.md").contains(said), "{}", place.text("out/results.md"));
+    place.done(&["ablate", "--resume", "out"]);
+}
+
+#[test]
+fn a_run_whose_report_is_missing_gets_it_and_redrawing_leaves_the_tables_alone() {
+    let place = finished();
+    let report = "out/mask-ratio=0.5/seed-0/pretrain/report.html";
+    std::fs::remove_file(place.path(report)).unwrap();
+    let table = place.text("out/results.csv");
+    let without = |lines: &str| {
+        lines.lines().filter(|line| !line.starts_with("0.5,classify,1,0")).collect::<Vec<_>>().join("\n")
+            + "\n"
+    };
+    place.write("out/results.csv", without(&table));
+    let samples = place.text("out/resamples.csv");
+    place.done(&["ablate", "--resume", "out", "--redraw"]);
+    assert_eq!((place.text("out/results.csv"), place.text("out/resamples.csv")), (without(&table), samples));
+    place.done(&["ablate", "--resume", "out"]);
+    assert!(place.path(report).is_file());
+    place.refused(&["ablate", "--redraw", "--vary", "mask-ratio=0.5,0.6", "--out", "new"], &["--redraw"]);
+    place.refused(&["ablate", "--redraw", "--out", "new"], &["--redraw"]);
 }
 
 #[test]
