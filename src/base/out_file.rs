@@ -24,15 +24,16 @@ pub fn check_out_file(flag: &str, path: &Path, endings: &[&str], overwrite: bool
     Ok(())
 }
 
-/// Refuses to write a file that is one of those that are `read`, or lies in a folder that is; `what` they are. `flag` is what the
-/// error names.
+/// Refuses to write what is one of those that are `read`, lies in a folder that is, or is a folder in which one lies; `what` they
+/// are. `flag` is what the error names.
 ///
 /// # Errors
 /// If it is: what is read is not overwritten, whatever other flags say.
 pub fn check_spared(flag: &str, path: &Path, read: &[PathBuf], what: &str) -> Result<()> {
     let Ok(place) = path.canonicalize() else { return Ok(()) };
-    if read.iter().any(|read| read.canonicalize().is_ok_and(|read| place.starts_with(read))) {
-        let expected = format!("another file than {what}, which are not overwritten");
+    let meets = |read: PathBuf| place.starts_with(&read) || read.starts_with(&place);
+    if read.iter().any(|read| read.canonicalize().is_ok_and(meets)) {
+        let expected = format!("another place than {what}, which are not overwritten");
         return Err(Error::setting(flag, expected, path.display()));
     }
     Ok(())

@@ -249,7 +249,7 @@ impl File {
     pub fn read<F: Real>(&self, name: &str) -> Result<Vec<F>> {
         let info = self.real(name)?;
         let mut values = vec![F::zero(); info.shape.iter().product()];
-        self.read_into(info, &mut values)?;
+        self.read_into(name, info, &mut values)?;
         Ok(values)
     }
 
@@ -290,7 +290,7 @@ impl File {
 
     /// Fills `values`, which have the tensor's length.
     pub(super) fn read_onto<F: Real>(&self, name: &str, values: &mut [F]) -> Result<()> {
-        self.read_into(self.real(name)?, values)
+        self.read_into(name, self.real(name)?, values)
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo> {
@@ -305,17 +305,28 @@ impl File {
         }
     }
 
-    fn read_into<F: Real>(&self, info: &TensorInfo, values: &mut [F]) -> Result<()> {
-        let mut rest = values.iter_mut();
+    /// Rounds where the file has more digits than `F`; what is finite stays finite.
+    fn read_into<F: Real>(&self, name: &str, info: &TensorInfo, values: &mut [F]) -> Result<()> {
+        let (mut rest, mut too_large) = (values.iter_mut(), None);
         self.blocks(info, |block| {
             if info.dtype == Dtype::F32 {
                 let numbers = block.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b)));
-                rest.by_ref().zip(numbers).for_each(|(slot, x)| *slot = F::of(x));
+                // Numbers first: a slot is taken only where one is left.
+                numbers.zip(rest.by_ref()).for_each(|(x, slot)| *slot = F::of(x));
             } else {
                 let numbers = block.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b));
-                rest.by_ref().zip(numbers).for_each(|(slot, x)| *slot = F::of(x));
+                for (x, slot) in numbers.zip(rest.by_ref()) {
+                    *slot = F::of(x);
+                    if x.is_finite() && !slot.is_finite() {
+                        too_large.get_or_insert(x);
+                    }
+                }
             }
-        })
+        })?;
+        match too_large {
+            Some(x) => Err(Error::input(&self.path, name, format!("numbers that {} can hold", F::NAME), x)),
+            None => Ok(()),
+        }
     }
 
     /// Hands a tensor's bytes to `take`, block by block; an element is never cut in two.
@@ -375,7 +386,7 @@ fn fill<F: Real>(file: &File, slots: Vec<(String, Vec<usize>, &mut [F])>, extra:
         }
     }
     for (name, _, values) in slots {
-        file.read_into(file.info(&name)?, values)?;
+        file.read_into(&name, file.info(&name)?, values)?;
     }
     Ok(())
 }

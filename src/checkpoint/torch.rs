@@ -11,8 +11,7 @@ const PICKLE: [u8; 2] = [0x80, 2];
 
 /// Whether a file that is no safetensors file is one of PyTorch.
 pub(super) fn is_pickle(path: &Path, head: [u8; 8]) -> bool {
-    let named =
-        path.extension().is_some_and(|end| ["pth", "pt", "bin", "ckpt"].iter().any(|name| end == *name));
+    let named = path.extension().is_some_and(|end| ["pth", "pt", "ckpt"].iter().any(|name| end == *name));
     named || head.starts_with(&ZIP) || head.starts_with(&PICKLE)
 }
 

@@ -1,6 +1,6 @@
 //! Checking a checkpoint byte by byte without loading it into a model.
 
-use super::dir::{MODEL, NAME, OPTIMIZER, PREVIOUS, STATE, verified};
+use super::dir::{MODEL, NAME, OPTIMIZER, PREVIOUS, STATE, find, verified};
 use super::state::State;
 use super::{keep, tensors};
 use crate::base::{Error, Result};
@@ -44,13 +44,10 @@ impl Verified {
 pub fn verify(path: &Path) -> Result<Vec<Verified>> {
     let mut dirs: Vec<PathBuf> = keep::older(path)?.into_iter().map(|(_, dir)| dir).collect();
     dirs.extend([PREVIOUS, NAME].map(|name| path.join(name)).into_iter().filter(|dir| dir.is_dir()));
-    let is_one = [STATE, MODEL, OPTIMIZER].iter().any(|name| path.join(name).is_file());
-    if dirs.is_empty() && is_one {
-        dirs.push(path.to_path_buf());
-    }
+    // Weights alone are no checkpoint: other programs' folders have a file of that name.
+    let is_one = [STATE, OPTIMIZER].iter().any(|name| path.join(name).is_file());
     if dirs.is_empty() {
-        let found = if path.is_dir() { "a folder without one" } else { "no such folder" };
-        return Err(Error::input(path, NAME, "a run directory or a checkpoint folder", found));
+        dirs.push(if is_one { path.to_path_buf() } else { find(path)? });
     }
     Ok(dirs.into_iter().map(one).collect())
 }

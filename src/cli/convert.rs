@@ -19,7 +19,8 @@ safetensors file with the names of facebookresearch/mae or timm. Every tensor mu
 leaves out decoder, head and pooler. A .pth file is answered with the lines of Python that convert it.
 
 A file's shapes do not tell the number of heads: --to hf and --to run need --preset or --config then. Mean and standard \
-deviation of the pixels come from the run, the folder's preprocessor_config.json, or --mean and --std.";
+deviation of the pixels come from the run, the folder's preprocessor_config.json, --mean and --std, or from --config or --preset \
+where these name them.";
 
 /// Flags of `vit-mae convert`.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -56,7 +57,7 @@ pub(crate) struct Args {
     /// Standard deviation of each channel
     #[arg(long, value_name = "S,…", value_delimiter = ',', num_args = 1)]
     std: Option<Vec<f32>>,
-    /// Replace what an earlier conversion wrote to DST
+    /// Replace what an earlier conversion wrote to DST; a run that was trained is never replaced
     #[arg(long)]
     overwrite: bool,
     /// Print the result as one JSON document

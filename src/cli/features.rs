@@ -98,8 +98,10 @@ fn write(args: &Args, checkpoint: &Path, out: &Path) -> Result<()> {
     source::use_data(&mut pretrained.data, args.data.as_deref(), args.format.as_deref());
     let input = pretrained.input();
     let Pretrained { encoder, data, run, checkpoint, .. } = pretrained;
-    let read = data.path.as_slice();
-    export.files().iter().try_for_each(|file| check_spared("--out", file, read, "those of the data"))?;
+    for file in export.files() {
+        check_spared("--out", &file, data.path.as_slice(), "those of the data")?;
+        check_spared("--out", &file, std::slice::from_ref(&checkpoint.dir), "those of the checkpoint")?;
+    }
     let dataset = source::open_split(&data, args.split.into())?;
     super::stderr::notes(dataset.notes());
     let engine = args.device.engine(run.gemm)?;

@@ -8,6 +8,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::path::PathBuf;
 use toml::Value;
 use vit_mae::Result;
+use vit_mae::base::out_file::check_spared;
+use vit_mae::checkpoint::dir;
 use vit_mae::config::Overrides;
 use vit_mae::config::resolve::changed;
 use vit_mae::models::classify::Pooling;
@@ -41,13 +43,18 @@ pub(crate) struct Args {
     #[arg(long, default_value = Classify::TRANSFER, value_parser = tasks(), conflicts_with = "resume")]
     task: String,
     /// The pre-training run whose encoder is fine-tuned
-    #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "preset"])]
+    #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "from_scratch"])]
     checkpoint: Option<PathBuf>,
     /// Start from random weights instead: the supervised baseline
     #[arg(long)]
     from_scratch: bool,
     /// With --from-scratch: the architecture and data of this preset
-    #[arg(long, requires = "from_scratch", conflicts_with = "checkpoint")]
+    #[arg(
+        long,
+        requires = "from_scratch",
+        conflicts_with = "checkpoint",
+        required_if_eq("from_scratch", "true")
+    )]
     preset: Option<String>,
     /// Start from these settings: small, paper
     #[arg(long, default_value = DEFAULT_RECIPE)]
@@ -111,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.resume {
         None => with_transfer(&args.task, with),
         Some(path) => {
-            let settings = settings_of(&RunDir::open(path)?)?;
+            let settings = settings_of(&RunDir::look_at(path)?)?;
             with_transfer_of(&settings, path, with)
         }
     }
@@ -131,12 +138,13 @@ impl WithTransfer for Finetuning<'_> {
         let Self { args, overrides, threads } = self;
         let file = args.training.config.as_deref();
         let run = if let Some(path) = &args.resume {
-            let run = RunDir::open(path)?;
             if args.training.print_config {
-                return print_config(&preview::<T::Config>(&run, file, overrides)?);
+                return print_config(&preview::<T::Config>(&RunDir::look_at(path)?, file, overrides)?);
             }
-            Run::<T>::resume_among(ranks(), run, |before| Ok(changed(before, file, overrides)?.config))
-                .map_err(|error| overrides.name_variable(error))?
+            Run::<T>::resume_among(ranks(), RunDir::open(path)?, |before| {
+                Ok(changed(before, file, overrides)?.config)
+            })
+            .map_err(|error| overrides.name_variable(error))?
         } else {
             let start = args.start()?;
             let resolved = T::layered(&args.recipe, (start.given()?, &args.origin()), file, overrides)?;
@@ -146,6 +154,9 @@ impl WithTransfer for Finetuning<'_> {
             // Everything is looked at before a folder is made.
             let (out, overwrite) = (&args.training.out, args.training.overwrite);
             RunDir::check(out.as_deref(), overwrite)?;
+            if let (Some(out), Some(start)) = (out, &args.checkpoint) {
+                check_spared("--out", out, &[dir::find(start)?], "the weights that it starts from")?;
+            }
             Run::<T>::new_among(ranks(), resolved.config, &start, || RunDir::create(out.clone(), overwrite))?
         };
         train(run, &args.training, threads, &super::command_line())

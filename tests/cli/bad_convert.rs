@@ -203,6 +203,38 @@ fn a_file_that_does_not_fit_the_architecture_given_for_it_is_refused() {
 }
 
 #[test]
+fn numbers_too_large_for_f32_are_refused_by_the_name_of_their_tensor() {
+    let place = place();
+    let file = File::open(place.path("hf/model.safetensors")).unwrap();
+    let mut all: Vec<(String, Vec<usize>, Vec<f64>)> = file
+        .names()
+        .into_iter()
+        .map(|name| (name.clone(), file.shape(&name).unwrap().to_vec(), file.read(&name).unwrap()))
+        .collect();
+    let write = |all: &[(String, Vec<usize>, Vec<f64>)]| {
+        let entries =
+            all.iter().map(|(name, shape, values)| (name.clone(), shape.clone(), values.as_slice()));
+        tensors::write(&place.path("hf/model.safetensors"), entries, &BTreeMap::new()).unwrap();
+    };
+    let last = all.iter().position(|(name, ..)| name == "vit.layernorm.bias").unwrap();
+    all[last].2[1] = 1e200;
+    write(&all);
+    place.refused(&TO_RUN, &["hf/model.safetensors", "norm.bias", "f32", "found 1000000"]);
+    all[last].2[1] = f64::from(f32::MAX);
+    write(&all);
+    place.done(&TO_RUN);
+}
+
+#[test]
+fn the_pixels_of_a_preset_that_nobody_named_are_not_taken_for_those_of_the_weights() {
+    let place = Place::trained(&["--epochs", "1", "--in-chans", "3"]);
+    place.done(&["convert", "run", "w.safetensors", "--to", "reference"]);
+    let to_hf = ["convert", "w.safetensors", "out", "--to", "hf", "--config", "tiny.toml"];
+    place.refused(&to_hf, &["--mean", "3 numbers", "none"]);
+    place.done(&[&to_hf[..], &["--mean", "0.1,0.2,0.3", "--std", "0.4,0.5,0.6"]].concat());
+}
+
+#[test]
 fn a_file_of_pytorch_is_answered_with_the_two_lines_that_convert_it() {
     let place = place();
     let recipe = ["weights_only=True", "save_file", "w.safetensors", "torch.load"];

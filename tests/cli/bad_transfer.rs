@@ -153,3 +153,16 @@ fn a_split_that_is_not_there_is_named() {
     let args = ["features", "--checkpoint", "run", "--split", "test", "--out", "f.npy"];
     place.refused(&args, &["images", "split", "a sub-folder called test", "none"]);
 }
+
+#[test]
+fn the_run_that_is_fine_tuned_is_not_replaced_and_one_from_scratch_needs_a_preset() {
+    let place = place();
+    let before = place.listing();
+    for checkpoint in ["run", "run/checkpoint"] {
+        let over = ["finetune", "--checkpoint", checkpoint, "--data", "set", "--out", "run", "--overwrite"];
+        place.refused(&over, &["--out", "the weights that it starts from"]);
+    }
+    assert!(place.listing() == before, "nothing was changed");
+    place.refused(&["finetune", "--from-scratch", "--data", "set", "--out", "new"], &["--preset"]);
+    place.refused(&["finetune", "--data", "set", "--out", "new"], &["--checkpoint"]);
+}

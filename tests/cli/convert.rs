@@ -229,6 +229,13 @@ fn a_classifier_of_the_class_token_goes_everywhere_and_is_judged_the_same() {
     let config = json(&place, "hf/config.json");
     assert_eq!(config["architectures"][0], "ViTForImageClassification");
     assert_eq!(config["id2label"], serde_json::json!({"0": "across", "1": "down"}));
+    for wrong in [r#"{"0":"across","1":"across"}"#, r#"{"0":"across","1":""}"#] {
+        let mut document = config.clone();
+        document["id2label"] = serde_json::from_str(wrong).unwrap();
+        place.write("hf/config.json", document.to_string());
+        place.refused(&["convert", "hf", "wrong", "--to", "run"], &["id2label", "a name of its own"]);
+    }
+    place.write("hf/config.json", config.to_string());
     converted(&place, &["hf", "head.safetensors", "--to", "reference"]);
     let weights = bits(&place, "tuned/checkpoint/model.safetensors");
     assert_eq!(bits(&place, "head.safetensors"), weights);
@@ -283,4 +290,22 @@ fn nothing_is_replaced_that_a_conversion_did_not_write() {
     place.refused(&["convert", "run", "again", "--to", "run"], &["--to", "already"]);
     converted(&place, &["run", "w.safetensors", "--to", "reference", "--overwrite"]);
     fs::remove_file(place.path("w.safetensors")).unwrap();
+    let before = place.listing();
+    for (args, words) in [
+        (["hf", "run", "--to", "run"], ["DST", "trained is not replaced"]),
+        (["run", "run/checkpoint/model.safetensors", "--to", "reference"], ["DST", "those that are read"]),
+        (["run/checkpoint", "run/checkpoint/optimizer.safetensors", "--to", "reference"], ["DST", "read"]),
+        (["hf", "hf/model.safetensors", "--to", "reference"], ["DST", "those that are read"]),
+        (["hf", "hf", "--to", "hf"], ["DST", "those that are read"]),
+    ] {
+        place.refused(&[&["convert"], &args[..], &["--overwrite"]].concat(), &words);
+    }
+    let over = "run/checkpoint/model.safetensors";
+    place.refused(
+        &["features", "--checkpoint", "run", "--out", over, "--overwrite"],
+        &["--out", "checkpoint"],
+    );
+    assert!(place.listing() == before, "nothing was changed");
+    converted(&place, &["hf", "imported", "--to", "run"]);
+    converted(&place, &["hf", "imported", "--to", "run", "--overwrite"]);
 }

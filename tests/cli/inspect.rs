@@ -164,6 +164,11 @@ fn what_is_no_checkpoint_is_refused() {
         place.write("bad.safetensors", bad);
         place.refused(&["inspect", "bad.safetensors"], &["bad.safetensors", "expected"]);
     }
+    place.refused(&["inspect", "bad.safetensors"], &["bad.safetensors", "mlp.fc2"]);
+    place.done(&["convert", "run", "hf", "--to", "hf"]);
+    place.refused(&["inspect", "--verify", "hf"], &["hf", "a folder of Hugging Face"]);
+    place.refused(&["inspect", "--verify", "cut.safetensors"], &["cut.safetensors", "a file"]);
+    place.refused(&["inspect", "run/checkpoint/state.bin"], &["state.bin", "expected"]);
     let mut flipped = good.clone();
     let last = flipped.len() - 1;
     flipped[last] ^= 1;

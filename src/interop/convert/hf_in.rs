@@ -156,7 +156,14 @@ fn classes_of(keys: &Keys, count: usize) -> Result<Vec<String>> {
         let map = value.as_object().filter(|map| map.len() == count)?;
         (0..count).map(|i| Some(map.get(&i.to_string())?.as_str()?.to_owned())).collect::<Option<Vec<_>>>()
     })?;
-    Ok(names.unwrap_or_default())
+    let names = names.unwrap_or_default();
+    let repeated = |(i, name): (usize, &String)| name.is_empty() || names[..i].contains(name);
+    match names.iter().enumerate().find(|class| repeated(*class)) {
+        Some((i, name)) => {
+            Err(keys.wrong("id2label", "a name of its own for each class", format!("\"{i}\": {name:?}")))
+        }
+        None => Ok(names),
+    }
 }
 
 /// Mean and standard deviation, where the folder says them.

@@ -9,12 +9,11 @@ pub mod shapes;
 pub mod source;
 
 use crate::base::disk::Os;
-use crate::base::out_file::check_out_file;
+use crate::base::out_file::{check_out_file, check_spared};
 use crate::base::{Error, Result};
 use crate::checkpoint::atomic::replace_on;
-use crate::checkpoint::{Layout, renamed, tensors};
+use crate::checkpoint::{Layout, dir, renamed, tensors};
 use crate::tasks::mae::Config;
-use crate::train::run_dir::RunDir;
 use run_out::Imported;
 use serde::Serialize;
 use source::{About, Architecture, Model, Source};
@@ -188,7 +187,15 @@ impl Given {
             return Ok(None);
         }
         let preset = self.preset.as_deref().unwrap_or(run_out::PRESET);
-        Config::resolve(preset, self.config.as_deref(), self.set.clone()).map(Some)
+        let resolved = Config::layered(preset, self.config.as_deref(), &self.set.clone().into())?;
+        let mut config = resolved.config;
+        // A preset that nobody named says nothing of the pixels that the weights were trained on.
+        for (key, numbers) in [("data.mean", &mut config.data.mean), ("data.std", &mut config.data.std)] {
+            if self.preset.is_none() && resolved.origins.of(key).starts_with("preset") {
+                *numbers = None;
+            }
+        }
+        Ok(Some(config))
     }
 
     /// Lets flags say mean and standard deviation.
@@ -211,15 +218,16 @@ impl Given {
     }
 }
 
-/// Refuses a destination that cannot be meant, before the work.
+/// Refuses a destination that cannot be meant, before the work: what is converted is not replaced, nor is anything that no
+/// conversion wrote.
 fn check_destination(ask: &Conversion) -> Result<()> {
     let path = &ask.destination;
+    let mut read = vec![dir::find(&ask.source).unwrap_or_else(|_| ask.source.clone())];
+    read.extend(ask.given.config.clone());
+    check_spared("DST", path, &read, "those that are read")?;
     match ask.to {
         Target::Hf => hf_out::check(path, ask.overwrite),
-        Target::Run => RunDir::check(Some(path), ask.overwrite).map_err(|error| match error {
-            Error::Setting { expected, found, .. } => Error::setting("DST", expected, found),
-            other => other,
-        }),
+        Target::Run => run_out::check(path, ask.overwrite),
         Target::Reference | Target::Timm => check_out_file("DST", path, &["safetensors"], ask.overwrite),
     }
 }

@@ -3,6 +3,7 @@
 use super::Conversion;
 use super::source::{Architecture, Model, Source};
 use crate::base::{Error, Result};
+use crate::checkpoint::{State, dir};
 use crate::config::settings::Settings;
 use crate::models::classify::{Classifier, ClassifierConfig};
 use crate::models::mae::Mae;
@@ -14,6 +15,8 @@ use crate::tasks::transfer::DEFAULT_RECIPE;
 use crate::train::run_dir::RunDir;
 use crate::train::run_log::RunLog;
 use crate::train::save;
+use std::fs;
+use std::path::Path;
 use toml::{Table, Value};
 
 /// The preset that gives a run's settings for training where its source says nothing of them.
@@ -32,6 +35,26 @@ pub(super) enum Imported {
 pub(super) struct Run<S, P> {
     settings: S,
     model: P,
+}
+
+/// Refuses a folder that must not become a run directory: one with files in it that no conversion wrote.
+///
+/// # Errors
+/// If it is a file, or holds anything but a run that was never trained and may be replaced.
+pub(super) fn check(path: &Path, overwrite: bool) -> Result<()> {
+    RunDir::check(Some(path), overwrite).map_err(|error| match error {
+        Error::Setting { expected, found, .. } => Error::setting("DST", expected, found),
+        other => other,
+    })?;
+    let Ok(run) = RunDir::look_at(path) else { return Ok(()) };
+    let saved = dir::find(path).and_then(|found| State::read(&found.join(dir::STATE)));
+    let logged = fs::metadata(run.metrics()).is_ok_and(|log| log.len() > 0);
+    if logged || saved.is_ok_and(|state| state.step > 0) {
+        let expected =
+            "a new folder, or the run of an earlier conversion: a run that was trained is not replaced";
+        return Err(Error::setting("DST", expected, path.display()));
+    }
+    Ok(())
 }
 
 impl Imported {
