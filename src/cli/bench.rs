@@ -90,7 +90,7 @@ pub(crate) struct Args {
     )]
     assume_network: Vec<f64>,
     /// Measure a variant that the paper compares with
-    #[arg(long, conflicts_with = "method")]
+    #[arg(long, conflicts_with_all = ["method", "task", "assume_gpu", "assume_network"])]
     ablate: Option<Ablation>,
     /// One line of JSON; a variant's figures are in a field with its name
     #[arg(long)]

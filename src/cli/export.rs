@@ -2,6 +2,7 @@
 
 use super::judged::Folder;
 use super::outln;
+use super::stderr::note;
 use std::fs;
 use std::path::{Path, PathBuf};
 use vit_mae::base::out_file::check_out_file;
@@ -54,6 +55,7 @@ enum Form {
 /// Writes the file, and says where.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let run = RunDir::look_at(&args.run)?;
+    let torn = metrics::is_torn(&run.metrics());
     let (file, bytes) = match args.to {
         Form::Csv => {
             check_out_file("--out", &args.out, &["csv"], args.overwrite)?;
@@ -76,15 +78,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             (args.out.join(name), bytes.len())
         }
     };
+    if torn {
+        note(
+            "the last line of metrics.jsonl is cut short, as a run that is writing it or was killed leaves it; it was left out",
+        );
+    }
     if args.json {
-        outln!("{}", serde_json::json!({ "run": run.path(), "file": file, "bytes": bytes }));
+        outln!("{}", serde_json::json!({ "run": run.path(), "file": file, "bytes": bytes, "torn": torn }));
     } else {
         outln!("{}", file.display());
     }
     Ok(())
 }
 
-/// The event files in a folder, if it is there.
+/// The event files of earlier exports in a folder, if it is there. Beside those of anything else TensorBoard would show two runs as
+/// one, and they are not replaced.
 fn earlier_events(folder: &Path) -> Result<Vec<String>> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
     let mut names = Vec::new();
@@ -92,5 +100,12 @@ fn earlier_events(folder: &Path) -> Result<Vec<String>> {
         names.push(entry.map_err(Error::read(folder))?.file_name().to_string_lossy().into_owned());
     }
     names.retain(|name| is_event_file(name));
-    Ok(names)
+    match names.iter().find(|name| !tensorboard::is_export(name)) {
+        Some(name) => {
+            let expected =
+                "a folder without event files of a run or of other programs, which are not replaced";
+            Err(Error::setting("--out", expected, folder.join(name).display()))
+        }
+        None => Ok(names),
+    }
 }

@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.resume {
         None => with_method(&args.method, with),
         Some(path) => {
-            let state = resume::settings_of(&RunDir::open(path)?)?;
+            let state = resume::settings_of(&RunDir::look_at(path)?)?;
             with_task_of(&state, path, Resuming { path, with })
         }
     }
@@ -157,10 +157,11 @@ impl WithTask for Resuming<'_> {
 
     fn run<T: Task>(self) -> Result<()> {
         let Self { path, with: Pretraining { args, overrides, threads } } = self;
-        let (run, file) = (RunDir::open(path)?, args.training.config.as_deref());
+        let file = args.training.config.as_deref();
         if args.training.print_config {
-            return print_config(&preview::<T::Config>(&run, file, overrides)?);
+            return print_config(&preview::<T::Config>(&RunDir::look_at(path)?, file, overrides)?);
         }
+        let run = RunDir::open(path)?;
         let command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
         let run = Run::<T>::resume_among(ranks(), run, |before| Ok(changed(before, file, overrides)?.config));
         train(run.map_err(|error| overrides.name_variable(error))?, &args.training, threads, &command)

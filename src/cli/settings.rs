@@ -72,5 +72,7 @@ fn parse_assignment(text: &str) -> Result<Override> {
     let expected = "section.key=value, the value in TOML (text in quotes, for example data.format='\"idx\"')";
     let wrong = || Error::setting("--set", expected, text);
     let (key, value) = text.split_once('=').ok_or_else(wrong)?;
-    Ok((key.trim().to_owned(), value.trim().parse().map_err(|_| wrong())?))
+    let no_value =
+        |e: toml::de::Error| Error::setting("--set", expected, format!("{text} ({})", e.message()));
+    Ok((key.trim().to_owned(), value.trim().parse().map_err(no_value)?))
 }

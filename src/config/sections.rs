@@ -164,7 +164,8 @@ impl DataConfig {
         }
         for (key, values, positive) in [("data.mean", &self.mean, false), ("data.std", &self.std, true)] {
             if let Some(values) = values {
-                let expected = format!("{in_chans} finite numbers, one a channel");
+                let kind = if positive { "positive" } else { "finite" };
+                let expected = format!("{in_chans} {kind} numbers, one a channel");
                 let possible = values.len() == in_chans
                     && values.iter().all(|x| x.is_finite() && (*x > 0.0 || !positive));
                 require(possible, key, expected, format!("{values:?}"))?;

@@ -116,6 +116,12 @@ pub fn read(path: &Path) -> Result<Vec<Record>> {
     parse(path, &fs::read(path).map_err(Error::read(path))?)
 }
 
+/// Whether the last line is one that a crash cut short, or that is being written.
+#[must_use]
+pub fn is_torn(path: &Path) -> bool {
+    fs::read(path).is_ok_and(|bytes| bytes.last().is_some_and(|last| *last != b'\n'))
+}
+
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Record>> {
     let text = text(path, "text", bytes)?;
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);

@@ -14,6 +14,16 @@ use std::time::UNIX_EPOCH;
 /// How the names of event files begin; TensorBoard looks for the middle part.
 pub(super) const NAME: &str = "events.out.tfevents.";
 
+/// How the names of exports end.
+const EXPORT: &str = ".vit-mae";
+
+/// Whether an event file has the name of an export, which another export may replace.
+#[must_use]
+pub fn is_export(name: &str) -> bool {
+    let time = name.strip_prefix(NAME).and_then(|rest| rest.strip_suffix(EXPORT));
+    time.is_some_and(|time| !time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// A whole run as one event file: its name and its content.
 ///
 /// The log has no times of day. The last record gets the time at which the log was last written to, and the others lie
@@ -35,7 +45,7 @@ pub fn export(run: &RunDir) -> Result<(String, Vec<u8>)> {
             }
         }
     }
-    Ok((format!("{NAME}{:010.0}.vit-mae", clock.end), bytes))
+    Ok((format!("{NAME}{:010.0}{EXPORT}", clock.end), bytes))
 }
 
 /// A record's numbers as an event, if it has any. TensorBoard has single precision.
