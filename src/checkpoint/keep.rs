@@ -11,6 +11,7 @@
 use super::atomic::sync_dir;
 use super::dir::{NAME, PARTIAL, PREVIOUS, STATE, find};
 use super::state::State;
+use super::write::CheckpointTarget;
 use crate::base::disk::Disk;
 use crate::base::{Error, Result};
 use std::fs;
@@ -43,11 +44,12 @@ pub fn older(run: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 /// Brings a run directory in order after a checkpoint was written, or after a crash at any instant: gives
-/// `checkpoint.previous` its place, removes what is incomplete, and all but `keep` checkpoints and the best.
+/// `checkpoint.previous` its place, removes what is incomplete, and all checkpoints but those that shall stay and the best.
 ///
 /// # Errors
 /// If something cannot be renamed or removed; a checkpoint is then still found.
-pub fn settle(disk: &dyn Disk, run: &Path, keep: usize) -> Result<()> {
+pub fn settle(target: CheckpointTarget<'_>) -> Result<()> {
+    let CheckpointTarget { disk, run, .. } = target;
     let (current, previous, partial) = (run.join(NAME), run.join(PREVIOUS), run.join(PARTIAL));
     remove(disk, &partial)?;
     if previous.exists() {
@@ -58,7 +60,7 @@ pub fn settle(disk: &dyn Disk, run: &Path, keep: usize) -> Result<()> {
         }
     }
     let Ok(last) = State::read(&current.join(STATE)) else { return Ok(()) };
-    prune(disk, run, &last, keep)
+    prune(target, &last)
 }
 
 /// The folder of the best checkpoint; of equally good ones the last.
@@ -101,14 +103,21 @@ fn shelve(disk: &dyn Disk, run: &Path, previous: &Path) -> Result<()> {
 }
 
 /// Removes the older checkpoints that are neither among the newest `keep − 1` nor the best of all.
-fn prune(disk: &dyn Disk, run: &Path, last: &State, keep: usize) -> Result<()> {
+fn prune(
+    CheckpointTarget { disk, run, keep, within_epochs }: CheckpointTarget<'_>,
+    last: &State,
+) -> Result<()> {
     let mut older = older(run)?;
     let best = best_step(last, &older);
     // Steps at or after the last one are of a future that a return to an older checkpoint has undone.
     let (past, undone): (Vec<_>, Vec<_>) = older.drain(..).partition(|(step, _)| *step < last.step);
+    let of_interruption = |(_, path): &(u64, PathBuf)| {
+        !within_epochs && State::read(&path.join(STATE)).is_ok_and(|state| state.position.steps > 0)
+    };
+    let (passing, past): (Vec<_>, Vec<_>) = past.into_iter().partition(of_interruption);
     let leaving = past.len().saturating_sub(keep.saturating_sub(1));
     let leaving = past.into_iter().take(leaving).filter(|(step, _)| Some(*step) != best);
-    leaving.chain(undone).try_for_each(|(_, path)| discard(disk, run, &path))?;
+    leaving.chain(passing).chain(undone).try_for_each(|(_, path)| discard(disk, run, &path))?;
     let shelf = run.join(OLDER);
     if fs::read_dir(&shelf).is_ok_and(|mut entries| entries.next().is_none()) {
         remove(disk, &shelf)?;

@@ -31,6 +31,9 @@ pub struct CheckpointTarget<'a> {
     pub run: &'a Path,
     /// How many checkpoints stay, at least 1; the best one stays besides.
     pub keep: usize,
+    /// Whether those from the middle of an epoch are among them. Where the run writes none itself, an interruption did, for the run
+    /// to go on from: it must not take another one's place.
+    pub within_epochs: bool,
 }
 
 impl Checkpoint {
@@ -53,9 +56,9 @@ impl Checkpoint {
         payload_bytes: u64,
         write_tensors: impl FnOnce(&Path, &Path) -> Result<Checksums>,
     ) -> Result<()> {
-        let CheckpointTarget { disk, run, keep } = target;
+        let CheckpointTarget { disk, run, .. } = target;
         let (current, previous, partial) = (run.join(NAME), run.join(PREVIOUS), run.join(PARTIAL));
-        keep::settle(disk, run, keep)?;
+        keep::settle(target)?;
         check_room(disk, run, payload_bytes + SPARE_BYTES)?;
         disk.create_dir_all(&partial).map_err(Error::write(&partial))?;
         state.checksums = write_tensors(&partial.join(MODEL), &partial.join(OPTIMIZER))?;
@@ -68,7 +71,7 @@ impl Checkpoint {
         }
         disk.rename(&partial, &current).map_err(Error::write(&current))?;
         sync_dir(disk, run)?;
-        keep::settle(disk, run, keep)
+        keep::settle(target)
     }
 }
 

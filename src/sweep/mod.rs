@@ -291,7 +291,13 @@ impl Ablation {
         let named = |value: &Value| format!("{}={}{with}, seed {seed}", plan.vary.name, Axis::label(value));
         let (point, name) = (plan.point(cell)?, format!("{}: pre-training", named(plan.pretrained(cell))));
         let (method, out) = (point.method, &pretrained);
-        let (data, run) = with_method(method, Pretraining { out, name: &name, point, observer })?;
+        let of_others = |folder: &dyn Fn(Cell<'_>) -> Result<PathBuf>| {
+            let others = plan.seeds.iter().filter(|&&other| other != seed);
+            others.map(|&seed| folder(Cell { seed, ..cell })).collect::<Result<Vec<_>>>()
+        };
+        let others = of_others(&|cell| self.pretrain_folder(cell))?;
+        let pretraining = Pretraining { out, others: &others, name: &name, point, observer };
+        let (data, run) = with_method(method, pretraining)?;
         let last = State::read(&dir::find(&pretrained)?.join(dir::STATE))?;
         let mut row = Row {
             pretrain_loss: last.history.last().filter(|_| !scratch).and_then(|epoch| epoch.score("loss")),
@@ -315,7 +321,8 @@ impl Ablation {
             let by = if plan.judge.tasks.len() > 1 { format!(", {task}") } else { String::new() };
             let name = format!("{}, labels {labels}{by}: fine-tuning", named(value));
             let (out, name, pretrained) = (&folder.join("finetune"), &name, &pretrained);
-            let with = Finetuning { plan, recipe, cell, out, name, pretrained, observer };
+            let others = of_others(&|cell| Ok(self.folder_for(cell).join("finetune")))?;
+            let with = Finetuning { plan, recipe, cell, out, others: &others, name, pretrained, observer };
             let tuned = with_transfer(task, with)?;
             row.resampled.extend(self.resampled(table::FINETUNING, tuned.per_picture.as_ref())?);
             let curve = tuned.curve.into_iter();

@@ -10,15 +10,16 @@ use crate::tasks::finetuning::WithTransfer;
 use crate::tasks::per_picture::PerPicture;
 use crate::tasks::pretraining::{Method, WithMethod};
 use crate::tasks::transfer::{Start, Transfer};
-use crate::train::RunDir;
 use crate::train::resume::settings_of;
 use crate::train::run::Run;
-use std::path::Path;
+use crate::train::{RunDir, Task};
+use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// A run of pre-training: begun, gone on with where it was interrupted, or left alone if it is done.
 pub(super) struct Pretraining<'a> {
     pub(super) out: &'a Path,
+    pub(super) others: &'a [PathBuf],
     pub(super) name: &'a str,
     pub(super) point: Point<'a>,
     pub(super) observer: &'a mut dyn AblationObserver,
@@ -29,7 +30,7 @@ impl WithMethod for Pretraining<'_> {
     type Output = (DataConfig, RunConfig);
 
     fn run<M: Method>(self) -> Result<Self::Output> {
-        let Self { out, name, point, observer } = self;
+        let Self { out, others, name, point, observer } = self;
         let config: M::Config = point.config()?;
         let (epochs, output) = (config.optim().epochs, (config.data().clone(), config.run().clone()));
         if is_complete(out, epochs) {
@@ -40,7 +41,8 @@ impl WithMethod for Pretraining<'_> {
             Run::<M>::resume(run, |before| as_planned(out, before, &config))?
         } else {
             let start = M::start_again(&config)?;
-            Run::<M>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
+            let run = Run::<M>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?;
+            same_data(others, run)?
         };
         let mut watch = observer.begins(name, epochs, run.steps_total());
         run.train("", &mut *watch)?;
@@ -54,6 +56,7 @@ pub(super) struct Finetuning<'a> {
     pub(super) recipe: &'a str,
     pub(super) cell: Cell<'a>,
     pub(super) out: &'a Path,
+    pub(super) others: &'a [PathBuf],
     pub(super) name: &'a str,
     pub(super) pretrained: &'a Path,
     pub(super) observer: &'a mut dyn AblationObserver,
@@ -76,14 +79,15 @@ impl WithTransfer for Finetuning<'_> {
     type Output = Finetuned;
 
     fn run<T: Transfer>(self) -> Result<Self::Output> {
-        let Self { plan, recipe, cell, out, name, pretrained, observer } = self;
+        let Self { plan, recipe, cell, out, others, name, pretrained, observer } = self;
         let scratch = plan.is_scratch(cell.value);
         let start = if scratch { Start::architecture_of } else { Start::pretrained }(pretrained)?;
         let config = plan.finetuning::<T>(recipe, &start, cell)?;
         let mut run = if let Ok(run) = RunDir::open(out) {
             Run::<T>::resume(run, |before| as_planned(out, before, &config))?
         } else {
-            Run::<T>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?
+            let run = Run::<T>::new(config, &start, || RunDir::create(Some(out.to_path_buf()), true))?;
+            same_data(others, run)?
         };
         let epochs = run.learner.config.optim().epochs;
         let mut watch = observer.begins(name, epochs, run.steps_total());
@@ -100,6 +104,24 @@ impl WithTransfer for Finetuning<'_> {
             secs: run.log.wall_secs(),
         })
     }
+}
+
+/// A new run of one value, unless it would learn from other data than those that are there with other seeds, so that the table would
+/// compare what cannot be compared; nothing is left of it then.
+///
+/// # Errors
+/// If it would.
+fn same_data<T: Task>(others: &[PathBuf], mut run: Run<T>) -> Result<Run<T>> {
+    for folder in others.iter().filter_map(|other| dir::find(other).ok()) {
+        let (found, now) = (State::read(&folder.join(dir::STATE))?.data_digest, run.data_digest());
+        if found != now {
+            run.log.run.discard()?;
+            let expected =
+                format!("{now:08x}, which the data has now: rows of other seeds were made from other data");
+            return Err(Error::input(&folder, "data digest", expected, format!("{found:08x}")));
+        }
+    }
+    Ok(run)
 }
 
 /// What a run fills in, or what may have moved with its folder: not compared with the plan.

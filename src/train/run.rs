@@ -38,6 +38,11 @@ pub struct Run<T: Task> {
 }
 
 impl<T: Task> Run<T> {
+    /// Digest of the data that it learns from.
+    pub fn data_digest(&self) -> u32 {
+        self.data_digest
+    }
+
     /// Optimiser steps done.
     pub fn steps_done(&self) -> u64 {
         self.log.epoch * self.learner.steps_per_epoch() + self.log.position.steps

@@ -4,6 +4,7 @@ use super::run_dir::RunDir;
 use super::run_log::RunLog;
 use crate::base::{Error, Real, Result};
 use crate::checkpoint::{Checkpoint, CheckpointTarget, Checksums, State, tensors};
+use crate::config::sections::RunConfig;
 use crate::config::settings::Settings;
 use crate::optim::{AdamW, clip};
 use crate::params::{Params, Tensor, TensorMut};
@@ -42,7 +43,13 @@ pub fn check_finite<F: Real>(params: &impl Params<F>, path: &Path, prefix: &str)
 
 /// Where a run's checkpoints are written.
 pub(crate) fn target<'a>(settings: &impl Settings, run: &'a RunDir) -> CheckpointTarget<'a> {
-    CheckpointTarget { disk: run.disk(), run: run.path(), keep: settings.run().keep }
+    let RunConfig { keep, checkpoint_every_steps, .. } = *settings.run();
+    CheckpointTarget {
+        disk: run.disk(),
+        run: run.path(),
+        keep,
+        within_epochs: checkpoint_every_steps.is_some(),
+    }
 }
 
 /// Tensors of a task's own to be read, under the prefixes of their names.

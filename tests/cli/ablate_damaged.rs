@@ -167,6 +167,23 @@ fn a_run_whose_report_is_missing_gets_it_and_redrawing_leaves_the_tables_alone()
 }
 
 #[test]
+fn other_data_than_that_of_the_rows_before_is_refused() {
+    let place = finished();
+    let table = place.text("out/results.csv");
+    let first: Vec<&str> = table.lines().filter(|line| !line.contains(",classify,1,1,")).collect();
+    place.write("out/results.csv", first.join("\n") + "\n");
+    for value in ["0.5", "0.75"] {
+        std::fs::remove_dir_all(place.path(&format!("out/mask-ratio={value}/seed-1"))).unwrap();
+    }
+    std::fs::remove_file(place.path("set/train/down/03.png")).unwrap();
+    let words = ["mask-ratio=0.5/seed-0/pretrain/checkpoint", "data digest", "other seeds"];
+    let output = place.run(&["ablate", "--resume", "out"]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && words.iter().all(|word| message.contains(word)), "{message}");
+    assert!(!place.path("out/mask-ratio=0.5/seed-1/pretrain").exists(), "nothing is left of the run");
+}
+
+#[test]
 fn no_two_values_share_a_folder() {
     let place = place();
     classes(&place, "set/a/train", &["across", "down"], 12);

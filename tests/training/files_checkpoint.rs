@@ -59,7 +59,7 @@ fn state(step: u64) -> State {
 }
 
 fn target(run: &Path) -> CheckpointTarget<'_> {
-    CheckpointTarget { disk: &Os, run, keep: 1 }
+    CheckpointTarget { disk: &Os, run, keep: 1, within_epochs: true }
 }
 
 fn write_checkpoint(run: &Path, step: u64) {
@@ -292,6 +292,23 @@ fn the_last_checkpoints_and_the_best_are_kept() {
     }
     // One before the last, and step 2, whose loss is the lowest.
     assert_eq!(kept, [vec![], vec![1], vec![2], vec![2, 3], vec![2, 4], vec![2, 5]]);
+}
+
+#[test]
+fn what_an_interruption_left_takes_no_other_checkpoints_place() {
+    for (within_epochs, left) in [(false, vec![1, 3]), (true, vec![3, 4])] {
+        let run = tempfile::tempdir().unwrap();
+        for (step, steps) in [(1, 0), (2, 7), (3, 0), (4, 7), (5, 0)] {
+            let state = State { position: Position { steps, ..Position::default() }, ..state(step) };
+            let target = CheckpointTarget { keep: 3, within_epochs, ..target(run.path()) };
+            Checkpoint::write(target, state, 0, |model, optimizer| {
+                Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
+            })
+            .unwrap();
+        }
+        let older = keep::older(run.path()).unwrap();
+        assert_eq!(older.into_iter().map(|(step, _)| step).collect::<Vec<_>>(), left);
+    }
 }
 
 #[test]
