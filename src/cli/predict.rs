@@ -31,9 +31,9 @@ pub(crate) struct Args {
     /// The images, PNG or JPEG
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// How many classes are named for each image
-    #[arg(long, default_value_t = 5)]
-    top: usize,
+    /// How many classes a classifier names for each image [default: 5]
+    #[arg(long)]
+    top: Option<usize>,
     /// See pictures window by window at their own size, where the model draws maps
     #[arg(long)]
     slide: bool,

@@ -235,6 +235,7 @@ fn flags_and_files_that_cannot_be_are_named() {
     place.refused(&[&predict[..], &["nowhere.png"]].concat(), &["nowhere.png"]);
     place.refused(&[&predict[..], &["tiny.toml"]].concat(), &["tiny.toml", "PNG or JPEG"]);
     place.refused(&[&predict[..], &["images/00.png", "--top", "0"]].concat(), &["--top", "at least 1"]);
+    place.refused(&[&predict[..], &["images/00.png", "--slide"]].concat(), &["--slide", "a model of maps"]);
     place.refused(&predict, &["IMAGE"]);
     place.write("judged/wrong.png", "mine");
     let eval = ["eval", "--checkpoint", "tuned", "--out", "judged"];

@@ -303,6 +303,7 @@ fn maps_that_are_written_are_the_maps_that_were_judged() {
     let over = image::load_from_memory(&place.read("seen/17.overlay.png")).unwrap();
     assert_eq!((over.width(), over.height()), (36, 40));
     place.refused(&["predict", "--checkpoint", "run", picture, "--out", "seen"], &["--out", "--overwrite"]);
+    place.refused(&["predict", "--checkpoint", "run", picture, "--top", "3"], &["--top", "a classifier"]);
     place.write("mine/17.png", place.read(picture));
     let over = ["predict", "--checkpoint", "run", "mine/17.png", "--out", "mine", "--overwrite"];
     place.refused(&over, &["--out", "not overwritten", "mine/17.png"]);

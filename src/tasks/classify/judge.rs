@@ -9,7 +9,7 @@ use crate::tasks::confusion;
 use crate::tasks::features::Listener;
 use crate::tasks::per_picture::PerPicture;
 use crate::tasks::transfer::{
-    JudgeRequest, Judged, PredictRequest, Predicted, Recipes, Transfer, json, load_best,
+    JudgeRequest, Judged, PredictRequest, Predicted, Recipes, Transfer, json, load_best, refuse,
 };
 use crate::train::readable::readable;
 use serde::Serialize;
@@ -35,6 +35,12 @@ struct Answer<'a> {
     predictions: Vec<Prediction>,
 }
 
+/// How many classes `predict` names where nothing else is asked.
+const NAMED: usize = 5;
+
+/// What would see windows.
+const AT_ONCE: &str = "a model of maps: a classifier sees an image at once";
+
 impl Transfer for Classify {
     const TRANSFER: &'static str = "classify";
 
@@ -53,13 +59,7 @@ impl Transfer for Classify {
     }
 
     fn judge(request: &JudgeRequest<'_>, listener: &dyn Listener) -> Result<Judged> {
-        if request.slide {
-            return Err(Error::setting(
-                "--slide",
-                "a model of maps: a classifier sees an image at once",
-                "true",
-            ));
-        }
+        refuse("--slide", request.slide, AT_ONCE)?;
         let (model, mut config, checkpoint) = load_best::<Self>(request.checkpoint)?;
         let (images, notes) = request.images(&mut config.data)?;
         let input = config.input();
@@ -102,13 +102,15 @@ impl Transfer for Classify {
     }
 
     fn predict(request: &PredictRequest<'_>) -> Result<Predicted> {
-        if request.top == 0 {
-            return Err(Error::setting("--top", "at least 1", request.top));
+        refuse("--slide", request.slide, AT_ONCE)?;
+        let top = request.top.unwrap_or(NAMED);
+        if top == 0 {
+            return Err(Error::setting("--top", "at least 1", top));
         }
         let (model, config, checkpoint) = load_best::<Self>(request.checkpoint)?;
         let (input, engine) = (config.input(), (request.engine)(config.run.gemm)?);
         let evaluator = config.evaluator(&model, &input, &checkpoint.dir, &engine);
-        let answers = request.pictures.iter().zip(evaluator.predict(request.pictures, request.top)?);
+        let answers = request.pictures.iter().zip(evaluator.predict(request.pictures, top)?);
         let answers: Vec<Answer> =
             answers.map(|(image, predictions)| Answer { image, predictions }).collect();
         let widest = config.finetune.classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);

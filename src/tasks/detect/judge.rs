@@ -19,7 +19,7 @@ use crate::tasks::features::Listener;
 use crate::tasks::per_picture::PerPicture;
 use crate::tasks::transfer::{
     JudgeRequest, Judged, PredictRequest, Predicted, Recipes, Transfer, file_name, json, layered, load_best,
-    percent, seen_as,
+    percent, refuse, seen_as,
 };
 use crate::train::readable::readable;
 use crate::train::task::Task;
@@ -28,6 +28,9 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use toml::Table;
+
+/// What would see windows.
+const AT_ONCE: &str = "a model of maps: a detector sees an image at once";
 
 /// The document of `eval`.
 #[derive(Serialize)]
@@ -108,7 +111,7 @@ impl Transfer for Detect {
     }
 
     fn judge(request: &JudgeRequest<'_>, listener: &dyn Listener) -> Result<Judged> {
-        refuse_windows(request.slide)?;
+        refuse("--slide", request.slide, AT_ONCE)?;
         let (model, mut config, checkpoint) = load_best::<Self>(request.checkpoint)?;
         let (images, mut notes) = request.images(&mut config.data)?;
         let images = seen_as(Self::TARGET, images);
@@ -148,7 +151,8 @@ impl Transfer for Detect {
     }
 
     fn predict(request: &PredictRequest<'_>) -> Result<Predicted> {
-        refuse_windows(request.slide)?;
+        refuse("--slide", request.slide, AT_ONCE)?;
+        refuse("--top", request.top.is_some(), "a classifier: a detector names one class for each object")?;
         let (model, config, checkpoint) = load_best::<Self>(request.checkpoint)?;
         let workers = WorkerPool::<f32, Detector<f32>>::new((request.engine)(config.run.gemm)?);
         let names = &config.finetune.classes;
@@ -187,14 +191,6 @@ fn trunk(model: toml::Value) -> std::result::Result<VitConfig, toml::de::Error> 
     let mut model: Table = model.try_into()?;
     model.remove("num_classes");
     Table::try_into(model)
-}
-
-fn refuse_windows(slide: bool) -> Result<()> {
-    if slide {
-        let expected = "a model of maps: a detector sees an image at once";
-        return Err(Error::setting("--slide", expected, "true"));
-    }
-    Ok(())
 }
 
 /// Precision against recall, means over the classes.

@@ -35,9 +35,9 @@ pub struct ClassSummary {
     pub objects: usize,
     /// AP by boxes; none without objects.
     pub box_ap: Option<f64>,
-    /// AP by masks.
+    /// AP by masks, none without objects; absent where no masks were judged.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mask_ap: Option<f64>,
+    pub mask_ap: Option<Option<f64>>,
 }
 
 /// The twelve figures by name.
@@ -56,7 +56,7 @@ impl Summary {
             class: name.clone(),
             objects: all().filter(|object| object.class == class).count(),
             box_ap: boxes[class],
-            mask_ap: masks.as_ref().and_then(|masks| masks[class]),
+            mask_ap: masks.as_ref().map(|masks| masks[class]),
         };
         Self {
             images: evaluation.images.len(),
@@ -102,7 +102,7 @@ impl Summary {
     pub fn classes(&self) -> Table {
         let masks = self.masks.is_some();
         let row = |class: &ClassSummary| {
-            let mask = masks.then(|| percent(class.mask_ap));
+            let mask = class.mask_ap.map(percent);
             let cells = [class.class.clone(), class.objects.to_string(), percent(class.box_ap)];
             cells.into_iter().chain(mask).collect()
         };

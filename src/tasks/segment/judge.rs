@@ -15,7 +15,7 @@ use crate::tasks::features::Listener;
 use crate::tasks::per_picture::PerPicture;
 use crate::tasks::transfer::{
     JudgeRequest, Judged, OVERLAY, PredictRequest, Predicted, Recipes, Transfer, file_name, json, load_best,
-    percent, seen_as,
+    percent, refuse, seen_as,
 };
 use crate::train::readable::readable;
 use crate::train::task::Task;
@@ -133,6 +133,11 @@ impl Transfer for Segment {
     }
 
     fn predict(request: &PredictRequest<'_>) -> Result<Predicted> {
+        refuse(
+            "--top",
+            request.top.is_some(),
+            "a classifier: a segmentation network names one class for each pixel",
+        )?;
         let (model, config, checkpoint) = load_best::<Self>(request.checkpoint)?;
         let workers = WorkerPool::<f32, Segmenter<f32>>::new((request.engine)(config.run.gemm)?);
         let names = &config.finetune.classes;

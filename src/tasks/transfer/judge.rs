@@ -72,12 +72,20 @@ pub struct PredictRequest<'a> {
     pub checkpoint: &'a Path,
     /// PNG or JPEG files.
     pub pictures: &'a [PathBuf],
-    /// How many classes are named, where a task names several.
-    pub top: usize,
+    /// How many classes are named, where the task names several.
+    pub top: Option<usize>,
     /// Whether pictures are seen window by window at their own size, where the task can.
     pub slide: bool,
     /// Opens what multiplies matrices.
     pub engine: &'a dyn Fn(Backend) -> Result<Engine>,
+}
+
+/// Refuses a flag that was given and of which a task makes nothing: `expected` says which model would.
+///
+/// # Errors
+/// If it was given.
+pub(crate) fn refuse(flag: &str, given: bool, expected: &str) -> Result<()> {
+    if given { Err(Error::setting(flag, expected, "given")) } else { Ok(()) }
 }
 
 /// What a model sees in them.
