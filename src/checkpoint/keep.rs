@@ -11,7 +11,7 @@
 use super::atomic::sync_dir;
 use super::dir::{NAME, PARTIAL, PREVIOUS, STATE, find};
 use super::state::State;
-use super::write::CheckpointTarget;
+use super::target::CheckpointTarget;
 use crate::base::disk::Disk;
 use crate::base::{Error, Result};
 use std::fs;

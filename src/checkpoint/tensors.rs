@@ -323,10 +323,8 @@ impl File {
                 }
             }
         })?;
-        match too_large {
-            Some(x) => Err(Error::input(&self.path, name, format!("numbers that {} can hold", F::NAME), x)),
-            None => Ok(()),
-        }
+        let wrong = |x| Err(Error::input(&self.path, name, format!("numbers that {} can hold", F::NAME), x));
+        too_large.map_or(Ok(()), wrong)
     }
 
     /// Hands a tensor's bytes to `take`, block by block; an element is never cut in two.

@@ -12,6 +12,7 @@ use super::atomic::{sync_dir, write_synced};
 use super::dir::{Checkpoint, MODEL, NAME, OPTIMIZER, PARTIAL, PREVIOUS, STATE};
 use super::keep;
 use super::state::{Checksums, State};
+use super::target::CheckpointTarget;
 use crate::base::disk::Disk;
 use crate::base::{Error, Result};
 use std::io::ErrorKind;
@@ -21,20 +22,6 @@ use std::path::Path;
 const PROGRAM: &str = concat!("vit-mae ", env!("CARGO_PKG_VERSION"));
 /// Room that is left for headers, the state and the file system's own needs.
 const SPARE_BYTES: u64 = 256 << 10;
-
-/// Where and how checkpoints are written.
-#[derive(Clone, Copy, Debug)]
-pub struct CheckpointTarget<'a> {
-    /// The disk.
-    pub disk: &'a dyn Disk,
-    /// The run directory.
-    pub run: &'a Path,
-    /// How many checkpoints stay, at least 1; the best one stays besides.
-    pub keep: usize,
-    /// Whether those from the middle of an epoch are among them. Where the run writes none itself, an interruption did, for the run
-    /// to go on from: it must not take another one's place.
-    pub within_epochs: bool,
-}
 
 impl Checkpoint {
     /// Writes `run/checkpoint`. `write_tensors(model, optimizer)` gets the two paths to write to and
