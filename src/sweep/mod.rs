@@ -66,14 +66,6 @@ const CURVES: &str = "curves.csv";
 /// The fraction of the labels that validates a probe, where the data has no validation split.
 const PROBE_VALIDATION: f64 = 0.1;
 
-/// An error about a setting, as one about the file of a plan that has it.
-fn in_file(plan: &Path, error: Error) -> Error {
-    match error {
-        Error::Setting { key, expected, found } => Error::input(plan, key, expected, found),
-        other => other,
-    }
-}
-
 /// What follows an ablation.
 pub trait AblationObserver {
     /// A run begins or goes on: its name, epochs and steps. What it returns follows the run.
@@ -129,7 +121,7 @@ impl Ablation {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(PLAN);
         let plan = Plan::read(&path)?;
-        check::check(&plan, false).map_err(|error| in_file(&path, error))?;
+        check::check_file(&path, &plan)?;
         Ok(Self { folder: folder.to_path_buf(), plan })
     }
 
