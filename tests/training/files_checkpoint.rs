@@ -10,8 +10,7 @@ use vit_mae::base::disk::Os;
 use vit_mae::checkpoint::dir::{MODEL, NAME, OPTIMIZER, PARTIAL, PREVIOUS, STATE, find};
 use vit_mae::checkpoint::verify::verify;
 use vit_mae::checkpoint::{
-    Change, Checkpoint, CheckpointTarget, Checksums, EpochRecord, LogMark, Named, Position, State, keep,
-    tensors,
+    Change, Checkpoint, CheckpointTarget, Checksums, EpochRecord, LogMark, Named, Position, State, tensors,
 };
 
 const WEIGHT: [f32; 6] = [0.1, -2.5, 3.0e-38, f32::MAX, -0.0, 7.0];
@@ -21,7 +20,7 @@ fn about() -> BTreeMap<String, String> {
     BTreeMap::from([("format".to_owned(), "pt".to_owned()), ("made by".to_owned(), "test".to_owned())])
 }
 
-fn write_model(path: &Path) -> u32 {
+pub(crate) fn write_model(path: &Path) -> u32 {
     let tensors = [
         ("blocks.0.norm1.weight".to_owned(), vec![2, 3], &WEIGHT[..]),
         ("blocks.0.norm1.bias".to_owned(), vec![2], &BIAS[..]),
@@ -29,7 +28,7 @@ fn write_model(path: &Path) -> u32 {
     tensors::write(path, tensors, &about()).unwrap()
 }
 
-fn state(step: u64) -> State {
+pub(crate) fn state(step: u64) -> State {
     let epoch = EpochRecord {
         epoch: 1,
         step,
@@ -58,7 +57,7 @@ fn state(step: u64) -> State {
     }
 }
 
-fn target(run: &Path) -> CheckpointTarget<'_> {
+pub(crate) fn target(run: &Path) -> CheckpointTarget<'_> {
     CheckpointTarget { disk: &Os, run, keep: 1, within_epochs: true }
 }
 
@@ -66,7 +65,7 @@ fn write_checkpoint(run: &Path, step: u64) {
     write_state(run, state(step), 1);
 }
 
-fn write_state(run: &Path, state: State, keep: usize) {
+pub(crate) fn write_state(run: &Path, state: State, keep: usize) {
     let target = CheckpointTarget { keep, ..target(run) };
     let sums = |model: &Path, optimizer: &Path| {
         Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
@@ -276,51 +275,6 @@ fn verifying_judges_every_checkpoint_of_a_run_and_every_file() {
     assert!(checked[0].is_sound() && !checked[1].is_sound() && checked[2].is_sound());
     assert!(!verify(&damaged).unwrap()[0].is_sound());
     assert!(message(verify(&run.path().join("nowhere"))).contains("no such folder"));
-}
-
-#[test]
-fn the_last_checkpoints_and_the_best_are_kept() {
-    let run = tempfile::tempdir().unwrap();
-    let losses = [0.9, 0.2, 0.5, 0.6, 0.4, 0.3];
-    let mut kept = Vec::new();
-    for (step, loss) in (1..).zip(losses) {
-        let mut state = State { position: Position::default(), ..state(step) };
-        state.history[0].scores = Named::scores([("loss", loss)]);
-        write_state(run.path(), state, 2);
-        let older = keep::older(run.path()).unwrap();
-        kept.push(older.into_iter().map(|(step, _)| step).collect::<Vec<_>>());
-    }
-    // One before the last, and step 2, whose loss is the lowest.
-    assert_eq!(kept, [vec![], vec![1], vec![2], vec![2, 3], vec![2, 4], vec![2, 5]]);
-}
-
-#[test]
-fn what_an_interruption_left_takes_no_other_checkpoints_place() {
-    for (within_epochs, left) in [(false, vec![1, 3]), (true, vec![3, 4])] {
-        let run = tempfile::tempdir().unwrap();
-        for (step, steps) in [(1, 0), (2, 7), (3, 0), (4, 7), (5, 0)] {
-            let state = State { position: Position { steps, ..Position::default() }, ..state(step) };
-            let target = CheckpointTarget { keep: 3, within_epochs, ..target(run.path()) };
-            Checkpoint::write(target, state, 0, |model, optimizer| {
-                Ok(Checksums { model: write_model(model), optimizer: write_model(optimizer) })
-            })
-            .unwrap();
-        }
-        let older = keep::older(run.path()).unwrap();
-        assert_eq!(older.into_iter().map(|(step, _)| step).collect::<Vec<_>>(), left);
-    }
-}
-
-#[test]
-fn without_validation_scores_the_last_checkpoint_is_the_best() {
-    let run = tempfile::tempdir().unwrap();
-    for (step, train_loss) in (1..).zip([0.9, 0.2, 0.5]) {
-        let mut state = State { position: Position::default(), ..state(step) };
-        state.history[0] = EpochRecord { train_loss, scores: Named::default(), ..state.history[0].clone() };
-        write_state(run.path(), state, 3);
-    }
-    assert_eq!(keep::older(run.path()).unwrap().len(), 2);
-    assert_eq!(keep::best(run.path()).unwrap(), run.path().join(NAME));
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod detector;
 mod determinism;
 mod examples;
 mod files_checkpoint;
+mod files_keep;
 mod files_pictures;
 mod files_run;
 mod finetune;
