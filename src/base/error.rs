@@ -191,7 +191,7 @@ impl Error {
         }
     }
 
-    /// For `map_err` on what one of many images cannot be brought to: a setting's error becomes one that names the image.
+    /// For `map_err` on a setting that an image cannot be brought to, or that comes from a file: the error becomes one that names it.
     pub fn at(source: impl AsRef<Path>) -> impl FnOnce(Self) -> Self {
         move |error| match error {
             Self::Setting { key, expected, found } => Self::input(source, key, expected, found),

@@ -55,7 +55,7 @@ enum Form {
 /// Writes the file, and says where.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let run = RunDir::look_at(&args.run)?;
-    let torn = metrics::is_torn(&run.metrics());
+    let torn = fs::read(run.metrics()).is_ok_and(|log| metrics::is_torn(&log));
     let (file, bytes) = match args.to {
         Form::Csv => {
             check_out_file("--out", &args.out, &["csv"], args.overwrite)?;

@@ -14,7 +14,6 @@ use crate::tasks::pretraining::{Method, WithMethod, with_method};
 use crate::tasks::transfer::{Start, Transfer};
 use crate::train::source::{Source, open_loader};
 use crate::train::task::{Opened, Task};
-use std::path::Path;
 
 /// How long a name and its value may be: less than what file systems take, since some characters need three.
 const LONGEST: usize = 80;
@@ -83,17 +82,6 @@ pub(super) fn check(plan: &Plan, opens: bool) -> Result<()> {
         )?;
     }
     Ok(())
-}
-
-/// Checks the settings of all cells of the plan in a file, which errors name.
-///
-/// # Errors
-/// As [`check`].
-pub(super) fn check_file(path: &Path, plan: &Plan) -> Result<()> {
-    check(plan, false).map_err(|error| match error {
-        Error::Setting { key, expected, found } => Error::input(path, key, expected, found),
-        other => other,
-    })
 }
 
 /// Checks that test pictures have names that say their groups.

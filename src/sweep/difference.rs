@@ -97,8 +97,8 @@ mod tests {
         let found = Difference::between(&rows, "a", "b", &COLUMNS[0]).unwrap();
         assert_eq!(found.pairs, 3);
         assert!((found.mean - 0.02).abs() < 1e-12);
-        // s = 1 point, t(0.975, 2) = 4.302653.
-        assert!((found.half_width.unwrap() - 0.01 * 4.302_653 / 3.0_f64.sqrt()).abs() < 1e-7);
+        // s = 1 point, ν = 2.
+        assert!((found.half_width.unwrap() - 0.01 * student(2.0) / 3.0_f64.sqrt()).abs() < 1e-12);
         assert_eq!(found.points(), "+2.00 [-0.48, +4.48]");
         assert_eq!(Difference::between(&rows[..2], "a", "b", &COLUMNS[0]).unwrap().points(), "+1.00");
         assert_eq!(Difference::between(&rows, "a", "c", &COLUMNS[0]), None);
@@ -109,14 +109,17 @@ mod tests {
         for (freedom, t) in [
             (1.0, 12.706_204_736),
             (1.51, 5.961_175_162),
+            (2.0, 4.302_652_730),
             (2.64, 3.442_611_057),
+            (3.229_299_363_057_325, 3.058_350_792),
             (5.0, 2.570_581_836),
             (30.0, 2.042_272_456),
             (894.6, 1.962_619_282),
-            (1e6, 1.959_966_357),
         ] {
-            assert!((student(freedom) - t).abs() < 1e-4 * t, "{freedom}: {}", student(freedom));
+            assert!((student(freedom) - t).abs() < 1e-6 * t, "{freedom}: {}", student(freedom));
         }
+        // With as many as that the library is less exact.
+        assert!((student(1e6) - 1.959_966_357).abs() < 1e-4 * 1.959_966_357);
     }
 
     /// Two runs of each value, on four pictures of which both values are right on other ones.
@@ -140,14 +143,15 @@ mod tests {
         ];
         let found = |rows: &[Row]| Difference::between(rows, "a", "b", &COLUMNS[0]).unwrap();
         // Means of the samples: (0.0 + 0.4) / 2, (0.1 + 0.2) / 2, (0.2 + 0.0) / 2; their variance is 0.0025. That of the pairs, 2 and 4
-        // points, is 0.0002, half of it of their mean. ν = 0.0026² / (0.0001² / 1 + 0.0025² / 3) = 3.2293, where t is 3.0584.
+        // points, is 0.0002, half of it of their mean. ν = 0.0026² / (0.0001² / 1 + 0.0025² / 3) = 3.2293.
         let wide = found(&rows);
         assert!(wide.over_pictures && (wide.mean - 0.03).abs() < 1e-12);
-        assert!((wide.half_width.unwrap() - 3.058_350_8 * 0.0026_f64.sqrt()).abs() < 1e-6);
+        let freedom = 0.0026 * 0.0026 / (0.0001 * 0.0001 + 0.0025 * 0.0025 / 3.0);
+        assert!((wide.half_width.unwrap() - student(freedom) * 0.0026_f64.sqrt()).abs() < 1e-12);
         // Without samples of all runs, or of other pictures, seeds are all there is.
         rows[1].resampled[0].groups = 3;
         let narrow = found(&rows);
-        assert!(!narrow.over_pictures && (narrow.half_width.unwrap() - 12.706_205 * 0.01).abs() < 1e-8);
+        assert!(!narrow.over_pictures && (narrow.half_width.unwrap() - student(1.0) * 0.01).abs() < 1e-12);
         rows[1].resampled.clear();
         assert_eq!(found(&rows), narrow);
     }

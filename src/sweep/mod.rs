@@ -121,7 +121,7 @@ impl Ablation {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(PLAN);
         let plan = Plan::read(&path)?;
-        check::check_file(&path, &plan)?;
+        check::check(&plan, false).map_err(Error::at(&path))?;
         Ok(Self { folder: folder.to_path_buf(), plan })
     }
 
@@ -185,8 +185,9 @@ impl Ablation {
                 None => match self.cell(cell, observer) {
                     // What diverges has no score; the others go on.
                     Err(error) if matches!(error.reason(), Error::NotFinite { .. }) => {
-                        observer.diverged(&plan.row(cell), &error);
-                        plan.row(cell)
+                        let row = plan.row(cell);
+                        observer.diverged(&row, &error);
+                        row
                     }
                     row => row.map_err(|error| self.name_folder(error))?,
                 },

@@ -116,10 +116,10 @@ pub fn read(path: &Path) -> Result<Vec<Record>> {
     parse(path, &fs::read(path).map_err(Error::read(path))?)
 }
 
-/// Whether the last line is one that a crash cut short, or that is being written.
+/// Whether the last line of a log is one that a crash cut short, or that is being written.
 #[must_use]
-pub fn is_torn(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| bytes.last().is_some_and(|last| *last != b'\n'))
+pub fn is_torn(log: &[u8]) -> bool {
+    log.last().is_some_and(|last| *last != b'\n')
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Record>> {

@@ -205,16 +205,12 @@ pub(super) fn data<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
 /// How far the run got.
 pub(super) fn progress<T: Task>(evidence: &Evidence<T>) -> Vec<Finding> {
     let done = evidence.steps_done();
-    let planned = match (evidence.steps_planned(), &evidence.data) {
-        (Some(planned), _) => planned,
-        (None, Ok(_)) => {
-            let text = format!("{done} steps done; the data has fewer images than a step takes");
-            return vec![Finding::note(text)];
-        }
-        (None, Err(_)) => {
-            let text = format!("{done} steps done; how many are planned cannot be known without the data");
-            return vec![Finding::note(text)];
-        }
+    let Some(planned) = evidence.steps_planned() else {
+        let why = match evidence.data {
+            Ok(_) => "the data has fewer images than a step takes",
+            Err(_) => "how many are planned cannot be known without the data",
+        };
+        return vec![Finding::note(format!("{done} steps done; {why}"))];
     };
     let mut text = format!("step {done} of {planned}");
     let mut finding = Finding::ok(&text);

@@ -2,7 +2,7 @@
 
 use crate::base::Error;
 use crate::base::files::text;
-use crate::train::metrics::{Change, EpochRecord, Record, SkippedRecord, StepRecord, check_chain};
+use crate::train::metrics::{Change, EpochRecord, Record, SkippedRecord, StepRecord, check_chain, is_torn};
 use std::path::Path;
 
 /// What `metrics.jsonl` says.
@@ -38,7 +38,7 @@ impl Log {
     }
 
     fn take(&mut self, path: &Path, text: &str) {
-        self.torn = !text.is_empty() && !text.ends_with('\n');
+        self.torn = is_torn(text.as_bytes());
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let mut records = Vec::new();
         for (i, line) in whole.lines().enumerate() {

@@ -97,10 +97,7 @@ fn bare(path: &Path, settings: Option<&Config>) -> Result<Source> {
     } else {
         Architecture::Encoder(vit()?)
     };
-    architecture.validate().map_err(|error| match error {
-        Error::Setting { key, expected, found } => Error::input(path, key, expected, found),
-        other => other,
-    })?;
+    architecture.validate().map_err(Error::at(path))?;
     let mut about = About::default();
     if let Some(Config { data, mask, .. }) = settings {
         (about.mean, about.std) = (data.mean.clone(), data.std.clone());

@@ -32,7 +32,7 @@ pub fn vit(weights: &Renamed) -> Result<VitConfig> {
         mlp_ratio: mlp_ratio(&[(embed_dim, hidden)]).unwrap_or_default(),
         layer_norm_eps: 1e-6,
     };
-    config.validate().map_err(|error| about_file(weights, error))?;
+    config.validate().map_err(Error::at(weights.path()))?;
     Ok(config)
 }
 
@@ -53,7 +53,7 @@ pub fn mae(weights: &Renamed) -> Result<MaeConfig> {
     let mlp_ratio = mlp_ratio(&mlps).ok_or_else(uneven)?;
     let decoder = [width, depth(weights, "decoder_blocks."), 1];
     let config = MaeConfig { mlp_ratio, ..MaeConfig::with_decoder(&vit, decoder) };
-    config.validate().map_err(|error| about_file(weights, error))?;
+    config.validate().map_err(Error::at(weights.path()))?;
     Ok(config)
 }
 
@@ -71,14 +71,6 @@ fn sides(weights: &Renamed, name: &str, count: usize) -> Result<Vec<usize>> {
 fn depth(weights: &Renamed, prefix: &str) -> usize {
     let block = |name: &str| name.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok();
     weights.names().filter_map(block).max().map_or(0, |last| last.saturating_add(1))
-}
-
-/// An error about a setting, as one about the file whose shapes it comes from.
-fn about_file(weights: &Renamed, error: Error) -> Error {
-    match error {
-        Error::Setting { key, expected, found } => Error::input(weights.path(), key, expected, found),
-        other => other,
-    }
 }
 
 /// The ratio that makes each of these hidden widths of its width, `⌊width · ratio⌋ = hidden`; none if one ratio cannot.
