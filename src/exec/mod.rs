@@ -187,6 +187,12 @@ impl<F: Real> Exec<F> {
         result
     }
 
+    /// Whether somebody looks at intermediates. What is shown is whole, even where only some of its rows are needed.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.probe.is_some()
+    }
+
     /// Shows an intermediate of the forward pass to the probe, as `act.PATH.NAME`.
     pub fn trace<S: Data<Elem = F>, D: Dimension>(&mut self, name: &str, value: &ArrayBase<S, D>) {
         self.record("act.", name, value);

@@ -2,6 +2,7 @@
 //!
 //! `[Q K V] = x Wᵀ_qkv + b`, `P = softmax(Q Kᵀ / √d_h)`, `o = P V`, `y = o Wᵀ_proj + b`.
 
+use super::gather::{gather, scatter};
 use super::linear::{Linear, LinearCache};
 use crate::base::Real;
 use crate::exec::kernel::{self, Kernel};
@@ -39,6 +40,8 @@ pub struct AttentionCache<F> {
     qkv: Array2<F>,
     /// `[B · H · N, N]`: the probabilities of image `b`, head `h` are rows `(b·H + h)·N ..`.
     probabilities: Array2<F>,
+    /// Whose output was wanted, if not everybody's.
+    rows: Option<Vec<usize>>,
 }
 
 impl<F: Real> AttentionCache<F> {
@@ -67,6 +70,20 @@ impl<F: Real> Attention<F> {
     /// # Panics
     /// If the rows are not whole images.
     pub fn forward(&self, x: Array2<F>, tokens: usize, cx: &mut Exec<F>) -> (Array2<F>, AttentionCache<F>) {
+        self.forward_of(x, tokens, None, cx)
+    }
+
+    /// As [`Attention::forward`], but only what these rows, if any are named, are told by all: `y: [M, D]`.
+    ///
+    /// # Panics
+    /// If the rows are not whole images.
+    pub fn forward_of(
+        &self,
+        x: Array2<F>,
+        tokens: usize,
+        rows: Option<&[usize]>,
+        cx: &mut Exec<F>,
+    ) -> (Array2<F>, AttentionCache<F>) {
         let (r, d) = x.dim();
         assert!(r.is_multiple_of(tokens), "{r} rows are not whole images of {tokens} tokens");
         let (qkv, x) = self.qkv.forward(x, cx);
@@ -90,8 +107,8 @@ impl<F: Real> Attention<F> {
         });
         cx.trace("probabilities", &probabilities);
         cx.trace("context", &context);
-        let (y, context) = self.proj.forward(context, cx);
-        (y, AttentionCache { x, context, qkv, probabilities })
+        let (y, context) = self.proj.forward(gather(context, rows, cx), cx);
+        (y, AttentionCache { x, context, qkv, probabilities, rows: rows.map(<[usize]>::to_vec) })
     }
 
     /// Returns `dx`; per image and head `dV = Pᵀ do`, `dP = do Vᵀ`, `dS = P ⊙ (dP − Σ_j dP ⊙ P)`,
@@ -103,9 +120,10 @@ impl<F: Real> Attention<F> {
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
-        let AttentionCache { x, context, qkv, probabilities } = cache;
+        let AttentionCache { x, context, qkv, probabilities, rows } = cache;
         let tokens = probabilities.ncols();
         let dcontext = self.proj.backward(context, dy, &mut grad.proj, cx);
+        let dcontext = scatter(dcontext, rows.as_deref(), qkv.nrows(), cx);
         cx.trace_gradient("context", &dcontext);
 
         let scale = self.scale();

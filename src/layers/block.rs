@@ -2,6 +2,7 @@
 
 use super::attention::{Attention, AttentionCache};
 use super::drop_path::{Factors, recycle, scale, scaled};
+use super::gather::{gather, scatter};
 use super::layer_norm::{LayerNorm, LayerNormCache};
 use super::mlp::{Mlp, MlpCache};
 use crate::base::Real;
@@ -34,6 +35,8 @@ pub struct BlockCache<F> {
     mlp: MlpCache<F>,
     /// Drop path's factors of the two branches.
     kept: [Option<Vec<F>>; 2],
+    /// Whose output was wanted, if not everybody's.
+    rows: Option<Vec<usize>>,
 }
 
 impl<F: Real> BlockCache<F> {
@@ -60,21 +63,26 @@ impl<F: Real> Block<F> {
 
     /// `x: [B·N, D] → y: [B·N, D]`, `N = tokens`.
     pub fn forward(&self, x: Array2<F>, tokens: usize, cx: &mut Exec<F>) -> (Array2<F>, BlockCache<F>) {
-        self.forward_dropping(x, tokens, [None; 2], cx)
+        self.forward_with(x, tokens, [None; 2], None, cx)
     }
 
     /// As [`Block::forward`] with drop path: each image's branches have factors `s` ([`super::drop_path`]),
     /// `mid = x + s_attn · Attn(LN₁(x))`, `y = mid + s_mlp · MLP(LN₂(mid))`.
-    pub fn forward_dropping(
+    ///
+    /// If `rows` are named, only theirs is computed of all that is behind attention, the one place where tokens see each
+    /// other: `y: [M, D]`. Drop path then wants as many of each image.
+    pub fn forward_with(
         &self,
         x: Array2<F>,
         tokens: usize,
         [s_attn, s_mlp]: [Factors<F>; 2],
+        rows: Option<&[usize]>,
         cx: &mut Exec<F>,
     ) -> (Array2<F>, BlockCache<F>) {
         let (normed, norm1) = self.norm1.forward_of(&x, cx);
         cx.trace("norm1", &normed);
-        let (mut mid, attn) = cx.inside("attn", |cx| self.attn.forward(normed, tokens, cx));
+        let (mut mid, attn) = cx.inside("attn", |cx| self.attn.forward_of(normed, tokens, rows, cx));
+        let x = gather(x, rows, cx);
         cx.trace("attn.out", &mid);
         scale(s_attn, &mut mid, cx);
         cx.add_assign(&mut mid, &x);
@@ -90,7 +98,7 @@ impl<F: Real> Block<F> {
         cx.trace("", &y);
         cx.recycle(mid);
         let kept = [s_attn, s_mlp].map(|s| s.map(<[F]>::to_vec));
-        (y, BlockCache { norm1, attn, norm2, mlp, kept })
+        (y, BlockCache { norm1, attn, norm2, mlp, kept, rows: rows.map(<[usize]>::to_vec) })
     }
 
     /// Each branch's input gradient is added to the gradient that flows past it. (Without drop path all `s` are 1.)
@@ -120,9 +128,10 @@ impl<F: Real> Block<F> {
         let dnormed = cx.inside("attn", |cx| self.attn.backward(cache.attn, dout.view(), &mut grad.attn, cx));
         cx.trace_gradient("norm1", &dnormed);
         let mut dx = self.norm1.backward(cache.norm1, dnormed.view(), &mut grad.norm1, cx);
-        cx.add_assign(&mut dx, &dmid);
         cx.recycle(dnormed);
         recycle(dout, cx);
+        let dmid = scatter(dmid, cache.rows.as_deref(), dx.nrows(), cx);
+        cx.add_assign(&mut dx, &dmid);
         cx.recycle(dmid);
         dx
     }

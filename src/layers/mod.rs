@@ -16,6 +16,7 @@ pub mod conv_norm;
 pub mod conv_norm_relu;
 pub mod conv_transpose2x2;
 pub mod drop_path;
+pub mod gather;
 pub mod init;
 pub mod layer_norm;
 pub mod linear;

@@ -36,3 +36,4 @@ mod resume;
 mod segment;
 mod segmenter;
 mod selection;
+mod spared;

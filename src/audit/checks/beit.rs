@@ -8,7 +8,7 @@ use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
 use crate::exec::{Backend, Exec};
 use crate::models::beit::mask_token::MaskToken;
-use crate::models::beit::masked_head::MaskedHead;
+use crate::models::beit::masked_head::{MaskedHead, rows_of_masked};
 use crate::models::beit::{Beit, BeitConfig};
 use crate::params::Params;
 use ndarray::{Array2, Array4};
@@ -70,14 +70,15 @@ pub(super) fn head_gradient(check: &GradCheck) -> Report {
     every_element(check).layer(
         &filled(check, MaskedHead::new(5, VOCABULARY)),
         &random(check, (IMAGES * TOKENS, 5)),
-        |head, x, cx| head.forward(x.clone(), &masked(), TOKENS, cx),
-        |head, cache, dy, grad, cx| head.backward(cache, &masked(), TOKENS, dy.view(), grad, cx),
+        |head, x, cx| head.forward(x.clone(), Some(&rows_of_masked(&masked(), TOKENS)), cx),
+        |head, cache, dy, grad, cx| head.backward(cache, dy.view(), grad, cx),
     )
 }
 
 pub(super) fn head_formula(check: &GradCheck) -> Report {
     let (head, x) = (filled(check, MaskedHead::new(5, VOCABULARY)), random(check, (IMAGES * TOKENS, 5)));
-    let logits = head.forward(x.clone(), &masked(), TOKENS, &mut Exec::new(Backend::default())).0;
+    let rows = rows_of_masked(&masked(), TOKENS);
+    let logits = head.forward(x.clone(), Some(&rows), &mut Exec::new(Backend::default())).0;
     agree("W x + b of masked patches", &logits, logits_of(&head, &x))
 }
 

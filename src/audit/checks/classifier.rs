@@ -95,7 +95,19 @@ pub(super) fn drop_path_gradient(check: &GradCheck) -> Report {
     check.layer(
         &filled(check, Block::new(6, 2, 10, 1e-6)),
         &random(check, (IMAGES * 5, 6)),
-        |block, x, cx| block.forward_dropping(x.clone(), 5, branches.of_block(0), cx),
+        |block, x, cx| block.forward_with(x.clone(), 5, branches.of_block(0), None, cx),
+        |block, cache, dy, grad, cx| block.backward(cache, dy.view(), grad, cx),
+    )
+}
+
+/// Of a block of which only some rows are needed behind attention; the others matter all the same, as keys and values.
+pub(super) fn some_rows_gradient(check: &GradCheck) -> Report {
+    let branches = branches();
+    let rows: Vec<usize> = (0..IMAGES).flat_map(|image| [image * 5, image * 5 + 3]).collect();
+    check.layer(
+        &filled(check, Block::new(6, 2, 10, 1e-6)),
+        &random(check, (IMAGES * 5, 6)),
+        |block, x, cx| block.forward_with(x.clone(), 5, branches.of_block(0), Some(&rows), cx),
         |block, cache, dy, grad, cx| block.backward(cache, dy.view(), grad, cx),
     )
 }
@@ -120,8 +132,14 @@ pub(super) fn drop_path_formula(_: &GradCheck) -> Report {
 pub(super) fn pooling_gradient(check: &GradCheck, pooling: Pooling) -> Report {
     check.function(
         &random(check, (IMAGES * 5, 6)),
-        |x, cx| pooling.pool(x, 5, cx),
-        |_, dy, cx| pooling.backward(dy.view(), 5, cx),
+        |x, cx| pooling.pool(x, IMAGES, cx),
+        |_, dy, cx| {
+            // A used buffer, in which what is not written would show.
+            let mut used = cx.take(IMAGES * 5, 6);
+            used.fill(1.0);
+            cx.recycle(used);
+            pooling.backward(dy.view(), 5, cx)
+        },
     )
 }
 
@@ -138,7 +156,7 @@ fn pooled(x: &Array2<f64>, tokens: usize, pooling: Pooling) -> Array2<f64> {
 pub(super) fn pooling_formula(check: &GradCheck) -> Report {
     let (x, cx) = (random(check, (IMAGES * 5, 6)), &mut Exec::new(Backend::default()));
     all([("class token", Pooling::Class), ("mean over patches", Pooling::Mean)]
-        .map(|(name, pooling)| agree(name, &pooling.pool(&x, 5, cx), pooled(&x, 5, pooling))))
+        .map(|(name, pooling)| agree(name, &pooling.pool(&x, IMAGES, cx), pooled(&x, 5, pooling))))
 }
 
 /// Positions on the class token and every patch, blocks with drop path; then as the reference has it: all tokens

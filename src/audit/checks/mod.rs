@@ -106,6 +106,7 @@ pub const ALL: &[Check] = &[
     gradient("attention", "", gradients::attention),
     formula("attention", formulas::attention),
     gradient("block", "", gradients::block),
+    gradient("block", "some rows", classifier::some_rows_gradient),
     formula("block", formulas::block),
     gradient("patch_embed", "", gradients::patch_embed),
     formula("patch_embed", formulas::patch_embed),

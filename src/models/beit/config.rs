@@ -32,11 +32,12 @@ impl BeitConfig {
     }
 
     /// Floating-point operations (a multiply-add is two) of all matrix products of one image's training step with `masked`
-    /// masked patches: the encoder sees all patches, the head the masked ones.
+    /// masked patches: the trunk sees all patches, the head and all that is behind the last attention the masked ones.
     #[must_use]
     pub fn flops_per_image(&self, masked: usize) -> f64 {
-        let head = linear_flops(masked, self.vit.embed_dim, self.vocab_size);
-        self.vit.flops_per_image(self.vit.tokens()) + 3.0 * head
+        let (vit, tokens) = (&self.vit, self.vit.tokens());
+        let head = linear_flops(masked, vit.embed_dim, self.vocab_size);
+        vit.flops_per_image(tokens) + 3.0 * (head - vit.stack().spared_flops(tokens, masked))
     }
 
     /// Bytes of the activations that one image's training step keeps in f32 until its backward pass.

@@ -3,6 +3,7 @@
 use crate::base::Real;
 use crate::exec::Exec;
 use crate::layers::Linear;
+use crate::layers::gather::{gather, scatter};
 use crate::layers::linear::LinearCache;
 use crate::params;
 use ndarray::{Array2, ArrayView2};
@@ -17,14 +18,18 @@ params! {
     }
 }
 
-/// What [`MaskedHead::backward`] needs: the masked patches' rows.
+/// What [`MaskedHead::backward`] needs: the masked patches' rows, and where they came from.
 #[must_use]
-pub struct MaskedHeadCache<F>(LinearCache<F>);
+pub struct MaskedHeadCache<F> {
+    linear: LinearCache<F>,
+    rows: Option<Vec<usize>>,
+    count: usize,
+}
 
 impl<F: Real> MaskedHeadCache<F> {
     /// Gives the buffers back: there will be no backward pass.
     pub fn recycle(self, cx: &mut Exec<F>) {
-        self.0.recycle(cx);
+        self.linear.recycle(cx);
     }
 }
 
@@ -35,49 +40,36 @@ impl<F: Real> MaskedHead<F> {
         Self { lm_head: Linear::new(width, vocab_size) }
     }
 
-    /// `x: [B·(1 + L), D] → logits: [M, V]`, the masked patches in row-major order of (image, patch); `masked: [B·L]`.
+    /// `x: [B·(1 + L), D] → logits: [M, V]` of the masked patches' rows, or of an `x` that consists of them.
     pub fn forward(
         &self,
         x: Array2<F>,
-        masked: &[bool],
-        tokens: usize,
+        rows: Option<&[usize]>,
         cx: &mut Exec<F>,
     ) -> (Array2<F>, MaskedHeadCache<F>) {
-        let rows = rows_of_masked(masked, tokens, x.nrows());
-        let mut gathered = cx.take(rows.len(), x.ncols());
-        for (mut to, &row) in gathered.outer_iter_mut().zip(&rows) {
-            to.assign(&x.row(row));
-        }
-        cx.recycle(x);
-        let (logits, cache) = self.lm_head.forward(gathered, cx);
-        (logits, MaskedHeadCache(cache))
+        let count = x.nrows();
+        let (logits, linear) = self.lm_head.forward(gather(x, rows, cx), cx);
+        (logits, MaskedHeadCache { linear, rows: rows.map(<[usize]>::to_vec), count })
     }
 
-    /// Adds the head's gradient; returns `dx: [B·(1 + L), D]`, 0 for the class tokens and for what is not masked.
+    /// Adds the head's gradient; returns `dx`, 0 for the class tokens and for what is not masked.
     pub fn backward(
         &self,
         cache: MaskedHeadCache<F>,
-        masked: &[bool],
-        tokens: usize,
         dlogits: ArrayView2<F>,
         grad: &mut Self,
         cx: &mut Exec<F>,
     ) -> Array2<F> {
-        let gathered = self.lm_head.backward(cache.0, dlogits, &mut grad.lm_head, cx);
-        let mut dx = cx.zeros(masked.len() / (tokens - 1) * tokens, gathered.ncols());
-        let rows = rows_of_masked(masked, tokens, dx.nrows());
-        for (from, &row) in gathered.outer_iter().zip(&rows) {
-            dx.row_mut(row).assign(&from);
-        }
-        cx.recycle(gathered);
-        dx
+        let dgathered = self.lm_head.backward(cache.linear, dlogits, &mut grad.lm_head, cx);
+        scatter(dgathered, cache.rows.as_deref(), cache.count, cx)
     }
 }
 
-/// The row of each masked patch among `1 + L` tokens an image, of which the class token is the first.
-fn rows_of_masked(masked: &[bool], tokens: usize, rows: usize) -> Vec<usize> {
+/// The row of each masked patch, in row-major order of (image, patch), among `1 + L = tokens` of an image, of which the class
+/// token is the first; `masked: [B·L]`.
+#[must_use]
+pub fn rows_of_masked(masked: &[bool], tokens: usize) -> Vec<usize> {
     let patches = tokens - 1;
-    assert_eq!(masked.len() * tokens, rows * patches, "a mark for every patch of {tokens} tokens an image");
     let masked = masked.iter().enumerate().filter(|(_, masked)| **masked);
     masked.map(|(patch, _)| patch / patches * tokens + 1 + patch % patches).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::config::BeitConfig;
 use super::mask_token::MaskToken;
-use super::masked_head::{MaskedHead, MaskedHeadCache};
+use super::masked_head::{MaskedHead, MaskedHeadCache, rows_of_masked};
 use crate::base::Real;
 use crate::exec::Exec;
 use crate::layers::LayerNorm;
@@ -140,10 +140,13 @@ impl<F: Real> Beit<F> {
         let (every, tokens) = (self.vit.every_patch(), self.config.vit.tokens());
         let input = self.vit.tokens(&x, |_| &every, cx);
         cx.recycle(x);
-        let (encoded, blocks) = self.vit.encode(input, tokens, o, cx);
+        let rows = rows_of_masked(masked, tokens);
+        // Taken in the last block, so that it computes no others, or, where those are looked at, by the head.
+        let (early, late) = if cx.is_traced() { (None, Some(&*rows)) } else { (Some(&*rows), None) };
+        let (encoded, blocks) = self.vit.encode(input, tokens, &ForwardOptions { rows: early, ..*o }, cx);
         let (normed, norm) = self.norm.forward(encoded.x, cx);
         cx.trace("norm", &normed);
-        let (logits, head) = self.head.forward(normed, masked, tokens, cx);
+        let (logits, head) = self.head.forward(normed, late, cx);
         cx.trace("logits", &logits);
         (logits, BeitCache { patch_embed, blocks, norm, head })
     }
@@ -169,11 +172,11 @@ impl<F: Real> Beit<F> {
         cx: &mut Exec<F>,
     ) -> Array2<F> {
         let BeitCache { patch_embed, blocks, norm, head } = cache;
-        let (every, tokens) = (self.vit.every_patch(), self.config.vit.tokens());
+        let every = self.vit.every_patch();
         let targets = self.targets(&output.labels);
         let dlogits = cross_entropy::backward(&output.logits, &targets, masked_in_batch);
         cx.trace_gradient("logits", &dlogits);
-        let dnormed = self.head.backward(head, masked, tokens, dlogits.view(), &mut grad.head, cx);
+        let dnormed = self.head.backward(head, dlogits.view(), &mut grad.head, cx);
         cx.trace_gradient("norm", &dnormed);
         let dx = self.norm.backward(norm, dnormed.view(), &mut grad.norm, cx);
         cx.recycle(dnormed);

@@ -141,8 +141,10 @@ impl<F: Real> Classifier<F> {
         let (all, tokens) = (self.vit.every_patch(), self.vit.config.tokens());
         let x = self.vit.tokens(&patches, |_| &all, cx);
         cx.recycle(patches);
-        let (encoded, blocks) = self.vit.encode(x, tokens, o, cx);
-        let (features, norm) = self.pool.forward(encoded.x, tokens, cx);
+        let rows = self.config.pooling.rows(images.len_of(Axis(0)), tokens, cx);
+        let o = ForwardOptions { rows: rows.as_deref(), ..*o };
+        let (encoded, blocks) = self.vit.encode(x, tokens, &o, cx);
+        let (features, norm) = self.pool.forward(encoded.x, images.len_of(Axis(0)), cx);
         let norm = if o.tune_blocks == Some(0) {
             norm.recycle(cx);
             None

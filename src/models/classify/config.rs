@@ -78,8 +78,12 @@ impl ClassifierConfig {
     /// trained.
     #[must_use]
     pub fn flops_per_image(&self) -> f64 {
-        let vit = self.vit();
-        vit.flops_per_image(vit.tokens()) + 3.0 * linear_flops(1, self.embed_dim, self.num_classes)
+        let (vit, tokens) = (self.vit(), self.vit().tokens());
+        let spared = match self.pooling {
+            Pooling::Class => vit.stack().spared_flops(tokens, 1),
+            Pooling::Mean => 0.0,
+        };
+        vit.flops_per_image(tokens) + 3.0 * (linear_flops(1, self.embed_dim, self.num_classes) - spared)
     }
 
     /// Bytes of the activations that one image's training step keeps in f32 until its backward pass, with the last

@@ -19,8 +19,9 @@ pub fn features<F: Real>(
 ) -> Array2<F> {
     let patches = encoder.vit.config.num_patches();
     let masks = vec![Mask::from_removed(&vec![false; patches]); images.dim().0];
-    let latent = encoder.infer(images, &masks, cx);
-    let features = pooling.pool(&latent, 1 + patches, cx);
+    let rows = pooling.rows(masks.len(), 1 + patches, cx);
+    let latent = encoder.infer_rows(images, &masks, rows.as_deref(), cx);
+    let features = pooling.pool(&latent, masks.len(), cx);
     cx.recycle(latent);
     features
 }

@@ -30,14 +30,23 @@ impl Pooling {
         }
     }
 
-    /// `x: [B·N, D] → y: [B, D]`, `N = tokens`, the class token first.
+    /// The rows behind `images` images' last block that pooling looks at, `N = tokens` an image, if it can do without the others
+    /// and nobody else wants to see them.
+    #[must_use]
+    pub fn rows<F: Real>(self, images: usize, tokens: usize, cx: &Exec<F>) -> Option<Vec<usize>> {
+        let class_alone = self == Self::Class && !cx.is_traced();
+        class_alone.then(|| (0..images).map(|image| image * tokens).collect())
+    }
+
+    /// `x: [B·N, D] → y: [B, D]`, the class token first, or alone if that is pooled.
     ///
     /// # Panics
-    /// If the rows are not whole images of a class token and patches.
-    pub fn pool<F: Real>(self, x: &Array2<F>, tokens: usize, cx: &mut Exec<F>) -> Array2<F> {
-        let (r, d) = x.dim();
-        assert!(tokens > 1 && r.is_multiple_of(tokens), "{r} rows are not whole images of {tokens} tokens");
-        let mut y = cx.take(r / tokens, d);
+    /// If the rows are not those of `images` images.
+    pub fn pool<F: Real>(self, x: &Array2<F>, images: usize, cx: &mut Exec<F>) -> Array2<F> {
+        let ((r, d), tokens) = (x.dim(), x.nrows() / images);
+        let fewest = if self == Self::Class { 1 } else { 2 };
+        assert!(r.is_multiple_of(images) && tokens >= fewest, "{r} rows are not those of {images} images");
+        let mut y = cx.take(images, d);
         let images = rows_of(x).chunks_exact(tokens * d).zip(rows_of_mut(&mut y).chunks_exact_mut(d));
         match self {
             Self::Class => cx.each(images, |(image, y)| y.copy_from_slice(&image[..d])),
@@ -90,9 +99,9 @@ impl<F: Real> PoolNormCache<F> {
 }
 
 impl<F: Real> PoolNorm<F> {
-    /// `x: [B·N, D] → features: [B, D]`.
-    pub fn forward(&self, x: Array2<F>, tokens: usize, cx: &mut Exec<F>) -> (Array2<F>, PoolNormCache<F>) {
-        let pooled = self.pooling.pool(&x, tokens, cx);
+    /// `x: [B·N, D] → features: [B, D]` of `B = images`.
+    pub fn forward(&self, x: Array2<F>, images: usize, cx: &mut Exec<F>) -> (Array2<F>, PoolNormCache<F>) {
+        let (pooled, tokens) = (self.pooling.pool(&x, images, cx), x.nrows() / images);
         cx.recycle(x);
         cx.trace("pooled", &pooled);
         let (features, norm) = self.norm.forward(pooled, cx);

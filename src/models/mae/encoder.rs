@@ -52,7 +52,19 @@ impl<F: Real> Encoder<F> {
 
     /// As [`Encoder::forward`], keeping nothing for a backward pass: memory does not grow with the depth.
     pub fn infer(&self, images: ArrayView4<F>, masks: &Masks, cx: &mut Exec<F>) -> Array2<F> {
-        let (latent, cache) = self.forward_with(images, masks, &ForwardOptions::inference(), cx);
+        self.infer_rows(images, masks, None, cx)
+    }
+
+    /// As [`Encoder::infer`], `[M, D]`, for those rows alone that are named, if any are.
+    pub fn infer_rows(
+        &self,
+        images: ArrayView4<F>,
+        masks: &Masks,
+        rows: Option<&[usize]>,
+        cx: &mut Exec<F>,
+    ) -> Array2<F> {
+        let o = ForwardOptions { rows, ..ForwardOptions::inference() };
+        let (latent, cache) = self.forward_with(images, masks, &o, cx);
         cache.norm.recycle(cx);
         latent
     }

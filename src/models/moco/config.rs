@@ -54,7 +54,8 @@ impl MocoConfig {
         let c = &self.vit;
         let (h, d) = (self.mlp_dim, self.out_dim);
         let projection = linear_flops(c.num_patches(), c.patch_len(), c.embed_dim);
-        let blocks = c.depth as f64 * c.stack().block_flops(c.tokens());
+        let spared = c.stack().spared_flops(c.tokens(), 1);
+        let blocks = c.depth as f64 * c.stack().block_flops(c.tokens()) - spared;
         let projector = linear_flops(1, c.embed_dim, h) + linear_flops(1, h, h) + linear_flops(1, h, d);
         let predictor = 2.0 * linear_flops(1, d, h);
         let conv1 = if self.stop_grad_conv1 { 0.0 } else { projection };

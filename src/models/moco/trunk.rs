@@ -8,7 +8,7 @@ use crate::layers::patch_embed::PatchEmbedCache;
 use crate::models::classify::pooling::{PoolNorm, PoolNormCache, Pooling};
 use crate::models::vit::{ForwardOptions, Positions, StackCache, Vit};
 use crate::params;
-use ndarray::{Array2, ArrayView2, ArrayView4};
+use ndarray::{Array2, ArrayView2, ArrayView4, Axis};
 
 params! {
     /// A trunk with fixed positions that sees every patch, and the norm of its class token's row.
@@ -74,8 +74,10 @@ impl<F: Real> Trunk<F> {
         let (all, tokens) = (self.vit.every_patch(), self.vit.config.tokens());
         let x = self.vit.tokens(&patches, |_| &all, cx);
         cx.recycle(patches);
-        let (encoded, blocks) = self.vit.encode(x, tokens, o, cx);
-        let (features, norm) = self.pool.forward(encoded.x, tokens, cx);
+        let rows = self.pool.pooling.rows(images.len_of(Axis(0)), tokens, cx);
+        let o = ForwardOptions { rows: rows.as_deref(), ..*o };
+        let (encoded, blocks) = self.vit.encode(x, tokens, &o, cx);
+        let (features, norm) = self.pool.forward(encoded.x, images.len_of(Axis(0)), cx);
         (features, TrunkCache { patch_embed, blocks, norm })
     }
 

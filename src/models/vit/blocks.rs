@@ -18,12 +18,14 @@ pub struct ForwardOptions<'a, F> {
     pub drop_path: Option<&'a Branches<F>>,
     /// The blocks whose outputs are handed out beside the last one's, in ascending order.
     pub taps: &'a [usize],
+    /// The only rows of the last block's output that are needed, if not all: it computes no others behind its attention.
+    pub rows: Option<&'a [usize]>,
 }
 
 impl<F> Default for ForwardOptions<'_, F> {
-    /// Everything is trained, nothing left out or handed out.
+    /// Everything is computed and trained, nothing handed out.
     fn default() -> Self {
-        Self { tune_blocks: None, drop_path: None, taps: &[] }
+        Self { tune_blocks: None, drop_path: None, taps: &[], rows: None }
     }
 }
 
@@ -43,7 +45,7 @@ impl<F> ForwardOptions<'_, F> {
 /// What blocks give.
 #[derive(Debug)]
 pub struct Encoded<F> {
-    /// `[B·N, D]`: behind the last block.
+    /// `[B·N, D]`: behind the last block; `[M, D]` if only these [`ForwardOptions::rows`] were needed.
     pub x: Array2<F>,
     /// `[B·N, D]` each: behind the blocks that [`ForwardOptions::taps`] names.
     pub taps: Vec<Array2<F>>,
@@ -61,7 +63,8 @@ pub struct StackCache<F> {
 /// `x: [B·N, D]` through all blocks, `N = tokens`; `name` is what the stack is called in a checkpoint.
 ///
 /// # Panics
-/// If drop path's factors are not those of as many blocks and images, or a tap is no block.
+/// If drop path's factors are not those of as many blocks and images, or a tap is no block, or one that does not
+/// compute all rows.
 pub fn forward<F: Real>(
     blocks: &[Block<F>],
     name: &str,
@@ -71,12 +74,14 @@ pub fn forward<F: Real>(
     cx: &mut Exec<F>,
 ) -> (Encoded<F>, StackCache<F>) {
     let first = o.first_block(blocks.len());
-    assert!(o.taps.is_sorted() && o.taps.iter().all(|&i| i < blocks.len()), "taps {:?}", o.taps);
+    let untapped = blocks.len() - usize::from(o.rows.is_some());
+    assert!(o.taps.is_sorted() && o.taps.iter().all(|&i| i < untapped), "taps {:?}", o.taps);
     let (mut caches, mut taps) = (Vec::with_capacity(blocks.len() - first), Vec::new());
     for (i, block) in blocks.iter().enumerate() {
         let branches = o.drop_path.map_or([None; 2], |branches| branches.of_block(i));
+        let rows = o.rows.filter(|_| i + 1 == blocks.len());
         let (y, cache) =
-            cx.inside(format_args!("{name}.{i}"), |cx| block.forward_dropping(x, tokens, branches, cx));
+            cx.inside(format_args!("{name}.{i}"), |cx| block.forward_with(x, tokens, branches, rows, cx));
         if i < first {
             cache.recycle(cx);
         } else {

@@ -57,6 +57,14 @@ impl Stack {
         linear_flops(n, d, 4 * d) + 2.0 * linear_flops(n, d, hidden) + 2.0 * linear_flops(n, d, n)
     }
 
+    /// What a block on the `n` tokens of an image is spared, forward, if only `rows` of them are needed behind its attention: proj,
+    /// fc1 and fc2 of the others.
+    #[must_use]
+    pub fn spared_flops(&self, n: usize, rows: usize) -> f64 {
+        let (d, hidden) = (self.width, self.hidden());
+        linear_flops(n - rows, d, d) + 2.0 * linear_flops(n - rows, d, hidden)
+    }
+
     /// Of one block on the `n` tokens of an image.
     #[must_use]
     pub fn block_memory(&self, n: usize) -> BlockMemory {

@@ -32,9 +32,9 @@ pub fn loss_and_gradient<F: Real>(
         let ((images, samples), targets) = &chunks[i];
         let targets = targets.to_owned();
         let branches = options.drop_path.draw(options.seed, options.epoch, samples);
-        let options =
-            ForwardOptions { tune_blocks: options.tune_blocks, drop_path: branches.as_ref(), taps: &[] };
-        let (logits, cache) = model.forward(*images, &options, cx);
+        let (tune_blocks, drop_path) = (options.tune_blocks, branches.as_ref());
+        let o = ForwardOptions { tune_blocks, drop_path, ..ForwardOptions::default() };
+        let (logits, cache) = model.forward(*images, &o, cx);
         let dlogits = cross_entropy::backward(&logits, &targets, count);
         if let Some(dpatches) = model.backward(cache, dlogits.view(), grad, cx) {
             cx.recycle(dpatches);

@@ -44,7 +44,8 @@ pub fn loss_and_gradient(
     let halves = own_chunks(chunks.len(), workers, |i, cx| {
         let ((images, samples), instances) = &chunks[i];
         let branches = options.drop_path.draw(options.seed, options.epoch, samples);
-        let o = ForwardOptions { tune_blocks: options.tune_blocks, drop_path: branches.as_ref(), taps: &[] };
+        let (tune_blocks, drop_path) = (options.tune_blocks, branches.as_ref());
+        let o = ForwardOptions { tune_blocks, drop_path, ..ForwardOptions::default() };
         let forward = model.forward(*images, &o, cx);
         let proposals = model.proposals(&forward.rpn, &model.config.training_proposals());
         let of_image = |((proposals, instances), &sample): ((Vec<Proposal<f32>>, &&[Instance]), &u64)| {

@@ -36,7 +36,8 @@ pub fn loss_and_gradient<F: Real>(
     let (main, auxiliary, grad) = sum_and_map(model, chunks.len(), workers, |i, grad, cx| {
         let ((images, samples), maps) = &chunks[i];
         let branches = options.drop_path.draw(options.seed, options.epoch, samples);
-        let o = ForwardOptions { tune_blocks: options.tune_blocks, drop_path: branches.as_ref(), taps: &[] };
+        let (tune_blocks, drop_path) = (options.tune_blocks, branches.as_ref());
+        let o = ForwardOptions { tune_blocks, drop_path, ..ForwardOptions::default() };
         let losses = model.loss_and_gradient(*images, maps, labelled, &o, grad, cx);
         (losses.main, losses.auxiliary)
     });

@@ -51,16 +51,10 @@ pub(super) const BUGS: &[Bug] = &[
     ),
     bug(HEAD, "class tokens of earlier images forgotten", ROW, "patch + 1"),
     bug(
-        HEAD,
-        "other rows not zeroed",
-        "cx.zeros(masked.len() / (tokens - 1) * tokens, gathered.ncols())",
-        "cx.take(masked.len() / (tokens - 1) * tokens, gathered.ncols())",
-    ),
-    bug(
         MODEL,
         "mean over the images, not over the batch's masked patches",
         DENOMINATOR,
-        "cross_entropy::backward(&output.logits, &targets, masked.len() / (tokens - 1))",
+        "cross_entropy::backward(&output.logits, &targets, masked.len() / self.config.vit.num_patches())",
     ),
     bug(
         MODEL,

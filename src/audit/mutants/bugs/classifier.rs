@@ -32,15 +32,21 @@ pub(super) const BUGS: &[Bug] = &[
     ),
     bug(POOLING, "the whole gradient to every patch", SHARE, "F::one()"),
     bug(POOLING, "forward: sum instead of mean", "*sum /= count;", "();"),
-    bug(POOLING, "forward: the first patch taken for the class token", CLASS_ROW, "&image[d..2 * d]"),
+    bug(POOLING, "forward: the last patch taken for the class token", CLASS_ROW, "&image[image.len() - d..]"),
+    bug(
+        POOLING,
+        "the first patch's row needed, not the class token's",
+        "image * tokens",
+        "image * tokens + 1",
+    ),
     twice(
         POOLING,
-        "forward and backward: the first patch taken for the class token",
+        "forward and backward: the last patch taken for the class token",
         [
-            (CLASS_ROW, "&image[d..2 * d]"),
+            (CLASS_ROW, "&image[image.len() - d..]"),
             (
                 "image.split_at_mut(d)",
-                "{ let (first, rest) = image.split_at_mut(d); first.fill(F::zero()); rest.split_at_mut(d) }",
+                "{ let (rest, last) = image.split_at_mut(image.len() - d); (last, rest) }",
             ),
         ],
     ),

@@ -29,6 +29,8 @@ const DV: &str = "into(V, F::one(), transposed(p), dout);";
 const SCORES: &str = "small::products(gemm, scale, q, transposed(k), by_head(probabilities.view_mut()));";
 const SCORE_SCALE: &str = "F::one() / F::of(head_width as f64).sqrt()";
 
+const GATHER: &str = "layers/gather.rs";
+
 const BLOCK: &str = "layers/block.rs";
 const PAST_MLP: &str = "cx.add_assign(&mut dmid, &dy);";
 const PAST_ATTENTION: &str = "cx.add_assign(&mut dx, &dmid);";
@@ -118,6 +120,13 @@ pub(super) const BUGS: &[Bug] = &[
         "the heads take each other's do",
         "self.heads(dcontext, 0)",
         "{ let mut dout = self.heads(dcontext, 0); dout.invert_axis(Axis(0)); dout }",
+    ),
+    bug(GATHER, "other rows not zeroed", "cx.zeros(count, dy.ncols())", "cx.take(count, dy.ncols())"),
+    bug(
+        GATHER,
+        "the gradient to the rows before",
+        "dx.row_mut(row).assign(&dy)",
+        "dx.row_mut(row.max(1) - 1).assign(&dy)",
     ),
     bug(BLOCK, "residual past the MLP dropped", PAST_MLP, "();"),
     bug(BLOCK, "residual past attention dropped", PAST_ATTENTION, "();"),
