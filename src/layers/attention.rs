@@ -73,7 +73,7 @@ impl<F: Real> Attention<F> {
         self.forward_of(x, tokens, None, cx)
     }
 
-    /// As [`Attention::forward`], but only what these rows, if any are named, are told by all: `y: [M, D]`.
+    /// As [`Attention::forward`]; if `rows` are named, their output alone, `y: [M, D]`, which depends on all tokens all the same.
     ///
     /// # Panics
     /// If the rows are not whole images.

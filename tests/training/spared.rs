@@ -134,6 +134,7 @@ fn beit_needs_the_rows_of_what_is_masked() {
     // Not as many of each image.
     let masked = [1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1].map(|masked| masked == 1);
     compare(|cx| beit(&masked, cx));
+    assert_eq!(beit(&[false; 18], &mut plain()).0.dim(), (0, 8));
     for every in [1, 2, 6] {
         let masked: Vec<bool> = (0..18).map(|patch| patch % every == 0).collect();
         let expected = BeitConfig { vit: vit(), vocab_size: 8 }.flops_per_image(6 / every);
