@@ -2,6 +2,7 @@
 
 use crate::ablate::{args, place, without};
 use serde_json::Value;
+use vit_mae::models::classify::Pooling;
 use vit_mae::tasks::pretraining::Method;
 use vit_mae::tasks::{BeitStyle, Classify, MocoV3, Pretrain};
 use vit_mae::train::Task;
@@ -24,8 +25,10 @@ fn a_dry_run_says_what_is_left_and_runs_nothing() {
     let pretrained: Vec<bool> = rows.iter().map(|row| flops(row, "pretrain_flops") > 0.0).collect();
     assert_eq!(pretrained, [true, false, true, true, false, false]);
     // 24 images with all labels, of which a tenth validates: 21.6 images in 3 epochs, of a classifier's step each.
-    let config =
+    let mut config =
         Classify::layered("nano", Some(&place.path("trunk.toml")), &Vec::new().into()).unwrap().config;
+    // As the recipe of fine-tuning pools, unlike supervised pre-training.
+    config.model.pooling = Pooling::Mean;
     let finetune = 3.0 * 22.0 * Classify::flops_per_image(&config);
     assert!((flops(&rows[5], "finetune_flops") / finetune - 1.0).abs() < 1e-9, "{}", rows[5]);
     // Half of the labels have five epochs of their own.
