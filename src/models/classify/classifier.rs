@@ -6,12 +6,11 @@ use crate::base::Real;
 use crate::exec::Exec;
 use crate::layers::init::{self, init};
 use crate::layers::linear::LinearCache;
-use crate::layers::patch_embed::PatchEmbedCache;
-use crate::layers::{LayerNorm, Linear, pos_interp};
+use crate::layers::{LayerNorm, Linear};
 use crate::models::mae::Encoder;
-use crate::models::vit::{ForwardOptions, Positions, StackCache, Vit};
+use crate::models::vit::{ForwardOptions, ImagesCache, Positions, Vit};
 use crate::params;
-use ndarray::{Array2, ArrayView2, ArrayView4, Axis, s};
+use ndarray::{Array2, ArrayView2, ArrayView4, Axis};
 
 /// Standard deviation of the head's initial weights. (He et al. 2022, code: `trunc_normal_(std=2e-5)`, which cuts at
 /// ±2, a hundred thousand standard deviations away, so not at all.)
@@ -48,8 +47,7 @@ pub struct ClassifierCache<F> {
 
 /// Of what is below the head.
 struct BodyCache<F> {
-    patch_embed: Option<PatchEmbedCache<F>>,
-    blocks: StackCache<F>,
+    vit: ImagesCache<F>,
     norm: Option<PoolNormCache<F>>,
 }
 
@@ -83,15 +81,8 @@ impl<F: Real> Classifier<F> {
     /// If the encoder is of another architecture: [`crate::models::vit::VitConfig::fits`] says so in words.
     #[must_use]
     pub fn from_encoder(encoder: &Encoder<F>, config: &ClassifierConfig, seed: u64) -> Self {
-        let (mut model, trunk) = (Self::new(config), &encoder.vit);
-        config.vit().fits(&trunk.config).expect("an encoder of this architecture");
-
-        let positions = trunk.pos_embed.slice(s![0, .., ..]);
-        let positions = pos_interp::interpolate(positions, trunk.config.grid(), config.vit().grid());
-        model.vit.pos_embed = positions.insert_axis(Axis(0));
-        model.vit.cls_token.clone_from(&trunk.cls_token);
-        model.vit.patch_embed.clone_from(&trunk.patch_embed);
-        model.vit.blocks.clone_from(&trunk.blocks);
+        let mut model = Self::new(config);
+        model.vit.take_over(&encoder.vit);
         match config.pooling {
             Pooling::Class => model.pool.norm.clone_from(&encoder.norm),
             Pooling::Mean => model.pool.norm.weight.fill(F::one()),
@@ -136,22 +127,18 @@ impl<F: Real> Classifier<F> {
         o: &ForwardOptions<F>,
         cx: &mut Exec<F>,
     ) -> (Array2<F>, BodyCache<F>) {
-        let (mut patches, patch_embed) = self.vit.embed(images, o, cx);
-        self.vit.add_positions(&mut patches);
-        let (all, tokens) = (self.vit.every_patch(), self.vit.config.tokens());
-        let x = self.vit.tokens(&patches, |_| &all, cx);
-        cx.recycle(patches);
-        let rows = self.config.pooling.rows(images.len_of(Axis(0)), tokens, cx);
+        let count = images.len_of(Axis(0));
+        let rows = self.config.pooling.rows(count, self.vit.config.tokens(), cx);
         let o = ForwardOptions { rows: rows.as_deref(), ..*o };
-        let (encoded, blocks) = self.vit.encode(x, tokens, &o, cx);
-        let (features, norm) = self.pool.forward(encoded.x, images.len_of(Axis(0)), cx);
+        let (encoded, vit) = self.vit.encode_images(images, &o, cx);
+        let (features, norm) = self.pool.forward(encoded.x, count, cx);
         let norm = if o.tune_blocks == Some(0) {
             norm.recycle(cx);
             None
         } else {
             Some(norm)
         };
-        (features, BodyCache { patch_embed, blocks, norm })
+        (features, BodyCache { vit, norm })
     }
 
     /// Adds the gradient of everything that is trained; nothing is computed below the lowest of it. Returns the gradient
@@ -164,7 +151,7 @@ impl<F: Real> Classifier<F> {
         cx: &mut Exec<F>,
     ) -> Option<Array2<F>> {
         cx.trace_gradient("logits", &dlogits);
-        let ClassifierCache { body: BodyCache { patch_embed, blocks, norm }, head } = cache;
+        let ClassifierCache { body: BodyCache { vit, norm }, head } = cache;
         let Some(norm) = norm else {
             self.head.backward_weights(head, dlogits, &mut grad.head, cx);
             return None;
@@ -172,15 +159,6 @@ impl<F: Real> Classifier<F> {
         let dfeatures = self.head.backward(head, dlogits, &mut grad.head, cx);
         let dx = self.pool.backward(norm, dfeatures.view(), &mut grad.pool, cx);
         cx.recycle(dfeatures);
-        let dx = self.vit.encode_backward(blocks, dx, &[], &mut grad.vit, cx);
-        let Some(patch_embed) = patch_embed else {
-            cx.recycle(dx);
-            return None;
-        };
-        let all = self.vit.every_patch();
-        let dpatches = self.vit.tokens_backward(dx.view(), |_| &all, &mut grad.vit, cx);
-        cx.recycle(dx);
-        self.vit.embed_backward(patch_embed, dpatches.view(), &mut grad.vit, cx);
-        Some(dpatches)
+        self.vit.encode_images_backward(vit, dx, Vec::new(), &mut grad.vit, cx)
     }
 }
