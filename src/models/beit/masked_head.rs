@@ -67,9 +67,13 @@ impl<F: Real> MaskedHead<F> {
 
 /// The row of each masked patch, in row-major order of (image, patch), among `1 + L = tokens` of an image, of which the class
 /// token is the first; `masked: [B·L]`.
+///
+/// # Panics
+/// If the marks are not those of whole images.
 #[must_use]
 pub fn rows_of_masked(masked: &[bool], tokens: usize) -> Vec<usize> {
     let patches = tokens - 1;
+    assert!(masked.len().is_multiple_of(patches), "a mark for every patch of {tokens} tokens an image");
     let masked = masked.iter().enumerate().filter(|(_, masked)| **masked);
     masked.map(|(patch, _)| patch / patches * tokens + 1 + patch % patches).collect()
 }
