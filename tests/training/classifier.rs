@@ -15,7 +15,7 @@ use vit_mae::params::Params;
 
 const BOTH: [Pooling; 2] = [Pooling::Class, Pooling::Mean];
 
-fn mae() -> MaeConfig {
+pub(crate) fn mae() -> MaeConfig {
     MaeConfig {
         img_size: [8, 12],
         in_chans: 3,
