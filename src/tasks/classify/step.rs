@@ -2,7 +2,6 @@
 
 use crate::base::Real;
 use crate::models::classify::{Classifier, cross_entropy};
-use crate::models::vit::ForwardOptions;
 use crate::tasks::transfer::StepOptions;
 use crate::train::WorkerPool;
 use crate::train::step::sum;
@@ -32,8 +31,7 @@ pub fn loss_and_gradient<F: Real>(
         let ((images, samples), targets) = &chunks[i];
         let targets = targets.to_owned();
         let branches = options.drop_path.draw(options.seed, options.epoch, samples);
-        let (tune_blocks, drop_path) = (options.tune_blocks, branches.as_ref());
-        let o = ForwardOptions { tune_blocks, drop_path, ..ForwardOptions::default() };
+        let o = options.forward(branches.as_ref());
         let (logits, cache) = model.forward(*images, &o, cx);
         let dlogits = cross_entropy::backward(&logits, &targets, count);
         if let Some(dpatches) = model.backward(cache, dlogits.view(), grad, cx) {

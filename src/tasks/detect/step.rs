@@ -6,7 +6,6 @@ use crate::base::sync::lock;
 use crate::data::Instance;
 use crate::models::detect::proposals::Proposal;
 use crate::models::detect::{Denominators, DetectLosses, Detector, Forward, ImageSamples};
-use crate::models::vit::ForwardOptions;
 use crate::tasks::transfer::StepOptions;
 use crate::train::step::{map, own_chunks, sum_and_map};
 use crate::train::told::Told;
@@ -44,8 +43,7 @@ pub fn loss_and_gradient(
     let halves = own_chunks(chunks.len(), workers, |i, cx| {
         let ((images, samples), instances) = &chunks[i];
         let branches = options.drop_path.draw(options.seed, options.epoch, samples);
-        let (tune_blocks, drop_path) = (options.tune_blocks, branches.as_ref());
-        let o = ForwardOptions { tune_blocks, drop_path, ..ForwardOptions::default() };
+        let o = options.forward(branches.as_ref());
         let forward = model.forward(*images, &o, cx);
         let proposals = model.proposals(&forward.rpn, &model.config.training_proposals());
         let of_image = |((proposals, instances), &sample): ((Vec<Proposal<f32>>, &&[Instance]), &u64)| {

@@ -3,7 +3,6 @@
 use crate::base::Real;
 use crate::data::target::IGNORED;
 use crate::models::segment::{SegmentLosses, Segmenter};
-use crate::models::vit::ForwardOptions;
 use crate::tasks::transfer::StepOptions;
 use crate::train::step::{map, sum_and_map};
 use crate::train::workers::WorkerPool;
@@ -36,8 +35,7 @@ pub fn loss_and_gradient<F: Real>(
     let (main, auxiliary, grad) = sum_and_map(model, chunks.len(), workers, |i, grad, cx| {
         let ((images, samples), maps) = &chunks[i];
         let branches = options.drop_path.draw(options.seed, options.epoch, samples);
-        let (tune_blocks, drop_path) = (options.tune_blocks, branches.as_ref());
-        let o = ForwardOptions { tune_blocks, drop_path, ..ForwardOptions::default() };
+        let o = options.forward(branches.as_ref());
         let losses = model.loss_and_gradient(*images, maps, labelled, &o, grad, cx);
         (losses.main, losses.auxiliary)
     });

@@ -3,6 +3,8 @@
 use super::TransferConfig;
 use crate::config::Settings;
 use crate::layers::DropPath;
+use crate::layers::drop_path::Branches;
+use crate::models::vit::ForwardOptions;
 
 /// How a step is taken.
 pub struct StepOptions {
@@ -28,5 +30,11 @@ impl StepOptions {
             tune_blocks: transfer.tune_blocks,
             micro_batch: settings.optim().micro_batch,
         }
+    }
+
+    /// A forward pass of this step, in which these branches are left out: those of [`DropPath::draw`].
+    #[must_use]
+    pub fn forward<'a, F>(&self, branches: Option<&'a Branches<F>>) -> ForwardOptions<'a, F> {
+        ForwardOptions { tune_blocks: self.tune_blocks, drop_path: branches, ..ForwardOptions::default() }
     }
 }
