@@ -1,11 +1,10 @@
 //! What `vit-mae ablate` says on stderr while it runs.
 
-use super::progress::{self, Progress};
+use super::progress::Progress;
+use super::signals::Signals;
 use super::stderr;
 use indicatif::HumanDuration;
 use serde_json::json;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 use vit_mae::Error;
 use vit_mae::sweep::{AblationObserver, Row, table};
@@ -14,7 +13,7 @@ use vit_mae::train::Observer;
 /// Says on stderr which run is on, and how far the whole is.
 pub(super) struct Points {
     done: usize,
-    signal: Arc<AtomicUsize>,
+    signals: Signals,
     /// Points that were not done before, since `started`, and whether this one is of them.
     ran: u32,
     runs: bool,
@@ -23,7 +22,10 @@ pub(super) struct Points {
 
 impl Points {
     pub(super) fn new() -> Self {
-        Self { done: 0, signal: progress::signals(), ran: 0, runs: false, started: Instant::now() }
+        let signals = Signals::listen();
+        // Between two runs all is saved.
+        signals.end_at_once(true);
+        Self { done: 0, signals, ran: 0, runs: false, started: Instant::now() }
     }
 
     /// The time that the others will take, by the mean of those that were run.
@@ -37,7 +39,7 @@ impl AblationObserver for Points {
     fn begins<'a>(&'a mut self, name: &str, epochs: u64, steps: u64) -> Box<dyn Observer + 'a> {
         self.runs = true;
         stderr::line(name, &json!({ "kind": "run", "name": name, "epochs": epochs, "steps": steps }));
-        Box::new(Progress::heeding(self.signal.clone(), epochs, steps))
+        Box::new(Progress::heeding(self.signals.clone(), epochs, steps))
     }
 
     fn diverged(&mut self, row: &Row, error: &Error) {

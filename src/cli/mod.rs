@@ -31,6 +31,7 @@ pub(crate) mod progress;
 pub(crate) mod ranks;
 pub(crate) mod reconstruct;
 mod settings;
+mod signals;
 pub(crate) mod stderr;
 pub(crate) mod stdout;
 pub(crate) mod tokenizer;

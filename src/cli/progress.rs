@@ -1,14 +1,10 @@
 //! Progress on stderr: a bar on a terminal, a line an epoch elsewhere, JSON on request.
 
-use super::joined::ranks;
+use super::signals::Signals;
 use super::stderr::{self, bar_target, draws_bars, is_json};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::flag;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use vit_mae::train::Observer;
 use vit_mae::train::metrics::{EpochRecord, Record, StepRecord};
@@ -23,24 +19,25 @@ pub(crate) struct Progress {
     images_per_s: f64,
     /// When a step was last said in JSON.
     said: Option<Instant>,
-    /// The signal that asked to stop, or 0; a run looks at it after every step.
-    signal: Arc<AtomicUsize>,
+    /// A run looks at them after every step.
+    signals: Signals,
 }
 
 impl Progress {
     pub(crate) fn new(epochs: u64, steps: u64) -> Self {
-        Self::heeding(signals(), epochs, steps)
+        Self::heeding(Signals::listen(), epochs, steps)
     }
 
     /// One of several runs in a row, which stop at one signal.
-    pub(crate) fn heeding(signal: Arc<AtomicUsize>, epochs: u64, steps: u64) -> Self {
+    pub(crate) fn heeding(signals: Signals, epochs: u64, steps: u64) -> Self {
+        signals.end_at_once(false);
         let bar = ProgressBar::with_draw_target(Some(steps), bar_target());
         let style = "{bar:30.cyan/dim} step {pos}/{len} · {msg} · {eta} left";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, epochs, images_per_s: 0.0, said: None, signal }
+        Self { bar, epochs, images_per_s: 0.0, said: None, signals }
     }
 }
 
@@ -105,7 +102,11 @@ impl Observer for Progress {
     }
 
     fn should_stop(&self) -> Option<u8> {
-        u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|&signal| signal > 0)
+        self.signals.asked()
+    }
+
+    fn trained(&mut self) {
+        self.signals.end_at_once(true);
     }
 }
 
@@ -113,29 +114,4 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
-}
-
-/// The number of the signal that asks to stop, or 0, from now on.
-pub(crate) fn signals() -> Arc<AtomicUsize> {
-    let signal = Arc::default();
-    if let Err(error) = listen(&signal) {
-        let why = format!("Ctrl-C will not save the run: {error}");
-        stderr::line(&why, &json!({ "kind": "note", "message": why }));
-    }
-    signal
-}
-
-/// From now on Ctrl-C (SIGINT) and SIGTERM, and on several ranks SIGUSR1, ask the run to save and stop. A Ctrl-C after that ends the program at
-/// once.
-fn listen(signal: &Arc<AtomicUsize>) -> std::io::Result<()> {
-    let asked = Arc::new(AtomicBool::new(false));
-    // In this order: the first Ctrl-C finds the flag unset, then sets it.
-    flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(&asked))?;
-    // Launchers forward SIGUSR1 to all ranks at once, and give them time.
-    let more = if ranks().size() > 1 { &[SIGUSR1][..] } else { &[] };
-    for number in [SIGINT, SIGTERM].iter().chain(more).copied() {
-        flag::register(number, Arc::clone(&asked))?;
-        flag::register_usize(number, Arc::clone(signal), number.unsigned_abs() as usize)?;
-    }
-    Ok(())
 }

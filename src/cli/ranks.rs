@@ -2,11 +2,10 @@
 //! nothing.
 
 use super::joined::ranks;
-use super::progress::signals;
+use super::signals::Signals;
 use super::{Command, stdout};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use vit_mae::exec::ranks::launch::{self, Launch};
 use vit_mae::exec::ranks::{self, Ranks};
@@ -84,10 +83,10 @@ fn follow(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<()> {
         _ => None,
     };
     super::start_threads(threads)?;
-    let signal = signals();
+    let signals = Signals::listen();
     while let Some(announcement) = Announcement::hear(&**ranks)? {
         let (toml, from) = (announcement.config_toml.clone(), Path::new("rank 0"));
-        let following = Following { ranks: Arc::clone(ranks), announcement, signal: Arc::clone(&signal) };
+        let following = Following { ranks: Arc::clone(ranks), announcement, signals: signals.clone() };
         with_task_of(&toml, from, following)?;
     }
     Ok(())
@@ -97,22 +96,22 @@ fn follow(command: &Command, ranks: &Arc<dyn Ranks>) -> Result<()> {
 struct Following {
     ranks: Arc<dyn Ranks>,
     announcement: Announcement,
-    signal: Arc<AtomicUsize>,
+    signals: Signals,
 }
 
 impl WithTask for Following {
     type Output = ();
 
     fn run<T: Task>(self) -> Result<()> {
-        let Self { ranks, announcement, signal } = self;
-        let result = Run::<T>::follow(Arc::clone(&ranks), announcement)?.train_along(&mut Quiet(signal));
+        let Self { ranks, announcement, signals } = self;
+        let result = Run::<T>::follow(Arc::clone(&ranks), announcement)?.train_along(&mut Quiet(signals));
         ranks.limit(None);
         result
     }
 }
 
 /// Draws nothing; a signal to this rank is one to all.
-struct Quiet(Arc<AtomicUsize>);
+struct Quiet(Signals);
 
 impl Observer for Quiet {
     fn step(&mut self, _: &StepRecord, _: u64) {}
@@ -120,6 +119,6 @@ impl Observer for Quiet {
     fn epoch(&mut self, _: &EpochRecord) {}
 
     fn should_stop(&self) -> Option<u8> {
-        u8::try_from(self.0.load(Ordering::Relaxed)).ok().filter(|&signal| signal > 0)
+        self.0.asked()
     }
 }

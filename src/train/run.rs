@@ -25,6 +25,8 @@ pub trait Observer {
     fn epoch(&mut self, record: &EpochRecord);
     /// Whether the run shall save and stop after this step: the number of the signal that asks for it.
     fn should_stop(&self) -> Option<u8>;
+    /// All epochs are done and saved. What follows judges the run: broken off, it is done again by whatever resumes the run.
+    fn trained(&mut self) {}
 }
 
 /// A run that is ready to start, or to go on.
@@ -62,6 +64,7 @@ impl<T: Task> Run<T> {
     pub fn train(&mut self, command: &str, observer: &mut dyn Observer) -> Result<T::Outcome> {
         self.guarded(|run| {
             run.all_epochs(observer)?;
+            observer.trained();
             let outcome = run.report(command)?;
             run.log.show_pictures(run.log.epoch)?;
             Ok(outcome)

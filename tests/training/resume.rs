@@ -5,10 +5,12 @@ use crate::common::Place;
 use crate::common::run::{StopAfter, log};
 use serde_json::Value;
 use std::fs;
+use std::path::PathBuf;
 use vit_mae::Error;
 use vit_mae::checkpoint::Checkpoint;
 use vit_mae::tasks::{Config, Pretrain};
-use vit_mae::train::{Run, RunDir};
+use vit_mae::train::metrics::{EpochRecord, StepRecord};
+use vit_mae::train::{Observer, Run, RunDir};
 
 const SETS: [&str; 5] = [
     "run.pictures_every_epochs=1",
@@ -73,6 +75,30 @@ fn config(place: &Place) -> Config {
         (key.to_owned(), text(value))
     }));
     Config::resolve("nano", Some(&place.path("tiny.toml")), flags).unwrap()
+}
+
+/// Notes what is saved when it hears that the run is trained: the checkpoint's step, and whether there is a report.
+struct Saved(PathBuf, Vec<(u64, bool)>);
+
+impl Observer for Saved {
+    fn step(&mut self, _: &StepRecord, _: u64) {}
+    fn epoch(&mut self, _: &EpochRecord) {}
+    fn should_stop(&self) -> Option<u8> {
+        None
+    }
+    fn trained(&mut self) {
+        let saved = Checkpoint::open(&self.0).unwrap().state.step;
+        self.1.push((saved, self.0.join("report.html").is_file()));
+    }
+}
+
+#[test]
+fn a_run_that_is_trained_says_so_when_all_is_saved_and_before_it_is_judged() {
+    let place = place();
+    let run = RunDir::create(Some(place.path("run")), false).unwrap();
+    let mut observer = Saved(place.path("run"), Vec::new());
+    Run::<Pretrain>::new(config(&place), &(), || Ok(run)).unwrap().train("", &mut observer).unwrap();
+    assert_eq!(observer.1, [(9, false)], "so that from here on a signal may end the program at once");
 }
 
 #[test]
