@@ -101,9 +101,9 @@ impl<T: Task> Run<T> {
     fn all_epochs(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let patience = together::patience(self.learner.config.run().rank_timeout_secs);
         self.learner.workers.ranks().limit(Some(patience));
+        let prepare = || self.learner.task.prepare(&self.log.run);
+        ranks::on_first(self.learner.workers.ranks(), prepare)?;
         if self.log.saved.is_none() {
-            let prepare = || self.learner.task.prepare(&self.log.run);
-            ranks::on_first(self.learner.workers.ranks(), prepare)?;
             self.checkpoint()?;
         }
         let settings = self.learner.config.run().clone();

@@ -151,7 +151,7 @@ pub trait Task: Sized + Send + Sync + 'static {
         0.0
     }
 
-    /// Writes what belongs beside the checkpoints, before the first of them.
+    /// Writes what belongs beside the checkpoints, before the first of them and whenever a run goes on.
     ///
     /// # Errors
     /// If it cannot be written.

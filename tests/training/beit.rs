@@ -7,6 +7,7 @@ use crate::common::Place;
 use crate::common::run::{StopAfter, log};
 use ndarray::Array4;
 use serde_json::Value;
+use std::fs;
 use std::ops::ControlFlow;
 use vit_mae::Error;
 use vit_mae::config::{Overrides, Settings};
@@ -155,6 +156,8 @@ fn a_run_interrupted_after_any_step_ends_with_the_same_bits() {
         let error = begin(&out).train("", &mut StopAfter(step)).unwrap_err();
         assert!(matches!(error, Error::Interrupted { step: found, .. } if found == step), "{error}");
         assert!(place.read(&format!("{out}/codebook.safetensors")) == whole.3, "beside the first checkpoint");
+        // One that was lost is made again.
+        fs::remove_file(place.path(&format!("{out}/codebook.safetensors"))).unwrap();
         let again = RunDir::open(place.path(&out)).unwrap();
         let mut again = Run::<BeitStyle>::resume(again, |before| Ok(before.clone())).unwrap();
         again.train("", &mut StopAfter(u64::MAX)).unwrap();
