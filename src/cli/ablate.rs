@@ -221,6 +221,10 @@ impl Args {
         };
         finetune.extend(given([("optim.epochs", whole("--finetune-epochs", all)?)]));
         let (pretrain, several) = (over_environment(pretrain)?, vary.key == METHOD);
+        if let Some(seed) = pretrain.environment.iter().find(|variable| variable.key == "run.seed") {
+            let expected = "unset: --seeds gives the seeds";
+            return Err(Error::setting(&seed.name, expected, &seed.text));
+        }
         let mut methods =
             if several { vary.values.iter().map(Axis::label).collect() } else { vec![self.method.clone()] };
         methods.retain(|method| method != SCRATCH);

@@ -1,7 +1,7 @@
 //! `resamples.csv`: the scores of all samples of the test pictures, of one row in its folder, and of all rows beside the table.
 
 use super::resample::{Resampled, SAMPLES};
-use super::table::{self, Place, Row};
+use super::table::{self, COLUMNS, Column, Place, Row};
 use crate::base::{Error, Result};
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(super) fn csv(vary: &str, rows: &[Row]) -> Result<Vec<u8>> {
 /// Reads them into the rows that they belong to; where there is no such file, there are none.
 ///
 /// # Errors
-/// If it has other columns, or a line has something else than numbers.
+/// If it has other columns, a line has something else than numbers, or a score has no line where others of its kind have one.
 pub(super) fn read_csv(path: &Path, rows: &mut [Row]) -> Result<()> {
     let resampled = |place: &Place, fields: &[String]| {
         let wrong = || {
@@ -40,5 +40,16 @@ pub(super) fn read_csv(path: &Path, rows: &mut [Row]) -> Result<()> {
         let scores: Option<_> = fields[3..].iter().map(score).collect();
         Ok(Resampled { column: fields[0].clone(), pictures, groups, scores: scores.ok_or_else(wrong)? })
     };
-    table::read_into(path, &heads(), 1, rows, resampled, |row, resampled| row.resampled.push(resampled))
+    table::read_into(path, &heads(), 1, rows, resampled, |row, resampled| row.resampled.push(resampled))?;
+    for row in rows.iter() {
+        let has = |of: &Row, column: &Column| of.resampled.iter().any(|line| line.column == column.name);
+        let of_others =
+            |column: &Column| rows.iter().any(|other| other.task == row.task && has(other, column));
+        let lacks = |column: &&Column| (column.of)(row).is_some() && !has(row, column) && of_others(column);
+        if let Some(column) = COLUMNS.iter().find(lacks) {
+            let place = format!("line of {}, {}", row.place().join(", "), column.name);
+            return Err(Error::input(path, place, "one for each score of results.csv", "none"));
+        }
+    }
+    Ok(())
 }

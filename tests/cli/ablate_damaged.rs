@@ -120,6 +120,19 @@ fn a_plan_that_was_edited_is_refused_where_runs_are_of_another() {
 }
 
 #[test]
+fn a_score_whose_samples_are_missing_is_named() {
+    let place = finished();
+    let without = |samples: &str| {
+        let lines = samples.split_inclusive('\n');
+        lines.filter(|line| !line.starts_with("0.75,classify,1,1,")).collect::<String>()
+    };
+    let words = ["resamples.csv", "0.75, classify, 1, 1, , fine-tuning", "one for each score", "none"];
+    for how in ["redraw", "run"] {
+        refused(&place, "resamples.csv", without, how, &words);
+    }
+}
+
+#[test]
 fn a_candidate_that_diverges_loses() {
     let place = place();
     let more = ["--tune", "optim.lr=1e-3,1000000.0", "--no-finetune", "--epochs", "3", "--json"];

@@ -123,6 +123,7 @@ fn mistakes_name_their_variable() {
     refused(&place, &[("VIT_MAE_OPTIM__EPOCH", "3")], &probe, &["nearest is VIT_MAE_OPTIM__EPOCHS"]);
     let ablate = ["ablate", "--vary", "mask-ratio=0.5,0.75", "--out", "ratio"];
     refused(&place, &[("VIT_MAE_OPTIM__EPOCH", "3")], &ablate, &["nearest is VIT_MAE_OPTIM__EPOCHS"]);
+    refused(&place, &[("VIT_MAE_RUN__SEED", "3")], &ablate, &["VIT_MAE_RUN__SEED", "--seeds", "found 3"]);
 }
 
 #[test]
