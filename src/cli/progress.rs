@@ -4,7 +4,6 @@ use super::signals::Signals;
 use super::stderr::{self, bar_target, draws_bars, is_json};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use serde_json::json;
 use std::time::{Duration, Instant};
 use vit_mae::train::Observer;
 use vit_mae::train::metrics::{EpochRecord, Record, StepRecord};
