@@ -2,6 +2,7 @@
 
 use crate::base::Result;
 use crate::base::rng::{Purpose, rng, uniform};
+use crate::data::rle::Rle;
 use crate::data::{Dataset, Image, Instance, Target, TargetKind};
 use crate::train::source::Source;
 use ndarray::{Array2, s};
@@ -49,7 +50,7 @@ impl MadeUp {
         Instance {
             bbox: [x1, y1, x2, y2],
             class: (index + i) % CLASSES,
-            mask: Some(mask),
+            mask: Some(Rle::of_mask(mask.view())),
             crowd: false,
             area,
         }

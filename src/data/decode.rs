@@ -6,6 +6,7 @@ use std::path::Path;
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
+use super::image::MAX_BYTES;
 use super::jpeg::Layout;
 use super::{Image, embedded};
 use crate::base::guard::guarded;
@@ -13,8 +14,6 @@ use crate::base::{Error, Result};
 
 /// The longest side of an image, in pixels.
 const MAX_SIDE: u32 = 16_384;
-/// The most memory that decoding one image may take, and the longest image file.
-pub(super) const MAX_BYTES: u64 = 512 << 20;
 
 /// Reads one PNG or JPEG file; the format is told from the content, not from the name.
 ///
@@ -140,17 +139,19 @@ fn to_image(decoded: DynamicImage) -> Image {
 /// Rows and columns of a PNG or JPEG file, by its header.
 ///
 /// # Errors
-/// If the file cannot be read, or has no header of these formats.
+/// If the file cannot be read, has no header of these formats, or is too large or too short for what its header claims.
 pub(super) fn image_size(path: &Path) -> Result<(usize, usize)> {
     let bytes = read_file(path, MAX_BYTES)?;
-    let (height, width) = match image::guess_format(&bytes) {
-        Ok(ImageFormat::Jpeg) => {
+    let (format, (height, width)) = match image::guess_format(&bytes) {
+        Ok(format @ ImageFormat::Jpeg) => {
             let layout = Layout::of(path, &bytes)?;
-            (layout.height, layout.width)
+            (format, (layout.height, layout.width))
         }
-        Ok(ImageFormat::Png) => png_size(path, &bytes)?,
+        Ok(format @ ImageFormat::Png) => (format, png_size(path, &bytes)?),
         _ => return Err(Error::input(path, "image format", "PNG or JPEG", describe_start(&bytes))),
     };
+    // Of one channel at least: what masks of this size take depends on it.
+    check_size(path, format, &bytes, (height, width), u64::from(height) * u64::from(width))?;
     Ok((height as usize, width as usize))
 }
 

@@ -73,7 +73,7 @@ impl Tally {
                     tally.crowds += u64::from(object.crowd);
                     let covered = covered.entry(object.class).or_insert_with(|| Array2::default(size));
                     if let Some(mask) = &object.mask {
-                        covered.zip_mut_with(mask, |covered, &set| *covered |= set);
+                        covered.zip_mut_with(&mask.mask(), |covered, &set| *covered |= set);
                     } else {
                         let ([x1, y1, x2, y2], [h, w]) = (object.bbox, size);
                         covered.slice_mut(s![span([y1, y2], h), span([x1, x2], w)]).fill(true);

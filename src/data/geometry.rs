@@ -12,6 +12,7 @@ use ndarray::{Array2, s};
 
 use super::Image;
 use super::resample::{CropBox, Filter, crop_and_resize};
+use super::rle::Rle;
 use super::target::{IGNORED, Instance, Target, mask_box};
 
 /// The way from an image to a view.
@@ -86,12 +87,12 @@ impl Geometry {
         });
         let moved: [f64; 4] = std::array::from_fn(|i| object.bbox[i] - axes[i % 2].0);
         let mut seen: [f64; 4] = std::array::from_fn(|i| moved[i].clamp(0.0, axes[i % 2].1));
-        let known = object.mask.as_ref().filter(|mask| mask.iter().any(|&set| set));
-        if let Some(mask) = known.filter(|_| seen != moved) {
+        let known = object.mask.as_ref().filter(|mask| mask.area() > 0).map(Rle::mask);
+        if let Some(mask) = known.as_ref().filter(|_| seen != moved) {
             seen = mask_box(mask.slice(s![top..top + height, left..left + width]))?;
         }
-        let mask = known.map(|mask| self.map(mask, false));
-        let vanished = mask.as_ref().is_some_and(|mask| !mask.iter().any(|&set| set));
+        let mask = known.map(|mask| Rle::of_mask(self.map(&mask, false).view()));
+        let vanished = mask.as_ref().is_some_and(|mask| mask.area() == 0);
         if vanished || seen[0] >= seen[2] || seen[1] >= seen[3] {
             return None;
         }

@@ -2,6 +2,9 @@
 
 use crate::base::{Error, Result};
 
+/// The most memory that decoding one image may take, and the longest image file.
+pub(super) const MAX_BYTES: u64 = 512 << 20;
+
 /// A picture of 1 (grey) or 3 channels (red, green, blue), perhaps with alpha behind them, or an array of any number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {

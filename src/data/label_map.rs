@@ -7,7 +7,8 @@ use std::path::Path;
 use image::ImageFormat;
 use ndarray::Array2;
 
-use super::decode::{MAX_BYTES, check_size, describe_start, png_size, read_file};
+use super::decode::{check_size, describe_start, png_size, read_file};
+use super::image::MAX_BYTES;
 use super::target::IGNORED;
 use crate::base::guard::guarded;
 use crate::base::{Error, Result};

@@ -5,7 +5,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::decode::MAX_BYTES;
+use super::image::MAX_BYTES;
 use crate::base::Mismatch;
 
 mod polygon;

@@ -1,5 +1,6 @@
 //! What an image teaches besides its pixels: nothing, its class, the objects in it, or a class for each pixel.
 
+use super::rle::Rle;
 use ndarray::{Array2, ArrayView2};
 
 /// Objects of an area below this are small by COCO's rule: 32².
@@ -64,8 +65,8 @@ pub struct Instance {
     pub bbox: [f64; 4],
     /// A position in [`super::Dataset::classes`].
     pub class: usize,
-    /// The object's pixels, `[H, W]`.
-    pub mask: Option<Array2<bool>>,
+    /// The object's pixels, of `[H, W]`: in runs, since an image of many pixels may have many objects.
+    pub mask: Option<Rle>,
     /// Whether it is a crowd of objects that nobody told apart. Detectors do not learn from it, and need not find it.
     pub crowd: bool,
     /// As annotated, in pixels of the original image: COCO's evaluation tells small from large objects by it. No

@@ -56,7 +56,8 @@ impl Canvas {
     fn object(&mut self, object: &Instance, image: &Image) {
         let number = object.class + 1;
         if let Some(mask) = &object.mask {
-            assert_eq!(mask.dim(), (image.height, image.width), "a mask and its image");
+            assert_eq!(mask.size(), [image.height, image.width], "a mask and its image");
+            let mask = mask.mask();
             let seen = mask.indexed_iter().filter(|(_, set)| **set);
             seen.for_each(|(at, _)| self.blend(at, number, STRENGTH));
         }
@@ -87,6 +88,7 @@ impl Canvas {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::rle::Rle;
     use ndarray::{Array2, arr2};
 
     #[test]
@@ -103,7 +105,7 @@ mod tests {
         let object = Instance {
             bbox: [1.0, 0.0, 4.0, 3.0],
             class: 0,
-            mask: Some(Array2::from_shape_fn((3, 5), |at| at == (1, 2))),
+            mask: Some(Rle::of_mask(Array2::from_shape_fn((3, 5), |at| at == (1, 2)).view())),
             crowd: false,
             area: 1.0,
         };

@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Result};
 use crate::checkpoint::atomic::{parent, partial_name, sync_dir, write_synced};
-use crate::data::rle::Rle;
 use crate::data::survey::OnImage;
 use crate::data::{Dataset, Image, Instance, Split, Target};
 use crate::draw::palette::label_map_png;
@@ -122,10 +121,7 @@ fn write_split(
 /// As COCO describes an object, but for its own number: a box of corner, width and height, classes from 1 on, and the mask's runs.
 fn annotation(object: &Instance, image: usize) -> Value {
     let [x1, y1, x2, y2] = object.bbox;
-    let runs = object
-        .mask
-        .as_ref()
-        .map(|mask| json!({ "size": mask.dim(), "counts": Rle::of_mask(mask.view()).counts() }));
+    let runs = object.mask.as_ref().map(|mask| json!({ "size": mask.size(), "counts": mask.counts() }));
     json!({
         "image_id": image,
         "category_id": object.class + 1,

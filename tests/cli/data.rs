@@ -212,6 +212,7 @@ fn what_cannot_be_meant_is_refused() {
     let preview = |args: &[&'static str]| [&["data", "preview", "images"], args].concat();
     place.refused(&preview(&["--out", "there.png"]), &["--out", "--overwrite"]);
     place.refused(&preview(&["--out", "no/such.png"]), &["--out", "folder that exists"]);
+    place.refused(&preview(&["--out", "images/03.png", "--overwrite"]), &["--out", "not overwritten"]);
     place.refused(&preview(&["--out", "s.png", "--rows", "0"]), &["--rows", "at least 1"]);
     place.refused(&preview(&["--out", "s.png", "--rows", "99", "--columns", "99"]), &["1024"]);
     place.refused(&preview(&["--out", "s.png", "--split", "test"]), &["--split", "images"]);

@@ -109,7 +109,7 @@ fn scenes_in_files_are_the_scenes() {
                 [&json!(at + 1), &json!(index + 1), &json!(object.class + 1), &json!(0)]
             );
             assert_eq!(annotation["area"], object.area);
-            assert_eq!(Some(mask(&annotation["segmentation"])), object.mask);
+            assert_eq!(Some(mask(&annotation["segmentation"])), object.mask.map(|mask| mask.mask()));
         }
     }
     assert_eq!(annotations.next().unwrap().1["image_id"], 101);

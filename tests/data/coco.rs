@@ -121,7 +121,7 @@ fn boxes_masks_in_all_forms_crowds_and_areas_are_read() {
     let data = open(dir.path(), None, Split::Train).unwrap();
     let found = objects(&*data, 0);
     let bbox = [1.0, 2.0, 4.0, 4.0];
-    let object = Instance { bbox, class: 1, mask: Some(square), crowd: false, area: 6.0 };
+    let object = Instance { bbox, class: 1, mask: Some(rle), crowd: false, area: 6.0 };
     let expected = [
         Instance { class: 2, ..object.clone() },
         Instance { crowd: true, ..object.clone() },
@@ -269,6 +269,14 @@ fn a_document_that_contradicts_itself_is_refused_as_a_whole() {
         (
             changed(|v| v["images"] = json!([v["images"][0], v["images"][0]])),
             "images: id: expected a number of its own for each image, found 1 twice",
+        ),
+        (
+            document(&[(1, "a.png"), (2, "a.png")], &json!([])).to_string(),
+            "images: file_name: expected a file of its own for each image, found a.png twice",
+        ),
+        (
+            json!([[], [], categories()]).to_string(),
+            "JSON: expected COCO's document, with lists of images, annotations and categories, found a list",
         ),
         (
             changed(|v| v["images"][0]["file_name"] = json!("")),

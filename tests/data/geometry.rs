@@ -10,6 +10,7 @@ use vit_mae::base::rng::{Purpose, rng, uniform};
 use vit_mae::data::augment::random_crop;
 use vit_mae::data::geometry::short_edge;
 use vit_mae::data::resample::{CropBox, Filter};
+use vit_mae::data::rle::Rle;
 use vit_mae::data::target::{IGNORED, mask_box};
 use vit_mae::data::{
     Augment, Batch, Dataset, Geometry, Image, Instance, Loader, LoaderConfig, RandAugment, Subset, Target,
@@ -83,7 +84,7 @@ fn mask((height, width): (usize, usize), pixels: &[u8]) -> Array2<bool> {
 }
 
 fn object(bbox: [f64; 4], mask: Option<Array2<bool>>) -> Instance {
-    Instance { bbox, class: 3, mask, crowd: false, area: 1.5 }
+    Instance { bbox, class: 3, mask: mask.map(|mask| Rle::of_mask(mask.view())), crowd: false, area: 1.5 }
 }
 
 /// An object's view, if it is seen.
@@ -123,7 +124,7 @@ fn label_maps_masks_and_boxes_are_the_recorded_ones() {
                 assert_eq!(seen.is_some(), expected.is_some(), "{}: {i}", step.op);
                 if let (Some(seen), Some(expected)) = (seen, expected) {
                     assert!(near(seen.bbox, expected, 1e-9), "{}: {seen:?} for {expected:?}", step.op);
-                    assert_eq!(seen.mask.unwrap(), after, "{}", step.op);
+                    assert_eq!(seen.mask.unwrap().mask(), after, "{}", step.op);
                 }
             }
         }
@@ -195,7 +196,7 @@ proptest! {
     #[test]
     fn the_box_of_a_mask_is_the_box_within_a_pixel(geometry in any_geometry(), object in any_object()) {
         if let Some(seen) = seen(geometry, object) {
-            let of_mask = mask_box(seen.mask.unwrap().view()).unwrap();
+            let of_mask = mask_box(seen.mask.unwrap().mask().view()).unwrap();
             prop_assert!(near(seen.bbox, of_mask, 1.0), "{:?} and {of_mask:?}", seen.bbox);
             // No box reaches into the padding.
             prop_assert!(seen.bbox[2] <= geometry.scale.1 as f64 && seen.bbox[3] <= geometry.scale.0 as f64);

@@ -292,6 +292,22 @@ fn what_cannot_be_a_data_set_of_label_maps_is_refused() {
     put(&plain, "cat/1.png", &image(2, 3));
     let error = open(plain.path(), Some(Format::LabelMaps), Split::Train).map(|d| d.len()).unwrap_err();
     assert!(error.to_string().contains("label maps: expected the folders images and annotations"), "{error}");
+    // JPEG files are no maps, and the message says which.
+    let jpeg = TempDir::new().unwrap();
+    put(&jpeg, "images/1.png", &image(2, 3));
+    put(&jpeg, "annotations/1.jpg", &image(2, 3));
+    assert_eq!(recognise(jpeg.path()).unwrap(), Format::LabelMaps);
+    let message = refusal(jpeg.path(), Split::Train);
+    assert!(message.contains("1.png: label map: expected an 8-bit PNG file for"), "{message}");
+    assert!(message.ends_with("found 1.jpg, and JPEG does not keep the values of classes"), "{message}");
+    #[cfg(unix)]
+    {
+        // A link to nothing is no absent file.
+        std::fs::remove_file(dir.path().join("classes.txt")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("classes.txt")).unwrap();
+        let message = refusal(dir.path(), Split::Train);
+        assert!(message.contains("cannot read") && message.contains("classes.txt"), "{message}");
+    }
     // Annotations of boxes only are none.
     let coco = TempDir::new().unwrap();
     put(&coco, "images/1.png", &image(2, 3));

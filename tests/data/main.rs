@@ -3,6 +3,7 @@
 mod augment;
 mod bad_images;
 mod coco;
+mod coco_beside;
 #[path = "../common/mod.rs"]
 mod common;
 mod damaged_split;

@@ -74,11 +74,11 @@ fn objects_are_one_to_five_at_least_half_seen_and_their_maps_say_the_same() {
             let (map, found) = (label_map(&*maps, index), instances(&*objects, index));
             let mut expected = Array2::zeros((64, 64));
             for object in &found {
-                let mask = object.mask.as_ref().unwrap();
+                let mask = object.mask.as_ref().unwrap().mask();
                 assert_eq!(mask_box(mask.view()), Some(object.bbox));
                 assert_eq!(object.area, mask.iter().filter(|&&set| set).count() as f64);
                 assert!(object.area >= 20.0 && !object.crowd, "{split} {index}: {} pixels", object.area);
-                for (label, _) in expected.iter_mut().zip(mask).filter(|(_, set)| **set) {
+                for (label, _) in expected.iter_mut().zip(&mask).filter(|(_, set)| **set) {
                     assert_eq!(*label, 0, "no pixel belongs to two objects");
                     *label = u8::try_from(object.class + 1).unwrap();
                 }
@@ -101,7 +101,7 @@ fn the_pixels_of_an_object_are_shades_of_one_tint() {
     for index in 0..40 {
         let image = data.image(index).unwrap();
         for object in instances(&*data, index) {
-            let mask = object.mask.unwrap();
+            let mask = object.mask.unwrap().mask();
             let pixels: Vec<&[u8]> = image
                 .pixels
                 .chunks_exact(3)

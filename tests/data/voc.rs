@@ -53,6 +53,10 @@ fn boxes_of_pascal_voc_count_pixels_from_1() {
         ),
         "{bad:?}"
     );
+    put(&dir, "ImageSets/Main/train.txt", b"3\n2\n3\n");
+    let twice = open(dir.path(), None, Split::Train).err().unwrap().to_string();
+    assert!(twice.ends_with("train.txt: list of names: expected each once, found 3 twice"), "{twice}");
+    put(&dir, "ImageSets/Main/train.txt", b"3\n");
     put(&dir, "classes.txt", b"dog\ncow\ncat\n");
     assert!(verify(&*open(dir.path(), None, Split::Validation).unwrap(), &|| ()).bad.is_empty());
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::fs;
 use vit_mae::config::Settings;
 use vit_mae::data::Instance;
+use vit_mae::data::rle::Rle;
 use vit_mae::exec::{Backend, Exec};
 use vit_mae::layers::DropPath;
 use vit_mae::models::detect::{Detector, DetectorConfig};
@@ -160,10 +161,13 @@ fn chunks_change_no_more_than_rounding() {
     let instance = |[x1, y1, x2, y2]: [f64; 4], class: usize| Instance {
         bbox: [x1, y1, x2, y2],
         class,
-        mask: Some(Array2::from_shape_fn((32, 32), |(y, x)| {
-            let within = |at: usize, low: f64, high: f64| (low..high).contains(&(at as f64));
-            within(x, x1, x2) && within(y, y1, y2)
-        })),
+        mask: Some(Rle::of_mask(
+            Array2::from_shape_fn((32, 32), |(y, x)| {
+                let within = |at: usize, low: f64, high: f64| (low..high).contains(&(at as f64));
+                within(x, x1, x2) && within(y, y1, y2)
+            })
+            .view(),
+        )),
         crowd: false,
         area: (x2 - x1) * (y2 - y1),
     };

@@ -5,7 +5,7 @@ use super::Place;
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::Result;
-use vit_mae::base::out_file::check_out_file;
+use vit_mae::base::out_file::{check_out_file, check_spared};
 use vit_mae::checkpoint::atomic::write_atomic;
 use vit_mae::draw::preview::{Preview, draw};
 
@@ -61,6 +61,7 @@ struct Report {
 /// Draws and writes.
 pub(crate) fn run(args: &Args) -> Result<()> {
     check_out_file("--out", &args.out, &["png"], args.overwrite)?;
+    check_spared("--out", &args.out, std::slice::from_ref(&args.place.path), "the images")?;
     let splits = args.place.open_only(Some(args.split))?;
     let (_, dataset) = &splits[0];
     let preview = Preview { rows: args.rows, columns: args.columns, seed: args.seed };

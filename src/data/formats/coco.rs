@@ -60,9 +60,11 @@ impl Coco {
             format!("{}: {annotations} of images that are not listed: not read ({first})", path.display())
         };
         let why = format!("that {} does not list", path.display());
+        let left_over = if split == Split::Train { layout::left_over(root) } else { Vec::new() };
+        let notes = read.strays.map(note).into_iter().chain(not_read(unlisted.iter(), &why));
         Ok(Self {
             root: root.to_path_buf(),
-            notes: read.strays.map(note).into_iter().chain(not_read(unlisted.iter(), &why)).collect(),
+            notes: notes.chain(left_over).collect(),
             document: path,
             folder,
             images: read.images,
@@ -125,7 +127,7 @@ impl Coco {
         if crowd > 1 {
             return Err(wrong("iscrowd")(Mismatch::new("0 or 1", crowd)));
         }
-        Ok(Instance { bbox, class, mask: mask.map(|mask| mask.mask()), crowd: crowd == 1, area })
+        Ok(Instance { bbox, class, mask, crowd: crowd == 1, area })
     }
 }
 

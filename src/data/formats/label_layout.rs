@@ -5,7 +5,7 @@
 //! JPEGImages/a.jpg         SegmentationClass/a.png          as Pascal VOC: ImageSets/Segmentation/SPLIT.txt lists names
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::super::Split;
@@ -30,9 +30,9 @@ pub(super) struct Pairs {
 /// Names in a list, each with its image.
 pub(super) type Named = Vec<(String, PathBuf)>;
 
-/// Whether a folder has one of the layouts: images beside PNG files of annotations, or the folders of Pascal VOC.
+/// Whether a folder has one of the layouts: images beside pictures of annotations, or the folders of Pascal VOC.
 pub(super) fn recognises(root: &Path) -> bool {
-    let holds_maps = |folder: PathBuf| tree(&folder).is_ok_and(|tree| tree.images.iter().any(|p| is_map(p)));
+    let holds_maps = |folder: PathBuf| tree(&folder).is_ok_and(|tree| !tree.images.is_empty());
     match (sub_folder(root, "images"), sub_folder(root, "annotations")) {
         (Some(_), Some(annotations)) => holds_maps(annotations),
         _ => sub_folder(root, "jpegimages").is_some() && sub_folder(root, "segmentationclass").is_some(),
@@ -136,6 +136,10 @@ pub(super) fn listed(root: &Path, kind: &str, images: &Path, split: Split) -> Re
     let named: Vec<_> = names.map(|name| (name.to_owned(), image(name))).collect();
     if named.is_empty() {
         return Err(Error::input(&file, "list of names", "at least one", "none"));
+    }
+    let mut seen = BTreeSet::new();
+    if let Some((again, _)) = named.iter().find(|(name, _)| !seen.insert(name)) {
+        return Err(Error::input(&file, "list of names", "each once", format!("{again} twice")));
     }
     let mut left = there.clone();
     for (name, _) in &named {

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::super::decode::{image_size, load_image};
@@ -13,7 +14,7 @@ use super::super::target::IGNORED;
 use super::super::{Dataset, Image, Split, Target, TargetKind};
 use super::label_layout::{self, Pairs};
 use super::listing::digest_of;
-use super::{classes_in_words, images_in_words};
+use super::{classes_in_words, file_name, images_in_words};
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 
@@ -37,7 +38,7 @@ impl LabelMaps {
     pub fn open(root: &Path, split: Split) -> Result<Self> {
         let Pairs { pairs, mut notes } = label_layout::find(root, split)?;
         let names = root.join(CLASSES);
-        let classes = if names.exists() {
+        let classes = if names.symlink_metadata().is_ok() {
             read_names(&names)?
         } else {
             let train =
@@ -53,10 +54,10 @@ impl LabelMaps {
 
 /// `class 0`, … up to the highest value in the maps. What cannot be read is told when it is asked for.
 fn occurring(root: &Path, pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<String>> {
-    let highest = |map: &Path| -> Result<Option<u8>> {
-        Ok(load_label_map(map)?.into_iter().filter(|&value| value != IGNORED).max())
+    let highest = |pair: &(PathBuf, PathBuf)| -> Result<Option<u8>> {
+        Ok(read_map(pair)?.into_iter().filter(|&value| value != IGNORED).max())
     };
-    let each: Vec<Result<Option<u8>>> = pairs.par_iter().map(|(_, map)| highest(map)).collect();
+    let each: Vec<Result<Option<u8>>> = pairs.par_iter().map(highest).collect();
     if let Some(&highest) = each.iter().flatten().flatten().max() {
         return Ok((0..=highest).map(|class| format!("class {class}")).collect());
     }
@@ -64,6 +65,19 @@ fn occurring(root: &Path, pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<String>> {
     let reason = first.unwrap_or_else(|| "every pixel is 255, which is ignored".to_owned());
     let found = format!("none; the first reason is: {reason}");
     Err(Error::input(root, "label maps", "at least one with a class", found))
+}
+
+/// The label map of an image.
+fn read_map((image, map): &(PathBuf, PathBuf)) -> Result<Array2<u8>> {
+    if map.exists() {
+        return load_label_map(map);
+    }
+    let jpeg = ["jpg", "jpeg"].map(|ending| map.with_extension(ending)).into_iter().find(|map| map.exists());
+    let found = jpeg.map_or_else(
+        || "no such file".to_owned(),
+        |jpeg| format!("{}, and JPEG does not keep the values of classes", file_name(&jpeg)),
+    );
+    Err(Error::input(map, "label map", format!("an 8-bit PNG file for {}", image.display()), found))
 }
 
 /// The names of the classes, one a line.
@@ -99,11 +113,7 @@ impl Dataset for LabelMaps {
 
     fn target(&self, index: usize) -> Result<Target> {
         let (image, map) = &self.pairs[index];
-        if !map.exists() {
-            let expected = format!("an 8-bit PNG file for {}", image.display());
-            return Err(Error::input(map, "label map", expected, "no such file"));
-        }
-        let labels = load_label_map(map)?;
+        let labels = read_map(&self.pairs[index])?;
         let (height, width) = image_size(image)?;
         if labels.dim() != (height, width) {
             let expected = format!("{height}×{width} (height × width), as {}", image.display());

@@ -1,6 +1,7 @@
 //! The index of tar shards: where each image stands, and what the members with its label say.
 
-use super::super::decode::{MAX_BYTES, open_regular};
+use super::super::decode::open_regular;
+use super::super::image::MAX_BYTES;
 use super::labels::Label;
 use super::listing::Unread;
 use super::members::{self, Kind, first_dot, key_and_kind};

@@ -122,7 +122,7 @@ impl Voc {
     pub fn open(root: &Path, split: Split) -> Result<Self> {
         let Pairs { pairs, notes } = pairs(root, split)?;
         let names = root.join(CLASSES);
-        let classes = if names.exists() {
+        let classes = if names.symlink_metadata().is_ok() {
             read_names(&names)?
         } else {
             let train = if split == Split::Train { None } else { self::pairs(root, Split::Train).ok() };

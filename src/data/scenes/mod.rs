@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
+use super::rle::Rle;
 use super::target::mask_box;
 use super::{Dataset, Image, Instance, Split, Target, TargetKind};
 use crate::base::Result;
@@ -162,8 +163,9 @@ fn label_map(parts: &Parts, scene: &Scene) -> Array2<u8> {
 fn instances(parts: &Parts, scene: Scene) -> Vec<Instance> {
     let instance = |object: compose::Object| {
         let bbox = mask_box(object.mask.view()).expect("an object that is seen");
-        let area = object.mask.iter().filter(|&&set| set).count() as f64;
-        Instance { bbox, class: parts.class(object.item), mask: Some(object.mask), crowd: false, area }
+        let mask = Rle::of_mask(object.mask.view());
+        let area = mask.area() as f64;
+        Instance { bbox, class: parts.class(object.item), mask: Some(mask), crowd: false, area }
     };
     scene.objects.into_iter().map(instance).collect()
 }

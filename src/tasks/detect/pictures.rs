@@ -82,5 +82,5 @@ fn moved(enlarge: &Geometry, object: Instance) -> Option<Instance> {
 /// What is drawn of something found, whose box has these corners.
 fn instance(bbox: [f64; 4], class: usize, mask: Option<&Rle>) -> Instance {
     let [x1, y1, x2, y2] = bbox;
-    Instance { bbox, class, mask: mask.map(Rle::mask), crowd: false, area: (x2 - x1) * (y2 - y1) }
+    Instance { bbox, class, mask: mask.cloned(), crowd: false, area: (x2 - x1) * (y2 - y1) }
 }

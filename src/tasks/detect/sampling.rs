@@ -3,12 +3,12 @@
 
 use crate::base::rng::{Purpose, rng};
 use crate::data::Instance;
+use crate::data::rle::Rle;
 use crate::models::detect::boxes::{BBox, iou};
 use crate::models::detect::mask_target::mask_target;
 use crate::models::detect::matcher::Match;
 use crate::models::detect::sampling::sample;
 use crate::models::detect::{AnchorSample, DetectorConfig, ImageSamples, RegionObject, RegionSample};
-use ndarray::Array2;
 
 /// An object that is learnt from.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +17,8 @@ pub struct Object<'a> {
     pub bbox: BBox<f32>,
     /// A position in the data's classes.
     pub class: usize,
-    /// Its pixels, `[H, W]`.
-    pub mask: Option<&'a Array2<bool>>,
+    /// Its pixels, of `[H, W]`.
+    pub mask: Option<&'a Rle>,
 }
 
 /// The objects of a view that a detector learns from: crowds are none, and need not be found.
@@ -76,7 +76,8 @@ pub fn draw(
         let bbox = candidates[region];
         let object = &objects[matches[region].object.expect("a positive region has an object")];
         let mask = object.mask.filter(|_| config.mask_head);
-        let mask = mask.map(|mask| mask_target(mask.view(), bbox, config.mask_side())).unwrap_or_default();
+        let mask =
+            mask.map(|mask| mask_target(mask.mask().view(), bbox, config.mask_side())).unwrap_or_default();
         RegionSample { bbox, object: Some(RegionObject { class: object.class, bbox: object.bbox, mask }) }
     };
     let positives = drawn.positives.iter().map(|&region| of(region));

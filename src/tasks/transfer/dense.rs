@@ -66,7 +66,9 @@ impl DenseSplits {
         if !data.skip_bad_images {
             // Found now, and not when the first epoch is done, or all of them.
             for set in judging {
-                (0..set.len()).into_par_iter().try_for_each(|index| set.target(index).map(|_| ()))?;
+                (0..set.len())
+                    .into_par_iter()
+                    .try_for_each(|index| set.target(index).and_then(|_| set.image(index)).map(drop))?;
             }
             return Ok((splits, Vec::new()));
         }

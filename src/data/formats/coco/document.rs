@@ -114,7 +114,7 @@ fn shown(value: &RawValue) -> String {
 /// Reads a document.
 ///
 /// # Errors
-/// If it is no document, lists no image or no category, or two have the same number.
+/// If it is no document, lists no image or no category, or two have the same number or file.
 pub(super) fn read(path: &Path) -> Result<Document> {
     let bytes = read_file(path, MOST_BYTES)?;
     let Whole { images, annotations, categories } = json(path, &bytes)?;
@@ -126,11 +126,20 @@ pub(super) fn read(path: &Path) -> Result<Document> {
     if images.is_empty() {
         return Err(Error::input(path, "images", "at least one", "none"));
     }
-    let mut positions = HashMap::with_capacity(images.len());
+    let (mut positions, mut files) = (HashMap::with_capacity(images.len()), HashSet::new());
     for (at, image) in images.iter().enumerate() {
         if positions.insert(image.id, at).is_some() {
             let expected = "a number of its own for each image";
             return Err(Error::input(path, "images: id", expected, format!("{} twice", image.id)));
+        }
+        if !files.insert(&image.file_name) {
+            let expected = "a file of its own for each image";
+            return Err(Error::input(
+                path,
+                "images: file_name",
+                expected,
+                format!("{} twice", image.file_name),
+            ));
         }
     }
     let (mut seen, mut strays) = (HashSet::new(), None::<(usize, String)>);
@@ -169,11 +178,16 @@ pub(super) fn read_categories(path: &Path) -> Result<Vec<Category>> {
 }
 
 fn json<'a, T: Deserialize<'a>>(path: &Path, bytes: &'a [u8]) -> Result<T> {
-    let wrong = |error: serde_json::Error| {
+    let wrong = |found: &dyn std::fmt::Display| {
         let expected = "COCO's document, with lists of images, annotations and categories";
-        Error::input(path, "JSON", expected, error)
+        Error::input(path, "JSON", expected, found)
     };
-    serde_json::from_str(text(path, "JSON", bytes)?).map_err(wrong)
+    let text = text(path, "JSON", bytes)?;
+    // A list's values would be taken for those of the names.
+    if text.trim_start().starts_with('[') {
+        return Err(wrong(&"a list, as files of results are"));
+    }
+    serde_json::from_str(text).map_err(|error| wrong(&error))
 }
 
 fn listed(value: &RawValue) -> std::result::Result<Listed, (&'static str, Mismatch)> {

@@ -12,9 +12,10 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::super::super::Split;
-use super::super::listing::{Listing, list, only, tree};
+use super::super::layout::names;
+use super::super::listing::{Listing, holds_images, list, only, tree};
 use super::super::{file_name, has_extension, split_names};
-use crate::base::Result;
+use crate::base::{Error, Result};
 
 /// The folder of documents.
 const ANNOTATIONS: &str = "annotations";
@@ -46,7 +47,43 @@ pub(super) fn document(root: &Path, split: Split) -> Result<PathBuf> {
     if found.is_empty() && split == Split::Train {
         found = named(None);
     }
-    only(root, "document of the split", &format!("COCO's document for {split}"), found)
+    let (field, expected) = ("document of the split", format!("COCO's document for {split}"));
+    let of_a_split = |file: &PathBuf| all.iter().any(|(split, path)| split.is_some() && path == file);
+    let others: Vec<_> = in_annotations(root).into_iter().filter(|file| !of_a_split(file)).collect();
+    if found.is_empty() && !others.is_empty() {
+        let expected = format!("{expected}, {ANNOTATIONS}/{INSTANCES}*.json");
+        return Err(Error::absent(root, field, expected, names(&others)));
+    }
+    only(root, field, &expected, found)
+}
+
+/// All JSON files among the annotations.
+fn in_annotations(root: &Path) -> Vec<PathBuf> {
+    let folders = list(root).map_or_else(|_| Vec::new(), |listing| listing.folders);
+    let of_documents = folders.iter().filter(|folder| file_name(folder).eq_ignore_ascii_case(ANNOTATIONS));
+    let files = of_documents.filter_map(|folder| Some(list(folder).ok()?.others)).flatten();
+    files.filter(|file| has_extension(file, "json")).collect()
+}
+
+/// What to say of documents that are no split's, and of folders that are called like a split and have no document.
+pub(super) fn left_over(root: &Path) -> Vec<String> {
+    if !root.is_dir() {
+        return Vec::new();
+    }
+    let of = |split: &Split| document(root, *split).ok();
+    let read: Vec<PathBuf> = Split::ALL.iter().filter_map(of).collect();
+    let unread = in_annotations(root).into_iter().filter(|file| !read.contains(file));
+    let inside = |folder: PathBuf| list(&folder).map_or_else(|_| Vec::new(), |listing| listing.folders);
+    let folders = [root.join(IMAGES), root.to_path_buf()].map(inside).concat();
+    let has_none = |folder: &PathBuf| {
+        split_names::of_path(folder).is_some_and(|split| of(&split).is_none())
+            && holds_images(folder).unwrap_or(false)
+    };
+    let documents = unread.map(|file| format!("{}: of no split: not read", file.display()));
+    let images = folders.into_iter().filter(has_none);
+    documents
+        .chain(images.map(|folder| format!("{}: no document of this split: not read", folder.display())))
+        .collect()
 }
 
 /// The folder of the images that a document lists: where most of the first of them are.

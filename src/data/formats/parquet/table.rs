@@ -4,7 +4,8 @@
 //! have them, are copied once: into memory up to 256 MiB, beyond that into a temporary file without a name, which the
 //! system removes when the program ends, however it ends.
 
-use super::super::super::decode::{MAX_BYTES, decode, open_regular};
+use super::super::super::decode::{decode, open_regular};
+use super::super::super::image::MAX_BYTES;
 use super::super::super::{Dataset, Image, Split, count};
 use super::super::images_in_words;
 use super::super::labels::{Labels, ReadLabels};

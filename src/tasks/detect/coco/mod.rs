@@ -79,7 +79,7 @@ impl From<&Instance> for Object {
         Self {
             bbox: corner_and_size(object.bbox),
             class: object.class,
-            mask: object.mask.as_ref().map(|mask| Rle::of_mask(mask.view())),
+            mask: object.mask.clone(),
             crowd: object.crowd,
             area: object.area,
         }
