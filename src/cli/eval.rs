@@ -72,7 +72,9 @@ impl WithTransfer for Evaluation<'_> {
 
     fn run<T: Transfer>(self) -> Result<()> {
         let Self { args } = self;
-        let folder = Folder::new(args.out.as_deref(), args.overwrite, T::JUDGED_FILES)?;
+        let out = args.out.as_deref();
+        let folder = Folder::new(out, args.overwrite, T::JUDGED_FILES)?;
+        let writes = out.map(|out| T::JUDGED_FILES.iter().map(|name| out.join(name)).collect());
         let request = JudgeRequest {
             checkpoint: &args.checkpoint,
             data: args.labelled.data.as_deref(),
@@ -80,7 +82,7 @@ impl WithTransfer for Evaluation<'_> {
             split: args.split.map(Split::from),
             skip_bad_images: args.labelled.skip_bad_images,
             slide: args.slide,
-            draw: folder.is_some(),
+            writes: writes.unwrap_or_default(),
             engine: &|gemm| args.device.engine(gemm),
         };
         let bar = ImagesBar::new();

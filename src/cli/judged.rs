@@ -4,7 +4,7 @@ use super::{outln, visible};
 use std::fs;
 use std::path::{Path, PathBuf};
 use vit_mae::checkpoint::atomic::write_atomic;
-use vit_mae::tasks::transfer::Table;
+use vit_mae::tasks::transfer::{LIST, Table};
 use vit_mae::{Error, Result};
 
 /// Prints a table.
@@ -47,25 +47,21 @@ impl Folder {
 
     /// Writes files in place of all that was left there before; what is not written this time goes when the new is there.
     pub(crate) fn replace(&self, files: &[(String, Vec<u8>)]) -> Result<()> {
+        let before: Vec<PathBuf> = self.old.iter().flat_map(|old| left_before(old)).collect();
         files.iter().try_for_each(|(name, bytes)| self.write(name, bytes))?;
         let new: Vec<PathBuf> = files.iter().map(|(name, _)| self.path.join(name)).collect();
-        self.old.iter().try_for_each(|old| remove(old, &new))
+        let gone = before.iter().filter(|old| !new.contains(old));
+        gone.into_iter().try_for_each(|old| fs::remove_file(old).map_err(Error::write(old)))
     }
 }
 
-/// Removes a file, or the pictures in a folder, but not what is new.
-fn remove(old: &Path, new: &[PathBuf]) -> Result<()> {
-    if new.iter().any(|file| file == old) {
-        return Ok(());
-    }
+/// A file that was left before, or what a folder's list says was written there: no other file of that folder is this program's.
+fn left_before(old: &Path) -> Vec<PathBuf> {
     if !old.is_dir() {
-        return fs::remove_file(old).map_err(Error::write(old));
+        return vec![old.to_path_buf()];
     }
-    for entry in fs::read_dir(old).map_err(Error::read(old))? {
-        let path = entry.map_err(Error::read(old))?.path();
-        if path.extension().is_some_and(|ending| ending == "png") && !new.contains(&path) {
-            fs::remove_file(&path).map_err(Error::write(&path))?;
-        }
-    }
-    Ok(())
+    let Ok(mut list) = csv::Reader::from_path(old.join(LIST)) else { return Vec::new() };
+    let names = list.records().filter_map(|row| row.ok()?.get(0).map(PathBuf::from));
+    let of_folder = names.filter(|name| name.components().count() == 1).map(|name| old.join(name));
+    of_folder.filter(|path| path.is_file()).chain([old.join(LIST)]).collect()
 }

@@ -279,6 +279,17 @@ fn maps_that_are_written_are_the_maps_that_were_judged() {
             confusion[usize::from(t)][usize::from(p)] += 1;
         }
     }
+    let list = place.text("judged/predictions/images.csv");
+    assert!(list.starts_with("file,image\n") && list.contains("17.png,maps/images/test/17.png"), "{list}");
+    // Nothing else of that folder goes, and no image of the data.
+    place.write("judged/predictions/mine.png", "mine");
+    let again = ["eval", "--checkpoint", "run", "--split", "validation", "--overwrite", "--out"];
+    place.done(&[&again[..], &["judged"]].concat());
+    assert_eq!(place.text("judged/predictions/mine.png"), "mine");
+    assert!(!place.path("judged/predictions/17.png").exists(), "no image of validation");
+    place.write("maps/predictions/mine.png", "mine");
+    place.refused(&[&again[..], &["maps"]].concat(), &["--out", "not overwritten", "maps/predictions"]);
+    place.done(&["eval", "--checkpoint", "run", "--out", "judged", "--overwrite"]);
     assert_eq!(report["confusion"], serde_json::json!(confusion));
     assert_eq!(report["pixels"], 4 * 40 * 35);
     let result: Value = serde_json::from_slice(&place.read("run/result.json")).unwrap();

@@ -78,7 +78,7 @@ impl Transfer for Classify {
         };
         let (json, summary) = (json(&report)?, &report.summary);
         let mut files = Vec::new();
-        if request.draw {
+        if request.draws() {
             let title = format!(
                 "{} on {} images of {}: {:.1} % right",
                 report.checkpoint.display(),

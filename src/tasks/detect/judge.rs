@@ -131,7 +131,7 @@ impl Transfer for Detect {
         };
         let (json, summary) = (json(&report)?, &report.summary);
         let mut files = Vec::new();
-        if request.draw {
+        if request.draws() {
             let found = evaluation.images.iter().map(|image| (image.id, &image.detections[..]));
             files.push(("evaluation.json".to_owned(), json.clone().into_bytes()));
             files.push(("detections.json".to_owned(), results::document(found, &images.category_ids())));

@@ -14,8 +14,8 @@ use crate::tasks::confusion;
 use crate::tasks::features::Listener;
 use crate::tasks::per_picture::PerPicture;
 use crate::tasks::transfer::{
-    JudgeRequest, Judged, OVERLAY, PredictRequest, Predicted, Recipes, Transfer, file_name, json, load_best,
-    percent, refuse, seen_as,
+    JudgeRequest, Judged, LIST, OVERLAY, PredictRequest, Predicted, Recipes, Transfer, file_name, json,
+    list_of_files, load_best, percent, refuse, seen_as,
 };
 use crate::train::readable::readable;
 use crate::train::task::Task;
@@ -44,6 +44,8 @@ struct Report {
 #[derive(Serialize)]
 struct Answer<'a> {
     image: &'a PathBuf,
+    /// What its map is called among the files.
+    file: String,
     height: usize,
     width: usize,
     /// Of the classes that are seen, the largest first.
@@ -87,7 +89,7 @@ impl Transfer for Segment {
         let mut maps = Vec::new();
         listener.begins(images.len());
         let evaluation = evaluate(&predictor, names, &*images, &workers, listener, |_, map| {
-            if request.draw {
+            if request.draws() {
                 maps.push(label_map_png(map)?);
             }
             Ok(())
@@ -102,7 +104,7 @@ impl Transfer for Segment {
         };
         let (json, summary) = (json(&report)?, &report.summary);
         let mut files = Vec::new();
-        if request.draw {
+        if request.draws() {
             let title = format!(
                 "{} on {} images of {}: mIoU {}",
                 report.checkpoint.display(),
@@ -117,11 +119,14 @@ impl Transfer for Segment {
             ));
             let worst = super::worst_sheet(&predictor, &evaluation, &*images, &workers)?;
             files.extend(worst.map(|sheet| ("worst.png".to_owned(), sheet)));
-            let mut taken = BTreeSet::new();
+            let (mut taken, mut list) = (BTreeSet::new(), Vec::new());
             for (index, map) in maps.into_iter().enumerate() {
-                let name = file_name(Path::new(&images.source(index)), index, &mut taken);
-                files.push((format!("predictions/{name}.png"), map));
+                let source = images.source(index);
+                let name = format!("{}.png", file_name(Path::new(&source), index, &mut taken));
+                files.push((format!("predictions/{name}"), map));
+                list.push([name, source]);
             }
+            files.push((format!("predictions/{LIST}"), list_of_files(&list)?));
         }
         let head = vec![
             ("checkpoint", format!("{}, step {}", report.checkpoint.display(), report.step)),
@@ -156,10 +161,11 @@ impl Transfer for Segment {
                     .map(|part| format!("  {:<widest$}  {:>8}", part.class, percent(Some(part.fraction)))),
             );
             let name = file_name(path, index, &mut taken);
-            files.push((format!("{name}.png"), label_map_png(&map)?));
+            let file = format!("{name}.png");
+            files.push((file.clone(), label_map_png(&map)?));
             let (over, _) = overlay(&image, &Target::LabelMap(map));
             files.push((format!("{name}{OVERLAY}.png"), over.to_png_bytes()?));
-            answers.push(Answer { image: path, height: image.height, width: image.width, classes });
+            answers.push(Answer { image: path, file, height: image.height, width: image.width, classes });
         }
         workers.engine().check()?;
         Ok(Predicted { lines, json: json(&answers)?, files })

@@ -1,5 +1,6 @@
 //! What `eval` and `predict` ask of a task, and what it answers: the same for people, for programs, and as files.
 
+use crate::base::out_file::check_spared;
 use crate::base::{Error, Result};
 use crate::config::sections::DataConfig;
 use crate::data::{Dataset, Split};
@@ -25,19 +26,26 @@ pub struct JudgeRequest<'a> {
     pub skip_bad_images: bool,
     /// Whether images are judged window by window at their own size, where the task can.
     pub slide: bool,
-    /// Whether files are wanted.
-    pub draw: bool,
+    /// The files and folders that will be written; none where none are wanted.
+    pub writes: Vec<PathBuf>,
     /// Opens what multiplies matrices.
     pub engine: &'a dyn Fn(Backend) -> Result<Engine>,
 }
 
 impl JudgeRequest<'_> {
+    /// Whether files are wanted.
+    pub(crate) fn draws(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
     /// The images, and what the user should know about them; `data` is the run's, and becomes what was asked for.
     ///
     /// # Errors
-    /// If they are not there, or damaged.
+    /// If they are not there, damaged, or in the way of what will be written.
     pub(crate) fn images(&self, data: &mut DataConfig) -> Result<(Arc<dyn Dataset>, Vec<String>)> {
         source::use_data(data, self.data, self.format);
+        let spared = |path: &PathBuf| check_spared("--out", path, data.path.as_slice(), "the images");
+        self.writes.iter().try_for_each(spared)?;
         data.skip_bad_images |= self.skip_bad_images;
         let (images, no_test) = match self.split {
             Some(split) => (source::open_split(data, split)?, None),
@@ -140,6 +148,21 @@ pub fn percent(fraction: Option<f64>) -> String {
 pub fn json(result: &impl Serialize) -> Result<String> {
     let expected = "paths and names in UTF-8, and numbers that JSON can hold";
     serde_json::to_string_pretty(result).map_err(|e| Error::setting("--json", expected, e))
+}
+
+/// The list, in a folder with a file for each image, of which file is which image's: its columns are `file` and `image`.
+pub const LIST: &str = "images.csv";
+
+/// Such a list.
+///
+/// # Errors
+/// Never, as long as memory takes what is written to it.
+pub(crate) fn list_of_files(rows: &[[String; 2]]) -> Result<Vec<u8>> {
+    let wrong = |e: &dyn std::fmt::Display| Error::setting(LIST, "rows that memory takes", e);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(["file", "image"]).map_err(|e| wrong(&e))?;
+    rows.iter().try_for_each(|row| writer.write_record(row)).map_err(|e| wrong(&e))?;
+    writer.into_inner().map_err(|e| wrong(&e))
 }
 
 /// What stands behind an image's name in that of a picture of it.
