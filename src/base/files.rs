@@ -13,11 +13,19 @@ const MOST_BYTES: u64 = 1 << 20;
 /// # Errors
 /// If it cannot be read, is longer, or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
+    read_text_of(path, MOST_BYTES)
+}
+
+/// A text file of at most so many bytes.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_text_of(path: &Path, most: u64) -> Result<String> {
     let file = File::open(path).map_err(Error::read(path))?;
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(Error::read(path))?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(Error::input(path, "file length", format!("at most {MOST_BYTES} bytes of text"), "more"));
+    file.take(most + 1).read_to_end(&mut bytes).map_err(Error::read(path))?;
+    if bytes.len() as u64 > most {
+        return Err(Error::input(path, "file length", format!("at most {most} bytes of text"), "more"));
     }
     text(path, "text", &bytes).map(str::to_owned)
 }

@@ -1,7 +1,8 @@
 //! `vit-mae convert`.
 
-use super::outln;
 use super::settings::assignments;
+use super::stderr::notes;
+use super::{outln, visible};
 use std::path::PathBuf;
 use vit_mae::Result;
 use vit_mae::interop::convert::{Conversion, Given, Report, Target, convert};
@@ -83,6 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         overwrite: args.overwrite,
         given,
     })?;
+    notes(&report.notes);
     if args.json {
         outln!("{}", super::json(&report)?);
     } else {
@@ -94,15 +96,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn print(report: &Report) {
     outln!("read      {}, {} of a {}", report.source.display(), report.kind, report.from);
     if let Some(wrapping) = &report.wrapping {
-        outln!("names     as a wrapper of the model has them; taken off: {wrapping}");
+        outln!("names     as a wrapper of the model has them; taken off: {}", visible(wrapping));
     }
     let tensors = super::count(report.tensors as u64, "tensor");
     outln!("wrote     {}, {tensors} with {} numbers", report.destination.display(), report.parameters);
     if !report.left_out.is_empty() {
         let (count, first) = (report.left_out.len() as u64, &report.left_out[0]);
         outln!(
-            "left out  {} of decoder, head or pooler, the first of them {first}",
-            super::count(count, "tensor")
+            "left out  {} of decoder, head or pooler, the first of them {}",
+            super::count(count, "tensor"),
+            visible(first)
         );
     }
     if report.to == Target::Run {

@@ -1,6 +1,6 @@
 //! What `vit-mae inspect` prints.
 
-use super::outln;
+use super::{outln, visible};
 use vit_mae::audit::inspect::{Architecture, Inspection, Provenance, Row, Transformer};
 
 /// Architecture, provenance, then a line a tensor.
@@ -52,7 +52,7 @@ fn print_architecture(a: &Architecture) {
         outln!("decoder     {}; {} parameters", transformer(decoder), a.parameters - a.encoder_parameters);
     }
     if !a.classes.is_empty() {
-        outln!("classes     {}: {}", a.classes.len(), a.classes.join(", "));
+        outln!("classes     {}: {}", a.classes.len(), visible(&a.classes.join(", ")));
     }
     if let Some(norm_pix_loss) = a.norm_pix_loss {
         outln!("target      {}", if norm_pix_loss { "pixels normalised patch by patch" } else { "pixels" });
@@ -71,7 +71,7 @@ fn print_provenance(p: &Provenance) {
     outln!("data        {}", known(&p.data_digest));
     outln!("weights     {}", p.weights_checksum);
     if let Some(wrapping) = &p.wrapping {
-        outln!("names       as a wrapper of the model has them; taken off: {wrapping}");
+        outln!("names       as a wrapper of the model has them; taken off: {}", visible(wrapping));
     }
     if !p.losses.is_empty() {
         let losses: Vec<String> = p.losses.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();
@@ -98,7 +98,7 @@ fn print_row(row: &Row, widest: usize) {
     let s = &row.stats;
     outln!(
         "{:<widest$}  {:<8}  {shape:<16}  {decay:<5}  {layer:>5}  {:>9}  {:>8}  {:>8}  {:>8}  {:>4.1} %",
-        row.name,
+        visible(&row.name),
         row.role,
         short(s.mean),
         short(s.std),

@@ -1,6 +1,6 @@
 //! What a frozen encoder makes of a data set: one row of features an image, from the whole image, nothing masked.
 
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::data::Dataset;
 use crate::exec::Exec;
 use crate::exec::engine::Engine;
@@ -11,7 +11,7 @@ use crate::models::mae::Encoder;
 use crate::train::input::Input;
 use crate::train::memory;
 use crate::train::workers::WorkerPool;
-use ndarray::{Array2, ArrayView4, ArrayViewMut2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView4, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -73,7 +73,7 @@ pub struct Outputs {
 ///
 /// # Errors
 /// The first image, in the order of the data, that cannot be read or brought to the model's size; too little memory; or a
-/// device that failed.
+/// device that failed; or an output that is not finite.
 pub fn rows(
     dataset: &dyn Dataset,
     input: &Input,
@@ -102,5 +102,12 @@ pub fn rows(
     };
     let results: Vec<Result<()>> = workers.checked(|| chunks.into_par_iter().map(chunk).collect())?;
     results.into_iter().collect::<Result<()>>()?;
-    Ok(all)
+    let not_finite = |row: ArrayView1<f32>| !row.iter().all(|x| x.is_finite());
+    match all.outer_iter().position(not_finite) {
+        Some(index) => {
+            let found = "others: are the weights sound?";
+            Err(Error::input(dataset.source(index), "what the model makes of it", "finite numbers", found))
+        }
+        None => Ok(all),
+    }
 }

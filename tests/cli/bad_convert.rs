@@ -119,6 +119,7 @@ fn what_computes_something_else_is_refused() {
     document_refused(&place, processor, "rescale_factor", Some(json!(1.0 / 127.5)), &["1/255"]);
     document_refused(&place, processor, "do_normalize", Some(json!(false)), &["true"]);
     document_refused(&place, processor, "image_mean", Some(json!(["a"])), &["a list of numbers"]);
+    document_refused(&place, processor, "image_std", Some(json!([-1.0])), &["above 0"]);
     place.write(processor, "{}");
     place.refused(&TO_RUN, &["--mean", "1 numbers", "none"]);
     place.refused(&[&TO_RUN[..], &["--mean", "0.1,0.2", "--std", "1"]].concat(), &["--mean", "[0.1, 0.2]"]);

@@ -77,6 +77,40 @@ fn a_run_goes_to_hugging_face_and_comes_back_as_a_run_that_can_be_used() {
     );
 }
 
+/// What a run does otherwise is said, and what a folder says goes on to the next.
+#[test]
+fn how_a_folder_resizes_is_kept_or_said() {
+    let place = Place::trained(&["--epochs", "1"]);
+    converted(&place, &["run", "hf", "--to", "hf"]);
+    let quiet = place.run(&["convert", "hf", "same", "--to", "run"]);
+    assert!(quiet.stderr.is_empty(), "{}", String::from_utf8_lossy(&quiet.stderr));
+    let mut processor = json(&place, "hf/preprocessor_config.json");
+    processor["resample"] = 2.into();
+    processor["size"] = serde_json::json!({"shortest_edge": 9});
+    (processor["do_center_crop"], processor["crop_size"]) = (true.into(), 8.into());
+    place.write("hf/preprocessor_config.json", processor.to_string());
+    let said = place.run(&["convert", "hf", "back", "--to", "run"]);
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("resample 2") && said.contains("do_center_crop true"), "{said}");
+    converted(&place, &["hf", "again", "--to", "hf"]);
+    assert_eq!(json(&place, "again/preprocessor_config.json"), processor);
+}
+
+#[test]
+fn what_is_set_by_name_counts_more_than_what_a_folder_says() {
+    let place = Place::trained(&["--epochs", "1"]);
+    converted(&place, &["run", "hf", "--to", "hf"]);
+    converted(
+        &place,
+        &["hf", "back", "--to", "run", "--set", "data.mean=[0.125]", "--set", "optim.epochs=7"],
+    );
+    let settings: toml::Table = place.text("back/config.toml").parse().unwrap();
+    assert_eq!(settings["data"]["mean"][0].as_float(), Some(0.125));
+    assert_eq!(settings["optim"]["epochs"].as_integer(), Some(7));
+    let kept = json(&place, "hf/preprocessor_config.json")["image_std"][0].as_f64().unwrap();
+    assert!((settings["data"]["std"][0].as_float().unwrap() - kept).abs() < 1e-7);
+}
+
 #[test]
 fn a_file_needs_its_architecture_only_where_heads_matter() {
     let place = Place::trained(&["--epochs", "1"]);
@@ -276,6 +310,12 @@ fn nothing_is_replaced_that_a_conversion_did_not_write() {
     place.refused(&["convert", "run", "hf", "--to", "hf"], &["DST", "--overwrite"]);
     converted(&place, &["run", "hf", "--to", "hf", "--overwrite"]);
     assert!(place.listing() == before, "the same again, and nothing beside it");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("images", place.path("link")).unwrap();
+        place.refused(&["convert", "run", "link", "--to", "hf", "--overwrite"], &["DST", "no link"]);
+        fs::remove_file(place.path("link")).unwrap();
+    }
     place.write("hf/README.md", "mine");
     place.refused(&["convert", "run", "hf", "--to", "hf", "--overwrite"], &["DST", "README.md"]);
     place.write("w.safetensors", "mine");

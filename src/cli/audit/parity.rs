@@ -1,7 +1,7 @@
 //! `vit-mae audit parity`.
 
 use super::junit::{Case, JUnit, Suite, Verdict as Outcome};
-use crate::cli::outln;
+use crate::cli::{outln, visible};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -147,7 +147,7 @@ fn print(comparison: &Comparison, quiet: bool) {
         let note = row.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
         outln!(
             "{:names$}  {:shapes$}  {:>8}  {:>8}  {:>8}  {verdict}{note}",
-            row.tensor,
+            visible(&row.tensor),
             shape(row),
             number(row.max_abs_error),
             number(row.max_rel_error),
@@ -165,7 +165,7 @@ fn print(comparison: &Comparison, quiet: bool) {
         count(Verdict::Unknown),
     );
     if let Some((share, row)) = nearest(rows) {
-        outln!("nearest to its limit: {} at {:.0} % of what is allowed", row.tensor, 100.0 * share);
+        outln!("nearest to its limit: {} at {:.0} % of what is allowed", visible(&row.tensor), 100.0 * share);
     }
     outln!();
 }

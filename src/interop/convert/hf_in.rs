@@ -9,7 +9,7 @@ use crate::checkpoint::{Layout, Renamed, dir};
 use crate::models::classify::{ClassifierConfig, Pooling};
 use crate::models::mae::MaeConfig;
 use crate::models::vit::VitConfig;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// The settings of a model.
@@ -18,6 +18,8 @@ pub(super) const CONFIG: &str = "config.json";
 pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
 /// Pixels are divided by this before the mean is taken off.
 pub(super) const FULL: f64 = 255.0;
+/// Pillow's number for a bicubic filter.
+pub(super) const BICUBIC: u64 = 3;
 
 /// Opens a folder that holds a `ViTMAEForPreTraining`, `ViTMAEModel`, `ViTForImageClassification` or `ViTModel`.
 pub(super) fn open(folder: &Path) -> Result<Source> {
@@ -37,7 +39,7 @@ pub(super) fn open(folder: &Path) -> Result<Source> {
         Architecture::Encoder(vit(&keys)?)
     };
     architecture.validate().map_err(|error| about_key(&keys, error))?;
-    preprocessor(folder, &mut about)?;
+    preprocessor(folder, &mut about, architecture.img_size())?;
     let left_out = Vec::new();
     Ok(Source { from: "Hugging Face folder", weights, architecture, complete: true, about, left_out })
 }
@@ -166,8 +168,8 @@ fn classes_of(keys: &Keys, count: usize) -> Result<Vec<String>> {
     }
 }
 
-/// Mean and standard deviation, where the folder says them.
-fn preprocessor(folder: &Path, about: &mut About) -> Result<()> {
+/// Mean and standard deviation, where the folder says them, and how it resizes pictures to the model's `[height, width]`.
+fn preprocessor(folder: &Path, about: &mut About, size: [usize; 2]) -> Result<()> {
     let path = folder.join(PREPROCESSOR);
     if !path.exists() {
         return Ok(());
@@ -184,5 +186,31 @@ fn preprocessor(folder: &Path, about: &mut About) -> Result<()> {
         }
     }
     (about.mean, about.std) = (keys.floats("image_mean")?, keys.floats("image_std")?);
+    if let Some(std) = about.std.as_ref().filter(|std| std.iter().any(|&x| x <= 0.0)) {
+        return Err(keys.wrong("image_std", "numbers above 0", format!("{std:?}")));
+    }
+    about.resizing = resizing(&keys, size);
     Ok(())
+}
+
+/// How pictures are brought to the model's size, where that is not as this program does it: keys and values of the file.
+fn resizing(keys: &Keys, [height, width]: [usize; 2]) -> Map<String, Value> {
+    let same = |key: &str, value: &Value| match key {
+        "do_resize" => *value == json!(true),
+        "do_center_crop" => *value == json!(false),
+        "resample" => *value == json!(BICUBIC),
+        _ => {
+            *value == json!({ "height": height, "width": width })
+                || height == width && *value == json!(height)
+        }
+    };
+    let mut theirs = Map::new();
+    for key in ["do_resize", "size", "resample", "do_center_crop"] {
+        let other = keys.get(key).filter(|value| !same(key, value));
+        theirs.extend(other.map(|value| (key.to_owned(), value.clone())));
+    }
+    // What a crop is like counts only where there is one.
+    let crop = keys.get("crop_size").filter(|_| theirs.contains_key("do_center_crop"));
+    theirs.extend(crop.map(|value| ("crop_size".to_owned(), value.clone())));
+    theirs
 }

@@ -1,6 +1,6 @@
 //! Writing a Hugging Face folder that `transformers` loads strictly: weights, `config.json`, `preprocessor_config.json`.
 
-use super::hf_in::{CONFIG, FULL, PREPROCESSOR};
+use super::hf_in::{BICUBIC, CONFIG, FULL, PREPROCESSOR};
 use super::source::{About, Architecture, Model};
 use crate::base::disk::{Disk, Os};
 use crate::base::{Error, Result};
@@ -16,8 +16,6 @@ use std::path::Path;
 
 /// All that is written, and all that may be replaced.
 const FILES: [&str; 3] = [CONFIG, PREPROCESSOR, dir::MODEL];
-/// Pillow's number for a bicubic filter.
-const BICUBIC: u64 = 3;
 
 /// Refuses a folder that must not be written to.
 ///
@@ -27,6 +25,10 @@ pub(super) fn check(folder: &Path, overwrite: bool) -> Result<()> {
     let refuse = |expected: &str, found: String| Err(Error::setting("DST", expected, found));
     if folder.file_name().is_none() || !parent(folder).is_dir() || folder.is_file() {
         return refuse("a folder in a folder that exists", folder.display().to_string());
+    }
+    if folder.is_symlink() {
+        // It would be replaced, and what it leads to left as it is.
+        return refuse("a folder, no link to one", folder.display().to_string());
     }
     if !folder.exists() {
         return Ok(());
@@ -68,7 +70,7 @@ impl Documents {
             }
         };
         let (mean, std) = about.statistics(channels)?;
-        let preprocessor = json!({
+        let mut preprocessor = json!({
             "image_processor_type": "ViTImageProcessor",
             "do_resize": true,
             "size": {"height": size[0], "width": size[1]},
@@ -79,6 +81,10 @@ impl Documents {
             "image_mean": shortest(&mean),
             "image_std": shortest(&std),
         });
+        // As the source has it.
+        for (key, value) in &about.resizing {
+            preprocessor[key] = value.clone();
+        }
         Ok(Self { config: pretty(&Value::Object(config)), preprocessor: pretty(&preprocessor) })
     }
 }

@@ -1,9 +1,12 @@
 //! A JSON document of another program, asked key by key; an error names the file, the key, what it should be and what it is.
 
-use crate::base::files::read_text;
+use crate::base::files::read_text_of;
 use crate::base::{Error, Result};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
+
+/// More than the names of any classes.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// How much of a wrong value is shown.
 const SHOWN: usize = 60;
@@ -17,7 +20,7 @@ pub(super) struct Keys {
 impl Keys {
     /// Reads a file of at most a mebibyte.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = read_text(path)?;
+        let text = read_text_of(path, MOST_BYTES)?;
         let wrong = |found: String| Error::input(path, "content", "a JSON object", found);
         match serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))? {
             Value::Object(map) => Ok(Self { path: path.to_path_buf(), map }),
@@ -99,5 +102,9 @@ mod tests {
         let path = dir.path().join("config.json");
         std::fs::write(&path, "\u{feff}{\r\n  \"hidden_size\": 16\r\n}\r\n").unwrap();
         assert_eq!(Keys::read(&path).unwrap().whole("hidden_size").unwrap(), 16);
+        // The names of 65,536 classes.
+        let long = format!("{{\"id2label\": \"{}\", \"hidden_size\": 8}}", "x".repeat(4 << 20));
+        std::fs::write(&path, long).unwrap();
+        assert_eq!(Keys::read(&path).unwrap().whole("hidden_size").unwrap(), 8);
     }
 }

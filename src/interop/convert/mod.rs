@@ -102,6 +102,8 @@ pub struct Report {
     pub wrapping: Option<String>,
     /// Tensors of the source that were left out because that was asked for.
     pub left_out: Vec<String>,
+    /// What the user should know.
+    pub notes: Vec<String>,
 }
 
 /// Converts.
@@ -136,9 +138,10 @@ pub fn convert(ask: &Conversion) -> Result<Report> {
         _ => write_file(&ask.destination, &model)?,
     };
     let (from, to, destination) = (source.from, ask.to, ask.destination.clone());
+    let notes = source.about.note().filter(|_| to == Target::Run).into_iter().collect();
     let wrapping = source.weights.wrapping();
     let source = ask.source.clone();
-    Ok(Report { source, from, kind, destination, to, tensors, parameters, wrapping, left_out })
+    Ok(Report { source, from, kind, destination, to, tensors, parameters, wrapping, left_out, notes })
 }
 
 impl Conversion {

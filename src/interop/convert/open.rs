@@ -66,7 +66,7 @@ fn checkpoint(found: &Path) -> Result<Source> {
         (Architecture::Encoder(vit), data)
     };
     let DataConfig { mean, std, .. } = data;
-    let about = About { mean, std, mask_ratio, classes };
+    let about = About { mean, std, mask_ratio, classes, ..About::default() };
     let mut weights = Renamed::new(checkpoint.model, Layout::Reference)?;
     let left_out = match architecture {
         Architecture::Encoder(_) => weights.leave_encoder(),

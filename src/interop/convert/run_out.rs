@@ -4,6 +4,7 @@ use super::Conversion;
 use super::source::{Architecture, Model, Source};
 use crate::base::{Error, Result};
 use crate::checkpoint::{State, dir};
+use crate::config::keys;
 use crate::config::settings::Settings;
 use crate::models::classify::{Classifier, ClassifierConfig};
 use crate::models::mae::Mae;
@@ -127,13 +128,24 @@ fn pretrain_settings(ask: &Conversion, source: &Source, given: Option<Config>) -
         Some(settings) => settings,
         None => settings_of(ask, source)?,
     };
-    let (mean, std) = source.about.statistics(settings.model.in_chans)?;
+    // What was set by name counts more than what the source says.
+    let set = |key: &str| ask.given.set.iter().any(|(name, _)| name == key);
+    let mut about = source.about.clone();
+    for (key, known, given) in [
+        ("data.mean", &mut about.mean, &settings.data.mean),
+        ("data.std", &mut about.std, &settings.data.std),
+    ] {
+        if set(key) {
+            known.clone_from(given);
+        }
+    }
+    let (mean, std) = about.statistics(settings.model.in_chans)?;
     (settings.data.mean, settings.data.std) = (Some(mean), Some(std));
     settings.validate()?;
     Ok(settings)
 }
 
-/// Settings of a fine-tuning run for this classifier. Single settings are laid over them, unless they were about the
+/// Settings of a fine-tuning run for this classifier. Single settings are laid over them, but for those that were about the
 /// architecture of a file.
 fn finetune_settings(
     ask: &Conversion,
@@ -152,7 +164,12 @@ fn finetune_settings(
         Table::from_iter([("mean".to_owned(), mean.into()), ("std".to_owned(), std.into())]).into(),
     );
     given.insert("finetune".to_owned(), Table::from_iter([("classes".to_owned(), classes.into())]).into());
-    let set = if set_used { Vec::new() } else { ask.given.set.clone() };
+    let mut set = ask.given.set.clone();
+    if set_used {
+        // The architecture has them already, and what is only pre-training's has no place here.
+        let own = keys::<FinetuneConfig>();
+        set.retain(|(key, _)| own.contains(key) && !key.starts_with("model."));
+    }
     let settings = FinetuneConfig::resolve(DEFAULT_RECIPE, given, None, set)?;
     if settings.model != *model {
         return Err(other_architecture());

@@ -7,6 +7,7 @@ use crate::models::mae::{Encoder, Mae, MaeConfig};
 use crate::models::vit::VitConfig;
 use crate::params::{Params, Tensor};
 use crate::train::save::check_promise;
+use serde_json::{Map, Value};
 
 /// A kind of model with its sizes.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,9 +42,25 @@ pub struct About {
     pub mask_ratio: Option<f64>,
     /// The names of the classes.
     pub classes: Vec<String>,
+    /// How pictures of other sizes are brought to the model's, where not as this program does it: keys of Hugging Face's
+    /// `preprocessor_config.json`.
+    pub resizing: Map<String, Value>,
 }
 
 impl About {
+    /// What a run does not do as the source says it.
+    #[must_use]
+    pub fn note(&self) -> Option<String> {
+        let keys = self.resizing.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>();
+        (!keys.is_empty()).then(|| {
+            format!(
+                "the source resizes pictures with {}; a run scales the shorter side bicubically and cuts out the centre, so \
+                 that pictures of other sizes than the model's give somewhat other figures",
+                keys.join(", ")
+            )
+        })
+    }
+
     /// Mean and standard deviation, one number a channel each.
     ///
     /// # Errors
@@ -119,6 +136,16 @@ fn hinted(error: Error) -> Error {
 }
 
 impl Architecture {
+    /// `[height, width]` of its images.
+    #[must_use]
+    pub fn img_size(&self) -> [usize; 2] {
+        match self {
+            Self::Mae(config) => config.img_size,
+            Self::Encoder(config) => config.img_size,
+            Self::Classifier(config) => config.img_size,
+        }
+    }
+
     /// In words.
     #[must_use]
     pub fn kind(&self) -> &'static str {
