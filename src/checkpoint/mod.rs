@@ -20,7 +20,7 @@ mod wrapping;
 mod write;
 
 pub use dir::Checkpoint;
-pub use named::Named;
+pub use named::{Named, OfNull};
 pub use names::Layout;
 pub use renamed::Renamed;
 pub use state::{Change, Checksums, EpochRecord, LogMark, Position, State};

@@ -51,12 +51,23 @@ impl<V: Serialize> Serialize for Named<V> {
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Named<V> {
-    /// `null` stands for no value.
+/// What `null` stands for, by which JSON has numbers that are not finite.
+pub trait OfNull {
+    /// That value.
+    fn of_null() -> Self;
+}
+
+impl OfNull for f64 {
+    fn of_null() -> Self {
+        Self::NAN
+    }
+}
+
+impl<'de, V: Deserialize<'de> + OfNull> Deserialize<'de> for Named<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Fields<V>(PhantomData<V>);
 
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Fields<V> {
+        impl<'de, V: Deserialize<'de> + OfNull> Visitor<'de> for Fields<V> {
             type Value = Named<V>;
 
             fn expecting(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
@@ -66,7 +77,7 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Named<V> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<V>, A::Error> {
                 let mut named = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, Option<V>>()? {
-                    named.extend(value.map(|value| (name, value)));
+                    named.push((name, value.unwrap_or_else(V::of_null)));
                 }
                 Ok(Named(named))
             }

@@ -1,6 +1,6 @@
 //! What a run's log says: a step, an epoch, what was skipped, changed or measured.
 
-use crate::checkpoint::Named;
+use crate::checkpoint::{Named, OfNull};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use crate::checkpoint::{Change, EpochRecord};
@@ -19,7 +19,7 @@ pub struct StepRecord {
     /// Norm of the whole gradient before clipping.
     #[serde(deserialize_with = "null_is_nan")]
     pub grad_norm: f64,
-    /// Training images per second since the last record.
+    /// Training images per second of this step.
     #[serde(deserialize_with = "null_is_nan")]
     pub images_per_s: f64,
     /// What else the task measures in a step, as it names it.
@@ -65,6 +65,12 @@ pub enum Measured {
     Number(f64),
     /// One number a class; `null` for a class without images.
     PerClass(Vec<Option<f64>>),
+}
+
+impl OfNull for Measured {
+    fn of_null() -> Self {
+        Self::Number(f64::NAN)
+    }
 }
 
 impl Measured {
