@@ -80,7 +80,8 @@ pub fn best(run: &Path) -> Result<PathBuf> {
 fn best_step(last: &State, older: &[(u64, PathBuf)]) -> Option<u64> {
     let metric = |path: &Path| State::read(&path.join(STATE)).ok().and_then(|state| state.selection_metric());
     let mut best = (last.selection_metric().unwrap_or(f64::INFINITY), None);
-    for (step, path) in older {
+    // From the last on, so that of equals it does not matter which others are still there.
+    for (step, path) in older.iter().rev() {
         if let Some(better) = metric(path).filter(|s| *step < last.step && *s < best.0) {
             best = (better, Some(*step));
         }

@@ -43,7 +43,13 @@ impl Verified {
 /// If there is none. Damage is not an error here but a verdict.
 pub fn verify(path: &Path) -> Result<Vec<Verified>> {
     let mut dirs: Vec<PathBuf> = keep::older(path)?.into_iter().map(|(_, dir)| dir).collect();
-    dirs.extend([PREVIOUS, NAME].map(|name| path.join(name)).into_iter().filter(|dir| dir.is_dir()));
+    let current: Vec<PathBuf> =
+        [PREVIOUS, NAME].map(|name| path.join(name)).into_iter().filter(|dir| dir.is_dir()).collect();
+    if current.is_empty() && !dirs.is_empty() {
+        // Older ones alone are no run that could be used.
+        find(path)?;
+    }
+    dirs.extend(current);
     // Weights alone are no checkpoint: other programs' folders have a file of that name.
     let is_one = [STATE, OPTIMIZER].iter().any(|name| path.join(name).is_file());
     if dirs.is_empty() {

@@ -71,7 +71,9 @@ fn of_pictures<'a>(pairs: &[[&'a Row; 2]], column: &Column) -> Option<(f64, usiz
         runs.chunks(2).map(difference).sum::<f64>() / pairs.len() as f64
     };
     let means: Vec<f64> = (0..samples).map(mean).filter(|mean| mean.is_finite()).collect();
-    Spread::of(&means)?.std.map(|std| (std * std, groups))
+    // Samples of G groups vary by (G − 1)/G of what a set of other groups would.
+    let unbiased = groups as f64 / (groups as f64 - 1.0);
+    Spread::of(&means)?.std.map(|std| (std * std * unbiased, groups))
 }
 
 /// `t(0.975, ν)`: what 97.5 % of Student's distribution with `ν` degrees of freedom, whole or not, lie below.
@@ -142,12 +144,14 @@ mod tests {
             row("b", 1, 0.50, [0.3, 0.4, 0.5]),
         ];
         let found = |rows: &[Row]| Difference::between(rows, "a", "b", &COLUMNS[0]).unwrap();
-        // Means of the samples: (0.0 + 0.4) / 2, (0.1 + 0.2) / 2, (0.2 + 0.0) / 2; their variance is 0.0025. That of the pairs, 2 and 4
-        // points, is 0.0002, half of it of their mean. ν = 0.0026² / (0.0001² / 1 + 0.0025² / 3) = 3.2293.
+        // Means of the samples: (0.0 + 0.4) / 2, (0.1 + 0.2) / 2, (0.2 + 0.0) / 2; their variance is 0.0025, which is 3/4 of that of four
+        // other pictures. That of the pairs, 2 and 4 points, is 0.0002, half of it of their mean.
+        let pictures = 0.0025 * 4.0 / 3.0;
         let wide = found(&rows);
         assert!(wide.over_pictures && (wide.mean - 0.03).abs() < 1e-12);
-        let freedom = 0.0026 * 0.0026 / (0.0001 * 0.0001 + 0.0025 * 0.0025 / 3.0);
-        assert!((wide.half_width.unwrap() - student(freedom) * 0.0026_f64.sqrt()).abs() < 1e-12);
+        let variance: f64 = 0.0001 + pictures;
+        let freedom = variance * variance / (0.0001 * 0.0001 + pictures * pictures / 3.0);
+        assert!((wide.half_width.unwrap() - student(freedom) * variance.sqrt()).abs() < 1e-12);
         // Without samples of all runs, or of other pictures, seeds are all there is.
         rows[1].resampled[0].groups = 3;
         let narrow = found(&rows);

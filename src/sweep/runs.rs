@@ -5,6 +5,7 @@ use super::plan::{Cell, Plan, Point};
 use crate::base::{Error, Result};
 use crate::checkpoint::{EpochRecord, State, dir, keep};
 use crate::config::Settings;
+use crate::config::resolve::varied;
 use crate::config::sections::{DataConfig, RunConfig};
 use crate::tasks::finetuning::WithTransfer;
 use crate::tasks::per_picture::PerPicture;
@@ -113,7 +114,12 @@ impl WithTransfer for Finetuning<'_> {
 /// If it would.
 fn same_data<T: Task>(others: &[PathBuf], mut run: Run<T>) -> Result<Run<T>> {
     for folder in others.iter().filter_map(|other| dir::find(other).ok()) {
-        let (found, now) = (State::read(&folder.join(dir::STATE))?.data_digest, run.data_digest());
+        let state = State::read(&folder.join(dir::STATE))?;
+        // The seed says which images are held out of pre-training.
+        let seed = T::Config::from_toml(&state.config_toml, &folder)?.run().seed;
+        let of_seed = vec![("run.seed".to_owned(), Value::try_from(seed).map_err(not_toml)?)];
+        let config: T::Config = varied(run.learner.config.to_table()?, of_seed)?;
+        let (found, now) = (state.data_digest, T::source(&config)?.train.digest()?);
         if found != now {
             run.log.run.discard()?;
             let expected =
@@ -124,8 +130,23 @@ fn same_data<T: Task>(others: &[PathBuf], mut run: Run<T>) -> Result<Run<T>> {
     Ok(run)
 }
 
-/// What a run fills in, or what may have moved with its folder: not compared with the plan.
-const OF_THE_RUN: [&str; 4] = ["model.num_classes", "finetune.classes", "finetune.checkpoint", "data.path"];
+fn not_toml(error: toml::ser::Error) -> Error {
+    Error::setting("run.seed", "a number that TOML can hold", error)
+}
+
+/// What a run fills in, by its data or its codebook, or what may have moved with its folder: not compared with the plan.
+const OF_THE_RUN: [&str; 8] = [
+    "model.num_classes",
+    "model.mask_head",
+    "finetune.classes",
+    "finetune.checkpoint",
+    "data.path",
+    "beit.tokens",
+    "beit.normalised",
+    "beit.kmeans_patches",
+];
+/// A device that a run chooses: it has put down which it was.
+const CHOSEN: &str = "auto";
 
 /// The settings of a run that is there, which must be those of the plan.
 ///
@@ -137,7 +158,9 @@ fn as_planned<S: Settings>(out: &Path, before: &S, planned: &S) -> Result<S> {
         for (name, value) in values {
             let key = format!("{section}.{name}");
             let of_run = found.get(section).and_then(|section| section.get(name));
-            if of_run != Some(value) && !OF_THE_RUN.contains(&&*key) {
+            let is_of_run =
+                OF_THE_RUN.contains(&&*key) || key == "run.device" && value.as_str() == Some(CHOSEN);
+            if of_run != Some(value) && !is_of_run {
                 let expected = format!("{value}, as the plan has it; what another plan made can be removed");
                 return Err(Error::input(
                     out,

@@ -65,6 +65,10 @@ impl<T: Task> Run<T> {
         self.guarded(|run| {
             run.all_epochs(observer)?;
             observer.trained();
+            if let Some(signal) = observer.should_stop() {
+                let path = run.log.run.path().to_path_buf();
+                return Err(Error::Interrupted { run: path, step: run.steps_done(), signal });
+            }
             let outcome = run.report(command)?;
             run.log.show_pictures(run.log.epoch)?;
             Ok(outcome)

@@ -125,12 +125,26 @@ fn methods_are_compared_and_a_setting_of_one_is_its_own() {
     place.refused(&[&args[..2], &["method=mae,magic", "--out", "new"]].concat(), &["--method", "magic"]);
 }
 
+/// The seed says which images of a data set without a validation split are held out.
+#[test]
+fn data_without_a_validation_split_serve_every_seed() {
+    let place = Place::new();
+    classes(&place, "set/train", &["across", "down"], 45);
+    classes(&place, "set/test", &["across", "down"], 2);
+    let rows = place.done(&[&args("mask-ratio=0.75", "out")[..], &["--no-probe", "--json"]].concat());
+    let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
+    assert_eq!(rows.len(), 2);
+    let log = |seed: u64| place.text(&format!("out/mask-ratio=0.75/seed-{seed}/pretrain/metrics.jsonl"));
+    assert!([0, 1].iter().all(|&seed| log(seed).contains("held_out_loss")), "images are held out");
+}
+
 /// One run of a method that needs no labels serves all fractions; what learns from labels, and what is judged, is run for each.
 #[test]
 fn fractions_of_the_labels_judge_one_run_of_pre_training_and_random_weights() {
     let place = place();
     let args = study("method=mae,supervised,scratch");
-    let more = ["--labels", "1,0.5", "--seeds", "2", "--finetune-epochs", "1"];
+    // A device that is chosen by each run is none that the plan has.
+    let more = ["--labels", "1,0.5", "--seeds", "2", "--finetune-epochs", "1", "--device", "auto"];
     let more = [&more[..], &["--finetune-set", "optim.batch_size=6", "--out", "out", "--json"]].concat();
     let rows = place.done(&[&args[..], &more].concat());
     let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();

@@ -140,6 +140,16 @@ fn fine_tuning_says_what_came_from_recipe_and_checkpoint() {
     let environment = [("VIT_MAE_AUGMENT__SMOOTHING", "0.2"), ("VIT_MAE_MASK__MASK_RATIO", "0.5")];
     let printed = done(&place, &environment, &args);
     assert_eq!(value(&printed, "model", "depth"), ("1", "checkpoint run"));
+    // A file of another run's settings does not say where this one starts.
+    place.write("other.toml", "[finetune]\ncheckpoint = \"elsewhere\"\ncheckpoint_crc = 7\n");
+    let other = done(&place, &environment, &[&args[..], &["--config", "other.toml"]].concat());
+    let start = |printed: &str| {
+        ["checkpoint", "checkpoint_crc"].map(|key| value(printed, "finetune", key).0.to_owned())
+    };
+    assert!(start(&other) == start(&printed) && start(&other)[0] == "\"run\"", "{other}");
+    let scratch =
+        ["finetune", "--from-scratch", "--preset", "nano", "--config", "other.toml", "--print-config"];
+    assert!(!done(&place, &[], &scratch).contains("elsewhere"));
     assert_eq!(value(&printed, "optim", "blr"), ("0.004", "recipe small"));
     assert_eq!(value(&printed, "augment", "smoothing"), ("0.2", "environment VIT_MAE_AUGMENT__SMOOTHING"));
     assert_eq!(value(&printed, "augment", "mix_prob"), ("1.0", "default"));

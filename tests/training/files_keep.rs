@@ -23,6 +23,20 @@ fn the_last_checkpoints_and_the_best_are_kept() {
 }
 
 #[test]
+fn of_equally_good_checkpoints_the_last_is_the_best_however_many_stay() {
+    for keep in [1, 5] {
+        let run = tempfile::tempdir().unwrap();
+        for (step, loss) in (1..).zip([0.9, 0.2, 0.2, 0.6]) {
+            let mut state = State { position: Position::default(), ..state(step) };
+            state.history[0].scores = Named::scores([("loss", loss)]);
+            write_state(run.path(), state, keep);
+        }
+        let best = keep::best(run.path()).unwrap();
+        assert!(best.ends_with("step-00000003"), "keep {keep}: {}", best.display());
+    }
+}
+
+#[test]
 fn what_an_interruption_left_takes_no_other_checkpoints_place() {
     for (within_epochs, left) in [(false, vec![1, 3]), (true, vec![3, 4])] {
         let run = tempfile::tempdir().unwrap();

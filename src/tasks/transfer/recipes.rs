@@ -3,16 +3,21 @@
 use crate::base::{Error, Result};
 use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
-use crate::config::resolve::Layers;
+use crate::config::resolve::{Layers, varied};
 use crate::config::settings::Settings;
 use std::path::Path;
-use toml::Table;
+use toml::{Table, Value};
 
 /// Names and texts.
 pub type Recipes = [(&'static str, &'static str)];
 
 /// The recipe that every task has and that is used when none is named.
 pub const DEFAULT_RECIPE: &str = "small";
+
+/// The section of what is taken over.
+const SECTION: &str = "finetune";
+/// What of it no file and no flag says, but the start.
+const OF_THE_START: [&str; 2] = ["checkpoint", "checkpoint_crc"];
 
 /// The settings of a new run: `usual`, which follows from the size of the images; a recipe, what its start gives and where that comes from, a file, the environment and flags, in
 /// this order.
@@ -35,8 +40,19 @@ pub fn layered<S: Settings>(
     })?;
     let table: Table = text.parse().map_err(|e| Error::setting("--recipe", "TOML", e))?;
     let layers = Layers::new(usual, "the images' size").lay(table, &format!("recipe {recipe}"));
+    let taken = given.get(SECTION).and_then(Value::as_table).cloned().unwrap_or_default();
     let layers = layers.lay(given, origin);
-    let mut resolved = layers.resolve(file, overrides)?;
+    let mut resolved: Resolved<S> = layers.resolve(file, overrides)?;
+    // Whatever a file says that was another run's: what is taken over says where it comes from.
+    let mut table = resolved.config.to_table()?;
+    if let Some(section) = table.get_mut(SECTION).and_then(Value::as_table_mut) {
+        section.retain(|key, _| !OF_THE_START.contains(&key));
+        section.extend(taken);
+    }
+    resolved.config = varied(table, Vec::new())?;
+    for key in OF_THE_START {
+        resolved.origins.set(&format!("{SECTION}.{key}"), origin);
+    }
     resolved.origins.set("model.num_classes", "a placeholder until the data is opened");
     Ok(resolved)
 }
