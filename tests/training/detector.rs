@@ -44,20 +44,20 @@ fn config() -> DetectorConfig {
     config
 }
 
-fn images(count: usize) -> Array4<f32> {
+fn images(count: usize) -> Array4<f64> {
     Array4::from_shape_fn((count, 3, 32, 64), |(b, c, y, x)| {
-        ((b * 71 + c * 37 + y * 17 + x * 5) as f32).sin()
+        ((b * 71 + c * 37 + y * 17 + x * 5) as f64).sin()
     })
 }
 
-fn region(bbox: [f32; 4], object: Option<(usize, [f32; 4])>) -> RegionSample<f32> {
-    let mask = |class| Array2::from_shape_fn((28, 28), |(i, j)| ((i + j + class) % 2) as f32);
+fn region(bbox: [f64; 4], object: Option<(usize, [f64; 4])>) -> RegionSample<f64> {
+    let mask = |class| Array2::from_shape_fn((28, 28), |(i, j)| ((i + j + class) % 2) as f64);
     let object = object.map(|(class, bbox)| RegionObject { class, bbox, mask: mask(class) });
     RegionSample { bbox, object }
 }
 
 /// Of three images: the first has most, the last has nothing.
-fn samples() -> Vec<ImageSamples<f32>> {
+fn samples() -> Vec<ImageSamples<f64>> {
     let anchor = |anchor, object| AnchorSample { anchor, object };
     vec![
         ImageSamples {
@@ -78,17 +78,17 @@ fn samples() -> Vec<ImageSamples<f32>> {
 
 const OF: Denominators = Denominators { anchors: 12, regions: 4, foreground: 3 };
 
-fn exec() -> Exec<f32> {
+fn exec() -> Exec<f64> {
     Exec::new(Backend::default())
 }
 
 /// Losses and gradient of some images.
 fn step(
-    model: &Detector<f32>,
-    images: &Array4<f32>,
-    samples: &[ImageSamples<f32>],
-    cx: &mut Exec<f32>,
-) -> (DetectLosses, Vec<Vec<f32>>) {
+    model: &Detector<f64>,
+    images: &Array4<f64>,
+    samples: &[ImageSamples<f64>],
+    cx: &mut Exec<f64>,
+) -> (DetectLosses, Vec<Vec<f64>>) {
     let mut grad = model.zeros_like();
     let forward = model.forward(images.view(), &ForwardOptions::default(), cx);
     let losses = model.loss_and_gradient(forward, samples, OF, &mut grad, cx);
@@ -97,7 +97,7 @@ fn step(
 
 #[test]
 fn a_pre_trained_encoder_is_taken_over_and_its_positions_are_interpolated() {
-    let mut encoder = Encoder::<f32>::new(&VitConfig { img_size: [16, 24], ..vit() });
+    let mut encoder = Encoder::<f64>::new(&VitConfig { img_size: [16, 24], ..vit() });
     init(&mut encoder, 3);
     let model = Detector::from_encoder(&encoder, &config(), 1);
     let positions = interpolate(encoder.vit.pos_embed.slice(s![0, .., ..]), (2, 3), (4, 8));
@@ -109,22 +109,28 @@ fn a_pre_trained_encoder_is_taken_over_and_its_positions_are_interpolated() {
         let same = theirs.iter().find(|t| t.name == tensor.name).unwrap();
         assert_eq!(tensor.data, same.data, "{}", tensor.name);
     }
-    for (name, std) in
-        [("rpn.objectness.weight", 0.01), ("box.score.weight", 0.01), ("mask.classify.weight", 0.001)]
-    {
+    for (name, std) in [
+        ("rpn.objectness.weight", 0.01),
+        ("rpn.deltas.weight", 0.01),
+        ("box.score.weight", 0.01),
+        ("box.deltas.weight", 0.001),
+        ("mask.classify.weight", 0.001),
+    ] {
         let tensors = model.tensors();
         let data = tensors.iter().find(|t| t.name == name).unwrap().data;
-        let found = (data.iter().map(|x| x * x).sum::<f32>() / data.len() as f32).sqrt();
-        assert!((0.5 * std..1.5 * std).contains(&found), "{name}: {found}");
+        let found = (data.iter().map(|x| x * x).sum::<f64>() / data.len() as f64).sqrt();
+        // Four standard errors of a deviation from so many numbers.
+        let error = 4.0 * std / (2.0 * data.len() as f64).sqrt();
+        assert!((found - std).abs() < error, "{name}: {found} of {std}");
     }
 }
 
 #[test]
 fn a_batchs_gradient_is_the_sum_of_its_chunks() {
-    let (model, mut cx) = (Detector::<f32>::initialised(&config(), 5), exec());
+    let (model, mut cx) = (Detector::<f64>::initialised(&config(), 5), exec());
     let (images, samples) = (images(3), samples());
     let (losses, whole) = step(&model, &images, &samples, &mut cx);
-    let mut summed: Vec<Vec<f32>> = whole.iter().map(|tensor| vec![0.0; tensor.len()]).collect();
+    let mut summed: Vec<Vec<f64>> = whole.iter().map(|tensor| vec![0.0; tensor.len()]).collect();
     let mut total = 0.0;
     for chunk in [0..1, 1..3] {
         let images = images.slice(s![chunk.clone(), .., .., ..]).to_owned();
@@ -134,18 +140,26 @@ fn a_batchs_gradient_is_the_sum_of_its_chunks() {
             *sum += part;
         }
     }
-    assert!((total - losses.total()).abs() < 1e-5 * total, "{total} {losses:?}");
-    let largest = whole.iter().flatten().fold(0f32, |max, x| max.max(x.abs()));
-    let worst = whole.iter().flatten().zip(summed.iter().flatten()).map(|(a, b)| (a - b).abs());
-    assert!(worst.fold(0f32, f32::max) < 1e-4 * largest);
+    assert!((total - losses.total()).abs() < 1e-12 * total, "{total} {losses:?}");
+    let largest = |numbers: &[f64]| numbers.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+    let of_all = whole.iter().map(|tensor| largest(tensor)).fold(0.0, f64::max);
+    for (whole, summed) in whole.iter().zip(&summed) {
+        let off: Vec<f64> = whole.iter().zip(summed).map(|(a, b)| a - b).collect();
+        assert!(
+            largest(&off) <= 1e-12 * largest(whole).max(1e-3 * of_all),
+            "{} of {}",
+            largest(&off),
+            largest(whole)
+        );
+    }
 }
 
 #[test]
 fn threads_and_what_a_buffer_held_change_no_bits_and_later_steps_allocate_nothing() {
-    let model = Detector::<f32>::initialised(&config(), 5);
+    let model = Detector::<f64>::initialised(&config(), 5);
     let (images, samples) = (images(3), samples());
     let fresh = step(&model, &images, &samples, &mut exec());
-    let boxes = |cx: &mut Exec<f32>| {
+    let boxes = |cx: &mut Exec<f64>| {
         let found = model.infer(images.view(), cx).into_iter().flatten();
         found.map(|found| (found.detection, found.mask.unwrap())).collect::<Vec<_>>()
     };
@@ -159,7 +173,7 @@ fn threads_and_what_a_buffer_held_change_no_bits_and_later_steps_allocate_nothin
     let mut cx = exec();
     for power in 0..20 {
         for _ in 0..64 {
-            cx.recycle(Array2::from_elem((1, 1 << power), f32::NAN));
+            cx.recycle(Array2::from_elem((1, 1 << power), f64::NAN));
         }
     }
     assert!(step(&model, &images, &samples, &mut cx) == fresh, "read before it was written");
@@ -176,7 +190,7 @@ fn threads_and_what_a_buffer_held_change_no_bits_and_later_steps_allocate_nothin
 
 #[test]
 fn where_nothing_is_sampled_nothing_is_lost() {
-    let model = Detector::<f32>::initialised(&config(), 5);
+    let model = Detector::<f64>::initialised(&config(), 5);
     let (losses, grad) =
         step(&model, &images(3).slice(s![..1, .., .., ..]).to_owned(), &samples()[2..], &mut exec());
     assert_eq!(losses, DetectLosses::default());
@@ -193,7 +207,7 @@ fn where_nothing_is_sampled_nothing_is_lost() {
 
 #[test]
 fn a_detection_lies_in_the_image_has_a_class_and_a_mask_and_the_best_comes_first() {
-    let model = Detector::<f32>::initialised(&config(), 5);
+    let model = Detector::<f64>::initialised(&config(), 5);
     let found = model.infer(images(2).view(), &mut exec());
     assert_eq!(found.len(), 2);
     for image in &found {
@@ -207,16 +221,16 @@ fn a_detection_lies_in_the_image_has_a_class_and_a_mask_and_the_best_comes_first
         }
     }
     let boxes_alone = DetectorConfig { mask_head: false, ..config() };
-    let found = Detector::<f32>::initialised(&boxes_alone, 5).infer(images(1).view(), &mut exec());
+    let found = Detector::<f64>::initialised(&boxes_alone, 5).infer(images(1).view(), &mut exec());
     assert!(found[0].iter().all(|found| found.mask.is_none()));
-    assert!(Detector::<f32>::new(&boxes_alone).tensors().iter().all(|t| !t.name.starts_with("mask.")));
+    assert!(Detector::<f64>::new(&boxes_alone).tensors().iter().all(|t| !t.name.starts_with("mask.")));
 }
 
 #[test]
 fn parameters_are_counted_for_every_patch_size_with_and_without_masks() {
     for (patch_size, mask_head) in [4, 8, 16].into_iter().flat_map(|p| [(p, false), (p, true)]) {
         let config = DetectorConfig { patch_size, mask_head, ..config() };
-        assert_eq!(config.parameters(), Detector::<f32>::new(&config).count(), "{config:?}");
+        assert_eq!(config.parameters(), Detector::<f64>::new(&config).count(), "{config:?}");
         assert!(config.flops_per_image() > config.inference_flops_per_image());
         assert!(config.waiting_bytes() + config.head_bytes() > config.inference_bytes() / 8);
     }

@@ -36,10 +36,10 @@ fn config(head: HeadKind) -> SegmenterConfig {
     config
 }
 
-fn images(c: &SegmenterConfig, count: usize) -> Array4<f32> {
+fn images(c: &SegmenterConfig, count: usize) -> Array4<f64> {
     let [height, width] = c.img_size;
     Array4::from_shape_fn((count, c.in_chans, height, width), |(b, c, y, x)| {
-        ((b * 71 + c * 37 + y * 17 + x * 5) as f32).sin()
+        ((b * 71 + c * 37 + y * 17 + x * 5) as f64).sin()
     })
 }
 
@@ -53,12 +53,12 @@ fn labels(c: &SegmenterConfig, count: usize) -> Array3<u8> {
 
 /// Losses and gradient of some images, with the whole batch's denominator.
 fn step(
-    model: &Segmenter<f32>,
-    images: &Array4<f32>,
+    model: &Segmenter<f64>,
+    images: &Array4<f64>,
     labels: &Array3<u8>,
     labelled: usize,
-    cx: &mut Exec<f32>,
-) -> (SegmentLosses, Vec<Vec<f32>>) {
+    cx: &mut Exec<f64>,
+) -> (SegmentLosses, Vec<Vec<f64>>) {
     let mut grad = model.zeros_like();
     let labels: Vec<_> = labels.axis_iter(Axis(0)).collect();
     let o = ForwardOptions::default();
@@ -66,13 +66,13 @@ fn step(
     (losses, grad.tensors().into_iter().map(|t| t.data.to_vec()).collect())
 }
 
-fn exec() -> Exec<f32> {
+fn exec() -> Exec<f64> {
     Exec::new(Backend::default())
 }
 
 #[test]
 fn a_pre_trained_encoder_is_taken_over_and_its_positions_are_interpolated() {
-    let mut encoder = Encoder::<f32>::new(&VitConfig { img_size: [16, 24], ..vit() });
+    let mut encoder = Encoder::<f64>::new(&VitConfig { img_size: [16, 24], ..vit() });
     init(&mut encoder, 3);
     encoder.norm.weight.fill(0.5);
     for head in BOTH {
@@ -91,12 +91,12 @@ fn a_pre_trained_encoder_is_taken_over_and_its_positions_are_interpolated() {
             assert_eq!(head.norm.weight, encoder.norm.weight, "it normalised the same tokens");
         }
         for tensor in model.tensors().into_iter().filter(|t| t.name.ends_with("classify.weight")) {
-            let std = (tensor.data.iter().map(|x| x * x).sum::<f32>() / tensor.data.len() as f32).sqrt();
+            let std = (tensor.data.iter().map(|x| x * x).sum::<f64>() / tensor.data.len() as f64).sqrt();
             assert!((0.006..0.014).contains(&std), "{}: {std}", tensor.name);
         }
-        let of_seed = |seed| Segmenter::<f32>::initialised(&config(head), seed);
+        let of_seed = |seed| Segmenter::<f64>::initialised(&config(head), seed);
         let weights =
-            |model: &Segmenter<f32>| model.tensors().iter().flat_map(|t| t.data.to_vec()).collect::<Vec<_>>();
+            |model: &Segmenter<f64>| model.tensors().iter().flat_map(|t| t.data.to_vec()).collect::<Vec<_>>();
         assert!(weights(&of_seed(1)) == weights(&of_seed(1)) && weights(&of_seed(1)) != weights(&of_seed(2)));
     }
 }
@@ -106,12 +106,12 @@ fn a_pre_trained_encoder_is_taken_over_and_its_positions_are_interpolated() {
 fn a_batchs_gradient_is_the_sum_of_its_chunks() {
     for head in BOTH {
         let (config, mut cx) = (config(head), exec());
-        let model = Segmenter::<f32>::initialised(&config, 5);
+        let model = Segmenter::<f64>::initialised(&config, 5);
         let (images, mut labels) = (images(&config, 3), labels(&config, 3));
         labels.slice_mut(s![0, 3.., ..]).fill(IGNORED);
         let labelled = labels.iter().filter(|&&label| label != IGNORED).count();
         let (losses, whole) = step(&model, &images, &labels, labelled, &mut cx);
-        let mut summed: Vec<Vec<f32>> = whole.iter().map(|tensor| vec![0.0; tensor.len()]).collect();
+        let mut summed: Vec<Vec<f64>> = whole.iter().map(|tensor| vec![0.0; tensor.len()]).collect();
         let mut sums = SegmentLosses::default();
         for chunk in [0..1, 1..3] {
             let images = images.slice(s![chunk.clone(), .., .., ..]).to_owned();
@@ -123,11 +123,19 @@ fn a_batchs_gradient_is_the_sum_of_its_chunks() {
                 *sum += part;
             }
         }
-        assert!((sums.main - losses.main).abs() < 1e-5 * losses.main, "{sums:?} {losses:?}");
-        assert!((sums.auxiliary - losses.auxiliary).abs() <= 1e-5 * losses.auxiliary);
-        let largest = whole.iter().flatten().fold(0f32, |max, x| max.max(x.abs()));
-        let worst = whole.iter().flatten().zip(summed.iter().flatten()).map(|(a, b)| (a - b).abs());
-        assert!(worst.fold(0f32, f32::max) < 1e-4 * largest);
+        assert!((sums.main - losses.main).abs() < 1e-12 * losses.main, "{sums:?} {losses:?}");
+        assert!((sums.auxiliary - losses.auxiliary).abs() <= 1e-12 * losses.auxiliary);
+        let largest = |numbers: &[f64]| numbers.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        let of_all = whole.iter().map(|tensor| largest(tensor)).fold(0.0, f64::max);
+        for (whole, summed) in whole.iter().zip(&summed) {
+            let off: Vec<f64> = whole.iter().zip(summed).map(|(a, b)| a - b).collect();
+            assert!(
+                largest(&off) <= 1e-12 * largest(whole).max(1e-3 * of_all),
+                "{} of {}",
+                largest(&off),
+                largest(whole)
+            );
+        }
     }
 }
 
@@ -135,7 +143,7 @@ fn a_batchs_gradient_is_the_sum_of_its_chunks() {
 fn threads_and_what_a_buffer_held_change_no_bits_and_later_steps_allocate_nothing() {
     for head in BOTH {
         let config = config(head);
-        let model = Segmenter::<f32>::initialised(&config, 5);
+        let model = Segmenter::<f64>::initialised(&config, 5);
         let (images, labels) = (images(&config, 2), labels(&config, 2));
         let fresh = step(&model, &images, &labels, 4000, &mut exec());
         for threads in [1, 3] {
@@ -146,7 +154,7 @@ fn threads_and_what_a_buffer_held_change_no_bits_and_later_steps_allocate_nothin
         let mut cx = exec();
         for power in 0..20 {
             for _ in 0..64 {
-                cx.recycle(Array2::from_elem((1, 1 << power), f32::NAN));
+                cx.recycle(Array2::from_elem((1, 1 << power), f64::NAN));
             }
         }
         assert!(
@@ -168,7 +176,7 @@ fn threads_and_what_a_buffer_held_change_no_bits_and_later_steps_allocate_nothin
 fn a_prediction_is_the_largest_logit_and_evaluation_is_the_forward_pass() {
     for head in BOTH {
         let config = config(head);
-        let model = Segmenter::<f32>::initialised(&config, 5);
+        let model = Segmenter::<f64>::initialised(&config, 5);
         let (images, mut cx) = (images(&config, 2), exec());
         let (logits, predicted) =
             (model.logits(images.view(), &mut cx), model.predict(images.view(), &mut cx));
@@ -186,7 +194,7 @@ fn a_prediction_is_the_largest_logit_and_evaluation_is_the_forward_pass() {
 fn parameters_are_counted_for_every_patch_size() {
     for (patch_size, head) in [4, 8, 16].into_iter().flat_map(|p| BOTH.map(|head| (p, head))) {
         let config = SegmenterConfig { patch_size, ..config(head) };
-        assert_eq!(config.parameters(), Segmenter::<f32>::new(&config).count(), "{config:?}");
+        assert_eq!(config.parameters(), Segmenter::<f64>::new(&config).count(), "{config:?}");
         assert!(config.flops_per_image() > 0.0 && config.activation_bytes() > config.inference_bytes() / 8);
     }
 }
