@@ -83,8 +83,8 @@ impl VitConfig {
     }
 
     /// Floating-point operations (a multiply-add is two) of all matrix products of one image's training step with `n`
-    /// tokens in the blocks. The backward pass of a product costs two of its size; only the patch projection, whose input
-    /// is data, costs one.
+    /// tokens in the blocks, all rows of the last block among them. The backward pass of a product costs two of its size; only the patch
+    /// projection, whose input is data, costs one.
     #[must_use]
     pub fn flops_per_image(&self, n: usize) -> f64 {
         2.0 * linear_flops(self.num_patches(), self.patch_len(), self.embed_dim)
