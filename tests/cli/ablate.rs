@@ -131,7 +131,8 @@ fn data_without_a_validation_split_serve_every_seed() {
     let place = Place::new();
     classes(&place, "set/train", &["across", "down"], 45);
     classes(&place, "set/test", &["across", "down"], 2);
-    let rows = place.done(&[&args("mask-ratio=0.75,0.5", "out")[..], &["--no-probe", "--json"]].concat());
+    let more = ["--set", "data.val_fraction=0.1", "--no-probe", "--json"];
+    let rows = place.done(&[&args("mask-ratio=0.75,0.5", "out")[..], &more].concat());
     let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
     assert_eq!(rows.len(), 4);
     let log = |seed: u64| place.text(&format!("out/mask-ratio=0.75/seed-{seed}/pretrain/metrics.jsonl"));
