@@ -240,7 +240,7 @@ fn a_silent_rank_ends_all_after_the_time_that_is_set() {
     let running = Running::begin(&place, 2, &["--set", "run.rank_timeout_secs=2"]);
     signal(process(&place, 1), "-STOP");
     let (output, seconds) = running.end();
-    assert!(!output.status.success() && seconds < 30.0);
+    assert!(!output.status.success() && seconds < 30.0, "{seconds:.0} s: {}", stderr(&output));
     assert!(stderr(&output).contains("rank 0 has waited 2 s for another rank"), "{}", stderr(&output));
     is_intact(&place);
 }
