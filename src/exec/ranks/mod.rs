@@ -166,11 +166,15 @@ pub fn on_first<R>(ranks: &dyn Ranks, work: impl FnOnce() -> Result<R>) -> Resul
     Ok(result)
 }
 
-/// Waits for the others, however long they take.
+/// Waits for the others: for rank 0, which may have work of its own, however long it takes; rank 0 no longer than the limit, so that it
+/// notices one that fell silent.
 ///
 /// # Errors
 /// As [`agree`].
 pub fn meet(ranks: &dyn Ranks) -> Result<()> {
+    if ranks.rank() == 0 {
+        return agree(ranks, &[]).map(|_| ());
+    }
     let before = ranks.limit(None);
     let met = agree(ranks, &[]);
     ranks.limit(before);
