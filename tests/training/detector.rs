@@ -2,6 +2,7 @@
 //! regions each has, whatever the threads and whatever a buffer held; a step in steady state allocates nothing; images in which
 //! nothing is sampled cost nothing; costs are counted; and what cannot be is refused by the name of its key.
 
+use crate::chunk_sums::{add, assert_same};
 use ndarray::{Array2, Array4, s};
 use rayon::ThreadPoolBuilder;
 use vit_mae::exec::{Backend, Exec};
@@ -136,22 +137,10 @@ fn a_batchs_gradient_is_the_sum_of_its_chunks() {
         let images = images.slice(s![chunk.clone(), .., .., ..]).to_owned();
         let (losses, part) = step(&model, &images, &samples[chunk], &mut cx);
         total += losses.total();
-        for (sum, part) in summed.iter_mut().flatten().zip(part.iter().flatten()) {
-            *sum += part;
-        }
+        add(&mut summed, &part);
     }
     assert!((total - losses.total()).abs() < 1e-12 * total, "{total} {losses:?}");
-    let largest = |numbers: &[f64]| numbers.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
-    let of_all = whole.iter().map(|tensor| largest(tensor)).fold(0.0, f64::max);
-    for (whole, summed) in whole.iter().zip(&summed) {
-        let off: Vec<f64> = whole.iter().zip(summed).map(|(a, b)| a - b).collect();
-        assert!(
-            largest(&off) <= 1e-12 * largest(whole).max(1e-3 * of_all),
-            "{} of {}",
-            largest(&off),
-            largest(whole)
-        );
-    }
+    assert_same(&whole, &summed);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod beit;
 mod bench_memory;
 mod bits;
 mod buffers;
+mod chunk_sums;
 mod classifier;
 mod coco_eval;
 #[path = "../common/mod.rs"]

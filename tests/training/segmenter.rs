@@ -2,6 +2,7 @@
 //! chunks, whatever the threads and whatever a buffer held; a step in steady state allocates nothing; a prediction is the
 //! largest logit; costs are counted; and an architecture that cannot be is refused by the name of its key.
 
+use crate::chunk_sums::{add, assert_same};
 use ndarray::{Array2, Array3, Array4, Axis, s};
 use rayon::ThreadPoolBuilder;
 use vit_mae::exec::{Backend, Exec};
@@ -119,23 +120,11 @@ fn a_batchs_gradient_is_the_sum_of_its_chunks() {
                 step(&model, &images, &labels.slice(s![chunk, .., ..]).to_owned(), labelled, &mut cx);
             sums.main += losses.main;
             sums.auxiliary += losses.auxiliary;
-            for (sum, part) in summed.iter_mut().flatten().zip(part.iter().flatten()) {
-                *sum += part;
-            }
+            add(&mut summed, &part);
         }
         assert!((sums.main - losses.main).abs() < 1e-12 * losses.main, "{sums:?} {losses:?}");
         assert!((sums.auxiliary - losses.auxiliary).abs() <= 1e-12 * losses.auxiliary);
-        let largest = |numbers: &[f64]| numbers.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
-        let of_all = whole.iter().map(|tensor| largest(tensor)).fold(0.0, f64::max);
-        for (whole, summed) in whole.iter().zip(&summed) {
-            let off: Vec<f64> = whole.iter().zip(summed).map(|(a, b)| a - b).collect();
-            assert!(
-                largest(&off) <= 1e-12 * largest(whole).max(1e-3 * of_all),
-                "{} of {}",
-                largest(&off),
-                largest(whole)
-            );
-        }
+        assert_same(&whole, &summed);
     }
 }
 
