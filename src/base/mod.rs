@@ -1,5 +1,6 @@
 //! What every other room stands on: the number type, errors, addressed randomness, the disk.
 
+pub mod csv;
 pub mod disk;
 pub mod error;
 pub mod files;

@@ -1,6 +1,7 @@
 //! `metrics.jsonl` as a table: one row a record, one column a key, empty where a record does not have it. Lists
 //! are numbers with spaces between them.
 
+use crate::base::csv::csv_bytes;
 use crate::base::{Error, Result};
 use crate::train::metrics::Record;
 use serde_json::{Map, Value};
@@ -45,12 +46,8 @@ pub fn table(records: &[Record]) -> Result<Vec<u8>> {
             columns.push(key);
         }
     }
-    let mut writer = ::csv::Writer::from_writer(Vec::new());
-    writer.write_record(&columns).map_err(wrong)?;
-    for row in &rows {
-        writer.write_record(columns.iter().map(|column| cell(column, row.get(*column)))).map_err(wrong)?;
-    }
-    writer.into_inner().map_err(wrong)
+    let fields = |row| columns.iter().map(move |column| cell(column, Map::get(row, *column)));
+    csv_bytes(&columns, rows.iter().map(fields))
 }
 
 fn wrong(e: impl std::fmt::Display) -> Error {

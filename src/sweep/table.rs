@@ -1,6 +1,7 @@
 //! The points of an ablation as numbers: one row a run, means and standard deviations over the seeds.
 
 use super::resample::Resampled;
+use crate::base::csv::csv_bytes;
 use crate::base::files::read_text;
 use crate::base::{Error, Result};
 use crate::tasks::finetuning::TRANSFERS;
@@ -181,16 +182,12 @@ pub(super) fn lines(
     rows: &[Row],
     of: impl Fn(&Row) -> Vec<Vec<String>>,
 ) -> Result<Vec<u8>> {
-    let wrong = |e: &dyn std::fmt::Display| Error::setting("CSV", "rows that memory takes", e);
-    let mut writer = ::csv::Writer::from_writer(Vec::new());
-    let heads = [vary].into_iter().chain(PLACE).chain(heads.iter().map(String::as_str));
-    writer.write_record(heads).map_err(|e| wrong(&e))?;
-    for row in rows {
-        for fields in of(row) {
-            writer.write_record(row.place().iter().chain(&fields)).map_err(|e| wrong(&e))?;
-        }
-    }
-    writer.into_inner().map_err(|e| wrong(&e))
+    let head = [vary].into_iter().chain(PLACE).chain(heads.iter().map(String::as_str));
+    let placed = |row: &Row| {
+        let place = row.place();
+        of(row).into_iter().map(move |fields| place.clone().into_iter().chain(fields))
+    };
+    csv_bytes(head, rows.iter().flat_map(placed))
 }
 
 /// The place that each line of such a CSV begins with, and its other fields, as many as `heads`, of which the first `key` differ between

@@ -6,6 +6,7 @@ use super::outcome::Outcome;
 use super::predictor::Predictor;
 use super::summary::Summary;
 use crate::base::Result;
+use crate::base::csv::csv_bytes;
 use crate::data::{Target, load_image};
 use crate::draw::overlay::overlay;
 use crate::draw::palette::label_map_png;
@@ -15,7 +16,7 @@ use crate::tasks::features::Listener;
 use crate::tasks::per_picture::PerPicture;
 use crate::tasks::transfer::{
     JudgeRequest, Judged, LIST, OVERLAY, PredictRequest, Predicted, Recipes, Transfer, file_name, json,
-    list_of_files, load_best, percent, refuse, seen_as,
+    load_best, percent, refuse, seen_as,
 };
 use crate::train::readable::readable;
 use crate::train::task::Task;
@@ -126,7 +127,7 @@ impl Transfer for Segment {
                 files.push((format!("predictions/{name}"), map));
                 list.push([name, source]);
             }
-            files.push((format!("predictions/{LIST}"), list_of_files(&list)?));
+            files.push((format!("predictions/{LIST}"), csv_bytes(["file", "image"], &list)?));
         }
         let head = vec![
             ("checkpoint", format!("{}, step {}", report.checkpoint.display(), report.step)),

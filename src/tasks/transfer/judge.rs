@@ -153,18 +153,6 @@ pub fn json(result: &impl Serialize) -> Result<String> {
 /// The list, in a folder with a file for each image, of which file is which image's: its columns are `file` and `image`.
 pub const LIST: &str = "images.csv";
 
-/// Such a list.
-///
-/// # Errors
-/// Never, as long as memory takes what is written to it.
-pub(crate) fn list_of_files(rows: &[[String; 2]]) -> Result<Vec<u8>> {
-    let wrong = |e: &dyn std::fmt::Display| Error::setting(LIST, "rows that memory takes", e);
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["file", "image"]).map_err(|e| wrong(&e))?;
-    rows.iter().try_for_each(|row| writer.write_record(row)).map_err(|e| wrong(&e))?;
-    writer.into_inner().map_err(|e| wrong(&e))
-}
-
 /// What stands behind an image's name in that of a picture of it.
 pub const OVERLAY: &str = ".overlay";
 

@@ -11,10 +11,10 @@ mod view;
 
 pub use config::TransferConfig;
 pub use dense::{DenseSplits, of_kind, same_classes, seen_as};
+pub(crate) use judge::refuse;
 pub use judge::{
     JudgeRequest, Judged, LIST, OVERLAY, PredictRequest, Predicted, Table, file_name, json, percent,
 };
-pub(crate) use judge::{list_of_files, refuse};
 pub use load::{Loaded, load, load_best};
 pub use recipes::{DEFAULT_RECIPE, Recipes, layered};
 pub use start::Start;
