@@ -150,7 +150,7 @@ pub fn number(value: &Value) -> Option<f64> {
 }
 
 /// A number as TOML has it.
-fn whole(flag: &str, number: u64) -> Result<Value> {
+pub(super) fn whole(flag: &str, number: u64) -> Result<Value> {
     let number = i64::try_from(number).map_err(|_| Error::setting(flag, "at most 2⁶³ − 1", number));
     number.map(Value::from)
 }

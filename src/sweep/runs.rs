@@ -1,7 +1,7 @@
 //! The runs of a cell: each begun, gone on with where it was interrupted, or left alone if it is done.
 
 use super::AblationObserver;
-use super::plan::{Cell, Plan, Point};
+use super::plan::{Cell, Plan, Point, whole};
 use crate::base::{Error, Result};
 use crate::checkpoint::{EpochRecord, State, dir, keep};
 use crate::config::Settings;
@@ -117,7 +117,7 @@ fn same_data<T: Task>(others: &[PathBuf], mut run: Run<T>) -> Result<Run<T>> {
         let state = State::read(&folder.join(dir::STATE))?;
         // The seed says which images are held out of pre-training.
         let seed = T::Config::from_toml(&state.config_toml, &folder)?.run().seed;
-        let of_seed = vec![("run.seed".to_owned(), Value::try_from(seed).map_err(not_toml)?)];
+        let of_seed = vec![("run.seed".to_owned(), whole("run.seed", seed)?)];
         let config: T::Config = varied(run.learner.config.to_table()?, of_seed)?;
         let (found, now) = (state.data_digest, T::source(&config)?.train.digest()?);
         if found != now {
@@ -128,10 +128,6 @@ fn same_data<T: Task>(others: &[PathBuf], mut run: Run<T>) -> Result<Run<T>> {
         }
     }
     Ok(run)
-}
-
-fn not_toml(error: toml::ser::Error) -> Error {
-    Error::setting("run.seed", "a number that TOML can hold", error)
 }
 
 /// What a run fills in, by its data or its codebook, or what may have moved with its folder: not compared with the plan.

@@ -115,5 +115,5 @@ impl Record {
 
 /// JSON has no word for a number that is not finite; it is written as `null`.
 fn null_is_nan<'de, D: Deserializer<'de>>(value: D) -> std::result::Result<f64, D::Error> {
-    Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
+    Ok(Option::deserialize(value)?.unwrap_or_else(f64::of_null))
 }

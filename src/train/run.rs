@@ -66,8 +66,7 @@ impl<T: Task> Run<T> {
             run.all_epochs(observer)?;
             observer.trained();
             if let Some(signal) = observer.should_stop() {
-                let path = run.log.run.path().to_path_buf();
-                return Err(Error::Interrupted { run: path, step: run.steps_done(), signal });
+                return Err(run.interrupted(signal));
             }
             let outcome = run.report(command)?;
             run.log.show_pictures(run.log.epoch)?;
@@ -134,6 +133,11 @@ impl<T: Task> Run<T> {
         Ok(())
     }
 
+    /// That a signal ended the run, which is saved.
+    fn interrupted(&self, signal: u8) -> Error {
+        Error::Interrupted { run: self.log.run.path().to_path_buf(), step: self.steps_done(), signal }
+    }
+
     /// One pass over the data, or what is left of it.
     fn epoch(&mut self, settings: &RunConfig, observer: &mut dyn Observer) -> Result<EpochRecord> {
         let epoch = self.log.epoch;
@@ -156,8 +160,7 @@ impl<T: Task> Run<T> {
             }
             if let Some(signal) = ranks::any_stop(self.learner.workers.ranks(), observer.should_stop())? {
                 self.checkpoint()?;
-                let path = self.log.run.path().to_path_buf();
-                return Err(Error::Interrupted { run: path, step: self.steps_done(), signal });
+                return Err(self.interrupted(signal));
             }
             if settings.checkpoint_every_steps.is_some_and(|every| self.steps_done().is_multiple_of(every)) {
                 self.checkpoint()?;

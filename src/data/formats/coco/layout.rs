@@ -70,13 +70,14 @@ pub(super) fn left_over(root: &Path) -> Vec<String> {
     if !root.is_dir() {
         return Vec::new();
     }
-    let of = |split: &Split| document(root, *split).ok();
-    let read: Vec<PathBuf> = Split::ALL.iter().filter_map(of).collect();
-    let unread = in_annotations(root).into_iter().filter(|file| !read.contains(file));
+    let of = |split: Split| Some((split, document(root, split).ok()?));
+    let read: Vec<(Split, PathBuf)> = Split::ALL.into_iter().filter_map(of).collect();
+    let is_read = |file: &PathBuf| read.iter().any(|(_, document)| document == file);
+    let unread = in_annotations(root).into_iter().filter(|file| !is_read(file));
     let inside = |folder: PathBuf| list(&folder).map_or_else(|_| Vec::new(), |listing| listing.folders);
     let folders = [root.join(IMAGES), root.to_path_buf()].map(inside).concat();
     let has_none = |folder: &PathBuf| {
-        split_names::of_path(folder).is_some_and(|split| of(&split).is_none())
+        split_names::of_path(folder).is_some_and(|split| read.iter().all(|(of, _)| *of != split))
             && holds_images(folder).unwrap_or(false)
     };
     let documents = unread.map(|file| format!("{}: of no split: not read", file.display()));
