@@ -24,7 +24,8 @@ fn products(c: &mut Criterion) {
         let x = Array2::from_shape_fn((rows, d_in), |(i, j)| ((i * 7 + j * 3) % 11) as f32 - 5.0);
         let dy = Array2::from_shape_fn((rows, d_out), |(i, j)| ((i * 5 + j) % 13) as f32 - 6.0);
         let w = Array2::from_shape_fn((d_out, d_in), |(i, j)| ((i + j * 9) % 7) as f32 - 3.0);
-        for backend in [Backend::Gemm, Backend::Matrixmultiply] {
+        let backends = [Backend::Gemm, Backend::Amx, Backend::Matrixmultiply];
+        for backend in backends.into_iter().filter(|backend| backend.is_available()) {
             let gemm = backend.build::<f32>();
             let mut y = Array2::zeros((rows, d_out));
             let mut dx = Array2::zeros((rows, d_in));

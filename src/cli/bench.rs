@@ -8,7 +8,7 @@ use super::flags::print_config;
 use super::joined::ranks;
 use super::outln;
 use super::pretrain::methods;
-use super::settings::{assignments, choice, given, over_environment, whole};
+use super::settings::{assignments, backend, given, over_environment, whole};
 use serde::Serialize;
 use std::path::PathBuf;
 use vit_mae::bench::{Measurement, Plan};
@@ -70,7 +70,7 @@ pub(crate) struct Args {
     /// Seconds to measure
     #[arg(long, default_value_t = 10.0)]
     secs: f64,
-    /// Which crate multiplies matrices
+    /// What multiplies matrices
     #[arg(long)]
     gemm: Option<Backend>,
     #[command(flatten)]
@@ -124,7 +124,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     overrides.extend(args.device.overrides());
     overrides.extend(given([
         ("optim.batch_size", whole("--batch-size", args.batch_size)?),
-        ("run.gemm", choice(args.gemm)),
+        ("run.gemm", backend(args.gemm)?),
     ]));
     let overrides = over_environment(overrides)?;
     let with = Benching { args, overrides: &overrides, threads };

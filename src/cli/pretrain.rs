@@ -2,7 +2,7 @@
 
 use super::flags::{Training, print_config};
 use super::joined::ranks;
-use super::settings::{Override, choice, given, number, over_environment, pair, path, sides, whole};
+use super::settings::{Override, backend, choice, given, number, over_environment, pair, path, sides, whole};
 use super::training::train;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::path::{Path, PathBuf};
@@ -93,7 +93,7 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(super) training: Training,
-    /// Which crate multiplies matrices
+    /// What multiplies matrices
     #[arg(long)]
     gemm: Option<Backend>,
 
@@ -184,7 +184,7 @@ impl Args {
             ("finetune.label_share", number(self.labels)),
             ("mask.mask_ratio", number(self.mask_ratio)),
             ("mask.strategy", choice(self.mask_strategy)),
-            ("run.gemm", choice(self.gemm)),
+            ("run.gemm", backend(self.gemm)?),
             ("run.keep", whole("--keep", self.keep)?),
             ("run.on_nonfinite", choice(self.on_nonfinite)),
         ]));

@@ -4,6 +4,7 @@ use super::choice_name;
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::config::Overrides;
+use vit_mae::exec::Backend;
 use vit_mae::tasks::all_keys;
 use vit_mae::{Error, Result};
 
@@ -34,6 +35,17 @@ pub(crate) fn number(x: Option<f64>) -> Option<Value> {
 /// The name of a choice, as both the command line and TOML spell it.
 pub(crate) fn choice(choice: Option<impl clap::ValueEnum>) -> Option<Value> {
     choice.map(|choice| choice_name(&choice).into())
+}
+
+/// A product backend, which this machine must have.
+pub(crate) fn backend(chosen: Option<Backend>) -> Result<Option<Value>> {
+    match chosen.filter(|backend| !backend.is_available()) {
+        Some(missing) => {
+            let expected = "what this machine has: amx wants Linux and an Intel processor with a matrix unit";
+            Err(Error::setting("--gemm", expected, super::choice_name(&missing)))
+        }
+        None => Ok(choice(chosen)),
+    }
 }
 
 /// A path as TOML has it: in UTF-8.

@@ -90,7 +90,7 @@ pub struct OptimConfig {
 pub struct RunConfig {
     /// All randomness is a function of this and of an address.
     pub seed: u64,
-    /// Which crate multiplies matrices.
+    /// What multiplies matrices on the CPU.
     pub gemm: Backend,
     /// Where large products run: `cpu`, `cuda:N`, or `auto`, in whose place the device that was found is written.
     #[serde(default)]
@@ -219,11 +219,14 @@ impl OptimConfig {
 }
 
 impl RunConfig {
-    /// Opens the device, and puts it down in the place of `auto`.
+    /// Opens the device, and puts it down in the place of `auto`; likewise what multiplies, where the machine lacks what was asked for.
     ///
     /// # Errors
     /// If there is no such device, or it cannot be used.
     pub fn open_engine(&mut self) -> Result<Engine> {
+        if !self.gemm.is_available() {
+            self.gemm = Backend::Gemm;
+        }
         let engine = self.engine()?;
         self.device = engine.device();
         Ok(engine)

@@ -1,4 +1,5 @@
-//! The two CPU backends behind [`Gemm`], and the choice of one: thin calls into the `gemm` and `matrixmultiply` crates.
+//! The CPU backends behind [`Gemm`], and the choice of one: thin calls into the `gemm` and `matrixmultiply` crates, and the
+//! matrix unit ([`super::amx`]).
 #![allow(unsafe_code, reason = "both crates take raw pointers; the views vouch for every element")]
 
 use super::gemm::Gemm;
@@ -13,9 +14,12 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
-    /// The `gemm` crate: AVX2 and AVX-512 kernels chosen at run time; the fastest measured.
+    /// The `gemm` crate: AVX2 and AVX-512 kernels chosen at run time; the fastest measured on most machines.
     #[default]
     Gemm,
+    /// The matrix unit of Intel's processors since Sapphire Rapids, under Linux, for products in f32 that are large enough; the `gemm`
+    /// crate for all others, and where there is no such unit.
+    Amx,
     /// The `matrixmultiply` crate: the portable reference.
     Matrixmultiply,
 }
@@ -26,9 +30,27 @@ impl Backend {
     pub fn build<F: Real>(self) -> Arc<dyn Gemm<F>> {
         match self {
             Self::Gemm => Arc::new(GemmCrate),
+            Self::Amx => matrix_unit().unwrap_or_else(|| Arc::new(GemmCrate)),
             Self::Matrixmultiply => Arc::new(MatrixMultiply),
         }
     }
+
+    /// Whether this machine has what it asks for; if not, the `gemm` crate multiplies.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        self != Self::Amx || matrix_unit::<f32>().is_some()
+    }
+}
+
+/// The processor's matrix unit, if it has one that multiplies numbers of this type.
+fn matrix_unit<F: Real>() -> Option<Arc<dyn Gemm<F>>> {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    {
+        let unit: Option<Arc<dyn Gemm<f32>>> = super::amx::Amx::or(GemmCrate).map(|unit| Arc::new(unit) as _);
+        (&unit as &dyn std::any::Any).downcast_ref::<Option<Arc<dyn Gemm<F>>>>().cloned().flatten()
+    }
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    None
 }
 
 /// The `gemm` crate, without its own threads.

@@ -2,6 +2,8 @@
 //!
 //! Layers say *what* is computed; [`Exec`] is handed to them and decides *how*. There are no globals.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod amx;
 pub mod census;
 pub mod cpu;
 pub mod cublas;

@@ -1,5 +1,6 @@
 //! Products and kernels: right, and the same bits for any number of threads.
 
+mod amx;
 #[path = "../common/mod.rs"]
 mod common;
 mod cublas;

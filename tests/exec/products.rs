@@ -11,7 +11,7 @@ use vit_mae::mae::masking::Masking;
 use vit_mae::mae::{Mae, MaeConfig, Mask, Strategy};
 use vit_mae::params::Params;
 
-const BACKENDS: [Backend; 2] = [Backend::Gemm, Backend::Matrixmultiply];
+const BACKENDS: [Backend; 3] = [Backend::Gemm, Backend::Amx, Backend::Matrixmultiply];
 
 fn random<F: Real>(seed: u64, rows: usize, columns: usize) -> Array2<F> {
     let mut rng = rng(seed, Purpose::Synthetic, 0, 0);
