@@ -58,6 +58,9 @@ fn unknown_names_are_refused_with_those_that_exist() {
     );
     place.pretrain_refused(&["--mask-strategy", "stripes"], &["--mask-strategy", "random", "block"]);
     place.pretrain_refused(&["--gemm", "blas"], &["--gemm", "matrixmultiply"]);
+    if !vit_mae::exec::Backend::Amx.is_available() {
+        place.pretrain_refused(&["--gemm", "amx"], &["--gemm", "matrix unit"]);
+    }
     place.pretrain_refused(&["--epoch", "3"], &["--epoch", "--epochs"]);
     place.refused(&["train"], &["train"]);
 }
