@@ -10,12 +10,13 @@ use toml::Value;
 use vit_mae::Result;
 use vit_mae::config::Overrides;
 use vit_mae::config::resolve::changed;
+use vit_mae::config::settings::Settings;
 use vit_mae::exec::Backend;
 use vit_mae::mae::Strategy;
 use vit_mae::tasks::mae::config::OnNonfinite;
 use vit_mae::tasks::mae::presets;
-use vit_mae::tasks::pretraining::{METHODS, Method, WithMethod, with_method};
-use vit_mae::tasks::{WithTask, with_task_of};
+use vit_mae::tasks::pretraining::{METHODS, Method, WithMethod, method_of, with_method};
+use vit_mae::tasks::{Pretrain, WithTask, with_task_of};
 use vit_mae::train::resume::{self, preview};
 use vit_mae::train::{Run, RunDir, Task};
 
@@ -162,7 +163,9 @@ impl WithTask for Resuming<'_> {
             return print_config(&preview::<T::Config>(&RunDir::look_at(path)?, file, overrides)?);
         }
         let run = RunDir::open(path)?;
-        let command = format!("vit-mae pretrain --config {}", super::quoted(&run.config().to_string_lossy()));
+        let method = method_of(T::Config::TASK).unwrap_or(Pretrain::METHOD);
+        let config = super::quoted(&run.config().to_string_lossy());
+        let command = format!("vit-mae pretrain --method {method} --config {config}");
         let run = Run::<T>::resume_among(ranks(), run, |before| Ok(changed(before, file, overrides)?.config));
         train(run.map_err(|error| overrides.name_variable(error))?, &args.training, threads, &command)
     }

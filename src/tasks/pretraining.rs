@@ -5,6 +5,7 @@ use super::{BeitSettings, BeitStyle, Classify, Config, FinetuneConfig, MocoV3, M
 use crate::base::{Error, Result};
 use crate::config::origins::Resolved;
 use crate::config::overrides::Overrides;
+use crate::config::settings::Settings;
 use crate::train::task::Task;
 use std::path::Path;
 
@@ -43,6 +44,18 @@ pub const METHODS: &[(&str, &str)] = &[
     ),
     (Classify::METHOD, "Name the classes of labelled images, from scratch with the recipe of fine-tuning"),
 ];
+
+/// What `--method` calls the task of these settings; nothing if it has no trunk of its own to pre-train.
+#[must_use]
+pub fn method_of(task: Option<&str>) -> Option<&'static str> {
+    match task {
+        Config::TASK => Some(Pretrain::METHOD),
+        FinetuneConfig::TASK => Some(Classify::METHOD),
+        BeitSettings::TASK => Some(BeitStyle::METHOD),
+        MocoV3Config::TASK => Some(MocoV3::METHOD),
+        _ => None,
+    }
+}
 
 /// Does something with the method of this name. Every method has its line here.
 ///

@@ -28,6 +28,7 @@ mod labels;
 mod logs;
 mod main_job;
 mod probe;
+mod reproduce;
 mod settings;
 mod shells;
 mod visualise;
