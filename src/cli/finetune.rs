@@ -3,7 +3,7 @@
 use super::flags::{LabelledData, Training, print_config};
 use super::joined::ranks;
 use super::settings::{Override, choice, given, number, over_environment, pair, path, sides, whole};
-use super::training::train;
+use super::training::{resume, train};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::path::PathBuf;
 use toml::Value;
@@ -11,15 +11,12 @@ use vit_mae::Result;
 use vit_mae::base::out_file::check_spared;
 use vit_mae::checkpoint::dir;
 use vit_mae::config::Overrides;
-use vit_mae::config::resolve::changed;
-use vit_mae::config::settings::Settings;
 use vit_mae::models::classify::Pooling;
 use vit_mae::models::segment::HeadKind;
 use vit_mae::tasks::Classify;
 use vit_mae::tasks::finetuning::{TRANSFERS, WithTransfer, with_transfer, with_transfer_of};
-use vit_mae::tasks::mae::presets;
 use vit_mae::tasks::transfer::{DEFAULT_RECIPE, Start, Transfer};
-use vit_mae::train::resume::{preview, settings_of};
+use vit_mae::train::resume::settings_of;
 use vit_mae::train::{Run, RunDir};
 
 const EXAMPLES: &str = "\
@@ -138,50 +135,25 @@ impl WithTransfer for Finetuning<'_> {
 
     fn run<T: Transfer>(self) -> Result<()> {
         let Self { args, overrides, threads } = self;
+        if let Some(path) = &args.resume {
+            return resume::<T>(path, &args.training, overrides, threads, None);
+        }
+        let start = args.start()?;
         let file = args.training.config.as_deref();
-        let (run, command) = if let Some(path) = &args.resume {
-            if args.training.print_config {
-                return print_config(&preview::<T::Config>(&RunDir::look_at(path)?, file, overrides)?);
-            }
-            let run = Run::<T>::resume_among(ranks(), RunDir::open(path)?, |before| {
-                Ok(changed(before, file, overrides)?.config)
-            })
-            .map_err(|error| overrides.name_variable(error))?;
-            let command = again(&run)?;
-            (run, command)
-        } else {
-            let start = args.start()?;
-            let resolved = T::layered(&args.recipe, (start.given()?, &args.origin()), file, overrides)?;
-            if args.training.print_config {
-                return print_config(&resolved);
-            }
-            // Everything is looked at before a folder is made.
-            let (out, overwrite) = (&args.training.out, args.training.overwrite);
-            RunDir::check(out.as_deref(), overwrite)?;
-            if let (Some(out), Some(start)) = (out, &args.checkpoint) {
-                check_spared("--out", out, &[dir::find(start)?], "the weights that it starts from")?;
-            }
-            let run = Run::<T>::new_among(ranks(), resolved.config, &start, || {
-                RunDir::create(out.clone(), overwrite)
-            })?;
-            (run, super::command_line())
-        };
-        train(run, &args.training, threads, &command)
+        let resolved = T::layered(&args.recipe, (start.given()?, &args.origin()), file, overrides)?;
+        if args.training.print_config {
+            return print_config(&resolved);
+        }
+        // Everything is looked at before a folder is made.
+        let (out, overwrite) = (&args.training.out, args.training.overwrite);
+        RunDir::check(out.as_deref(), overwrite)?;
+        if let (Some(out), Some(start)) = (out, &args.checkpoint) {
+            check_spared("--out", out, &[dir::find(start)?], "the weights that it starts from")?;
+        }
+        let new = || RunDir::create(out.clone(), overwrite);
+        let run = Run::<T>::new_among(ranks(), resolved.config, &start, new)?;
+        train(run, &args.training, threads, &super::command_line())
     }
-}
-
-/// The command of a run with the settings of this one, and its start.
-fn again<T: Transfer>(run: &Run<T>) -> Result<String> {
-    let settings = run.learner.config.to_table()?;
-    let start =
-        settings.get("finetune").and_then(|section| section.get("checkpoint")).and_then(Value::as_str);
-    let start = match start {
-        Some(run) => format!("--checkpoint {}", super::quoted(run)),
-        None => format!("--from-scratch --preset {}", presets::DEFAULT), // whose architecture the settings replace
-    };
-    let config = run.log.run.config();
-    let config = super::quoted(&config.to_string_lossy());
-    Ok(format!("vit-mae finetune --task {} {start} --config {config}", T::TRANSFER))
 }
 
 impl Args {

@@ -3,21 +3,20 @@
 use super::flags::{Training, print_config};
 use super::joined::ranks;
 use super::settings::{Override, backend, choice, given, number, over_environment, pair, path, sides, whole};
-use super::training::train;
+use super::training::{resume, train};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::path::{Path, PathBuf};
 use toml::Value;
 use vit_mae::Result;
 use vit_mae::config::Overrides;
-use vit_mae::config::resolve::changed;
 use vit_mae::config::settings::Settings;
 use vit_mae::exec::Backend;
 use vit_mae::mae::Strategy;
 use vit_mae::tasks::mae::config::OnNonfinite;
 use vit_mae::tasks::mae::presets;
 use vit_mae::tasks::pretraining::{METHODS, Method, WithMethod, method_of, with_method};
-use vit_mae::tasks::{Pretrain, WithTask, with_task_of};
-use vit_mae::train::resume::{self, preview};
+use vit_mae::tasks::{WithTask, with_task_of};
+use vit_mae::train::resume::settings_of;
 use vit_mae::train::{Run, RunDir, Task};
 
 const EXAMPLES: &str = "\
@@ -117,7 +116,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.resume {
         None => with_method(&args.method, with),
         Some(path) => {
-            let state = resume::settings_of(&RunDir::look_at(path)?)?;
+            let state = settings_of(&RunDir::look_at(path)?)?;
             with_task_of(&state, path, Resuming { path, with })
         }
     }
@@ -158,16 +157,7 @@ impl WithTask for Resuming<'_> {
 
     fn run<T: Task>(self) -> Result<()> {
         let Self { path, with: Pretraining { args, overrides, threads } } = self;
-        let file = args.training.config.as_deref();
-        if args.training.print_config {
-            return print_config(&preview::<T::Config>(&RunDir::look_at(path)?, file, overrides)?);
-        }
-        let run = RunDir::open(path)?;
-        let method = method_of(T::Config::TASK).unwrap_or(Pretrain::METHOD);
-        let config = super::quoted(&run.config().to_string_lossy());
-        let command = format!("vit-mae pretrain --method {method} --config {config}");
-        let run = Run::<T>::resume_among(ranks(), run, |before| Ok(changed(before, file, overrides)?.config));
-        train(run.map_err(|error| overrides.name_variable(error))?, &args.training, threads, &command)
+        resume::<T>(path, &args.training, overrides, threads, method_of(T::Config::TASK))
     }
 }
 

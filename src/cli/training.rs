@@ -1,16 +1,21 @@
-//! What every training command does once its run is ready: says what is about to happen, trains, says what came out.
+//! What every training command does once its run is ready, or goes on: says what is about to happen, trains, says what came out.
 
 use super::device::print_engine;
-use super::flags::Training;
+use super::flags::{Training, print_config};
+use super::joined::ranks;
 use super::progress::Progress;
 use super::{count, outln, print_skipped, quoted, stderr};
 use serde::Serialize;
 use std::path::Path;
+use toml::Value;
 use vit_mae::Result;
-use vit_mae::config::Settings;
+use vit_mae::config::resolve::changed;
+use vit_mae::config::{Overrides, Settings};
 use vit_mae::optim::groups;
+use vit_mae::tasks::mae::presets;
+use vit_mae::train::resume::preview;
 use vit_mae::train::task::Outcome;
-use vit_mae::train::{Run, Task};
+use vit_mae::train::{Run, RunDir, Task};
 
 /// Trains to the end, with what is about to happen before it and what came out after it, in words or as one document.
 pub(crate) fn train<T: Task>(mut run: Run<T>, flags: &Training, threads: usize, command: &str) -> Result<()> {
@@ -29,6 +34,40 @@ pub(crate) fn train<T: Task>(mut run: Run<T>, flags: &Training, threads: usize, 
     }
     conclude(&run, &outcome);
     Ok(())
+}
+
+/// Goes on with the run at `path`; `method` is what it is called if a trunk is pre-trained by its task.
+pub(crate) fn resume<T: Task>(
+    path: &Path,
+    flags: &Training,
+    overrides: &Overrides,
+    threads: usize,
+    method: Option<&str>,
+) -> Result<()> {
+    let file = flags.config.as_deref();
+    if flags.print_config {
+        return print_config(&preview::<T::Config>(&RunDir::look_at(path)?, file, overrides)?);
+    }
+    let goes_on = |before: &_| Ok(changed(before, file, overrides)?.config);
+    let run = Run::<T>::resume_among(ranks(), RunDir::open(path)?, goes_on)
+        .map_err(|error| overrides.name_variable(error))?;
+    let command = again(&run, method)?;
+    train(run, flags, threads, &command)
+}
+
+/// The command of a new run with the settings of this one, and its start.
+fn again<T: Task>(run: &Run<T>, method: Option<&str>) -> Result<String> {
+    let settings = run.learner.config.to_table()?;
+    let checkpoint =
+        settings.get("finetune").and_then(|section| section.get("checkpoint")).and_then(Value::as_str);
+    let task = T::Config::TASK.unwrap_or_default();
+    let command = match (checkpoint, method) {
+        (Some(run), _) => format!("finetune --task {task} --checkpoint {}", quoted(run)),
+        (None, Some(method)) => format!("pretrain --method {method}"),
+        // The settings replace the preset's architecture.
+        (None, None) => format!("finetune --task {task} --from-scratch --preset {}", presets::DEFAULT),
+    };
+    Ok(format!("vit-mae {command} --config {}", quoted(&run.log.run.config().to_string_lossy())))
 }
 
 /// What is about to happen.

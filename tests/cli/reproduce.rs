@@ -37,4 +37,7 @@ fn the_command_in_a_resumed_runs_report_trains_such_a_run() {
         let settings = |run: &str| place.text(&format!("{run}/config.toml"));
         assert_eq!(settings(&again), settings(run), "{command:?}");
     }
+    // Whichever command went on with it.
+    place.done(&["pretrain", "--resume", "tuned", "--epochs", "3"]);
+    assert_eq!(command(&place, "tuned")[1..6], ["finetune", "--task", "classify", "--checkpoint", "mae"]);
 }
