@@ -4,9 +4,6 @@ use crate::base::{Error, Result};
 use crate::config::sections::OptimConfig;
 use crate::data::BATCHES_AHEAD;
 use crate::exec::ranks::Ranks;
-use crate::models::classify::ClassifierConfig;
-use crate::models::mae::MaeConfig;
-use crate::models::mae::cost::Cost;
 
 /// What the program itself takes: code, libraries, stacks, allocator.
 const PROGRAM_BYTES: u64 = 12 << 20;
@@ -43,32 +40,10 @@ pub struct StepMemory {
 }
 
 impl StepMemory {
-    /// Of a pre-training step whose encoder sees `len_keep` patches.
+    /// Of a step of a model of so many `parameters`, on images of so many numbers, each of which leaves so many bytes of
+    /// activations until its backward pass.
     #[must_use]
-    pub fn pretraining(model: &MaeConfig, optim: &OptimConfig, len_keep: usize, threads: usize) -> Self {
-        let image_len = model.in_chans * model.img_size[0] * model.img_size[1];
-        let activation_bytes = Cost { config: model, len_keep }.activation_bytes(1);
-        Self::of_model(optim, model.parameters().all, image_len, activation_bytes, threads)
-    }
-
-    /// Of a fine-tuning step; `averaged` is whether a moving average of the weights is kept.
-    #[must_use]
-    pub fn finetuning(
-        model: &ClassifierConfig,
-        optim: &OptimConfig,
-        tune_blocks: Option<usize>,
-        averaged: bool,
-        threads: usize,
-    ) -> Self {
-        let copies = WEIGHTS_AND_MOMENTS + usize::from(averaged);
-        let image_len = model.in_chans * model.img_size[0] * model.img_size[1];
-        let activation_bytes = model.activation_bytes(tune_blocks);
-        Self { copies, ..Self::of_model(optim, model.parameters(), image_len, activation_bytes, threads) }
-    }
-
-    /// Of a step of another model: so many `parameters`, numbers in an image, and bytes of an image's activations.
-    #[must_use]
-    pub fn of_model(
+    pub fn new(
         optim: &OptimConfig,
         parameters: usize,
         image_len: usize,
@@ -231,12 +206,21 @@ fn status_bytes(path: &str, key: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// About that of `vit-huge` on images of 224 pixels.
     fn huge() -> StepMemory {
-        let preset: toml::Table = include_str!("../tasks/mae/presets/vit-huge.toml").parse().expect("TOML");
-        let section = |name: &str| preset[name].clone();
-        let model: MaeConfig = section("model").try_into().expect("an architecture");
-        let optim: OptimConfig = section("optim").try_into().expect("settings");
-        StepMemory::pretraining(&model, &optim, model.num_patches() / 4, 2)
+        StepMemory {
+            parameters: 657_000_000,
+            copies: WEIGHTS_AND_MOMENTS,
+            batch_size: 64,
+            micro_batch: 4,
+            accum_iter: 64,
+            batches: 3,
+            image_len: 3 * 224 * 224,
+            activation_bytes: 400 << 20,
+            whole_batch: None,
+            threads: 2,
+            neighbours: 1,
+        }
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl BeitSettings {
     #[must_use]
     pub fn memory(&self, threads: usize) -> StepMemory {
         let (model, vit) = (self.beit(), &self.model);
-        StepMemory::of_model(
+        StepMemory::new(
             &self.optim,
             model.parameters(),
             vit.in_chans * vit.img_size[0] * vit.img_size[1],

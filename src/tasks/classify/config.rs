@@ -73,9 +73,11 @@ impl FinetuneConfig {
     /// What is in memory during a training step on so many threads.
     #[must_use]
     pub fn memory(&self, threads: usize) -> StepMemory {
-        let transfer = &self.finetune;
-        let averaged = transfer.ema_decay.is_some();
-        StepMemory::finetuning(&self.model, &self.optim, transfer.tune_blocks, averaged, threads)
+        let (model, [height, width]) = (&self.model, self.model.img_size);
+        let activations = model.activation_bytes(self.finetune.tune_blocks);
+        let image = model.in_chans * height * width;
+        let step = StepMemory::new(&self.optim, model.parameters(), image, activations, threads);
+        StepMemory { copies: step.copies + usize::from(self.finetune.ema_decay.is_some()), ..step }
     }
 }
 

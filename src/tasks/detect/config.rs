@@ -52,7 +52,7 @@ impl DetectConfig {
         let [height, width] = self.model.img_size;
         let image = self.model.in_chans * height * width;
         let (parameters, heads) = (self.model.parameters(), self.model.head_bytes());
-        let step = StepMemory::of_model(&self.optim, parameters, image, heads, threads);
+        let step = StepMemory::new(&self.optim, parameters, image, heads, threads);
         let copies = step.copies + usize::from(self.finetune.ema_decay.is_some());
         StepMemory { copies, whole_batch: Some(self.model.waiting_bytes() / size_of::<f32>()), ..step }
     }

@@ -7,6 +7,7 @@ use crate::config::overrides::Overrides;
 use crate::config::resolve::Layers;
 use crate::config::sections::require;
 use crate::config::settings::{Settings, shared_sections};
+use crate::models::mae::cost::Cost;
 use crate::models::mae::masking::{Masking, len_keep};
 use crate::models::mae::{MaeConfig, Strategy};
 use crate::models::vit::VitConfig;
@@ -80,8 +81,11 @@ impl Config {
     /// What is in memory during a training step on so many threads.
     #[must_use]
     pub fn memory(&self, threads: usize) -> StepMemory {
-        let len_keep = len_keep(self.model.num_patches(), self.mask.mask_ratio);
-        StepMemory::pretraining(&self.model, &self.optim, len_keep, threads)
+        let (model, [height, width]) = (&self.model, self.model.img_size);
+        let len_keep = len_keep(model.num_patches(), self.mask.mask_ratio);
+        let activations = Cost { config: model, len_keep }.activation_bytes(1);
+        let image = model.in_chans * height * width;
+        StepMemory::new(&self.optim, model.parameters().all, image, activations, threads)
     }
 
     /// The learning-rate schedule, in absolute rates.

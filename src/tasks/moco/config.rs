@@ -120,7 +120,7 @@ impl MocoV3Config {
         let (model, [height, width]) = (self.architecture(), self.model.img_size);
         let (two_crops, bytes) =
             (2 * self.model.in_chans * height * width, self.model.activation_bytes(self.model.depth));
-        let step = StepMemory::of_model(&self.optim, model.parameters(), two_crops, bytes, threads);
+        let step = StepMemory::new(&self.optim, model.parameters(), two_crops, bytes, threads);
         // The momentum encoder as it was, and as it becomes.
         StepMemory {
             copies: step.copies + 2,

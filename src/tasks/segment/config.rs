@@ -43,7 +43,7 @@ impl SegmentConfig {
         let [height, width] = self.model.img_size;
         let image = self.model.in_chans * height * width;
         let (parameters, bytes) = (self.model.parameters(), self.model.activation_bytes());
-        let step = StepMemory::of_model(&self.optim, parameters, image, bytes, threads);
+        let step = StepMemory::new(&self.optim, parameters, image, bytes, threads);
         StepMemory { copies: step.copies + usize::from(self.finetune.ema_decay.is_some()), ..step }
     }
 }
