@@ -243,7 +243,9 @@ fn an_image_that_cannot_be_read_is_left_out_to_the_end() {
     place.write("boxes/images/train/00.png", "no image");
     let mut run = new(&place, "run", &[("data.skip_bad_images", "true")]);
     let outcome = run.train("", &mut StopAfter(u64::MAX)).unwrap();
-    assert!(outcome.skipped.iter().all(|line| line.contains("00.png")) && !outcome.skipped.is_empty());
+    assert!(
+        outcome.run.skipped.iter().all(|line| line.contains("00.png")) && !outcome.run.skipped.is_empty()
+    );
 }
 
 /// A box without width among the objects.

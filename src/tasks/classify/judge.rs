@@ -55,7 +55,7 @@ impl Transfer for Classify {
     }
 
     fn per_picture(outcome: &Outcome) -> Option<&PerPicture> {
-        outcome.per_picture.as_ref()
+        outcome.run.per_picture.as_ref()
     }
 
     fn judge(request: &JudgeRequest<'_>, listener: &dyn Listener) -> Result<Judged> {

@@ -19,13 +19,12 @@ use crate::data::{Batch, Dataset, LoaderConfig};
 use crate::draw::report::Report;
 use crate::models::classify::{Classifier, cross_entropy};
 use crate::optim::{Group, groups};
-use crate::params::Params;
 use crate::tasks::Metrics;
 use crate::tasks::classify::evaluate::Evaluation;
 use crate::tasks::classify::splits::Splits;
 use crate::tasks::confusion;
 use crate::tasks::per_picture::PerPicture;
-use crate::tasks::transfer::{Start, StepOptions, load_best};
+use crate::tasks::transfer::{Fitted, Start, StepOptions, load_best};
 use crate::train::curves;
 use crate::train::memory::StepMemory;
 use crate::train::metrics::{Measured, Record, ValidationRecord};
@@ -210,30 +209,19 @@ impl Task for Classify {
         effort: Effort,
     ) -> Result<Findings<Outcome>> {
         let (dir, images) = (cx.run, &self.images);
-        let (best, config, checkpoint) = load_best::<Self>(dir.path())?;
+        let loaded = load_best::<Self>(dir.path())?;
+        let sets = [images.train.len(), images.validation.as_ref().map_or(0, |set| set.len())];
+        let run = Fitted::of::<Self>(&loaded, sets, loaded.1.model.flops_per_image(), effort);
+        let (best, config, checkpoint) = loaded;
         let chosen = checkpoint.state.history.last().expect("at least one epoch was trained");
-        let Effort { wall_secs, skipped, .. } = effort;
-        let mut outcome = Outcome {
-            epoch: chosen.epoch,
-            step: chosen.step,
-            train_images: images.train.len(),
-            validation_images: images.validation.as_ref().map_or(0, |set| set.len()),
-            validation_accuracy: chosen.score("accuracy"),
-            test_accuracy: None,
-            test: None,
-            gflop_per_image: config.model.flops_per_image() / 1e9,
-            parameters: best.count(),
-            wall_secs,
-            seed: config.run.seed,
-            skipped,
-            per_picture: None,
-        };
+        let mut outcome =
+            Outcome { run, validation_accuracy: chosen.score("accuracy"), test_accuracy: None, test: None };
         let sheets = match &images.test {
             Ok(set) => {
                 let evaluation = evaluate(cx, &best, set)?;
                 outcome.tested(&evaluation, &config);
                 let right = evaluation.judgements.iter().map(|judgement| judgement.rank == 0);
-                outcome.per_picture = Some(PerPicture::accuracy(&**set, right));
+                outcome.run.per_picture = Some(PerPicture::accuracy(&**set, right));
                 draw_test(cx, (&best, &config), (&evaluation, &**set), chosen.epoch)?
             }
             Err(_) => Vec::new(),
@@ -247,7 +235,7 @@ impl Task for Classify {
             curves: vec![("Accuracy on validation images".to_owned(), accuracy)],
             sheets_heading: "Pictures".to_owned(),
             sheets,
-            notes: cx.config.finetune.remarks(outcome.validation_images, images.test.as_ref().err()),
+            notes: cx.config.finetune.remarks(outcome.run.validation_images, images.test.as_ref().err()),
             ..Report::default()
         };
         Ok(Findings { references: Vec::new(), outcome, report })

@@ -107,7 +107,7 @@ impl Transfer for Detect {
     }
 
     fn per_picture(outcome: &Outcome) -> Option<&PerPicture> {
-        outcome.per_picture.as_ref()
+        outcome.run.per_picture.as_ref()
     }
 
     fn judge(request: &JudgeRequest<'_>, listener: &dyn Listener) -> Result<Judged> {

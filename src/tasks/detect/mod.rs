@@ -26,9 +26,8 @@ use crate::data::{Batch, Dataset, Instance, LoaderConfig, Subset, Target, Target
 use crate::draw::report::Report;
 use crate::models::detect::Detector;
 use crate::optim::{Group, groups};
-use crate::params::Params;
 use crate::tasks::per_picture::PerPicture;
-use crate::tasks::transfer::{DenseSplits, Start, StepOptions, load_best};
+use crate::tasks::transfer::{DenseSplits, Fitted, Start, StepOptions, load_best};
 use crate::train::curves;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
@@ -207,24 +206,17 @@ impl Task for Detect {
         effort: Effort,
     ) -> Result<Findings<Outcome>> {
         let (dir, images) = (cx.run, &self.images);
-        let (best, config, checkpoint) = load_best::<Self>(dir.path())?;
+        let loaded = load_best::<Self>(dir.path())?;
+        let sets = [images.train.len(), images.validation.as_ref().map_or(0, |set| set.len())];
+        let run = Fitted::of::<Self>(&loaded, sets, loaded.1.model.flops_per_image(), effort);
+        let (best, config, checkpoint) = loaded;
         let chosen = checkpoint.state.history.last().expect("at least one epoch was trained");
-        let Effort { wall_secs, skipped, .. } = effort;
         let mut outcome = Outcome {
-            epoch: chosen.epoch,
-            step: chosen.step,
-            train_images: images.train.len(),
-            validation_images: images.validation.as_ref().map_or(0, |set| set.len()),
+            run,
             validation_box_ap: chosen.score("box_ap"),
             test_box_ap: None,
             test_mask_ap: None,
             test: None,
-            gflop_per_image: config.model.flops_per_image() / 1e9,
-            parameters: best.count(),
-            wall_secs,
-            seed: config.run.seed,
-            skipped,
-            per_picture: None,
         };
         let mut sheets = dir.sheets_of_report()?;
         let step = explain::sheet(&best, &config, &*images.train, cx.workers)?;
@@ -246,7 +238,7 @@ impl Task for Detect {
             (outcome.test_box_ap, outcome.test_mask_ap) = (test.box_ap(), test.mask_ap());
             outcome.test = Some(test);
             let matches = Matches::new(&evaluation.images, Overlap::Boxes, &Protocol::default());
-            outcome.per_picture = Some(PerPicture::new(&**set, move |times| matches.ap(times)));
+            outcome.run.per_picture = Some(PerPicture::new(&**set, move |times| matches.ap(times)));
         }
         dir.write_result(&outcome)?;
         let report = Report {

@@ -76,7 +76,7 @@ impl Transfer for Segment {
     }
 
     fn per_picture(outcome: &Outcome) -> Option<&PerPicture> {
-        outcome.per_picture.as_ref()
+        outcome.run.per_picture.as_ref()
     }
 
     fn judge(request: &JudgeRequest<'_>, listener: &dyn Listener) -> Result<Judged> {

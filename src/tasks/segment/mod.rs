@@ -23,10 +23,9 @@ use crate::data::{Batch, Dataset, LoaderConfig, Target, TargetKind};
 use crate::draw::report::Report;
 use crate::models::segment::Segmenter;
 use crate::optim::{Group, groups};
-use crate::params::Params;
 use crate::tasks::confusion;
 use crate::tasks::per_picture::PerPicture;
-use crate::tasks::transfer::{DenseSplits, Start, StepOptions, load_best};
+use crate::tasks::transfer::{DenseSplits, Fitted, Start, StepOptions, load_best};
 use crate::train::curves;
 use crate::train::input::Input;
 use crate::train::memory::StepMemory;
@@ -221,24 +220,12 @@ impl Task for Segment {
         effort: Effort,
     ) -> Result<Findings<Outcome>> {
         let (dir, images) = (cx.run, &self.images);
-        let (best, config, checkpoint) = load_best::<Self>(dir.path())?;
+        let loaded = load_best::<Self>(dir.path())?;
+        let sets = [images.train.len(), images.validation.as_ref().map_or(0, |set| set.len())];
+        let run = Fitted::of::<Self>(&loaded, sets, loaded.1.model.flops_per_image(), effort);
+        let (best, config, checkpoint) = loaded;
         let chosen = checkpoint.state.history.last().expect("at least one epoch was trained");
-        let Effort { wall_secs, skipped, .. } = effort;
-        let mut outcome = Outcome {
-            epoch: chosen.epoch,
-            step: chosen.step,
-            train_images: images.train.len(),
-            validation_images: images.validation.as_ref().map_or(0, |set| set.len()),
-            validation_miou: chosen.score("miou"),
-            test_miou: None,
-            test: None,
-            gflop_per_image: config.model.flops_per_image() / 1e9,
-            parameters: best.count(),
-            wall_secs,
-            seed: config.run.seed,
-            skipped,
-            per_picture: None,
-        };
+        let mut outcome = Outcome { run, validation_miou: chosen.score("miou"), test_miou: None, test: None };
         let mut sheets = dir.sheets_of_report()?;
         if let Ok(set) = &images.test {
             let evaluation = judged(cx, &best, &**set)?;
@@ -260,7 +247,7 @@ impl Task for Segment {
             outcome.test = Some(test);
             let overlaps = evaluation.overlaps;
             let miou = move |times: &[u32]| metrics::miou_over(&overlaps, times);
-            outcome.per_picture = Some(PerPicture::new(&**set, miou));
+            outcome.run.per_picture = Some(PerPicture::new(&**set, miou));
         }
         dir.write_result(&outcome)?;
         let miou = curves::score_svg(records, "miou")?;

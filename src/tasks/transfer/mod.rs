@@ -2,6 +2,7 @@
 
 mod config;
 mod dense;
+mod fitted;
 mod judge;
 mod load;
 mod recipes;
@@ -11,6 +12,7 @@ mod view;
 
 pub use config::TransferConfig;
 pub use dense::{DenseSplits, of_kind, same_classes, seen_as};
+pub use fitted::Fitted;
 pub(crate) use judge::refuse;
 pub use judge::{
     JudgeRequest, Judged, LIST, OVERLAY, PredictRequest, Predicted, Table, file_name, json, percent,
