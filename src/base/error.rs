@@ -49,6 +49,14 @@ pub enum Error {
         /// What is there instead.
         found: String,
     },
+    /// A model has weights with which nothing can be computed, or computes what is no number.
+    #[error("{}: {tensor}: expected finite numbers, found others: are the weights sound?", path.display())]
+    Unsound {
+        /// The model's file or folder, or what it was shown.
+        path: PathBuf,
+        /// The weights or the output that are not finite.
+        tensor: String,
+    },
     /// A path could not be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
@@ -176,6 +184,19 @@ impl Error {
         }
     }
 
+    /// A model that is of no use.
+    pub fn unsound(path: impl AsRef<Path>, tensor: impl Into<String>) -> Self {
+        Self::Unsound { path: path.as_ref().to_path_buf(), tensor: tensor.into() }
+    }
+
+    /// For `map_err` on what is asked of a model in training: its weights are the run's, not somebody's input.
+    pub fn in_training(step: u64) -> impl FnOnce(Self) -> Self {
+        move |error| match error {
+            Self::Unsound { tensor, .. } => Self::NotFinite { step, tensor },
+            other => other,
+        }
+    }
+
     /// Something that may be there, and is not.
     pub fn absent(
         path: impl AsRef<Path>,
@@ -230,7 +251,11 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Setting { .. } | Self::Input { .. } | Self::Absent { .. } | Self::Read { .. } => 2,
+            Self::Setting { .. }
+            | Self::Input { .. }
+            | Self::Unsound { .. }
+            | Self::Absent { .. }
+            | Self::Read { .. } => 2,
             Self::Write { .. }
             | Self::NotFinite { .. }
             | Self::Device { .. }

@@ -104,10 +104,7 @@ pub fn rows(
     results.into_iter().collect::<Result<()>>()?;
     let not_finite = |row: ArrayView1<f32>| !row.iter().all(|x| x.is_finite());
     match all.outer_iter().position(not_finite) {
-        Some(index) => {
-            let found = "others: are the weights sound?";
-            Err(Error::input(dataset.source(index), "what the model makes of it", "finite numbers", found))
-        }
+        Some(index) => Err(Error::unsound(dataset.source(index), "the model's output")),
         None => Ok(all),
     }
 }

@@ -168,7 +168,8 @@ impl<T: Task> Run<T> {
         }
         self.log.read_clock(self.learner.loader.waited());
         let images = steps as f64 * self.learner.images_per_step() as f64;
-        let validation = self.learner.evaluate(&self.log.run, epoch + 1)?;
+        let validation = self.learner.evaluate(&self.log.run, epoch + 1);
+        let validation = validation.map_err(Error::in_training(self.steps_done()))?;
         if self.learner.workers.ranks().size() > 1 {
             ranks::meet(self.learner.workers.ranks())?;
         }

@@ -90,6 +90,21 @@ fn a_run_interrupted_after_any_step_ends_with_the_same_bits() {
 }
 
 #[test]
+fn weights_that_overflow_in_validation_are_the_runs_fault_and_no_bad_input() {
+    let place = place();
+    let wild = ["finetune", "--checkpoint", "mae", "--out", "run", "--val-fraction", "0.25", "--epochs", "1"];
+    // One step of all 27 images: its loss is finite, and what the weights become is seen in validation alone.
+    let step = ["--batch-size", "27", "--warmup-epochs", "0", "--set", "optim.lr=1e30"];
+    let output = place.run(&[&wild[..], &step].concat());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(
+        message.contains("step 1: the model's output is not finite") && message.contains("--clip-grad"),
+        "{message}"
+    );
+}
+
+#[test]
 fn threads_change_no_bit() {
     let place = place();
     finetune(&place, &["--out", "one", "--threads", "1"]);

@@ -135,7 +135,7 @@ impl Evaluator<'_> {
         if logits.iter().all(|z| z.is_finite()) {
             return Ok(());
         }
-        Err(Error::input(self.checkpoint, "logits", "finite numbers", "others: are the weights sound?"))
+        Err(Error::unsound(self.checkpoint, "logits"))
     }
 
     /// A sheet of the images on which it is most confidently wrong, as a PNG; none if nothing is wrong.

@@ -82,7 +82,7 @@ impl<'a> Predictor<'a> {
         let wild = model.tensors().into_iter().find(|tensor| !tensor.data.iter().all(|x| x.is_finite()));
         match wild {
             None => Ok(Self { model, data }),
-            Some(tensor) => Err(Error::input(checkpoint, tensor.name, "finite weights", "others")),
+            Some(tensor) => Err(Error::unsound(checkpoint, tensor.name)),
         }
     }
 

@@ -127,7 +127,7 @@ impl<'a> Predictor<'a> {
         if low.iter().all(|z| z.is_finite()) {
             return Ok(low);
         }
-        Err(Error::input(self.checkpoint, "logits", "finite numbers", "others: are the weights sound?"))
+        Err(Error::unsound(self.checkpoint, "logits"))
     }
 
     /// The network for images of a size.
