@@ -48,12 +48,12 @@ pub fn loss_svg(curves: &LossCurves, references: &[(String, f64)], loss: &str) -
     let mut svg = String::new();
     let drawn = if low > 0.0 && high / low > LOG_SPAN {
         let margin = (high / low).powf(0.06);
-        draw_loss(&mut svg, &curves, &references, loss, x, (low / margin..high * margin).log_scale())
-    } else if low <= high {
-        let margin = if high > low { 0.06 * (high - low) } else { 0.5 };
-        draw_loss(&mut svg, &curves, &references, loss, x, low - margin..high + margin)
+        let y = (low / margin..high * margin).log_scale();
+        draw_loss(&mut svg, &curves, &references, x, (loss, y, &short))
     } else {
-        draw_loss(&mut svg, &curves, &references, loss, x, 0.0..1.0)
+        let margin = if high > low { 0.06 * (high - low) } else { 0.5 };
+        let y = if low <= high { low - margin..high + margin } else { 0.0..1.0 };
+        draw_loss(&mut svg, &curves, &references, x, (loss, y.clone(), &ticks(&y)))
     };
     drawn.map_err(refused)?;
     Ok(svg)
@@ -66,8 +66,7 @@ pub fn loss_svg(curves: &LossCurves, references: &[(String, f64)], loss: &str) -
 pub fn lr_svg(lr: &[Point]) -> Result<String> {
     let top = lr.iter().map(|p| p.1).fold(0.0, f64::max);
     let top = if top > 0.0 { 1.08 * top } else { 1.0 };
-    let short = |v: &f64| if *v == 0.0 { "0".to_owned() } else { format!("{v:.1e}") };
-    small_svg(&thin_out(lr), 0.0..top, "learning rate", &short)
+    small_svg(&thin_out(lr), 0.0..top, "learning rate")
 }
 
 /// A score that is a fraction, in per cent: `(step, fraction)`.
@@ -80,7 +79,7 @@ pub fn score_svg(score: &[Point], name: &str) -> Result<String> {
     let high = curve.iter().map(|p| p.1).fold(0.0, f64::max);
     let margin = 0.08 * (high - low).max(1.0);
     let y = (low - margin).max(0.0)..(high + margin).min(100.0);
-    small_svg(&curve, y, &format!("validation {name} in %"), &|v: &f64| format!("{v:.1}"))
+    small_svg(&curve, y, &format!("validation {name} in %"))
 }
 
 /// Any value against the step: `(step, value)`.
@@ -93,7 +92,7 @@ pub fn value_svg(values: &[Point], name: &str) -> Result<String> {
     let high = curve.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
     let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
     let margin = if high > low { 0.08 * (high - low) } else { 0.5 };
-    small_svg(&thin_out(&curve), low - margin..high + margin, name, &|v: &f64| format!("{v:.3}"))
+    small_svg(&thin_out(&curve), low - margin..high + margin, name)
 }
 
 /// Losses against the step.
@@ -128,9 +127,8 @@ fn draw_loss<Y>(
     svg: &mut String,
     curves: &LossCurves,
     references: &[(String, f64)],
-    loss: &str,
     x: Range<f64>,
-    y: Y,
+    (loss, y, label): (&str, Y, &dyn Fn(&f64) -> String),
 ) -> Drawn
 where
     Y: AsRangedCoord<Value = f64>,
@@ -156,7 +154,7 @@ where
         .x_labels(8)
         .y_labels(7)
         .x_label_formatter(&whole)
-        .y_label_formatter(&short)
+        .y_label_formatter(&label)
         .draw()?;
     for (_, value) in &labels {
         let ends = [(x.start, *value), (x.end, *value)];
@@ -212,26 +210,15 @@ fn legend(root: &Area<'_>, curves: &LossCurves) -> Drawn {
 }
 
 /// One curve against the step, in a low plot.
-fn small_svg(
-    curve: &[(f64, f64)],
-    y: Range<f64>,
-    what: &str,
-    label: &dyn Fn(&f64) -> String,
-) -> Result<String> {
+fn small_svg(curve: &[(f64, f64)], y: Range<f64>, what: &str) -> Result<String> {
     let last = curve.last().map_or(1.0, |p| p.0.max(1.0));
     let mut svg = String::new();
-    draw_small(&mut svg, curve, 0.0..last, y, what, label).map_err(refused)?;
+    draw_small(&mut svg, curve, 0.0..last, y, what).map_err(refused)?;
     Ok(svg)
 }
 
-fn draw_small(
-    svg: &mut String,
-    curve: &[(f64, f64)],
-    x: Range<f64>,
-    y: Range<f64>,
-    what: &str,
-    label: &dyn Fn(&f64) -> String,
-) -> Drawn {
+fn draw_small(svg: &mut String, curve: &[(f64, f64)], x: Range<f64>, y: Range<f64>, what: &str) -> Drawn {
+    let label = ticks(&y);
     let root = SVGBackend::with_string(svg, SMALL).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
@@ -279,6 +266,19 @@ fn whole(v: &f64) -> String {
     format!("{v:.0}")
 }
 
+/// What the ticks of an axis are called: with as many digits as tell a tenth of it from the next.
+fn ticks(axis: &Range<f64>) -> impl Fn(&f64) -> String + use<> {
+    let (tenth, largest) = ((axis.end - axis.start) / 10.0, axis.start.abs().max(axis.end.abs()));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 15")]
+    let digits = |ratio: f64| (ratio.log10() - 1e-9).ceil().clamp(0.0, 15.0) as usize;
+    let (decimals, significant) = (digits(1.0 / tenth), digits(largest / tenth));
+    move |v: &f64| match v.abs() {
+        a if a < 1e-6 * tenth => "0".to_owned(),
+        _ if decimals > 4 => format!("{v:.significant$e}"),
+        _ => format!("{v:.decimals$}"),
+    }
+}
+
 /// About three significant digits.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what plotters calls it with")]
 pub(crate) fn short(v: &f64) -> String {
@@ -315,6 +315,17 @@ pub(crate) fn refused(e: Box<dyn std::error::Error>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ticks_are_told_apart_and_no_longer_than_that_takes() {
+        let called = |axis: Range<f64>, values: [f64; 2]| values.each_ref().map(ticks(&axis));
+        assert_eq!(called(0.0..1.08, [0.2, 0.4]), ["0.2", "0.4"]);
+        assert_eq!(called(1.098..1.106, [1.100, 1.102]), ["1.1000", "1.1020"], "a plateau");
+        assert_eq!(called(9.0..91.0, [20.0, 40.0]), ["20", "40"]);
+        assert_eq!(called(0.0..1.6e-4, [5e-5, 1.5e-4]), ["5.0e-5", "1.5e-4"]);
+        assert_eq!(called(-1.0..1.0, [-1e-17, 0.5]), ["0", "0.5"]);
+        assert_eq!(called(31_000.0..32_000.0, [31_200.0, 31_400.0]), ["31200", "31400"]);
+    }
 
     #[test]
     fn thinning_keeps_every_spike() {
