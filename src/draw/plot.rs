@@ -49,11 +49,11 @@ pub fn loss_svg(curves: &LossCurves, references: &[(String, f64)], loss: &str) -
     let drawn = if low > 0.0 && high / low > LOG_SPAN {
         let margin = (high / low).powf(0.06);
         let y = (low / margin..high * margin).log_scale();
-        draw_loss(&mut svg, &curves, &references, x, (loss, y, &short))
+        draw_loss(&mut svg, &curves, &references, x, loss, y, &short)
     } else {
         let margin = if high > low { 0.06 * (high - low) } else { 0.5 };
         let y = if low <= high { low - margin..high + margin } else { 0.0..1.0 };
-        draw_loss(&mut svg, &curves, &references, x, (loss, y.clone(), &ticks(&y)))
+        draw_loss(&mut svg, &curves, &references, x, loss, y.clone(), &ticks(&y))
     };
     drawn.map_err(refused)?;
     Ok(svg)
@@ -128,7 +128,9 @@ fn draw_loss<Y>(
     curves: &LossCurves,
     references: &[(String, f64)],
     x: Range<f64>,
-    (loss, y, label): (&str, Y, &dyn Fn(&f64) -> String),
+    loss: &str,
+    y: Y,
+    label: &dyn Fn(&f64) -> String,
 ) -> Drawn
 where
     Y: AsRangedCoord<Value = f64>,

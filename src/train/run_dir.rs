@@ -242,7 +242,7 @@ impl RunDir {
         self.path.join(REPORT)
     }
 
-    /// `result.json`: what a fine-tuned classifier reached.
+    /// `result.json`: what a fine-tuned model reached.
     pub fn result(&self) -> PathBuf {
         self.path.join(RESULT)
     }
@@ -252,7 +252,7 @@ impl RunDir {
         self.path.join(CONFUSION)
     }
 
-    /// `wrong.png`: the images on which a classifier is most confidently wrong.
+    /// `wrong.png`: the test images on which a model is most wrong.
     pub fn wrong(&self) -> PathBuf {
         self.path.join(WRONG)
     }
