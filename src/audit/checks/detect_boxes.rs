@@ -158,6 +158,11 @@ pub(super) fn matcher(check: &GradCheck) -> Report {
     let lonely = nothing.matches(0, 3, |_, _| 1.0);
     let is_negative = lonely.iter().all(|m| m.object.is_none() && m.label == Label::Negative);
     reports.push(agree("negative without objects", &[f64::from(u8::from(is_negative))], [1.0]));
+    // 7/10 is less than 0.7 if it is rounded to f32 and the limit is not; and 3/10 is more.
+    let limits = Matcher { negative_below: 0.3, positive_from: 0.7, low_quality: false };
+    let at = [0.7_f32, 0.3, 0.3_f32.next_down()];
+    let rounded: Vec<f64> = limits.matches(1, 3, |_, c| at[c]).iter().map(|m| number(m.label)).collect();
+    reports.push(agree("at the limits in f32", &rounded, [1.0, -1.0, 0.0]));
     all(reports)
 }
 

@@ -2,7 +2,7 @@
 
 use super::adjoints::other;
 use super::detect_boxes::{listed, slow_nms, whole_boxes};
-use super::formulas::all;
+use super::formulas::{agree, all};
 use super::shapes::random;
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
@@ -102,5 +102,10 @@ pub(super) fn detections(check: &GradCheck) -> Report {
         });
         listed("box, score, region, class", &numbers.collect::<Vec<_>>(), formula.collect())
     });
-    all(reports)
+    // 1/20 is more than 0.05 if it is rounded to f32 and the threshold is not.
+    let (alike, unmoved) = (Array2::<f32>::zeros((1, 20)), Array2::zeros((1, 76)));
+    let config = DetectionConfig { score_threshold: 0.05, nms: 0.3, max_detections: 100 };
+    let found = found_by(&[[1.0, 1.0, 5.0, 5.0]], alike.view(), unmoved.view(), IMAGE, &config);
+    let none = agree("at the threshold in f32", &[found.len() as f64], [0.0]);
+    all(reports.into_iter().chain([none]))
 }

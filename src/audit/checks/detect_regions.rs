@@ -7,6 +7,7 @@ use super::maps::joined;
 use super::shapes::random;
 use crate::audit::gradcheck::GradCheck;
 use crate::audit::report::Report;
+use crate::base::Real;
 use crate::exec::{Backend, Exec};
 use crate::models::detect::boxes::BBox;
 use crate::models::detect::losses;
@@ -89,6 +90,15 @@ pub(super) fn mask_target(check: &GradCheck) -> Report {
     let stripes = Array2::from_shape_fn((8, 8), |(_, j)| j % 2 == 0);
     let found: Array2<f64> = target(stripes.view(), [0.0, 0.0, 8.0, 8.0], 4);
     reports.push(agree("exactly half", &found, [1.0; 16]));
+    // As well where a cell has a number of pixels by which 1 cannot be divided without rounding.
+    for n in (2..=64).step_by(2) {
+        let (stripes, edge) =
+            (Array2::from_shape_fn((4, 4 * n), |(_, j)| j / (n / 2) % 2 == 0), (4 * n) as f64);
+        let found: Array2<f64> = target(stripes.view(), [0.0, 0.0, edge, 4.0], 4);
+        let in_f32: Array2<f32> = target(stripes.view(), [0.0, 0.0, f32::of(edge), 4.0], 4);
+        reports.push(agree("exactly half of many", &found, [1.0; 16]));
+        reports.push(agree("exactly half of many in f32", &in_f32.mapv(f64::from), [1.0; 16]));
+    }
     all(reports)
 }
 

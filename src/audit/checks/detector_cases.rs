@@ -59,7 +59,7 @@ pub(super) fn batch(check: &GradCheck) -> Array4<f64> {
     random(check, (IMAGES, 5, IMG_SIZE[0], IMG_SIZE[1]))
 }
 
-/// On every map; in the first image more than in the second.
+/// On every map; in the first image more than in the second, and two anchors twice.
 pub(super) fn samples() -> Vec<ImageSamples<f64>> {
     let anchor = |anchor, object| AnchorSample { anchor, object };
     let region = |bbox, object: Option<(usize, [f64; 4])>| RegionSample {
@@ -70,6 +70,8 @@ pub(super) fn samples() -> Vec<ImageSamples<f64>> {
         ImageSamples {
             anchors: vec![
                 anchor(3, Some([2.0, 1.0, 9.5, 8.0])),
+                anchor(3, Some([2.0, 1.0, 9.5, 8.0])),
+                anchor(100, None),
                 anchor(100, None),
                 anchor(260, Some([11.0, 3.0, 25.0, 14.5])),
                 anchor(325, None),

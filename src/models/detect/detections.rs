@@ -53,7 +53,7 @@ pub fn detections<F: Real>(
     for (region, &from) in regions.iter().enumerate() {
         let scores = softmax(logits.row(region));
         for (class, &score) in scores[..classes].iter().enumerate() {
-            if score.f64() > config.score_threshold {
+            if score > F::of(config.score_threshold) {
                 let moved = [0, 1, 2, 3].map(|i| deltas[(region, 4 * class + i)]);
                 let bbox = clip(decode(moved, from, BOX_WEIGHTS), size);
                 found.push(Detection { bbox, score, class, region });

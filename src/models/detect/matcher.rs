@@ -56,7 +56,7 @@ impl Matcher {
                 }
             }
             let quality = best.map_or(F::zero(), |best| best.1);
-            Match { object: best.map(|best| best.0), quality, label: self.label(quality.f64()) }
+            Match { object: best.map(|best| best.0), quality, label: self.label(quality) }
         };
         let mut matches: Vec<_> = (0..candidates).map(&mut of_candidate).collect();
         if self.low_quality {
@@ -73,10 +73,11 @@ impl Matcher {
         matches
     }
 
-    fn label(&self, quality: f64) -> Label {
-        if quality >= self.positive_from {
+    /// The limits are rounded as the quality is, so that one which is 0.7 reaches 0.7.
+    fn label<F: Real>(&self, quality: F) -> Label {
+        if quality >= F::of(self.positive_from) {
             Label::Positive
-        } else if quality < self.negative_below {
+        } else if quality < F::of(self.negative_below) {
             Label::Negative
         } else {
             Label::Ignored

@@ -1,6 +1,6 @@
 //! Proposals: from an image's objectness and deltas of all anchors to the regions that the heads look at.
 
-use super::boxes::{BBox, RPN_WEIGHTS, area, clip, decode};
+use super::boxes::{BBox, RPN_WEIGHTS, clip, decode};
 use super::nms::nms;
 use super::order::descending;
 use crate::base::Real;
@@ -46,7 +46,8 @@ pub fn proposals<F: Real>(
         assert!(deltas.len() == logits.len() && rest.is_empty(), "four deltas for each of {}", logits.len());
         for i in descending(logits).into_iter().take(config.pre_nms) {
             let bbox = clip(decode(deltas[i], anchors[first + i], RPN_WEIGHTS), size);
-            if area(bbox) > F::zero() {
+            let [x1, y1, x2, y2] = bbox;
+            if x1 < x2 && y1 < y2 {
                 found.push(Proposal { bbox, logit: logits[i], anchor: first + i });
                 levels.push(level);
             }

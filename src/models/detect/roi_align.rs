@@ -80,41 +80,50 @@ impl RoiAlign {
 
 /// `P` cells from `start` to `end`, each the mean of its samples between `pixels` pixels: `[P, pixels]`.
 #[must_use]
+pub fn axis<F: Real>(ends: [f64; 2], align: RoiAlign, pixels: usize) -> SparseMap<F> {
+    let (cells, of_cell) = sums(ends, align, pixels);
+    let mean = |terms: Vec<(usize, f64)>| {
+        let count = of_cell as f64;
+        terms.into_iter().map(move |(i, sum)| (i, sum / count))
+    };
+    SparseMap::new(pixels, cells.into_iter().map(mean))
+}
+
+/// Of each of `P` cells from `start` to `end` what its samples between `pixels` pixels read, added up, as `(pixel, weight)`; and how
+/// many samples each has.
+#[must_use]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "not negative; and below `pixels`"
 )]
-pub fn axis<F: Real>([start, end]: [f64; 2], align: RoiAlign, pixels: usize) -> SparseMap<F> {
+pub fn sums([start, end]: [f64; 2], align: RoiAlign, pixels: usize) -> (Vec<Vec<(usize, f64)>>, usize) {
     let side = (end - start) / align.output as f64;
     let samples = if align.sampling > 0 { align.sampling } else { side.ceil().max(0.0) as usize };
-    SparseMap::new(
-        pixels,
-        (0..align.output).map(|cell| {
-            let mut terms: Vec<(usize, f64)> = Vec::new();
-            let mut add =
-                |pixel: usize, weight: f64| match terms.iter_mut().rev().find(|term| term.0 == pixel) {
-                    Some(term) => term.1 += weight,
-                    None => terms.push((pixel, weight)),
-                };
-            for sample in 0..samples {
-                let at = start + cell as f64 * side + (sample as f64 + 0.5) * side / samples as f64;
-                // A sample outside reads 0, and counts.
-                if at < -1.0 || at > pixels as f64 {
-                    continue;
-                }
-                let at = at.max(0.0);
-                let (low, share) = (at.floor() as usize, 1.0 / samples as f64);
-                if low + 1 < pixels {
-                    add(low, (1.0 - at.fract()) * share);
-                    add(low + 1, at.fract() * share);
-                } else {
-                    add(pixels - 1, share);
-                }
+    let of_cell = |cell: usize| {
+        let mut terms: Vec<(usize, f64)> = Vec::new();
+        let mut add = |pixel: usize, weight: f64| match terms.iter_mut().rev().find(|term| term.0 == pixel) {
+            Some(term) => term.1 += weight,
+            None => terms.push((pixel, weight)),
+        };
+        for sample in 0..samples {
+            let at = start + cell as f64 * side + (sample as f64 + 0.5) * side / samples as f64;
+            // A sample outside reads 0, and counts.
+            if at < -1.0 || at > pixels as f64 {
+                continue;
             }
-            terms
-        }),
-    )
+            let at = at.max(0.0);
+            let low = at.floor() as usize;
+            if low + 1 < pixels {
+                add(low, 1.0 - at.fract());
+                add(low + 1, at.fract());
+            } else {
+                add(pixels - 1, 1.0);
+            }
+        }
+        terms
+    };
+    ((0..align.output).map(of_cell).collect(), samples)
 }
 
 impl<F: Real> RoiMap<F> {

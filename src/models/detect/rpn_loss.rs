@@ -31,14 +31,15 @@ pub fn rpn_losses<F: Real>(
         let logit = flat(&output.objectness[map])[number];
         let (loss, slope) = bce(&[logit], &[label], F::of(scale));
         losses.rpn_cls += scale * loss;
-        flat_mut(&mut doutput.objectness[map])[number] = slope[0];
+        flat_mut(&mut doutput.objectness[map])[number] += slope[0];
         let Some(object) = sample.object else { continue };
         let target = encode(anchors.boxes[sample.anchor], object, RPN_WEIGHTS);
         let four = 4 * number..4 * number + 4;
         let deltas = &flat(&output.deltas[map])[four.clone()];
         let (loss, slopes) = smooth_l1(deltas, &target, 0.0, F::of(scale));
         losses.rpn_box += scale * loss;
-        flat_mut(&mut doutput.deltas[map])[four].copy_from_slice(&slopes);
+        let dfour = &mut flat_mut(&mut doutput.deltas[map])[four];
+        dfour.iter_mut().zip(slopes).for_each(|(d, slope)| *d += slope);
     }
     doutput
 }

@@ -24,14 +24,14 @@ const SAMPLING: &str = "models/detect/sampling.rs";
 
 const ROI: &str = "models/detect/roi_align.rs";
 const EDGE: &str = "x.f64() * scale - 0.5";
-const SHARE: &str = "1.0 / samples as f64";
+const COUNT: &str = "of_cell as f64";
 const OUTSIDE: &str = "at < -1.0 || at > pixels as f64";
 const OWN: &str = "region.level == level && region.image == image";
 
 const SPARSE: &str = "layers/sparse_map.rs";
 
 const TARGET: &str = "models/detect/mask_target.rs";
-const HALF: &str = "covered >= F::of(0.5)";
+const HALF: &str = "covered >= 0.5";
 
 const LOSSES: &str = "models/detect/losses.rs";
 
@@ -96,14 +96,14 @@ pub(super) const BUGS: &[Bug] = &[
     bug(
         MATCHER,
         "lower end of positive exclusive",
-        "quality >= self.positive_from",
-        "quality > self.positive_from",
+        "quality >= F::of(self.positive_from)",
+        "quality > F::of(self.positive_from)",
     ),
     bug(
         MATCHER,
         "lower end of ignored exclusive",
-        "quality < self.negative_below",
-        "quality <= self.negative_below",
+        "quality < F::of(self.negative_below)",
+        "quality <= F::of(self.negative_below)",
     ),
     bug(MATCHER, "the last of equal objects", "q > best", "q >= best"),
     bug(ORDER, "ascending", DESCENDING, "key(a).total_cmp(&key(b))"),
@@ -131,24 +131,13 @@ pub(super) const BUGS: &[Bug] = &[
     bug(ROI, "samples just outside read 0", OUTSIDE, "at < 0.0 || at > (pixels - 1) as f64"),
     bug(ROI, "samples far outside read the border", OUTSIDE, "false"),
     bug(ROI, "mirrored at the border", "at.max(0.0)", "at.abs()"),
-    bug(ROI, "beyond the last pixel nothing", "add(pixels - 1, share)", "()"),
-    bug(
-        ROI,
-        "mean of the samples inside",
-        SHARE,
-        "1.0 / (0..samples).map(|s| start + (cell as f64 + (s as f64 + 0.5) / samples as f64) * side)\
-             .filter(|at| (-1.0..=pixels as f64).contains(at)).count() as f64",
-    ),
+    bug(ROI, "beyond the last pixel nothing", "add(pixels - 1, 1.0)", "()"),
+    bug(ROI, "mean of the samples inside", COUNT, "terms.iter().map(|term| term.1).sum::<f64>()"),
     bug(ROI, "samples in the corners of their parts", "(sample as f64 + 0.5)", "sample as f64"),
     bug(ROI, "one sample instead of as many as pixels", "side.ceil().max(0.0) as usize", "1"),
     bug(ROI, "samples rounded down", "side.ceil().max(0.0) as usize", "side.floor().max(0.0) as usize"),
     bug(ROI, "regions of a pixel at least", "(end - start)", "(end - start).max(1.0)"),
-    bug(
-        ROI,
-        "weights the wrong way round",
-        "add(low, (1.0 - at.fract()) * share)",
-        "add(low, at.fract() * share)",
-    ),
+    bug(ROI, "weights the wrong way round", "add(low, 1.0 - at.fract())", "add(low, at.fract())"),
     bug(
         ROI,
         "forward and backward: columns by rows",
@@ -165,8 +154,8 @@ pub(super) const BUGS: &[Bug] = &[
     ),
     bug(SPARSE, "adjoint: dx = instead of +=", "*dx += term.weight * dy;", "*dx = term.weight * dy;"),
     bug(SPARSE, "adjoint: weights forgotten", "*dx += term.weight * dy;", "*dx += dy;"),
-    bug(TARGET, "exactly half is not covered", HALF, "covered > F::of(0.5)"),
-    bug(TARGET, "touched is covered", HALF, "covered > F::zero()"),
+    bug(TARGET, "exactly half is not covered", HALF, "covered > 0.5"),
+    bug(TARGET, "touched is covered", HALF, "covered > 0.0"),
     bug(TARGET, "without the half pixel", "x.f64() - 0.5", "x.f64()"),
     bug(LOSSES, "cross-entropy: overflows", "e.ln_1p()", "(F::one() + x.exp()).ln() - x.max(F::zero())"),
     bug(LOSSES, "cross-entropy: target forgotten in the slope", "scale * (sigmoid - t)", "scale * sigmoid"),
@@ -189,7 +178,7 @@ pub(super) const BUGS: &[Bug] = &[
         PROPOSED,
         "clip(decode(deltas[i], anchors[first + i], super::boxes::BOX_WEIGHTS), size)",
     ),
-    bug(PROPOSALS, "empty ones kept", "if area(bbox) > F::zero()", "if true"),
+    bug(PROPOSALS, "empty ones kept", "if x1 < x2 && y1 < y2", "if true"),
     bug(PROPOSALS, "levels suppress each other", "Some(&levels)", "None"),
     bug(PROPOSALS, "all of a level looked at", "config.pre_nms", "usize::MAX"),
     bug(DETECTIONS, "not clipped", DETECTED, "decode(moved, from, BOX_WEIGHTS)"),
@@ -203,8 +192,8 @@ pub(super) const BUGS: &[Bug] = &[
     bug(
         DETECTIONS,
         "threshold inclusive",
-        "score.f64() > config.score_threshold",
-        "score.f64() >= config.score_threshold",
+        "score > F::of(config.score_threshold)",
+        "score >= F::of(config.score_threshold)",
     ),
     bug(DETECTIONS, "classes suppress each other", "Some(&of_class)", "None"),
     bug(DETECTIONS, "no end of them", "config.max_detections", "usize::MAX"),

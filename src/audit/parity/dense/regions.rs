@@ -39,7 +39,7 @@ pub(super) fn mask_target<F: Real>(case: &mut Case<F>) -> Result<()> {
     let (mut soft, mut hard) = (Vec::new(), Vec::new());
     for (bbox, mask) in boxes.into_iter().zip(masks_of) {
         let mask = bits.index_axis(Axis(0), mask).into_dimensionality().expect("two axes");
-        soft.extend(target::covered::<F>(mask, bbox, output));
+        soft.extend(target::covered(mask, bbox, output).mapv(F::of));
         hard.extend(target::mask_target::<F>(mask, bbox, output));
     }
     case.compare("soft", &shape, &soft, relative::<F>(1e-11, 5e-5))?;
