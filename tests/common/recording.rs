@@ -61,12 +61,15 @@ impl Recording {
         }
     }
 
-    /// All numbers of an `F64`, `I64` or `U8` tensor.
+    /// All numbers of an `F64`, `F32`, `I64` or `U8` tensor.
     pub(crate) fn values(&self, name: &str) -> Vec<f64> {
         let (dtype, _, bytes) = &self.tensors[name];
         let eight = bytes.chunks_exact(8).map(|b| b.try_into().unwrap());
         match dtype.as_str() {
             "F64" => eight.map(f64::from_le_bytes).collect(),
+            "F32" => {
+                bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect()
+            }
             "I64" => eight.map(|b| i64::from_le_bytes(b) as f64).collect(),
             "U8" => bytes.iter().copied().map(f64::from).collect(),
             other => panic!("{name}: {other}"),

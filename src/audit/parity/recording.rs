@@ -74,6 +74,11 @@ impl<F: Real> Recording<F> {
         self.tensors.get(key)
     }
 
+    /// How far what was compared may be from the tensor of this name.
+    pub(super) fn allowed(&self, key: &str) -> Option<f64> {
+        self.rows.iter().find(|row| row.tensor == key)?.tolerance
+    }
+
     /// The names that start with `prefix`, without it.
     pub(super) fn below(&self, prefix: &str) -> Vec<String> {
         self.tensors.keys().filter_map(|key| key.strip_prefix(prefix).map(str::to_owned)).collect()

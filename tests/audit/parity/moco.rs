@@ -51,6 +51,24 @@ fn a_single_wrong_number_of_a_moco_step_fails_its_tensor_and_no_other() {
     }
 }
 
+/// The features' bias has the gradient 0, whose rounding AdamW makes a step of; the scales have others.
+#[test]
+fn in_f32_a_weight_may_take_another_step_where_its_gradient_is_rounding_and_only_there() {
+    let place = Place::new();
+    let moved = |name: &str, elements: usize, steps: f64| {
+        let mut recording = Recording::open("moco_v.f32");
+        let lr = recording.golden["adamw"]["lr"].as_f64().unwrap();
+        for (index, value) in recording.values(name).into_iter().enumerate().take(elements) {
+            recording.set(name, index, value + steps * lr);
+        }
+        wrong(&compared(&place, &recording)).into_iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(moved("adamw1.norm.bias", 24, 0.1), [""; 0]);
+    assert_eq!(moved("adamw1.norm.bias", 1, 5.0), ["adamw1.norm.bias"], "more than a step");
+    assert_eq!(moved("adamw1.norm.weight", 1, 0.1), [""; 0], "one may be off");
+    assert_eq!(moved("adamw1.norm.weight", 2, 0.1), ["adamw1.norm.weight"]);
+}
+
 #[test]
 fn a_missing_or_unknown_tensor_of_a_moco_step_fails() {
     let place = Place::new();
