@@ -38,11 +38,11 @@ fn size<F: Real>(recording: &Recording<F>, key: &str) -> Result<[usize; 2]> {
     if size.contains(&0) { Err(recording.wrong(key, "pixels", "none")) } else { Ok(size) }
 }
 
-/// The shape of an input of so many axes.
+/// The shape of an input of so many axes; of regions or boxes, the first, there may be none.
 fn shape<F: Real, const N: usize>(recording: &Recording<F>, key: &str) -> Result<[usize; N]> {
     let shape = recording.tensor(key).map(|tensor| tensor.shape().to_vec()).unwrap_or_default();
-    let fitting = <[usize; N]>::try_from(shape.as_slice()).ok().filter(|shape| !shape.contains(&0));
-    let expected = format!("{N} axes, none of them empty");
+    let fitting = <[usize; N]>::try_from(shape.as_slice()).ok().filter(|shape| !shape[1..].contains(&0));
+    let expected = format!("{N} axes, none but the first empty");
     fitting.ok_or_else(|| recording.wrong_tensor(key, expected, format!("{shape:?}")))
 }
 
