@@ -82,6 +82,25 @@ fn another_number_of_results_is_reported_as_such() {
     }
 }
 
+/// Nothing is found in no regions, and no masks are pasted into no boxes.
+#[test]
+fn there_may_be_no_regions_and_no_boxes() {
+    let place = Place::new();
+    let of_regions =
+        ["rois", "class_logits", "box_deltas", "det_boxes", "det_scores", "det_classes", "det_roi"];
+    let of_boxes =
+        ["mask_boxes", "mask_classes", "mask_logits", "mask_probs", "masks_soft", "masks", "out_boxes"];
+    for gone in [&of_regions[..], &[&of_boxes[..], &["out_masks"]].concat()] {
+        let mut recording = Recording::open("detect_post_v.f64");
+        for &name in gone {
+            let (_, shape, bytes) = recording.tensors.get_mut(name).unwrap();
+            shape[0] = 0;
+            bytes.clear();
+        }
+        assert!(compared(&place, &recording).passed());
+    }
+}
+
 #[test]
 fn a_tensor_that_is_gone_or_not_known_fails() {
     let place = Place::new();
