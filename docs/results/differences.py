@@ -21,6 +21,7 @@ STUDIES = {
     "scenes-segment": "scenes, mIoU",
     "segment-facade": "house fronts, mIoU",
     "scenes-detect": "scenes, box AP",
+    "detect-facade": "house fronts, box AP",
 }
 COLOURS = {"moco-v3": "tab:orange", "beit": "tab:green", "supervised": "tab:purple", "scratch": "tab:gray"}
 # | mae − moco-v3 | 0.01 | 2 | +9.27 [-3.13, +21.67] | …
