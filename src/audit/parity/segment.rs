@@ -33,7 +33,7 @@ pub(super) fn linear<F: Real>(recording: &mut Recording<F>) -> Result<()> {
 }
 
 fn replay<F: Real>(recording: &mut Recording<F>, config: &SegmenterConfig) -> Result<()> {
-    config.validate().map_err(|e| recording.wrong("config", "a possible model", e))?;
+    config.validate_head().map_err(|e| recording.wrong("config", "a possible model", e))?;
     recording.justifies(config.parameters())?;
     let batch = Batch::read(recording, config)?;
     let mut model = Segmenter::<F>::new(config);
@@ -173,6 +173,6 @@ fn config<F: Real>(recording: &Recording<F>, head: HeadKind) -> Result<Segmenter
         ));
     }
     let vit = recording.vit()?;
-    vit.validate().map_err(|e| recording.wrong("config", "a possible model", e))?;
+    vit.validate_recorded().map_err(|e| recording.wrong("config", "a possible model", e))?;
     Ok(SegmenterConfig::new(&vit, recording.whole("config.num_classes")?, head))
 }

@@ -125,7 +125,8 @@ fn smoothing<F: Real>(recording: &Recording<F>) -> Result<f64> {
 fn config<F: Real>(recording: &Recording<F>) -> Result<ClassifierConfig> {
     let pooling = if recording.flag("config.global_pool")? { Pooling::Mean } else { Pooling::Class };
     let config = ClassifierConfig::new(&recording.vit()?, recording.whole("config.num_classes")?, pooling);
-    config.validate().map_err(|e| recording.wrong("config", "a possible model", e))?;
+    let possible = config.vit().validate_recorded().and_then(|()| config.validate_head());
+    possible.map_err(|e| recording.wrong("config", "a possible model", e))?;
     recording.justifies(config.parameters())?;
     Ok(config)
 }

@@ -99,6 +99,14 @@ impl ClassifierConfig {
     /// [`Error::Setting`] naming the key, what it needs and what was found.
     pub fn validate(&self) -> Result<()> {
         self.vit().validate()?;
+        self.validate_head()
+    }
+
+    /// Checks the number of classes alone.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the key, what it needs and what was found.
+    pub fn validate_head(&self) -> Result<()> {
         if !(2..=MAX_CLASSES).contains(&self.num_classes) {
             return Err(Error::setting("model.num_classes", format!("2 to {MAX_CLASSES}"), self.num_classes));
         }

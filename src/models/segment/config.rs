@@ -125,6 +125,14 @@ impl SegmenterConfig {
     /// [`Error::Setting`] naming the key, what it needs and what was found.
     pub fn validate(&self) -> Result<()> {
         self.vit().validate()?;
+        self.validate_head()
+    }
+
+    /// Checks all but the trunk.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the key, what it needs and what was found.
+    pub fn validate_head(&self) -> Result<()> {
         let most = usize::from(IGNORED);
         if !(2..=most).contains(&self.num_classes) {
             let why = format!("2 to {most}, since label {IGNORED} marks pixels that are ignored");
